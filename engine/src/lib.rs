@@ -1,0 +1,1 @@
+//! Reads, checks, stores, merges and diffs Yjs updates without running them.

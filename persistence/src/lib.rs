@@ -1,0 +1,1 @@
+//! Keeps documents on disk.

@@ -1,0 +1,2 @@
+//! The coscribe server.
+fn main() {}
