@@ -1,0 +1,150 @@
+//! A stretch of one client's blocks, encoded: what [`crate::blocks::Blocks`] is made of.
+
+use crate::lib0::{Reader, write_var_uint};
+use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES};
+use crate::update::{Block, Clock, Content, Id, Piece, RunBlocks, view_block};
+
+/// Encoded blocks of one client that follow each other. Where it starts, its owner knows.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    bytes: Vec<u8>,
+    /// Blocks in `bytes`.
+    blocks: u32,
+    /// Elements in all blocks.
+    len: Clock,
+    /// Elements in the last block.
+    last_len: Clock,
+    /// Where in `bytes` the last block begins.
+    last_at: usize,
+}
+
+impl Chunk {
+    /// The encoded blocks.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many blocks there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.blocks
+    }
+
+    /// How many elements they have.
+    pub(crate) fn len(&self) -> Clock {
+        self.len
+    }
+
+    /// Whether the next block should go into another chunk.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= CHUNK_BYTES
+    }
+
+    /// The blocks, the first of which is at `start`.
+    pub(crate) fn blocks(&self, start: Id) -> RunBlocks<'_> {
+        RunBlocks::new(start, self.blocks as usize, &self.bytes)
+    }
+
+    /// The block that holds the element at `clock`, how many blocks follow it, and their bytes.
+    pub(crate) fn split_at(&self, start: Id, clock: Clock) -> (Block<'_>, u32, &[u8]) {
+        let last = self.last(start);
+        if last.id.clock <= clock {
+            return (last, 0, &[]);
+        }
+        let mut blocks = self.blocks(start);
+        let block = blocks
+            .find(|block| clock < block.end())
+            .expect("the clock is in this chunk");
+        let following = self.blocks - self.index_after(&blocks);
+        (block, following, &self.bytes[blocks.position()..])
+    }
+
+    fn index_after(&self, blocks: &RunBlocks<'_>) -> u32 {
+        self.blocks - u32::try_from(blocks.left()).expect("counted in 32 bits")
+    }
+
+    fn last(&self, start: Id) -> Block<'_> {
+        let clock = start.clock + self.len - self.last_len;
+        view_block(
+            &self.bytes[self.last_at..],
+            Id { clock, ..start },
+            self.last_len,
+        )
+    }
+
+    /// Appends a piece, which follows what is there; `start` is where the chunk starts.
+    pub(crate) fn push(&mut self, start: Id, piece: &Piece<'_>) {
+        if self.blocks > 0 && self.squash(start, piece) {
+            self.last_len += piece.len();
+        } else {
+            self.last_at = self.bytes.len();
+            self.last_len = piece.len();
+            self.blocks += 1;
+            piece.write(&mut self.bytes);
+        }
+        self.len += piece.len();
+    }
+
+    /// Makes the piece a part of the last block, if that means the same.
+    ///
+    /// What can be joined is a number (of bytes, of elements) and, for String, JSON and Any, what it counts.
+    fn squash(&mut self, start: Id, piece: &Piece<'_>) -> bool {
+        let last = self.last(start);
+        if !continues(&last, piece) {
+            return false;
+        }
+        let mut scratch = Vec::new();
+        let added = piece.content_bytes(&mut scratch);
+        let content_at = self.last_at + last.content_at();
+        let (ours, our_prefix) = read_number(&self.bytes[content_at..]);
+        let (theirs, their_prefix) = read_number(added);
+        let payload = &added[their_prefix..];
+        if !payload.is_empty() && self.bytes.len() - content_at + payload.len() > MAX_CONTENT_BYTES
+        {
+            return false;
+        }
+        let mut number = Vec::with_capacity(8);
+        write_var_uint(&mut number, ours + theirs);
+        self.bytes
+            .splice(content_at..content_at + our_prefix, number);
+        self.bytes.extend_from_slice(payload);
+        true
+    }
+
+    /// Gives back the memory that growing has reserved.
+    pub(crate) fn seal(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
+    /// Bytes of memory that the chunk has reserved beside itself.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// Whether `last` and `piece` mean the same as one longer block. The rules are those of `Item.mergeWith` in Yjs;
+/// values of keys are left alone, because there only the last one counts.
+fn continues(last: &Block<'_>, piece: &Piece<'_>) -> bool {
+    if last.content != piece.content() {
+        return false;
+    }
+    let last_id = Id {
+        client: last.id.client,
+        clock: last.end() - 1,
+    };
+    let follows = || piece.origin() == Some(last_id) && piece.right_origin() == last.right_origin;
+    match last.content {
+        Content::Gc => true,
+        Content::Deleted => follows() && piece.has_key() == last.has_key(),
+        Content::String | Content::Any | Content::Json => {
+            follows() && !piece.has_key() && !last.has_key()
+        }
+        _ => false,
+    }
+}
+
+/// A varUint of checked bytes, and how many bytes it takes.
+fn read_number(bytes: &[u8]) -> (u64, usize) {
+    let mut reader = Reader::new(bytes);
+    let number = reader.var_uint().expect("these bytes were checked");
+    (number, reader.position())
+}

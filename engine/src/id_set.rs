@@ -1,0 +1,183 @@
+//! Sets of element ids, kept as ranges: what was deleted.
+//!
+//! Encoded as in Yjs: `numClients, (client, numRanges, (clock, len)*)*`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::lib0::write_var_uint;
+use crate::update::{ClientId, Clock, Id, write_deletion, write_deletions_header};
+
+/// A set of ids: disjoint ranges that don't touch, by client and clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdSet {
+    /// The first id of each range, and the clock after its last.
+    ranges: BTreeMap<Id, Clock>,
+}
+
+impl IdSet {
+    /// Whether the set has no id.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// How many ranges it has.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether it has this id.
+    pub fn contains(&self, id: Id) -> bool {
+        self.at_or_before(id)
+            .is_some_and(|range| id.clock < range.end)
+    }
+
+    /// Its ranges, by client from low to high, then by clock.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientId, Range<Clock>)> {
+        self.ranges
+            .iter()
+            .map(|(id, &end)| (id.client, id.clock..end))
+    }
+
+    /// Adds the ids of a range, and calls `fresh` with those parts of it that were not there before, in order.
+    pub fn insert(
+        &mut self,
+        client: ClientId,
+        range: Range<Clock>,
+        mut fresh: impl FnMut(Range<Clock>),
+    ) {
+        let (mut joined, mut uncovered) = (range.clone(), range.start);
+        if let Some(before) = self.at_or_before(Id {
+            client,
+            clock: range.start,
+        }) && before.end >= range.start
+        {
+            joined.start = before.start;
+        }
+        let from = Id {
+            client,
+            clock: joined.start,
+        };
+        while let Some((&id, &end)) = self
+            .ranges
+            .range(
+                from..=Id {
+                    client,
+                    clock: range.end,
+                },
+            )
+            .next()
+        {
+            if id.clock > uncovered {
+                fresh(uncovered..id.clock.min(range.end));
+            }
+            uncovered = uncovered.max(end);
+            joined.end = joined.end.max(end);
+            if id.clock <= range.start && end >= range.end {
+                return;
+            }
+            self.ranges.remove(&id);
+        }
+        if uncovered < range.end {
+            fresh(uncovered..range.end);
+        }
+        self.ranges.insert(
+            Id {
+                client,
+                clock: joined.start,
+            },
+            joined.end,
+        );
+    }
+
+    /// Adds all ids of another set.
+    pub fn extend(&mut self, other: &Self) {
+        for (client, range) in other.iter() {
+            self.insert(client, range, |_| {});
+        }
+    }
+
+    /// Appends the encoded set.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let clients = self.clients().count();
+        write_var_uint(out, clients as u64);
+        for client in self.clients() {
+            let ranges = || {
+                self.ranges.range(
+                    Id { client, clock: 0 }..=Id {
+                        client,
+                        clock: Clock::MAX,
+                    },
+                )
+            };
+            write_deletions_header(out, client, ranges().count() as u64);
+            for (id, &end) in ranges() {
+                write_deletion(out, &(id.clock..end));
+            }
+        }
+    }
+
+    /// The clients that have ids in the set, from low to high.
+    fn clients(&self) -> impl Iterator<Item = ClientId> {
+        let after = |client: ClientId| {
+            self.ranges
+                .range(Id { client, clock: 0 }..)
+                .next()
+                .map(|(id, _)| id.client)
+        };
+        std::iter::successors(after(0), move |&client| after(client + 1))
+    }
+
+    /// The last range that starts at or before `id`, of the same client.
+    fn at_or_before(&self, id: Id) -> Option<Range<Clock>> {
+        let first = Id {
+            client: id.client,
+            clock: 0,
+        };
+        let (start, &end) = self.ranges.range(first..=id).next_back()?;
+        Some(start.clock..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn insert(set: &mut IdSet, client: ClientId, range: Range<Clock>) -> Vec<Range<Clock>> {
+        let mut fresh = Vec::new();
+        set.insert(client, range, |part| fresh.push(part));
+        fresh
+    }
+
+    #[test]
+    fn neighbours_join_and_only_new_parts_are_fresh() {
+        let mut set = IdSet::default();
+        assert_eq!(insert(&mut set, 1, 5..10), [5..10]);
+        assert_eq!(insert(&mut set, 1, 10..12), [10..12]);
+        assert_eq!(insert(&mut set, 1, 20..30), [20..30]);
+        assert_eq!(insert(&mut set, 1, 0..40), [0..5, 12..20, 30..40]);
+        assert_eq!(insert(&mut set, 1, 3..7), []);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [(1, 0..40)]);
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_set_of_ids(ranges in prop::collection::vec((0u64..3, 0u32..60, 1u32..12), 0..60)) {
+            let (mut set, mut model) = (IdSet::default(), BTreeSet::new());
+            for (client, start, len) in ranges {
+                let fresh: Vec<_> = insert(&mut set, client, start..start + len).into_iter().flatten().collect();
+                let expected: Vec<_> = (start..start + len).filter(|&clock| model.insert((client, clock))).collect();
+                prop_assert_eq!(fresh, expected);
+            }
+            let ids: BTreeSet<_> = set.iter().flat_map(|(client, range)| range.map(move |clock| (client, clock))).collect();
+            prop_assert_eq!(&ids, &model);
+            let ranges: Vec<_> = set.iter().collect();
+            prop_assert!(ranges.windows(2).all(|two| two[0].0 < two[1].0 || two[0].1.end < two[1].1.start));
+            for id in (0..3).flat_map(|client| (0..80).map(move |clock| Id { client, clock })) {
+                prop_assert_eq!(set.contains(id), model.contains(&(id.client, id.clock)));
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Every bound of the engine, with its reason.
+
+use crate::update::Clock;
+
+/// Largest integer that lib0 reads (`Number.MAX_SAFE_INTEGER`): JavaScript clients fail on more.
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// End of the clock range. yrs keeps lengths in 32 bits, and two billion characters by one client are no document.
+pub const MAX_CLOCK: Clock = i32::MAX as Clock;
+
+/// Nesting of arrays and objects in an `Any` value. Editors use a handful; readers that recurse overflow at thousands.
+pub const MAX_ANY_DEPTH: usize = 128;
+
+/// Clients in a state vector that a peer may send: a megabyte or two, and far more than any document has seen.
+pub const MAX_STATE_VECTOR_CLIENTS: usize = 1 << 18;
+
+/// Bytes of encoded blocks after which the next block starts a new chunk. A lookup walks one chunk, so this bounds
+/// the time of a deletion; each chunk costs about a hundred bytes beside its content.
+pub const CHUNK_BYTES: usize = 1024;
+
+/// Longest content that one stored block may have if it can be cut. Bounds the copying that a deletion inside a
+/// long paste costs.
+pub const MAX_CONTENT_BYTES: usize = 8 * 1024;
+
+/// Updates that wait for a gap to fill, in bytes of memory per room.
+pub const PARKED_BYTES: usize = 16 * 1024 * 1024;
+
+/// One client's awareness state as JSON. Cursors take 200 bytes, a thumbnail as a `data:` URL a few thousand.
+pub const AWARENESS_STATE_BYTES: usize = 64 * 1024;
+
+/// Client ids that one connection may introduce. One is usual; tabs of one browser may speak for each other.
+pub const AWARENESS_CLIENTS_PER_PEER: usize = 64;
+
+/// Clocks of removed awareness states that a room remembers, so that a client that comes back is seen at once.
+pub const AWARENESS_REMOVED: usize = 4096;

@@ -1,0 +1,116 @@
+//! State vectors: how much of each client's writing is known.
+//!
+//! Encoded as in Yjs: `numClients, (client, clock)*`. A state vector says nothing about deletions.
+
+use std::collections::BTreeMap;
+
+use crate::lib0::{ReadError, Reader, write_var_uint};
+use crate::limits::{MAX_CLOCK, MAX_STATE_VECTOR_CLIENTS};
+use crate::update::{ClientId, Clock, Id};
+
+/// For each client, the clock after the last element that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateVector(BTreeMap<ClientId, Clock>);
+
+impl StateVector {
+    /// Reads an encoded state vector.
+    ///
+    /// # Errors
+    /// If it is cut short, claims more entries than it has, or has more than [`MAX_STATE_VECTOR_CLIENTS`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, ReadError> {
+        let mut reader = Reader::new(bytes);
+        let clients = reader.count(2)?;
+        if clients > MAX_STATE_VECTOR_CLIENTS {
+            return Err(ReadError::NumberOutOfRange);
+        }
+        let mut state = Self::default();
+        for _ in 0..clients {
+            let client = reader.var_uint()?;
+            // A peer that claims to know more than can be is told nothing, which is what it asks for.
+            let clock =
+                Clock::try_from(reader.var_uint()?).map_or(MAX_CLOCK, |clock| clock.min(MAX_CLOCK));
+            state.set(client, clock);
+        }
+        Ok(state)
+    }
+
+    /// The encoded state vector, clients from high to low as Yjs writes them.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1 + self.0.len() * 8);
+        write_var_uint(&mut out, self.0.len() as u64);
+        for (&client, &clock) in self.0.iter().rev() {
+            write_var_uint(&mut out, client);
+            write_var_uint(&mut out, clock.into());
+        }
+        out
+    }
+
+    /// The clock after the last known element of `client`; 0 if none is known.
+    pub fn get(&self, client: ClientId) -> Clock {
+        self.0.get(&client).copied().unwrap_or(0)
+    }
+
+    /// Says that all elements of `client` before `clock` are known.
+    pub fn set(&mut self, client: ClientId, clock: Clock) {
+        if clock > 0 {
+            self.0.insert(client, clock);
+        }
+    }
+
+    /// Whether the element `id` is known.
+    pub fn contains(&self, id: Id) -> bool {
+        id.clock < self.get(id.client)
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many clients are known.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Clients and clocks, clients from low to high.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ClientId, Clock)> + Clone {
+        self.0.iter().map(|(&client, &clock)| (client, clock))
+    }
+}
+
+impl FromIterator<(ClientId, Clock)> for StateVector {
+    fn from_iter<T: IntoIterator<Item = (ClientId, Clock)>>(entries: T) -> Self {
+        let mut state = Self::default();
+        for (client, clock) in entries {
+            state.set(client, clock);
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_read_as_it_was_written() {
+        let state: StateVector = [(1, 5), (u64::from(u32::MAX), 7), (300, 128)]
+            .into_iter()
+            .collect();
+        assert_eq!(StateVector::decode(&state.encode()), Ok(state));
+        assert_eq!(StateVector::decode(&[0]), Ok(StateVector::default()));
+    }
+
+    #[test]
+    fn cannot_claim_more_than_it_has() {
+        assert_eq!(
+            StateVector::decode(&[0xff, 0xff, 0xff, 0xff, 1]),
+            Err(ReadError::CountExceedsInput)
+        );
+        assert_eq!(StateVector::decode(&[]), Err(ReadError::UnexpectedEnd));
+        assert_eq!(
+            StateVector::decode(&[1, 5]),
+            Err(ReadError::CountExceedsInput)
+        );
+    }
+}
