@@ -72,8 +72,10 @@ pub struct Admission {
     pub update: Option<Bytes>,
     /// The same as a place to diff from.
     pub changes: Changes,
-    /// Whether a part waits for what is missing.
+    /// Whether something of this author waits for what is missing.
     pub parked: bool,
+    /// Whether what others had sent earlier is in it, because it stopped waiting.
+    pub woken: bool,
 }
 
 /// Why stored bytes are not a document.
@@ -128,6 +130,7 @@ impl Blocks {
             update: bytes,
             changes: taken.changes,
             parked,
+            woken: taken.woken,
         }
     }
 
@@ -269,6 +272,7 @@ impl Blocks {
         let mut taken = Taken {
             changes: Changes::default(),
             as_it_came: true,
+            woken: false,
         };
         let source_bytes = update.bytes().len();
         for run in update.runs() {
@@ -299,6 +303,7 @@ impl Blocks {
                 continue;
             };
             taken.as_it_came = false;
+            taken.woken = true;
             let rest = match waiting {
                 Waiting::Blocks(run) => {
                     advanced.push(run.client());
@@ -440,6 +445,8 @@ struct Taken {
     changes: Changes,
     /// Whether that is the update as it came: nothing of it known, missing or joined by what had waited.
     as_it_came: bool,
+    /// Whether some of it had waited.
+    woken: bool,
 }
 
 /// The ranges of each client of a set.

@@ -74,14 +74,14 @@ impl Chunk {
     /// Appends a piece, which follows what is there; `start` is where the chunk starts.
     pub(crate) fn push(&mut self, start: Id, piece: &Piece<'_>) {
         if self.blocks > 0 && self.squash(start, piece) {
-            self.last_len += piece.len();
+            self.last_len += piece.elements();
         } else {
             self.last_at = self.bytes.len();
-            self.last_len = piece.len();
+            self.last_len = piece.elements();
             self.blocks += 1;
             piece.write(&mut self.bytes);
         }
-        self.len += piece.len();
+        self.len += piece.elements();
     }
 
     /// Makes the piece a part of the last block, if that means the same.

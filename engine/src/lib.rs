@@ -21,3 +21,8 @@ pub mod state_vector;
 pub mod blocks;
 mod chunk;
 pub mod parked;
+
+pub mod awareness;
+pub mod peer;
+pub mod protocol;
+pub mod room;

@@ -33,3 +33,9 @@ pub const AWARENESS_CLIENTS_PER_PEER: usize = 64;
 
 /// Clocks of removed awareness states that a room remembers, so that a client that comes back is seen at once.
 pub const AWARENESS_REMOVED: usize = 4096;
+
+/// Payload of a SyncStatus, which is kept until it is answered. Clients send a counter.
+pub const SYNC_STATUS_BYTES: usize = 256;
+
+/// SyncStatus messages of one peer that wait for an answer. Clients wait for one before they send the next.
+pub const UNANSWERED_SYNC_STATUSES: usize = 1024;

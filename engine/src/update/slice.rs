@@ -71,7 +71,7 @@ impl<'a> Piece<'a> {
     }
 
     /// How many elements it has.
-    pub fn len(&self) -> Clock {
+    pub fn elements(&self) -> Clock {
         self.to - self.from
     }
 
@@ -160,12 +160,12 @@ impl<'a> Piece<'a> {
     fn write_content(&self, out: &mut Vec<u8>) {
         match self.content() {
             Content::Gc | Content::Deleted | Content::Skip => {
-                write_var_uint(out, self.len().into())
+                write_var_uint(out, self.elements().into())
             }
             Content::String => self.write_string(out),
             Content::Json | Content::Any => {
-                write_var_uint(out, self.len().into());
-                out.extend_from_slice(self.elements());
+                write_var_uint(out, self.elements().into());
+                out.extend_from_slice(self.element_bytes());
             }
             // All other content has one element, so that a piece of it is the whole of it.
             _ => out.extend_from_slice(self.block.content_bytes()),
@@ -173,7 +173,7 @@ impl<'a> Piece<'a> {
     }
 
     /// The encoded elements of JSON or Any content.
-    fn elements(&self) -> &'a [u8] {
+    fn element_bytes(&self) -> &'a [u8] {
         let mut reader = Reader::new(self.block.content_bytes());
         reader.var_uint().expect("these bytes were checked");
         let mut skip = |elements: Clock| {
