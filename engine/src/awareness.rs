@@ -71,52 +71,29 @@ impl Awareness {
         now: Duration,
     ) -> Result<Received, AwarenessError> {
         let incoming = decode(encoded)?;
-        let introduced = incoming
-            .iter()
-            .filter(|(client, state)| self.introduces(*client, state))
-            .count();
-        let owned = || {
-            self.states
-                .values()
-                .filter(|state| state.owner == peer)
-                .count()
-        };
+        let introduced = incoming.iter().filter(|(client, state)| self.introduces(*client, state)).count();
+        let owned = || self.states.values().filter(|state| state.owner == peer).count();
         if introduced > 0 && introduced + owned() > AWARENESS_CLIENTS_PER_PEER {
             return Err(AwarenessError::TooManyClients);
         }
         let mut received = Received::default();
         for (client, Incoming { clock, json }) in incoming {
-            let state = State {
-                clock,
-                json: json.into(),
-                owner: peer,
-                renewed: now,
-            };
+            let state = State { clock, json: json.into(), owner: peer, renewed: now };
             self.receive_state(peer, client, state, &mut received);
         }
         Ok(received)
     }
 
     fn introduces(&self, client: ClientId, state: &Incoming<'_>) -> bool {
-        state.json != NULL
-            && !self.states.contains_key(&client)
-            && !self.is_past(client, state.clock)
+        state.json != NULL && !self.states.contains_key(&client) && !self.is_past(client, state.clock)
     }
 
     /// Whether the client is known to have left at this clock or a later one.
     fn is_past(&self, client: ClientId, clock: u64) -> bool {
-        self.removed
-            .get(&client)
-            .is_some_and(|&removed| clock <= removed)
+        self.removed.get(&client).is_some_and(|&removed| clock <= removed)
     }
 
-    fn receive_state(
-        &mut self,
-        peer: PeerId,
-        client: ClientId,
-        state: State,
-        received: &mut Received,
-    ) {
+    fn receive_state(&mut self, peer: PeerId, client: ClientId, state: State, received: &mut Received) {
         let leaves = *state.json == *NULL;
         match self.states.get(&client) {
             Some(known) if known.owner != peer => return,
@@ -176,9 +153,7 @@ impl Awareness {
 
     fn remove_where(&mut self, gone: impl Fn(&State) -> bool) -> Vec<ClientId> {
         let leaving = self.states.iter().filter(|(_, state)| gone(state));
-        let leaving: Vec<_> = leaving
-            .map(|(&client, state)| (client, state.clock))
-            .collect();
+        let leaving: Vec<_> = leaving.map(|(&client, state)| (client, state.clock)).collect();
         leaving
             .into_iter()
             .map(|(client, clock)| {

@@ -8,27 +8,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::chunk::Chunk;
+use crate::chunks::Chunks;
 use crate::id_set::IdSet;
-use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES};
 use crate::parked::{Author, Parked, Waiting};
 use crate::state_vector::StateVector;
-use crate::update::{
-    Block, ClientId, Clock, Content, Id, Piece, Run, Update, UpdateError, write_section_header,
-};
+use crate::update::{Block, ClientId, Clock, Content, Id, Piece, Run, Update, UpdateError};
 
-/// Memory that a chunk takes beside its bytes: its place in the map, and what the allocator adds.
-const CHUNK_OVERHEAD: usize = 96;
 /// Memory that a range or a client takes in a map.
 const ENTRY_OVERHEAD: usize = 32;
 
 /// A document: its blocks, its state vector, and what was deleted.
 #[derive(Debug, Default)]
 pub struct Blocks {
-    /// Chunks by the id of their first element. Those of one client follow each other without a gap from clock 0.
-    chunks: BTreeMap<Id, Chunk>,
-    /// Bytes of memory that the chunks have reserved.
-    chunk_bytes: usize,
+    chunks: Chunks,
     state: StateVector,
     deleted: IdSet,
     parked: Parked,
@@ -58,10 +50,7 @@ impl Changes {
     }
 
     fn add_from(&mut self, client: ClientId, clock: Clock) {
-        self.from
-            .entry(client)
-            .and_modify(|from| *from = clock.min(*from))
-            .or_insert(clock);
+        self.from.entry(client).and_modify(|from| *from = clock.min(*from)).or_insert(clock);
     }
 }
 
@@ -107,11 +96,7 @@ impl Blocks {
     pub fn load(&mut self, update: &[u8]) -> Result<(), LoadError> {
         let update = Update::scan(Bytes::copy_from_slice(update))?;
         self.take_in(&update, 0);
-        if self.parked.is_empty() {
-            Ok(())
-        } else {
-            Err(LoadError::Gap)
-        }
+        if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
     }
 
     /// Takes in what is new in an update. What depends on elements that are not known is parked under the name of its
@@ -121,17 +106,10 @@ impl Blocks {
         let parked = self.parked.waits_for(author);
         let bytes = match taken {
             _ if taken.changes.is_empty() => None,
-            Taken {
-                as_it_came: true, ..
-            } => Some(update.bytes().clone()),
+            Taken { as_it_came: true, .. } => Some(update.bytes().clone()),
             Taken { ref changes, .. } => Some(self.diff_changes(changes)),
         };
-        Admission {
-            update: bytes,
-            changes: taken.changes,
-            parked,
-            woken: taken.woken,
-        }
+        Admission { update: bytes, changes: taken.changes, parked, woken: taken.woken }
     }
 
     /// How much of each client is known.
@@ -161,18 +139,12 @@ impl Blocks {
 
     /// About how many bytes of memory the document takes.
     pub fn memory(&self) -> usize {
-        self.chunk_bytes
-            + self.chunks.len() * CHUNK_OVERHEAD
-            + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD
-            + self.parked.bytes()
+        self.chunks.memory() + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD + self.parked.bytes()
     }
 
     /// The whole document as one update.
     pub fn encode_state(&self) -> Bytes {
-        self.encode(
-            self.state.iter().rev().map(|(client, _)| (client, 0)),
-            &self.deleted,
-        )
+        self.encode(self.state.iter().rev().map(|(client, _)| (client, 0)), &self.deleted)
     }
 
     /// What a peer with this state vector lacks, as one update. State vectors say nothing of deletions, so all are in it.
@@ -186,99 +158,34 @@ impl Blocks {
 
     /// What a peer with this state vector lacks, as changes.
     pub fn changes_since(&self, known: &StateVector) -> Changes {
-        let lacking = self
-            .state
-            .iter()
-            .map(|(client, clock)| (client, known.get(client), clock));
-        let from = lacking
-            .filter(|(_, from, clock)| from < clock)
-            .map(|(client, from, _)| (client, from));
-        Changes {
-            from: from.collect(),
-            deleted: self.deleted.clone(),
-        }
+        let lacking = self.state.iter().map(|(client, clock)| (client, known.get(client), clock));
+        let from = lacking.filter(|(_, from, clock)| from < clock).map(|(client, from, _)| (client, from));
+        Changes { from: from.collect(), deleted: self.deleted.clone() }
     }
 
     /// Changes of this document as one update: however many updates brought them, this is their merge.
     pub fn diff_changes(&self, changes: &Changes) -> Bytes {
-        self.encode(
-            changes
-                .from
-                .iter()
-                .rev()
-                .map(|(&client, &clock)| (client, clock)),
-            &changes.deleted,
-        )
+        self.encode(changes.from.iter().rev().map(|(&client, &clock)| (client, clock)), &changes.deleted)
     }
 
     /// Encodes the blocks of some clients, each from a clock on, and a delete set. Clients come from high to low, as
     /// the lazy readers of Yjs expect.
-    fn encode(
-        &self,
-        from: impl Iterator<Item = (ClientId, Clock)> + Clone,
-        deleted: &IdSet,
-    ) -> Bytes {
+    fn encode(&self, from: impl Iterator<Item = (ClientId, Clock)> + Clone, deleted: &IdSet) -> Bytes {
         let mut out = Vec::new();
         crate::lib0::write_var_uint(&mut out, from.clone().count() as u64);
         for (client, clock) in from {
-            self.encode_section(Id { client, clock }, &mut out);
+            self.chunks.encode_section(Id { client, clock }, &mut out);
         }
         deleted.encode(&mut out);
         Bytes::from(out)
     }
 
-    /// Encodes what one client wrote from a known element on.
-    fn encode_section(&self, from: Id, out: &mut Vec<u8>) {
-        let (start, first) = self.chunk_of(from).expect("the element is known");
-        let end = Id {
-            client: from.client,
-            clock: Clock::MAX,
-        };
-        let following = || {
-            self.chunks.range((
-                std::ops::Bound::Excluded(start),
-                std::ops::Bound::Included(end),
-            ))
-        };
-        let following_blocks: u64 = following().map(|(_, chunk)| u64::from(chunk.count())).sum();
-        if start == from {
-            write_section_header(out, following_blocks + u64::from(first.count()), from);
-            out.extend_from_slice(first.bytes());
-        } else {
-            let (block, blocks, bytes) = first.split_at(start, from.clock);
-            write_section_header(out, following_blocks + u64::from(blocks) + 1, from);
-            Piece::between(block, from.clock, block.end()).write(out);
-            out.extend_from_slice(bytes);
-        }
-        for (_, chunk) in following() {
-            out.extend_from_slice(chunk.bytes());
-        }
-    }
-
-    /// The chunk that holds an element.
-    fn chunk_of(&self, id: Id) -> Option<(Id, &Chunk)> {
-        let first = Id {
-            client: id.client,
-            clock: 0,
-        };
-        self.chunks
-            .range(first..=id)
-            .next_back()
-            .map(|(&start, chunk)| (start, chunk))
-    }
-
     /// Takes in what can be and parks the rest; wakes what waited for it.
     fn take_in(&mut self, update: &Update, author: Author) -> Taken {
-        let mut taken = Taken {
-            changes: Changes::default(),
-            as_it_came: true,
-            woken: false,
-        };
-        let source_bytes = update.bytes().len();
+        let mut taken = Taken::new(update, author, self.parked.next_number());
         for run in update.runs() {
             if let Some((missing, rest)) = self.take_blocks(run, &mut taken) {
-                self.parked
-                    .park_new(missing, author, Waiting::Blocks(rest), source_bytes);
+                self.park(missing, Waiting::Blocks(rest), &mut taken);
             }
             self.wake(run.client(), &mut taken);
         }
@@ -288,32 +195,43 @@ impl Blocks {
         }
         for (client, ranges) in by_client(&deletions) {
             if let Some((missing, rest)) = self.take_deletions(client, ranges, &mut taken) {
-                self.parked.park_new(missing, author, rest, source_bytes);
+                self.park(missing, rest, &mut taken);
             }
         }
+        taken.as_it_came &= taken.parked == 0;
         taken
+    }
+
+    fn park(&mut self, missing: Id, waiting: Waiting, taken: &mut Taken) {
+        taken.parked += 1;
+        self.parked.park_new(missing, taken.author, waiting, taken.source_bytes);
     }
 
     /// Takes in what waited for blocks of `client` that have come, and what waited for that.
     fn wake(&mut self, client: ClientId, taken: &mut Taken) {
+        if self.parked.is_empty() {
+            return;
+        }
         let mut advanced = vec![client];
         while let Some(&client) = advanced.last() {
             let Some((ticket, waiting)) = self.parked.wake(client, self.state.get(client)) else {
                 advanced.pop();
                 continue;
             };
-            taken.as_it_came = false;
-            taken.woken = true;
+            let from_elsewhere = ticket.number() < taken.first_number;
+            taken.woken |= from_elsewhere;
+            taken.as_it_came &= !from_elsewhere;
             let rest = match waiting {
                 Waiting::Blocks(run) => {
                     advanced.push(run.client());
-                    self.take_blocks(&run, taken)
-                        .map(|(missing, rest)| (missing, Waiting::Blocks(rest)))
+                    self.take_blocks(&run, taken).map(|(missing, rest)| (missing, Waiting::Blocks(rest)))
                 }
                 Waiting::Deletions(client, ranges) => self.take_deletions(client, ranges, taken),
             };
-            if let Some((missing, waiting)) = rest {
-                self.parked.park(missing, ticket, waiting);
+            match rest {
+                Some((missing, waiting)) => self.parked.park(missing, ticket, waiting),
+                None if !from_elsewhere => taken.parked -= 1,
+                None => {}
             }
         }
     }
@@ -323,14 +241,7 @@ impl Blocks {
         let client = run.client();
         let known = self.state.get(client);
         let (mut end, mut rest) = (known, None);
-        let mut tail = Tail::open(
-            &mut self.chunks,
-            &mut self.chunk_bytes,
-            Id {
-                client,
-                clock: known,
-            },
-        );
+        let mut tail = None;
         let mut blocks = run.blocks();
         loop {
             let (position, left) = (blocks.position(), blocks.left());
@@ -340,30 +251,21 @@ impl Blocks {
                 continue;
             }
             if let Some(missing) = missing(&block, end, &self.state) {
-                rest = Some((
-                    missing,
-                    Run {
-                        next: block.id,
-                        blocks: left,
-                        bytes: run.bytes.slice(position..),
-                    },
-                ));
-                taken.as_it_came = false;
+                rest =
+                    Some((missing, Run { next: block.id, blocks: left, bytes: run.bytes.slice(position..) }));
                 break;
             }
             taken.as_it_came &= block.id.clock == end;
             if matches!(block.content, Content::Gc | Content::Deleted) {
                 self.deleted.insert(client, end..block.end(), |_| {});
-                taken
-                    .changes
-                    .deleted
-                    .insert(client, end..block.end(), |_| {});
+                taken.changes.deleted.insert(client, end..block.end(), |_| {});
             }
-            tail.push(Piece::between(block, end, block.end()));
+            let tail = tail.get_or_insert_with(|| self.chunks.open(Id { client, clock: end }));
+            self.chunks.push(tail, Piece::between(block, end, block.end()));
             end = block.end();
         }
-        drop(tail);
-        if end > known {
+        if let Some(tail) = tail {
+            self.chunks.close(tail);
             self.state.set(client, end);
             taken.changes.add_from(client, known);
         }
@@ -386,43 +288,15 @@ impl Blocks {
                 ranges.pop_front();
             }
             let before = fresh.len();
-            self.deleted
-                .insert(client, covered.clone(), |part| fresh.push(part));
+            self.deleted.insert(client, covered.clone(), |part| fresh.push(part));
             taken.as_it_came &= fresh[before..] == [covered];
         }
-        self.drop_content(client, &fresh);
+        self.chunks.drop_content(client, &fresh);
         for range in fresh {
             taken.changes.deleted.insert(client, range, |_| {});
         }
-        let missing = Id {
-            client,
-            clock: ranges.front()?.start,
-        };
-        taken.as_it_came = false;
+        let missing = Id { client, clock: ranges.front()?.start };
         Some((missing, Waiting::Deletions(client, ranges)))
-    }
-
-    /// Drops the content of known elements; `ranges` are sorted. Their blocks stay, as Deleted.
-    fn drop_content(&mut self, client: ClientId, mut ranges: &[Range<Clock>]) {
-        let mut done = 0;
-        while let Some(range) = ranges.first() {
-            let at = Id {
-                client,
-                clock: range.start.max(done),
-            };
-            let (start, _) = self.chunk_of(at).expect("the element is known");
-            let chunk = self.chunks.remove(&start).expect("it was just found");
-            self.chunk_bytes -= chunk.capacity();
-            done = start.clock + chunk.len();
-            let mut tail = Tail::open(&mut self.chunks, &mut self.chunk_bytes, start);
-            for block in chunk.blocks(start) {
-                let skipped = ranges.partition_point(|range| range.end <= block.id.clock);
-                ranges = &ranges[skipped..];
-                tail.push_without(block, ranges);
-            }
-            tail.take_small_neighbour(done);
-            ranges = &ranges[ranges.partition_point(|range| range.end <= done)..];
-        }
     }
 }
 
@@ -430,23 +304,38 @@ impl Blocks {
 fn missing(block: &Block<'_>, end: Clock, state: &StateVector) -> Option<Id> {
     let Id { client, clock } = block.id;
     if clock > end {
-        return Some(Id {
-            client,
-            clock: clock - 1,
-        });
+        return Some(Id { client, clock: clock - 1 });
     }
-    block
-        .dependencies()
-        .find(|&on| on.client != client && !state.contains(on))
+    block.dependencies().find(|&on| on.client != client && !state.contains(on))
 }
 
 /// What was taken in of an update.
 struct Taken {
+    author: Author,
+    source_bytes: usize,
     changes: Changes,
-    /// Whether that is the update as it came: nothing of it known, missing or joined by what had waited.
+    /// Whether the changes are the update as it came: nothing of it known or missing, nothing else woken.
     as_it_came: bool,
-    /// Whether some of it had waited.
+    /// How many parts of it are parked.
+    parked: usize,
+    /// The first number that a part of it has or would have while it is parked.
+    first_number: u64,
+    /// Whether what had come in other updates stopped waiting.
     woken: bool,
+}
+
+impl Taken {
+    fn new(update: &Update, author: Author, first_number: u64) -> Self {
+        Self {
+            author,
+            source_bytes: update.bytes().len(),
+            changes: Changes::default(),
+            as_it_came: !update.has_skips(),
+            parked: 0,
+            first_number,
+            woken: false,
+        }
+    }
 }
 
 /// The ranges of each client of a set.
@@ -459,101 +348,4 @@ fn by_client(set: &IdSet) -> Vec<(ClientId, VecDeque<Range<Clock>>)> {
         }
     }
     clients
-}
-
-/// The chunk that is being written, taken out of the map; goes back when it is full, and in the end.
-struct Tail<'a> {
-    chunks: &'a mut BTreeMap<Id, Chunk>,
-    chunk_bytes: &'a mut usize,
-    start: Id,
-    chunk: Chunk,
-}
-
-impl<'a> Tail<'a> {
-    /// Opens the chunk that ends before `next`, if it has room, or else a new one.
-    fn open(chunks: &'a mut BTreeMap<Id, Chunk>, chunk_bytes: &'a mut usize, next: Id) -> Self {
-        let first = Id {
-            client: next.client,
-            clock: 0,
-        };
-        let before = chunks
-            .range(first..next)
-            .next_back()
-            .filter(|(_, chunk)| !chunk.is_full());
-        let (start, chunk) = match before.map(|(&start, _)| start) {
-            Some(start) => (start, chunks.remove(&start).expect("it was just found")),
-            None => (next, Chunk::default()),
-        };
-        *chunk_bytes -= chunk.capacity();
-        Self {
-            chunks,
-            chunk_bytes,
-            start,
-            chunk,
-        }
-    }
-
-    fn push(&mut self, piece: Piece<'_>) {
-        piece.cut(MAX_CONTENT_BYTES, |part| {
-            if self.chunk.is_full() {
-                self.close();
-            }
-            self.chunk.push(self.start, &part);
-        });
-    }
-
-    /// Pushes a block, but not the content of those parts of it that are in `ranges`, which end after its start.
-    fn push_without(&mut self, block: Block<'_>, ranges: &[Range<Clock>]) {
-        let mut at = block.id.clock;
-        for range in ranges.iter().take_while(|range| range.start < block.end()) {
-            let (from, to) = (range.start.max(at), range.end.min(block.end()));
-            if at < from {
-                self.push(Piece::between(block, at, from));
-            }
-            self.push(Piece::between(block, from, to).without_content());
-            at = to;
-        }
-        if at < block.end() {
-            self.push(Piece::between(block, at, block.end()));
-        }
-    }
-
-    /// Takes in the next chunk, which begins at `clock`, if both are small: so that what shrinks also joins.
-    fn take_small_neighbour(&mut self, clock: Clock) {
-        let next = Id {
-            client: self.start.client,
-            clock,
-        };
-        let small = |chunk: &Chunk| chunk.bytes().len() < CHUNK_BYTES / 2;
-        if small(&self.chunk) && self.chunks.get(&next).is_some_and(small) {
-            let chunk = self.chunks.remove(&next).expect("it was just found");
-            *self.chunk_bytes -= chunk.capacity();
-            for block in chunk.blocks(next) {
-                self.push(block.into());
-            }
-        }
-    }
-
-    /// Puts the chunk back and begins the next one.
-    fn close(&mut self) {
-        let mut chunk = std::mem::take(&mut self.chunk);
-        let next = Id {
-            client: self.start.client,
-            clock: self.start.clock + chunk.len(),
-        };
-        let start = std::mem::replace(&mut self.start, next);
-        if chunk.len() > 0 {
-            if chunk.is_full() {
-                chunk.seal();
-            }
-            *self.chunk_bytes += chunk.capacity();
-            self.chunks.insert(start, chunk);
-        }
-    }
-}
-
-impl Drop for Tail<'_> {
-    fn drop(&mut self) {
-        self.close();
-    }
 }

@@ -51,9 +51,7 @@ impl Chunk {
             return (last, 0, &[]);
         }
         let mut blocks = self.blocks(start);
-        let block = blocks
-            .find(|block| clock < block.end())
-            .expect("the clock is in this chunk");
+        let block = blocks.find(|block| clock < block.end()).expect("the clock is in this chunk");
         let following = self.blocks - self.index_after(&blocks);
         (block, following, &self.bytes[blocks.position()..])
     }
@@ -64,11 +62,7 @@ impl Chunk {
 
     fn last(&self, start: Id) -> Block<'_> {
         let clock = start.clock + self.len - self.last_len;
-        view_block(
-            &self.bytes[self.last_at..],
-            Id { clock, ..start },
-            self.last_len,
-        )
+        view_block(&self.bytes[self.last_at..], Id { clock, ..start }, self.last_len)
     }
 
     /// Appends a piece, which follows what is there; `start` is where the chunk starts.
@@ -98,14 +92,12 @@ impl Chunk {
         let (ours, our_prefix) = read_number(&self.bytes[content_at..]);
         let (theirs, their_prefix) = read_number(added);
         let payload = &added[their_prefix..];
-        if !payload.is_empty() && self.bytes.len() - content_at + payload.len() > MAX_CONTENT_BYTES
-        {
+        if !payload.is_empty() && self.bytes.len() - content_at + payload.len() > MAX_CONTENT_BYTES {
             return false;
         }
         let mut number = Vec::with_capacity(8);
         write_var_uint(&mut number, ours + theirs);
-        self.bytes
-            .splice(content_at..content_at + our_prefix, number);
+        self.bytes.splice(content_at..content_at + our_prefix, number);
         self.bytes.extend_from_slice(payload);
         true
     }
@@ -127,17 +119,12 @@ fn continues(last: &Block<'_>, piece: &Piece<'_>) -> bool {
     if last.content != piece.content() {
         return false;
     }
-    let last_id = Id {
-        client: last.id.client,
-        clock: last.end() - 1,
-    };
+    let last_id = Id { client: last.id.client, clock: last.end() - 1 };
     let follows = || piece.origin() == Some(last_id) && piece.right_origin() == last.right_origin;
     match last.content {
         Content::Gc => true,
         Content::Deleted => follows() && piece.has_key() == last.has_key(),
-        Content::String | Content::Any | Content::Json => {
-            follows() && !piece.has_key() && !last.has_key()
-        }
+        Content::String | Content::Any | Content::Json => follows() && !piece.has_key() && !last.has_key(),
         _ => false,
     }
 }

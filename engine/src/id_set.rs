@@ -28,46 +28,24 @@ impl IdSet {
 
     /// Whether it has this id.
     pub fn contains(&self, id: Id) -> bool {
-        self.at_or_before(id)
-            .is_some_and(|range| id.clock < range.end)
+        self.at_or_before(id).is_some_and(|range| id.clock < range.end)
     }
 
     /// Its ranges, by client from low to high, then by clock.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, Range<Clock>)> {
-        self.ranges
-            .iter()
-            .map(|(id, &end)| (id.client, id.clock..end))
+        self.ranges.iter().map(|(id, &end)| (id.client, id.clock..end))
     }
 
     /// Adds the ids of a range, and calls `fresh` with those parts of it that were not there before, in order.
-    pub fn insert(
-        &mut self,
-        client: ClientId,
-        range: Range<Clock>,
-        mut fresh: impl FnMut(Range<Clock>),
-    ) {
+    pub fn insert(&mut self, client: ClientId, range: Range<Clock>, mut fresh: impl FnMut(Range<Clock>)) {
         let (mut joined, mut uncovered) = (range.clone(), range.start);
-        if let Some(before) = self.at_or_before(Id {
-            client,
-            clock: range.start,
-        }) && before.end >= range.start
+        if let Some(before) = self.at_or_before(Id { client, clock: range.start })
+            && before.end >= range.start
         {
             joined.start = before.start;
         }
-        let from = Id {
-            client,
-            clock: joined.start,
-        };
-        while let Some((&id, &end)) = self
-            .ranges
-            .range(
-                from..=Id {
-                    client,
-                    clock: range.end,
-                },
-            )
-            .next()
-        {
+        let from = Id { client, clock: joined.start };
+        while let Some((&id, &end)) = self.ranges.range(from..=Id { client, clock: range.end }).next() {
             if id.clock > uncovered {
                 fresh(uncovered..id.clock.min(range.end));
             }
@@ -81,13 +59,7 @@ impl IdSet {
         if uncovered < range.end {
             fresh(uncovered..range.end);
         }
-        self.ranges.insert(
-            Id {
-                client,
-                clock: joined.start,
-            },
-            joined.end,
-        );
+        self.ranges.insert(Id { client, clock: joined.start }, joined.end);
     }
 
     /// Adds all ids of another set.
@@ -102,14 +74,7 @@ impl IdSet {
         let clients = self.clients().count();
         write_var_uint(out, clients as u64);
         for client in self.clients() {
-            let ranges = || {
-                self.ranges.range(
-                    Id { client, clock: 0 }..=Id {
-                        client,
-                        clock: Clock::MAX,
-                    },
-                )
-            };
+            let ranges = || self.ranges.range(Id { client, clock: 0 }..=Id { client, clock: Clock::MAX });
             write_deletions_header(out, client, ranges().count() as u64);
             for (id, &end) in ranges() {
                 write_deletion(out, &(id.clock..end));
@@ -119,21 +84,14 @@ impl IdSet {
 
     /// The clients that have ids in the set, from low to high.
     fn clients(&self) -> impl Iterator<Item = ClientId> {
-        let after = |client: ClientId| {
-            self.ranges
-                .range(Id { client, clock: 0 }..)
-                .next()
-                .map(|(id, _)| id.client)
-        };
+        let after =
+            |client: ClientId| self.ranges.range(Id { client, clock: 0 }..).next().map(|(id, _)| id.client);
         std::iter::successors(after(0), move |&client| after(client + 1))
     }
 
     /// The last range that starts at or before `id`, of the same client.
     fn at_or_before(&self, id: Id) -> Option<Range<Clock>> {
-        let first = Id {
-            client: id.client,
-            clock: 0,
-        };
+        let first = Id { client: id.client, clock: 0 };
         let (start, &end) = self.ranges.range(first..=id).next_back()?;
         Some(start.clock..end)
     }

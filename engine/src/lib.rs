@@ -20,6 +20,7 @@ pub mod state_vector;
 
 pub mod blocks;
 mod chunk;
+mod chunks;
 pub mod parked;
 
 pub mod awareness;

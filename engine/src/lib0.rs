@@ -70,24 +70,15 @@ impl<'a> Reader<'a> {
 
     /// One byte.
     pub fn u8(&mut self) -> Result<u8, ReadError> {
-        let byte = *self
-            .bytes
-            .get(self.position)
-            .ok_or(ReadError::UnexpectedEnd)?;
+        let byte = *self.bytes.get(self.position).ok_or(ReadError::UnexpectedEnd)?;
         self.position += 1;
         Ok(byte)
     }
 
     /// The next `len` bytes.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], ReadError> {
-        let end = self
-            .position
-            .checked_add(len)
-            .ok_or(ReadError::UnexpectedEnd)?;
-        let taken = self
-            .bytes
-            .get(self.position..end)
-            .ok_or(ReadError::UnexpectedEnd)?;
+        let end = self.position.checked_add(len).ok_or(ReadError::UnexpectedEnd)?;
+        let taken = self.bytes.get(self.position..end).ok_or(ReadError::UnexpectedEnd)?;
         self.position = end;
         Ok(taken)
     }
@@ -190,9 +181,7 @@ impl<'a> Reader<'a> {
 /// # Errors
 /// [`ReadError::InvalidJson`].
 pub fn check_json(text: &str) -> Result<(), ReadError> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text)
-        .map(drop)
-        .map_err(|_| ReadError::InvalidJson)
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|_| ReadError::InvalidJson)
 }
 
 /// Appends a varUint.
@@ -229,24 +218,12 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_they_were_written() {
-        for number in [
-            0,
-            1,
-            127,
-            128,
-            16_383,
-            16_384,
-            u64::from(u32::MAX),
-            MAX_SAFE_INTEGER,
-        ] {
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), MAX_SAFE_INTEGER] {
             let mut bytes = Vec::new();
             write_var_uint(&mut bytes, number);
             assert_eq!(bytes.len(), var_uint_len(number));
             assert_eq!(Reader::new(&bytes).var_uint(), Ok(number));
-            assert_eq!(
-                Reader::new(&bytes[..bytes.len() - 1]).var_uint(),
-                Err(ReadError::UnexpectedEnd)
-            );
+            assert_eq!(Reader::new(&bytes[..bytes.len() - 1]).var_uint(), Err(ReadError::UnexpectedEnd));
         }
     }
 
@@ -254,45 +231,24 @@ mod tests {
     fn numbers_beyond_javascript_are_refused() {
         let mut bytes = Vec::new();
         write_var_uint(&mut bytes, MAX_SAFE_INTEGER + 1);
-        assert_eq!(
-            Reader::new(&bytes).var_uint(),
-            Err(ReadError::NumberOutOfRange)
-        );
-        assert_eq!(
-            Reader::new(&[0xff; 12]).var_uint(),
-            Err(ReadError::NumberOutOfRange)
-        );
-        assert_eq!(
-            Reader::new(&[0x80; 12]).var_uint(),
-            Err(ReadError::NumberOutOfRange)
-        );
+        assert_eq!(Reader::new(&bytes).var_uint(), Err(ReadError::NumberOutOfRange));
+        assert_eq!(Reader::new(&[0xff; 12]).var_uint(), Err(ReadError::NumberOutOfRange));
+        assert_eq!(Reader::new(&[0x80; 12]).var_uint(), Err(ReadError::NumberOutOfRange));
     }
 
     #[test]
     fn a_count_cannot_promise_more_than_the_input_holds() {
-        assert_eq!(
-            Reader::new(&[4, 0, 0, 0]).count(1),
-            Err(ReadError::CountExceedsInput)
-        );
+        assert_eq!(Reader::new(&[4, 0, 0, 0]).count(1), Err(ReadError::CountExceedsInput));
         assert_eq!(Reader::new(&[3, 0, 0, 0]).count(1), Ok(3));
-        assert_eq!(
-            Reader::new(&[2, 0, 0, 0]).count(2),
-            Err(ReadError::CountExceedsInput)
-        );
+        assert_eq!(Reader::new(&[2, 0, 0, 0]).count(2), Err(ReadError::CountExceedsInput));
     }
 
     #[test]
     fn nesting_is_bounded() {
         let nested = |depth: usize| [[117u8, 1].repeat(depth), vec![126]].concat();
         assert_eq!(Reader::new(&nested(MAX_ANY_DEPTH)).skip_any(), Ok(()));
-        assert_eq!(
-            Reader::new(&nested(MAX_ANY_DEPTH + 1)).skip_any(),
-            Err(ReadError::TooDeep)
-        );
-        assert_eq!(
-            Reader::new(&nested(100_000)).skip_any(),
-            Err(ReadError::TooDeep)
-        );
+        assert_eq!(Reader::new(&nested(MAX_ANY_DEPTH + 1)).skip_any(), Err(ReadError::TooDeep));
+        assert_eq!(Reader::new(&nested(100_000)).skip_any(), Err(ReadError::TooDeep));
     }
 
     #[test]

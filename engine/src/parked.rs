@@ -35,6 +35,14 @@ impl Waiting {
 pub(crate) struct Ticket {
     author: Author,
     charged: usize,
+    number: u64,
+}
+
+impl Ticket {
+    /// Counts what was ever parked: a higher number came later.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,19 +79,20 @@ impl Parked {
 
     /// The author whose entries take the most memory.
     pub fn largest_author(&self) -> Option<Author> {
-        self.usage
-            .iter()
-            .max_by_key(|(_, usage)| usage.bytes)
-            .map(|(&author, _)| author)
+        self.usage.iter().max_by_key(|(_, usage)| usage.bytes).map(|(&author, _)| author)
     }
 
     /// Forgets what one author sent.
     pub fn forget(&mut self, author: Author) {
         if let Some(usage) = self.usage.remove(&author) {
             self.bytes -= usage.bytes;
-            self.waiting
-                .retain(|_, (ticket, _)| ticket.author != author);
+            self.waiting.retain(|_, (ticket, _)| ticket.author != author);
         }
+    }
+
+    /// The number of what is parked next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next
     }
 
     /// Keeps what came in an update of `source_bytes` until the element `missing` is known. Small parts are copied, so
@@ -100,8 +109,9 @@ impl Parked {
         {
             run.bytes = bytes::Bytes::copy_from_slice(&run.bytes);
         }
-        let charged = waiting.bytes();
-        self.park(missing, Ticket { author, charged }, waiting);
+        let ticket = Ticket { author, charged: waiting.bytes(), number: self.next };
+        self.next += 1;
+        self.park(missing, ticket, waiting);
     }
 
     /// Keeps what is left of something that waited before.
@@ -110,8 +120,7 @@ impl Parked {
         usage.entries += 1;
         usage.bytes += ticket.charged;
         self.bytes += ticket.charged;
-        self.waiting.insert((missing, self.next), (ticket, waiting));
-        self.next += 1;
+        self.waiting.insert((missing, ticket.number), (ticket, waiting));
     }
 
     /// Takes out one thing that waits for an element of `client` before `clock`.

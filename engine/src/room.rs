@@ -52,9 +52,7 @@ pub struct RoomLimits {
 
 impl Default for RoomLimits {
     fn default() -> Self {
-        Self {
-            parked_bytes: PARKED_BYTES,
-        }
+        Self { parked_bytes: PARKED_BYTES }
     }
 }
 
@@ -182,10 +180,7 @@ pub struct Room {
 impl Room {
     /// An empty room without peers.
     pub fn new(limits: RoomLimits) -> Self {
-        Self {
-            limits,
-            ..Self::default()
-        }
+        Self { limits, ..Self::default() }
     }
 
     /// Takes in a stored update: a snapshot, or what the log has after it, in order.
@@ -273,11 +268,7 @@ impl Room {
 
     /// A peer's outbox is empty again: it gets what it missed as one diff.
     pub fn drained(&mut self, peer: PeerId) {
-        let Some(missed) = self
-            .peers
-            .get_mut(&peer)
-            .and_then(|peer| peer.lagging.take())
-        else {
+        let Some(missed) = self.peers.get_mut(&peer).and_then(|peer| peer.lagging.take()) else {
             return;
         };
         if !missed.is_empty() {
@@ -317,9 +308,7 @@ impl Room {
 
     /// When [`Room::tick`] has something to do next, if nothing else happens.
     pub fn next_tick(&self) -> Option<Duration> {
-        let flush = self
-            .has_pending()
-            .then_some(self.last_flush + self.flush_window);
+        let flush = self.has_pending().then_some(self.last_flush + self.flush_window);
         let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);
         flush.into_iter().chain(expiry).min()
     }
@@ -328,12 +317,7 @@ impl Room {
         !self.pending.changes.is_empty() || !self.pending.awareness.is_empty()
     }
 
-    fn receive_frame(
-        &mut self,
-        peer: PeerId,
-        frame: &Bytes,
-        now: Duration,
-    ) -> Result<(), Violation> {
+    fn receive_frame(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Violation> {
         let mut reader = Reader::new(frame);
         if reader.is_empty() {
             return Err(MessageError::Empty.into());
@@ -361,10 +345,7 @@ impl Room {
         if self.peer(peer).lagging.is_some() {
             // Answered by the diff that it gets when its outbox is empty.
             let missed = self.blocks.changes_since(&known);
-            self.peer(peer)
-                .lagging
-                .get_or_insert_default()
-                .extend(&missed);
+            self.peer(peer).lagging.get_or_insert_default().extend(&missed);
         } else if known.is_empty() {
             let frame = self.full_state();
             self.send(peer, frame);
@@ -381,11 +362,7 @@ impl Room {
         if let Some(update) = admission.update {
             self.full_state = None;
             self.sequence += 1;
-            let append = Effect::Append {
-                sequence: self.sequence,
-                update: update.clone(),
-                author: peer,
-            };
+            let append = Effect::Append { sequence: self.sequence, update: update.clone(), author: peer };
             self.effects.push_back(append);
             self.pending.only = self.pending.changes.is_empty().then_some(update);
             self.pending.changes.extend(&admission.changes);
@@ -417,12 +394,7 @@ impl Room {
         }
     }
 
-    fn receive_awareness(
-        &mut self,
-        peer: PeerId,
-        states: &[u8],
-        now: Duration,
-    ) -> Result<(), Violation> {
+    fn receive_awareness(&mut self, peer: PeerId, states: &[u8], now: Duration) -> Result<(), Violation> {
         let received = self.awareness.receive(peer, states, now)?;
         if !received.changed.is_empty() {
             self.pending.awareness.extend(received.changed);
@@ -451,10 +423,7 @@ impl Room {
     }
 
     fn acknowledge_all(&mut self) {
-        let waiting = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| !peer.acknowledgements.is_empty());
+        let waiting = self.peers.iter().filter(|(_, peer)| !peer.acknowledgements.is_empty());
         for peer in waiting.map(|(&peer, _)| peer).collect::<Vec<_>>() {
             self.acknowledge(peer);
         }
@@ -471,10 +440,8 @@ impl Room {
             // What waited has just been appended.
             due.get_or_insert(sequence);
         }
-        let due = acknowledgements
-            .iter()
-            .take_while(|(due, _)| due.is_some_and(|due| due <= durable))
-            .count();
+        let due =
+            acknowledgements.iter().take_while(|(due, _)| due.is_some_and(|due| due <= durable)).count();
         let due: Vec<_> = acknowledgements.drain(..due).collect();
         for (_, payload) in due {
             self.send(peer, y_websocket::sync_status_frame(&payload));
@@ -487,24 +454,14 @@ impl Room {
         if !pending.changes.is_empty() {
             let merged = || self.blocks.diff_changes(&pending.changes);
             let update = pending.only.unwrap_or_else(merged);
-            for lagging in self
-                .peers
-                .values_mut()
-                .filter_map(|peer| peer.lagging.as_mut())
-            {
+            for lagging in self.peers.values_mut().filter_map(|peer| peer.lagging.as_mut()) {
                 lagging.extend(&pending.changes);
             }
-            self.broadcast(
-                y_websocket::sync_frame(&SyncMessage::Update(&update)),
-                pending.authors,
-            );
+            self.broadcast(y_websocket::sync_frame(&SyncMessage::Update(&update)), pending.authors);
         }
         if !pending.awareness.is_empty() {
             let states = self.awareness.encode(pending.awareness.into_iter());
-            self.broadcast(
-                y_websocket::awareness_frame(&states),
-                pending.awareness_authors,
-            );
+            self.broadcast(y_websocket::awareness_frame(&states), pending.awareness_authors);
         }
     }
 
@@ -513,12 +470,7 @@ impl Room {
         let gets = |&(&id, peer): &(&PeerId, &Peer)| {
             peer.lagging.is_none() && !matches!(authors, Authors::Only(author) if author == id)
         };
-        let to: Vec<_> = self
-            .peers
-            .iter()
-            .filter(gets)
-            .map(|(&peer, _)| peer)
-            .collect();
+        let to: Vec<_> = self.peers.iter().filter(gets).map(|(&peer, _)| peer).collect();
         if !to.is_empty() {
             self.effects.push_back(Effect::Broadcast { frame, to });
         }
@@ -545,11 +497,7 @@ impl Room {
 
     /// One frame for one peer, unless it is lagging: whatever it misses then, it gets when its outbox is empty.
     fn send(&mut self, peer: PeerId, frame: Bytes) {
-        if self
-            .peers
-            .get(&peer)
-            .is_some_and(|peer| peer.lagging.is_none())
-        {
+        if self.peers.get(&peer).is_some_and(|peer| peer.lagging.is_none()) {
             self.effects.push_back(Effect::Send { peer, frame });
         }
     }
@@ -560,8 +508,6 @@ impl Room {
     }
 
     fn peer(&mut self, peer: PeerId) -> &mut Peer {
-        self.peers
-            .get_mut(&peer)
-            .expect("only called for peers that are here")
+        self.peers.get_mut(&peer).expect("only called for peers that are here")
     }
 }

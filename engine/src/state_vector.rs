@@ -27,8 +27,7 @@ impl StateVector {
         for _ in 0..clients {
             let client = reader.var_uint()?;
             // A peer that claims to know more than can be is told nothing, which is what it asks for.
-            let clock =
-                Clock::try_from(reader.var_uint()?).map_or(MAX_CLOCK, |clock| clock.min(MAX_CLOCK));
+            let clock = Clock::try_from(reader.var_uint()?).map_or(MAX_CLOCK, |clock| clock.min(MAX_CLOCK));
             state.set(client, clock);
         }
         Ok(state)
@@ -94,23 +93,15 @@ mod tests {
 
     #[test]
     fn is_read_as_it_was_written() {
-        let state: StateVector = [(1, 5), (u64::from(u32::MAX), 7), (300, 128)]
-            .into_iter()
-            .collect();
+        let state: StateVector = [(1, 5), (u64::from(u32::MAX), 7), (300, 128)].into_iter().collect();
         assert_eq!(StateVector::decode(&state.encode()), Ok(state));
         assert_eq!(StateVector::decode(&[0]), Ok(StateVector::default()));
     }
 
     #[test]
     fn cannot_claim_more_than_it_has() {
-        assert_eq!(
-            StateVector::decode(&[0xff, 0xff, 0xff, 0xff, 1]),
-            Err(ReadError::CountExceedsInput)
-        );
+        assert_eq!(StateVector::decode(&[0xff, 0xff, 0xff, 0xff, 1]), Err(ReadError::CountExceedsInput));
         assert_eq!(StateVector::decode(&[]), Err(ReadError::UnexpectedEnd));
-        assert_eq!(
-            StateVector::decode(&[1, 5]),
-            Err(ReadError::CountExceedsInput)
-        );
+        assert_eq!(StateVector::decode(&[1, 5]), Err(ReadError::CountExceedsInput));
     }
 }

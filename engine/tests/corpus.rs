@@ -16,8 +16,7 @@ struct Case {
 }
 
 fn cases() -> Option<Vec<Case>> {
-    let bytes =
-        Bytes::from(std::fs::read(corpora()?.join("yjs-random-cases.bin")).expect("readable"));
+    let bytes = Bytes::from(std::fs::read(corpora()?.join("yjs-random-cases.bin")).expect("readable"));
     let mut reader = Reader::new(&bytes);
     let count = reader.var_uint().expect("a count");
     let any = |reader: &mut Reader<'_>| {
@@ -28,9 +27,7 @@ fn cases() -> Option<Vec<Case>> {
     let case = |_| {
         let updates = reader.var_uint().expect("a count");
         Case {
-            updates: (0..updates)
-                .map(|_| bytes.slice_ref(reader.var_buf().expect("an update")))
-                .collect(),
+            updates: (0..updates).map(|_| bytes.slice_ref(reader.var_buf().expect("an update"))).collect(),
             expected: Roots {
                 text: reader.var_string().expect("text").to_owned(),
                 map: any(&mut reader),
@@ -42,9 +39,7 @@ fn cases() -> Option<Vec<Case>> {
 }
 
 fn admit(blocks: &mut Blocks, update: &Bytes) -> Option<Bytes> {
-    blocks
-        .admit(&Update::scan(update.clone()).expect("an update of Yjs"), 1)
-        .update
+    blocks.admit(&Update::scan(update.clone()).expect("an update of Yjs"), 1).update
 }
 
 fn admit_all(updates: &[Bytes]) -> Blocks {
@@ -52,10 +47,7 @@ fn admit_all(updates: &[Bytes]) -> Blocks {
     for update in updates {
         admit(&mut blocks, update);
     }
-    assert!(
-        blocks.parked().is_empty(),
-        "everything came, so nothing waits"
-    );
+    assert!(blocks.parked().is_empty(), "everything came, so nothing waits");
     blocks
 }
 
@@ -68,11 +60,7 @@ fn every_order_gives_the_document_that_yjs_has() {
         let in_order = admit_all(&case.updates);
         let read_back = yrs_document(&[in_order.encode_state()]);
         assert_eq!(Roots::of(&read_back), case.expected, "case {number}");
-        assert_eq!(
-            &state_vector(&read_back),
-            in_order.state_vector(),
-            "case {number}"
-        );
+        assert_eq!(&state_vector(&read_back), in_order.state_vector(), "case {number}");
 
         for _ in 0..3 {
             let mut shuffled = case.updates.clone();
@@ -80,11 +68,7 @@ fn every_order_gives_the_document_that_yjs_has() {
             shuffled.extend_from_within(..doubled);
             random.shuffle(&mut shuffled);
             let blocks = admit_all(&shuffled);
-            assert_eq!(
-                blocks.state_vector(),
-                in_order.state_vector(),
-                "case {number}"
-            );
+            assert_eq!(blocks.state_vector(), in_order.state_vector(), "case {number}");
             assert_eq!(blocks.delete_set(), in_order.delete_set(), "case {number}");
             let read_back = yrs_document(&[blocks.encode_state()]);
             assert_eq!(Roots::of(&read_back), case.expected, "case {number}");
@@ -103,14 +87,8 @@ fn a_diff_brings_a_replica_up_from_wherever_it_stood() {
             let replica = yrs_document(&case.updates[..seen]);
             let diff = whole.diff(&state_vector(&replica));
             let update = yrs::Update::decode_v1(&diff).expect("an update");
-            yrs::Transact::transact_mut(&replica)
-                .apply_update(update)
-                .expect("applies");
-            assert_eq!(
-                Roots::of(&replica),
-                case.expected,
-                "case {number} from {seen}"
-            );
+            yrs::Transact::transact_mut(&replica).apply_update(update).expect("applies");
+            assert_eq!(Roots::of(&replica), case.expected, "case {number} from {seen}");
 
             let mut ours = admit_all(&case.updates[..seen]);
             let diff = whole.diff(ours.state_vector());
@@ -140,22 +118,14 @@ fn what_is_admitted_is_what_was_new() {
             }
             changes.extend(&admission.changes);
             if random.below(4) == 0 {
-                flushed
-                    .load(&room.diff_changes(&std::mem::take(&mut changes)))
-                    .expect("a flush has no gaps");
+                flushed.load(&room.diff_changes(&std::mem::take(&mut changes))).expect("a flush has no gaps");
             }
         }
-        flushed
-            .load(&room.diff_changes(&changes))
-            .expect("a flush has no gaps");
+        flushed.load(&room.diff_changes(&changes)).expect("a flush has no gaps");
         for copy in [follower, flushed] {
             assert_eq!(copy.state_vector(), room.state_vector(), "case {number}");
             assert_eq!(copy.delete_set(), room.delete_set(), "case {number}");
-            assert_eq!(
-                Roots::of(&yrs_document(&[copy.encode_state()])),
-                case.expected,
-                "case {number}"
-            );
+            assert_eq!(Roots::of(&yrs_document(&[copy.encode_state()])), case.expected, "case {number}");
         }
     }
 }
@@ -168,14 +138,9 @@ fn a_large_document_is_small_in_memory_and_reads_back_whole() {
     assert_eq!(expected.chars().count(), 104_852);
     let blocks = admit_all(&[update]);
     assert!(blocks.memory() < 2_000_000, "{} bytes", blocks.memory());
+    assert_eq!(Roots::of(&yrs_document(&[blocks.diff(&StateVector::default())])).text, expected);
     assert_eq!(
-        Roots::of(&yrs_document(&[blocks.diff(&StateVector::default())])).text,
-        expected
-    );
-    assert_eq!(
-        Blocks::from_update(&blocks.encode_state())
-            .expect("whole")
-            .encode_state(),
+        Blocks::from_update(&blocks.encode_state()).expect("whole").encode_state(),
         blocks.encode_state()
     );
 }

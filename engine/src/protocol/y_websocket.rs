@@ -84,18 +84,9 @@ mod tests {
 
     #[test]
     fn frames_that_clients_send_are_read() {
-        assert_eq!(
-            read(&[0, 0, 1, 0]),
-            Ok(Message::Sync(SyncMessage::Step1(&[0])))
-        );
-        assert_eq!(
-            read(&[0, 1, 2, 0, 0]),
-            Ok(Message::Sync(SyncMessage::Step2(&[0, 0])))
-        );
-        assert_eq!(
-            read(&[0, 2, 2, 0, 0]),
-            Ok(Message::Sync(SyncMessage::Update(&[0, 0])))
-        );
+        assert_eq!(read(&[0, 0, 1, 0]), Ok(Message::Sync(SyncMessage::Step1(&[0]))));
+        assert_eq!(read(&[0, 1, 2, 0, 0]), Ok(Message::Sync(SyncMessage::Step2(&[0, 0]))));
+        assert_eq!(read(&[0, 2, 2, 0, 0]), Ok(Message::Sync(SyncMessage::Update(&[0, 0]))));
         assert_eq!(read(KEEP_ALIVE), Ok(Message::Awareness(&[0])));
         assert_eq!(read(&[3]), Ok(Message::QueryAwareness));
         assert_eq!(read(&[102, 1, 7]), Ok(Message::SyncStatus(&[7])));
@@ -114,10 +105,7 @@ mod tests {
     #[test]
     fn frames_are_written_as_clients_read_them() {
         assert_eq!(sync_frame(&SyncMessage::Step1(&[0]))[..], [0, 0, 1, 0]);
-        assert_eq!(
-            sync_frame(&SyncMessage::Step2(&[0, 0]))[..],
-            [0, 1, 2, 0, 0]
-        );
+        assert_eq!(sync_frame(&SyncMessage::Step2(&[0, 0]))[..], [0, 1, 2, 0, 0]);
         assert_eq!(awareness_frame(&[0])[..], *KEEP_ALIVE);
         assert_eq!(sync_status_frame(&[7])[..], [102, 1, 7]);
     }

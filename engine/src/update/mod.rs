@@ -149,9 +149,7 @@ impl<'a> Block<'a> {
 
     /// The ids that must be known before this block can be.
     pub fn dependencies(&self) -> impl Iterator<Item = Id> {
-        [self.origin, self.right_origin, self.parent]
-            .into_iter()
-            .flatten()
+        [self.origin, self.right_origin, self.parent].into_iter().flatten()
     }
 }
 

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{
-    Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError,
-};
+use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError};
 use crate::lib0::{Reader, utf16_len};
 use crate::limits::MAX_CLOCK;
 
@@ -13,6 +11,7 @@ use crate::limits::MAX_CLOCK;
 pub struct Update {
     bytes: Bytes,
     runs: Vec<Run>,
+    has_skips: bool,
     deletions_at: usize,
 }
 
@@ -23,21 +22,17 @@ impl Update {
     /// Whatever makes a Yjs client fail on these bytes, or read them otherwise than another would.
     pub fn scan(bytes: Bytes) -> Result<Self, UpdateError> {
         let mut reader = Reader::new(&bytes);
-        let mut runs = Vec::new();
+        let (mut runs, mut has_skips) = (Vec::new(), false);
         // A section takes at least 3 bytes: how many blocks, client, clock.
         for _ in 0..reader.count(3)? {
-            scan_section(&mut reader, &bytes, &mut runs)?;
+            has_skips |= scan_section(&mut reader, &bytes, &mut runs)?;
         }
         let deletions_at = reader.position();
         scan_delete_set(&mut reader)?;
         if !reader.is_empty() {
             return Err(UpdateError::TrailingBytes);
         }
-        Ok(Self {
-            bytes,
-            runs,
-            deletions_at,
-        })
+        Ok(Self { bytes, runs, has_skips, deletions_at })
     }
 
     /// The encoded update.
@@ -48,6 +43,11 @@ impl Update {
     /// Its runs of blocks, in the order of the bytes.
     pub fn runs(&self) -> &[Run] {
         &self.runs
+    }
+
+    /// Whether it has blocks that say nothing: those of no length, and gaps.
+    pub(crate) fn has_skips(&self) -> bool {
+        self.has_skips
     }
 
     /// Its delete set.
@@ -61,18 +61,13 @@ impl Update {
     }
 }
 
-fn scan_section(
-    reader: &mut Reader<'_>,
-    bytes: &Bytes,
-    runs: &mut Vec<Run>,
-) -> Result<(), UpdateError> {
+/// Reads the blocks of one client into runs; gives whether any were skipped.
+fn scan_section(reader: &mut Reader<'_>, bytes: &Bytes, runs: &mut Vec<Run>) -> Result<bool, UpdateError> {
     // The shortest block is a GC: info and length.
     let mut blocks = reader.count(2)?;
     let client = reader.var_uint()?;
-    let mut next = Id {
-        client,
-        clock: read_clock(reader)?,
-    };
+    let mut next = Id { client, clock: read_clock(reader)? };
+    let mut skips = false;
     while blocks > 0 {
         let (start, from, mut in_run) = (next, reader.position(), 0);
         let mut end = from;
@@ -81,20 +76,17 @@ fn scan_section(
             blocks -= 1;
             next.clock = block.end();
             if block.content == Content::Skip || block.len == 0 {
+                skips = true;
                 break;
             }
             in_run += 1;
             end = reader.position();
         }
         if in_run > 0 {
-            runs.push(Run {
-                next: start,
-                blocks: in_run,
-                bytes: bytes.slice(from..end),
-            });
+            runs.push(Run { next: start, blocks: in_run, bytes: bytes.slice(from..end) });
         }
     }
-    Ok(())
+    Ok(skips)
 }
 
 fn scan_delete_set(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
@@ -141,11 +133,7 @@ pub struct RunBlocks<'a> {
 
 impl<'a> RunBlocks<'a> {
     pub(crate) fn new(next: Id, blocks: usize, bytes: &'a [u8]) -> Self {
-        Self {
-            next,
-            left: blocks,
-            reader: Reader::new(bytes),
-        }
+        Self { next, left: blocks, reader: Reader::new(bytes) }
     }
 
     /// Where the next block begins in the bytes.
@@ -164,8 +152,7 @@ impl<'a> Iterator for RunBlocks<'a> {
 
     fn next(&mut self) -> Option<Block<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let block =
-            read_block::<false>(&mut self.reader, self.next).expect("these bytes were checked");
+        let block = read_block::<false>(&mut self.reader, self.next).expect("these bytes were checked");
         self.next.clock = block.end();
         Some(block)
     }
@@ -183,12 +170,7 @@ pub struct Deletions<'a> {
 impl<'a> Deletions<'a> {
     fn new(mut reader: Reader<'a>) -> Self {
         let clients = reader.var_uint().expect("these bytes were checked");
-        Self {
-            reader,
-            clients,
-            client: 0,
-            ranges: 0,
-        }
+        Self { reader, clients, client: 0, ranges: 0 }
     }
 
     fn number(&mut self) -> u64 {
@@ -218,54 +200,33 @@ impl Iterator for Deletions<'_> {
 
 fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> {
     let clock = Clock::try_from(reader.var_uint()?).map_err(|_| UpdateError::ClockOutOfRange)?;
-    if clock > MAX_CLOCK {
-        Err(UpdateError::ClockOutOfRange)
-    } else {
-        Ok(clock)
-    }
+    if clock > MAX_CLOCK { Err(UpdateError::ClockOutOfRange) } else { Ok(clock) }
 }
 
 /// A number of elements after `clock`.
 fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
     let len = read_clock(reader)?;
-    if len > MAX_CLOCK - clock {
-        Err(UpdateError::ClockOutOfRange)
-    } else {
-        Ok(len)
-    }
+    if len > MAX_CLOCK - clock { Err(UpdateError::ClockOutOfRange) } else { Ok(len) }
 }
 
 fn read_id(reader: &mut Reader<'_>) -> Result<Id, UpdateError> {
-    Ok(Id {
-        client: reader.var_uint()?,
-        clock: read_clock(reader)?,
-    })
+    Ok(Id { client: reader.var_uint()?, clock: read_clock(reader)? })
 }
 
 /// Reads one block whose first element is `id`. With `CHECK` unset, what only a first reading must check is passed over.
-fn read_block<'a, const CHECK: bool>(
-    reader: &mut Reader<'a>,
-    id: Id,
-) -> Result<Block<'a>, UpdateError> {
+fn read_block<'a, const CHECK: bool>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
     let mut block = read_header::<CHECK>(reader, id)?;
     block.len = read_content::<CHECK>(reader, block.content, id.clock)?;
     block.bytes = reader.read_since(start);
-    if CHECK
-        && block
-            .dependencies()
-            .any(|on| on.client == id.client && on.clock >= id.clock)
-    {
+    if CHECK && block.dependencies().any(|on| on.client == id.client && on.clock >= id.clock) {
         return Err(UpdateError::DependsOnLater);
     }
     Ok(block)
 }
 
 /// Reads what precedes the content of a block.
-fn read_header<'a, const CHECK: bool>(
-    reader: &mut Reader<'a>,
-    id: Id,
-) -> Result<Block<'a>, UpdateError> {
+fn read_header<'a, const CHECK: bool>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
     let info = reader.u8()?;
     let content = Content::from_info(info)?;
@@ -282,34 +243,17 @@ fn read_header<'a, const CHECK: bool>(
         }
     }
     let content_at = reader.position() - start;
-    Ok(Block {
-        id,
-        len: 0,
-        content,
-        origin,
-        right_origin,
-        parent,
-        bytes: &[],
-        content_at,
-    })
+    Ok(Block { id, len: 0, content, origin, right_origin, parent, bytes: &[], content_at })
 }
 
 /// A view of checked bytes that are one block of known length, without walking its content.
 pub(crate) fn view_block(bytes: &[u8], id: Id, len: Clock) -> Block<'_> {
-    let header =
-        read_header::<false>(&mut Reader::new(bytes), id).expect("these bytes were checked");
-    Block {
-        len,
-        bytes,
-        ..header
-    }
+    let header = read_header::<false>(&mut Reader::new(bytes), id).expect("these bytes were checked");
+    Block { len, bytes, ..header }
 }
 
 /// Reads where an item without origins lives: `None` is a root.
-fn read_parent<const CHECK: bool>(
-    reader: &mut Reader<'_>,
-    info: u8,
-) -> Result<Option<Id>, UpdateError> {
+fn read_parent<const CHECK: bool>(reader: &mut Reader<'_>, info: u8) -> Result<Option<Id>, UpdateError> {
     // Yjs compares with 1, so that every other number announces an id.
     let parent = if reader.var_uint()? == 1 {
         skip_string::<CHECK>(reader)?;
@@ -375,11 +319,7 @@ pub(super) fn skip_element<const CHECK: bool>(
 }
 
 fn skip_string<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<&'a [u8], UpdateError> {
-    if CHECK {
-        Ok(reader.var_string()?.as_bytes())
-    } else {
-        Ok(reader.var_buf()?)
-    }
+    if CHECK { Ok(reader.var_string()?.as_bytes()) } else { Ok(reader.var_buf()?) }
 }
 
 fn skip_json<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<(), UpdateError> {

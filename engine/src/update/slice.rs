@@ -26,48 +26,29 @@ pub struct Piece<'a> {
 
 impl<'a> From<Block<'a>> for Piece<'a> {
     fn from(block: Block<'a>) -> Self {
-        Self {
-            block,
-            from: 0,
-            to: block.len,
-            deleted: false,
-        }
+        Self { block, from: 0, to: block.len, deleted: false }
     }
 }
 
 impl<'a> Piece<'a> {
     /// The part of a block between two clocks inside it.
     pub fn between(block: Block<'a>, from: Clock, to: Clock) -> Self {
-        Self {
-            block,
-            from: from - block.id.clock,
-            to: to - block.id.clock,
-            deleted: false,
-        }
+        Self { block, from: from - block.id.clock, to: to - block.id.clock, deleted: false }
     }
 
     /// The part of this piece between two clocks inside it.
     pub fn part(self, from: Clock, to: Clock) -> Self {
-        Self {
-            deleted: self.deleted,
-            ..Self::between(self.block, from, to)
-        }
+        Self { deleted: self.deleted, ..Self::between(self.block, from, to) }
     }
 
     /// The same without its content.
     pub fn without_content(self) -> Self {
-        Self {
-            deleted: self.block.content != Content::Gc,
-            ..self
-        }
+        Self { deleted: self.block.content != Content::Gc, ..self }
     }
 
     /// The id of its first element.
     pub fn id(&self) -> Id {
-        Id {
-            client: self.block.id.client,
-            clock: self.block.id.clock + self.from,
-        }
+        Id { client: self.block.id.client, clock: self.block.id.clock + self.from }
     }
 
     /// How many elements it has.
@@ -77,11 +58,7 @@ impl<'a> Piece<'a> {
 
     /// What it holds.
     pub fn content(&self) -> Content {
-        if self.deleted {
-            Content::Deleted
-        } else {
-            self.block.content
-        }
+        if self.deleted { Content::Deleted } else { self.block.content }
     }
 
     /// The element to its left when it was written.
@@ -90,10 +67,7 @@ impl<'a> Piece<'a> {
             return self.block.origin;
         }
         let Id { client, clock } = self.id();
-        Some(Id {
-            client,
-            clock: clock - 1,
-        })
+        Some(Id { client, clock: clock - 1 })
     }
 
     /// The element to its right when it was written.
@@ -117,11 +91,7 @@ impl<'a> Piece<'a> {
     }
 
     fn write_header(&self, out: &mut Vec<u8>) {
-        let content = if self.deleted {
-            1
-        } else {
-            self.block.info() & super::CONTENT
-        };
+        let content = if self.deleted { 1 } else { self.block.info() & super::CONTENT };
         if self.block.content == Content::Gc {
             out.push(content);
         } else if self.from == 0 {
@@ -131,13 +101,7 @@ impl<'a> Piece<'a> {
             let kept = self.block.info() & (HAS_RIGHT_ORIGIN | HAS_KEY);
             out.push(kept | HAS_ORIGIN | content);
             let Id { client, clock } = self.id();
-            write_id(
-                out,
-                Id {
-                    client,
-                    clock: clock - 1,
-                },
-            );
+            write_id(out, Id { client, clock: clock - 1 });
             if let Some(right_origin) = self.block.right_origin {
                 write_id(out, right_origin);
             }
@@ -159,9 +123,7 @@ impl<'a> Piece<'a> {
 
     fn write_content(&self, out: &mut Vec<u8>) {
         match self.content() {
-            Content::Gc | Content::Deleted | Content::Skip => {
-                write_var_uint(out, self.elements().into())
-            }
+            Content::Gc | Content::Deleted | Content::Skip => write_var_uint(out, self.elements().into()),
             Content::String => self.write_string(out),
             Content::Json | Content::Any => {
                 write_var_uint(out, self.elements().into());
@@ -178,8 +140,7 @@ impl<'a> Piece<'a> {
         reader.var_uint().expect("these bytes were checked");
         let mut skip = |elements: Clock| {
             for _ in 0..elements {
-                skip_element::<false>(&mut reader, self.block.content)
-                    .expect("these bytes were checked");
+                skip_element::<false>(&mut reader, self.block.content).expect("these bytes were checked");
             }
             reader.position()
         };
@@ -212,12 +173,7 @@ impl<'a> Piece<'a> {
     /// Calls `each` with the parts in order.
     pub fn cut(self, max_bytes: usize, mut each: impl FnMut(Piece<'a>)) {
         let whole = !self.deleted && self.block.content_bytes().len() > max_bytes;
-        if !whole
-            || !matches!(
-                self.block.content,
-                Content::String | Content::Json | Content::Any
-            )
-        {
+        if !whole || !matches!(self.block.content, Content::String | Content::Json | Content::Any) {
             return each(self);
         }
         let mut from = self.from;
@@ -239,9 +195,7 @@ fn for_each_stretch(block: &Block<'_>, max_bytes: usize, mut each: impl FnMut(Cl
         let mut end = 0;
         while !text.is_empty() {
             let is_boundary = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
-            let at = (max_bytes.min(text.len())..)
-                .find(is_boundary)
-                .unwrap_or(text.len());
+            let at = (max_bytes.min(text.len())..).find(is_boundary).unwrap_or(text.len());
             end += clock(utf16_len(&text[..at]));
             text = &text[at..];
             each(end);
@@ -261,9 +215,7 @@ fn for_each_stretch(block: &Block<'_>, max_bytes: usize, mut each: impl FnMut(Cl
 
 /// The characters of an encoded String.
 fn string_bytes(content: &[u8]) -> &[u8] {
-    Reader::new(content)
-        .var_buf()
-        .expect("these bytes were checked")
+    Reader::new(content).var_buf().expect("these bytes were checked")
 }
 
 /// Where in `text` the character begins that holds the given UTF-16 unit, and whether that unit is its second.

@@ -1,6 +1,8 @@
 //! What yrs makes of an update, to compare with.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod yjs;
+
 use std::path::PathBuf;
 
 use yrs::types::ToJson;
@@ -50,10 +52,7 @@ pub(crate) fn yrs_document(updates: &[impl AsRef<[u8]>]) -> Doc {
     document.get_or_insert_array("array");
     for update in updates {
         let update = Update::decode_v1(update.as_ref()).expect("an update");
-        document
-            .transact_mut()
-            .apply_update(update)
-            .expect("applies");
+        document.transact_mut().apply_update(update).expect("applies");
     }
     document
 }
