@@ -184,7 +184,7 @@ impl Blocks {
     fn take_in(&mut self, update: &Update, author: Author) -> Taken {
         let mut taken = Taken::new(update, author, self.parked.next_number());
         for run in update.runs() {
-            if let Some((missing, rest)) = self.take_blocks(run, &mut taken) {
+            if let Some((missing, rest)) = self.take_blocks(&run, &mut taken) {
                 self.park(missing, Waiting::Blocks(rest), &mut taken);
             }
             self.wake(run.client(), &mut taken);

@@ -6,11 +6,20 @@ use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIG
 use crate::lib0::{Reader, utf16_len};
 use crate::limits::MAX_CLOCK;
 
+/// Where a run of blocks is in the bytes of an update.
+#[derive(Debug, Copy, Clone)]
+struct Section {
+    start: Id,
+    blocks: u32,
+    from: u32,
+    to: u32,
+}
+
 /// A checked update: every block in it can be read and has sound clocks.
 #[derive(Debug, Clone)]
 pub struct Update {
     bytes: Bytes,
-    runs: Vec<Run>,
+    sections: Vec<Section>,
     has_skips: bool,
     deletions_at: usize,
 }
@@ -21,18 +30,21 @@ impl Update {
     /// # Errors
     /// Whatever makes a Yjs client fail on these bytes, or read them otherwise than another would.
     pub fn scan(bytes: Bytes) -> Result<Self, UpdateError> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(UpdateError::TooLarge);
+        }
         let mut reader = Reader::new(&bytes);
-        let (mut runs, mut has_skips) = (Vec::new(), false);
+        let (mut sections, mut has_skips) = (Vec::new(), false);
         // A section takes at least 3 bytes: how many blocks, client, clock.
         for _ in 0..reader.count(3)? {
-            has_skips |= scan_section(&mut reader, &bytes, &mut runs)?;
+            has_skips |= scan_section(&mut reader, &mut sections)?;
         }
         let deletions_at = reader.position();
         scan_delete_set(&mut reader)?;
         if !reader.is_empty() {
             return Err(UpdateError::TrailingBytes);
         }
-        Ok(Self { bytes, runs, has_skips, deletions_at })
+        Ok(Self { bytes, sections, has_skips, deletions_at })
     }
 
     /// The encoded update.
@@ -41,8 +53,12 @@ impl Update {
     }
 
     /// Its runs of blocks, in the order of the bytes.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
+    pub fn runs(&self) -> impl Iterator<Item = Run> {
+        self.sections.iter().map(|section| Run {
+            next: section.start,
+            blocks: section.blocks as usize,
+            bytes: self.bytes.slice(section.from as usize..section.to as usize),
+        })
     }
 
     /// Whether it has blocks that say nothing: those of no length, and gaps.
@@ -57,12 +73,12 @@ impl Update {
 
     /// Whether it says nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.deletions().next().is_none()
+        self.sections.is_empty() && self.deletions().next().is_none()
     }
 }
 
-/// Reads the blocks of one client into runs; gives whether any were skipped.
-fn scan_section(reader: &mut Reader<'_>, bytes: &Bytes, runs: &mut Vec<Run>) -> Result<bool, UpdateError> {
+/// Reads the blocks of one client; gives whether any were skipped.
+fn scan_section(reader: &mut Reader<'_>, sections: &mut Vec<Section>) -> Result<bool, UpdateError> {
     // The shortest block is a GC: info and length.
     let mut blocks = reader.count(2)?;
     let client = reader.var_uint()?;
@@ -83,10 +99,16 @@ fn scan_section(reader: &mut Reader<'_>, bytes: &Bytes, runs: &mut Vec<Run>) -> 
             end = reader.position();
         }
         if in_run > 0 {
-            runs.push(Run { next: start, blocks: in_run, bytes: bytes.slice(from..end) });
+            let [from, to] = [from, end].map(offset);
+            sections.push(Section { start, blocks: in_run, from, to });
         }
     }
     Ok(skips)
+}
+
+/// A position in an update, which is not longer than 32 bits can count.
+fn offset(position: usize) -> u32 {
+    u32::try_from(position).expect("the update was measured")
 }
 
 fn scan_delete_set(reader: &mut Reader<'_>) -> Result<(), UpdateError> {

@@ -1,0 +1,459 @@
+//! A room under simulated time: what peers send goes in, what each of them gets comes out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE, Message};
+use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::state_vector::StateVector;
+
+const A: PeerId = PeerId(1);
+const B: PeerId = PeerId(2);
+const C: PeerId = PeerId(3);
+
+/// A room, a clock, and all that came out.
+#[derive(Default)]
+struct Stage {
+    room: Room,
+    now: Duration,
+    frames: BTreeMap<PeerId, Vec<Bytes>>,
+    log: Vec<(u64, Bytes)>,
+    closed: Vec<(PeerId, u16, String)>,
+}
+
+impl Stage {
+    fn with(peers: &[PeerId]) -> Self {
+        let mut stage = Self::default();
+        for &peer in peers {
+            stage.room.connect(peer, stage.now);
+        }
+        stage.settle();
+        stage.frames.clear();
+        stage
+    }
+
+    fn settle(&mut self) {
+        while let Some(effect) = self.room.poll_effect() {
+            match effect {
+                Effect::Send { peer, frame } => self.frames.entry(peer).or_default().push(frame),
+                Effect::Broadcast { frame, to } => {
+                    for peer in to {
+                        self.frames.entry(peer).or_default().push(frame.clone());
+                    }
+                }
+                Effect::Append { sequence, update, .. } => self.log.push((sequence, update)),
+                Effect::Close { peer, code, reason } => self.closed.push((peer, code, reason)),
+            }
+        }
+    }
+
+    /// A frame comes in, and the room flushes when it is due.
+    fn send(&mut self, peer: PeerId, frame: impl Into<Bytes>) {
+        self.room.receive(peer, &frame.into(), self.now);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        while let Some(at) = self.room.next_tick().filter(|&at| at <= self.now + Duration::from_millis(16)) {
+            self.now = self.now.max(at);
+            self.room.tick(self.now);
+        }
+        self.settle();
+    }
+
+    fn take(&mut self, peer: PeerId) -> Vec<Bytes> {
+        self.frames.remove(&peer).unwrap_or_default()
+    }
+
+    /// The only frame that a peer got, which must be an update, applied to what it has.
+    fn take_update(&mut self, peer: PeerId, replica: &mut Blocks) {
+        let frames = self.take(peer);
+        assert_eq!(frames.len(), 1, "one frame");
+        replica.load(&update_of(&frames[0])).expect("no gaps");
+    }
+}
+
+fn update_of(frame: &Bytes) -> Bytes {
+    match Message::read(&mut Reader::new(frame)) {
+        Ok(Message::Sync(SyncMessage::Update(update) | SyncMessage::Step2(update))) => {
+            frame.slice_ref(update)
+        }
+        other => panic!("not an update: {other:?}"),
+    }
+}
+
+fn is_step_1(frame: &Bytes) -> bool {
+    matches!(Message::read(&mut Reader::new(frame)), Ok(Message::Sync(SyncMessage::Step1(_))))
+}
+
+/// What `client` sends when it types at the end of its own text.
+fn typed(client: u8, clock: u64, text: &str) -> Vec<u8> {
+    let mut update = vec![1, 1, client];
+    write_var_uint(&mut update, clock);
+    if clock == 0 {
+        update.extend([4, 1, 1, b't']);
+    } else {
+        update.extend([0x84, client]);
+        write_var_uint(&mut update, clock - 1);
+    }
+    write_var_buf(&mut update, text.as_bytes());
+    update.push(0);
+    update
+}
+
+fn update(update: &[u8]) -> Bytes {
+    y_websocket::sync_frame(&SyncMessage::Update(update))
+}
+
+fn awareness(client: u8, clock: u8, json: &str) -> Bytes {
+    let mut states = vec![1, client, clock];
+    write_var_buf(&mut states, json.as_bytes());
+    y_websocket::awareness_frame(&states)
+}
+
+#[test]
+fn a_new_peer_is_asked_for_what_the_server_lacks_and_told_who_is_here() {
+    let mut stage = Stage::with(&[A]);
+    stage.send(A, awareness(1, 1, "{}"));
+    stage.room.connect(B, stage.now);
+    stage.settle();
+    assert_eq!(stage.take(B), [Bytes::from_static(&[0, 0, 1, 0]), awareness(1, 1, "{}")]);
+}
+
+#[test]
+fn an_update_is_logged_and_goes_to_all_but_its_author() {
+    let mut stage = Stage::with(&[A, B, C]);
+    stage.send(A, update(&typed(1, 0, "x")));
+    assert_eq!(stage.log, [(1, Bytes::from(typed(1, 0, "x")))]);
+    assert_eq!(stage.take(B), [update(&typed(1, 0, "x"))]);
+    assert_eq!(stage.take(C), [update(&typed(1, 0, "x"))]);
+    assert!(stage.take(A).is_empty());
+    stage.send(B, update(&typed(1, 0, "x")));
+    assert_eq!(stage.log.len(), 1, "what is known is not logged again");
+    assert!(stage.frames.is_empty(), "nor sent again");
+}
+
+#[test]
+fn what_several_type_between_two_flushes_travels_as_one_frame() {
+    let mut stage = Stage::with(&[A, B, C]);
+    stage.room.receive(A, &update(&typed(1, 0, "a")), stage.now);
+    stage.room.receive(B, &update(&typed(2, 0, "b")), stage.now);
+    stage.room.receive(A, &update(&typed(1, 1, "c")), stage.now);
+    stage.flush();
+    assert_eq!(stage.log.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    for peer in [A, B, C] {
+        let mut replica = Blocks::default();
+        stage.take_update(peer, &mut replica);
+        assert_eq!(replica.state_vector(), stage.room.blocks().state_vector());
+    }
+}
+
+#[test]
+fn a_quiet_room_flushes_at_once_and_a_busy_one_within_a_frame_of_a_screen() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.now = Duration::from_secs(1);
+    stage.room.receive(A, &update(&typed(1, 0, "x")), stage.now);
+    stage.room.tick(stage.now);
+    stage.settle();
+    assert_eq!(stage.take(B).len(), 1);
+    for (cost, window) in [
+        (Duration::from_millis(1), Duration::from_millis(5)),
+        (Duration::from_secs(1), Duration::from_millis(16)),
+    ] {
+        stage.room.fanned_out(cost);
+        let clock = stage.room.sequence();
+        stage.room.receive(A, &update(&typed(1, clock, "x")), stage.now);
+        stage.room.tick(stage.now);
+        stage.settle();
+        assert!(stage.take(B).is_empty(), "not yet");
+        assert_eq!(stage.room.next_tick(), Some(stage.now + window));
+        stage.now += window;
+        stage.room.tick(stage.now);
+        stage.settle();
+        assert_eq!(stage.take(B).len(), 1);
+    }
+}
+
+#[test]
+fn an_update_with_a_gap_waits_and_its_sender_is_asked_once() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(1, 1, "b")));
+    stage.send(A, update(&typed(1, 2, "c")));
+    assert!(stage.log.is_empty() && stage.take(B).is_empty(), "nothing with a gap is logged or passed on");
+    let asked = stage.take(A);
+    assert!(asked.len() == 1 && is_step_1(&asked[0]));
+    stage.send(A, y_websocket::sync_frame(&SyncMessage::Step2(&typed(1, 0, "a"))));
+    assert_eq!(stage.log.len(), 1);
+    let mut replica = Blocks::default();
+    stage.take_update(B, &mut replica);
+    assert_eq!(replica.state_vector().get(1), 3);
+    assert!(stage.room.blocks().parked().is_empty());
+}
+
+#[test]
+fn whoever_fills_anothers_gap_gets_what_had_waited() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(1, 1, "b")));
+    stage.frames.clear();
+    stage.send(B, update(&typed(1, 0, "a")));
+    let mut replica = Blocks::from_update(&typed(1, 0, "a")).expect("an update");
+    stage.take_update(B, &mut replica);
+    assert_eq!(replica.state_vector().get(1), 2);
+}
+
+#[test]
+fn what_a_peer_left_waiting_goes_with_it() {
+    let mut stage = Stage::with(&[A]);
+    stage.send(A, update(&typed(1, 1, "b")));
+    stage.room.disconnect(A);
+    assert!(stage.room.blocks().parked().is_empty());
+}
+
+#[test]
+fn whoever_makes_too_much_wait_is_closed_and_the_others_are_not() {
+    let mut stage = Stage { room: Room::new(RoomLimits { parked_bytes: 2_000 }), ..Stage::default() };
+    stage.room.connect(A, stage.now);
+    stage.room.connect(B, stage.now);
+    stage.send(B, update(&typed(2, 1, "b")));
+    for clock in 0..20 {
+        stage.send(A, update(&typed(1, 2 + clock, "a")));
+    }
+    assert!(matches!(&stage.closed[..], [(A, 1013, reason)] if !reason.is_empty()));
+    assert!(stage.room.blocks().parked().waits_for(B.0));
+}
+
+#[test]
+fn an_acknowledgement_waits_for_the_disk() {
+    let mut stage = Stage::with(&[A, B]);
+    let asks = y_websocket::sync_status_frame(b"7");
+    stage.send(A, asks.clone());
+    assert_eq!(stage.take(A), [asks.clone()], "nothing was sent before it");
+    stage.send(A, update(&typed(1, 0, "a")));
+    stage.send(A, asks.clone());
+    assert!(stage.take(A).is_empty());
+    stage.room.durable(1);
+    stage.settle();
+    assert_eq!(stage.take(A), [asks.clone()]);
+    stage.send(A, update(&typed(1, 1, "b")));
+    stage.frames.clear();
+    stage.send(B, update(&typed(1, 1, "b")));
+    stage.send(B, asks.clone());
+    assert!(stage.take(B).is_empty(), "what another brought first is not on disk either");
+    stage.room.durable(2);
+    stage.settle();
+    assert_eq!(stage.take(B), [asks]);
+}
+
+#[test]
+fn an_acknowledgement_waits_for_what_waits_for_a_gap_to_fill() {
+    let mut stage = Stage::with(&[A, B]);
+    let asks = y_websocket::sync_status_frame(b"7");
+    stage.send(A, update(&typed(1, 1, "b")));
+    stage.send(A, asks.clone());
+    stage.room.durable(0);
+    stage.settle();
+    assert!(stage.take(A).iter().all(is_step_1));
+    stage.send(B, update(&typed(1, 0, "a")));
+    assert_eq!(stage.log.len(), 1);
+    assert!(!stage.take(A).contains(&asks), "logged, but not on disk");
+    stage.room.durable(1);
+    stage.settle();
+    assert_eq!(stage.take(A), [asks]);
+}
+
+#[test]
+fn unanswered_acknowledgement_requests_are_bounded() {
+    let mut stage = Stage::with(&[A]);
+    stage.send(A, update(&typed(1, 0, "a")));
+    for _ in 0..2_000 {
+        stage.send(A, y_websocket::sync_status_frame(&[0; 100]));
+    }
+    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+    let mut stage = Stage::with(&[A]);
+    stage.send(A, y_websocket::sync_status_frame(&[0; 100_000]));
+    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+}
+
+#[test]
+fn a_lagging_peer_gets_what_it_missed_as_one_diff() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(1, 0, "x")));
+    let mut replica = Blocks::default();
+    stage.take_update(B, &mut replica);
+    stage.room.stalled(B);
+    for clock in 1..1_000 {
+        stage.send(A, update(&typed(1, clock, "x")));
+    }
+    stage.send(A, awareness(1, 1, "{}"));
+    stage.send(B, y_websocket::sync_frame(&SyncMessage::Step1(&[0])));
+    stage.send(B, Bytes::from_static(&[3]));
+    assert!(stage.take(B).is_empty(), "nothing more until its outbox is empty");
+    stage.room.drained(B);
+    stage.settle();
+    let frames = stage.take(B);
+    assert_eq!(frames.len(), 2);
+    replica.load(&update_of(&frames[0])).expect("no gaps");
+    assert_eq!(replica.state_vector(), stage.room.blocks().state_vector());
+    assert_eq!(frames[1], awareness(1, 1, "{}"));
+    stage.send(A, update(&typed(1, 1_000, "x")));
+    stage.take_update(B, &mut replica);
+    assert_eq!(replica.state_vector().get(1), 1_001);
+}
+
+#[test]
+fn deletions_reach_a_lagging_peer() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(1, 0, "xyz")));
+    let mut replica = Blocks::default();
+    stage.take_update(B, &mut replica);
+    stage.room.stalled(B);
+    stage.send(A, update(&[0, 1, 1, 1, 1, 1]));
+    stage.room.drained(B);
+    stage.settle();
+    stage.take_update(B, &mut replica);
+    assert_eq!(replica.delete_set(), stage.room.blocks().delete_set());
+    assert!(!replica.delete_set().is_empty());
+}
+
+#[test]
+fn a_joiner_gets_all_and_a_returning_peer_what_it_lacks() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(1, 0, "abc")));
+    stage.frames.clear();
+    stage.send(B, Bytes::from_static(&[0, 0, 1, 0]));
+    let mut joiner = Blocks::default();
+    stage.take_update(B, &mut joiner);
+    assert_eq!(joiner.state_vector(), stage.room.blocks().state_vector());
+    let known: StateVector = [(1, 2)].into_iter().collect();
+    stage.send(B, y_websocket::sync_frame(&SyncMessage::Step1(&known.encode())));
+    let diff = stage.take(B).remove(0);
+    assert_eq!(update_of(&diff)[..], [1, 1, 1, 2, 0x84, 1, 1, 1, b'c', 0]);
+}
+
+#[test]
+fn awareness_belongs_to_the_connection_that_brought_it() {
+    let mut stage = Stage::with(&[A, B, C]);
+    stage.send(A, awareness(1, 1, "{\"name\":\"a\"}"));
+    assert_eq!(stage.take(B), [awareness(1, 1, "{\"name\":\"a\"}")]);
+    stage.frames.clear();
+    stage.send(B, awareness(1, 9, "{\"name\":\"forged\"}"));
+    stage.send(B, awareness(1, 9, "null"));
+    stage.send(B, awareness(1, 1, "{\"name\":\"a\"}"));
+    assert!(stage.frames.is_empty(), "neither forged nor echoed states change anything");
+    stage.room.disconnect(A);
+    stage.flush();
+    assert_eq!(stage.take(B), [awareness(1, 1, "null")]);
+    assert_eq!(stage.take(C), [awareness(1, 1, "null")]);
+}
+
+#[test]
+fn a_client_that_comes_back_is_made_to_announce_itself() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, awareness(1, 5, "{}"));
+    stage.room.disconnect(A);
+    stage.room.connect(C, stage.now);
+    stage.flush();
+    stage.frames.clear();
+    stage.send(C, awareness(1, 5, "{}"));
+    assert_eq!(stage.take(C), [awareness(1, 5, "null")], "which makes it raise its clock");
+    assert!(stage.take(B).is_empty(), "the others would not see clock 5 again");
+    stage.send(C, awareness(1, 6, "{}"));
+    assert_eq!(stage.take(B), [awareness(1, 6, "{}")]);
+}
+
+#[test]
+fn awareness_that_is_not_renewed_expires() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, awareness(1, 1, "{}"));
+    stage.send(B, awareness(2, 1, "{}"));
+    stage.frames.clear();
+    stage.now += Duration::from_secs(20);
+    stage.send(B, awareness(2, 2, "{}"));
+    stage.frames.clear();
+    while stage.take(B).is_empty() {
+        stage.now = stage.room.next_tick().expect("it will expire");
+        stage.room.tick(stage.now);
+        stage.settle();
+    }
+    assert!(stage.now > Duration::from_secs(30) && stage.now < Duration::from_secs(40));
+    stage.send(B, Bytes::from_static(&[3]));
+    assert_eq!(stage.take(B), [awareness(2, 2, "{}")]);
+}
+
+#[test]
+fn one_connection_cannot_speak_for_a_crowd() {
+    let mut stage = Stage::with(&[A]);
+    for client in 0..100 {
+        stage.send(A, awareness(client, 1, "{}"));
+    }
+    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+    let mut stage = Stage::with(&[A]);
+    stage.send(A, awareness(1, 1, &format!("\"{}\"", "x".repeat(100_000))));
+    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+}
+
+#[test]
+fn cursor_positions_between_two_flushes_are_one() {
+    let mut stage = Stage::with(&[A, B]);
+    for clock in 1..100 {
+        stage.room.receive(A, &awareness(1, clock, "{}"), stage.now);
+    }
+    stage.flush();
+    assert_eq!(stage.take(B), [awareness(1, 99, "{}")]);
+}
+
+#[test]
+fn a_frame_that_breaks_a_rule_closes_its_connection_only() {
+    let frames: [&[u8]; 9] = [
+        &[],
+        &[9],
+        &[0],
+        &[0, 7, 0],
+        &[0, 2, 9, 0],
+        &[0, 2, 2, 0],
+        &[0, 0, 5, 255, 255, 255, 255, 1],
+        &[1, 1, 200],
+        &[2, 0, 0],
+    ];
+    for frame in frames {
+        let mut stage = Stage::with(&[A, B, C]);
+        stage.send(A, awareness(1, 1, "{}"));
+        stage.frames.clear();
+        stage.send(A, Bytes::from_static(frame));
+        assert!(matches!(&stage.closed[..], [(A, 1008, reason)] if !reason.is_empty()), "{frame:?}");
+        stage.flush();
+        assert_eq!(stage.take(B), [awareness(1, 1, "null")], "its awareness goes with it");
+        stage.send(A, update(&typed(1, 0, "late")));
+        assert!(stage.log.is_empty(), "and what it sent after that");
+        stage.send(B, update(&typed(2, 0, "b")));
+        assert_eq!(stage.take(C).len(), 2, "the room goes on");
+    }
+}
+
+#[test]
+fn one_frame_may_hold_several_messages() {
+    let mut stage = Stage::with(&[A, B]);
+    let frame =
+        [&update(&typed(1, 0, "a"))[..], &update(&typed(1, 1, "b")), KEEP_ALIVE, &[3], &[102, 1, 7]].concat();
+    stage.send(A, frame);
+    assert!(stage.closed.is_empty());
+    assert_eq!(stage.room.blocks().state_vector().get(1), 2);
+}
+
+#[test]
+fn a_room_resumes_where_its_log_ends() {
+    let mut stage = Stage::default();
+    stage.room.load(&typed(1, 0, "stored")).expect("an update");
+    assert!(stage.room.load(&typed(1, 9, "gap")).is_err());
+    let mut stage = Stage::default();
+    stage.room.load(&typed(1, 0, "stored")).expect("an update");
+    stage.room.resume_at(41);
+    stage.room.connect(A, stage.now);
+    stage.send(A, update(&typed(1, 6, "!")));
+    assert_eq!(stage.log[0].0, 42);
+    assert_eq!(Blocks::from_update(&stage.room.encode_state()).expect("whole").state_vector().get(1), 7);
+}
