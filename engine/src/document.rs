@@ -70,7 +70,8 @@ impl Document {
     ///
     /// When yrs does not read or integrate it, or when anything is missing from it.
     pub fn from_update(update: &[u8]) -> Result<Self, DocumentError> {
-        let update = Update::decode_v1(update).map_err(|error| DocumentError::Malformed(error.to_string()))?;
+        let update =
+            Update::decode_v1(update).map_err(|error| DocumentError::Malformed(error.to_string()))?;
         refuse_gaps(&update)?;
         let doc = Doc::with_options(Options {
             // Freeing deleted sub-documents is one of the use-after-frees.

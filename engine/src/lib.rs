@@ -27,3 +27,5 @@ pub mod awareness;
 pub mod peer;
 pub mod protocol;
 pub mod room;
+
+pub mod document;

@@ -179,9 +179,8 @@ proptest! {
 
     #[test]
     fn small_numbers_make_blocks(bytes in prop::collection::vec(0u8..12, 0..120)) {
-        taken += u32::from(scan_and_take(&bytes));
+        scan_and_take(&bytes);
     }
-    assert!(taken > 2_000, "only {taken} were worth a look");
 }
 
 #[test]

@@ -231,13 +231,13 @@ fn an_acknowledgement_waits_for_the_disk() {
     let mut stage = Stage::with(&[A, B]);
     let asks = y_websocket::sync_status_frame(b"7");
     stage.send(A, asks.clone());
-    assert_eq!(stage.take(A), [asks.clone()], "nothing was sent before it");
+    assert_eq!(stage.take(A), vec![asks.clone()], "nothing was sent before it");
     stage.send(A, update(&typed(1, 0, "a")));
     stage.send(A, asks.clone());
     assert!(stage.take(A).is_empty());
     stage.room.durable(1);
     stage.settle();
-    assert_eq!(stage.take(A), [asks.clone()]);
+    assert_eq!(stage.take(A), vec![asks.clone()]);
     stage.send(A, update(&typed(1, 1, "b")));
     stage.frames.clear();
     stage.send(B, update(&typed(1, 1, "b")));

@@ -70,7 +70,11 @@ fn untyped<T: ReadTxn>(branch: BranchPtr, txn: &T) -> Option<Value> {
     } else if !more_than_chunks && !chunks.is_empty() {
         parts.insert("array".to_owned(), children(chunks, txn));
     }
-    if parts.len() == 1 { parts.into_iter().next().map(|(_, part)| part) } else { (!parts.is_empty()).then_some(Value::Object(parts)) }
+    if parts.len() == 1 {
+        parts.into_iter().next().map(|(_, part)| part)
+    } else {
+        (!parts.is_empty()).then_some(Value::Object(parts))
+    }
 }
 
 /// Length of a chunk in a branch's own measure: UTF-16 units of text, 1 for anything else.
@@ -130,6 +134,8 @@ fn plain(any: &Any) -> Value {
         Any::String(string) => Value::String(string.to_string()),
         Any::Buffer(bytes) => json!({ "base64": BASE64.encode(bytes) }),
         Any::Array(values) => values.iter().map(plain).collect(),
-        Any::Map(members) => Value::Object(members.iter().map(|(key, member)| (key.clone(), plain(member))).collect()),
+        Any::Map(members) => {
+            Value::Object(members.iter().map(|(key, member)| (key.clone(), plain(member))).collect())
+        }
     }
 }

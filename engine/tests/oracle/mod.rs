@@ -24,7 +24,7 @@ impl Random {
 
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        usize::try_from(self.next() % bound as u64).expect("below the bound")
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
