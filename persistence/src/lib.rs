@@ -1,1 +1,48 @@
-//! Keeps documents on disk.
+//! Keeps documents on disk: an append-only log that is synced before anything is acknowledged, and snapshots.
+//!
+//! The way of a byte: [`Store::append`] writes updates to the log and syncs it; [`Store::checkpoint`] replaces
+//! the updates of a document by one snapshot; [`Store::load`] gives the snapshot and the updates after it.
+//!
+//! In the directory of a store:
+//!
+//! | Path | What it is | Module |
+//! |---|---|---|
+//! | `00000001.log`, … | segments of the log: every update since the document's last checkpoint | [`record`], `log` |
+//! | `catalog` | which documents have a snapshot, and up to which sequence it covers them | `catalog` |
+//! | `snapshots/` | sled: the snapshots | [`snapshots`] |
+//! | `lock` | locked while a process has the store open; holds its process id | `disk` |
+//! | `00000003-4711.torn` | what a crash left half-written at the end of a segment, cut off when it was opened | `recovery` |
+//! | `00000003.log.damaged` | a retired segment in which something could not be read | `log` |
+//! | `snapshots.broken-<time>/` | a sled that would not open, kept for whoever wants to rescue something | `recovery` |
+//!
+//! What this crate does not do: it does not know Yjs (an update is opaque bytes), it does not merge updates, and it
+//! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod catalog;
+mod checkpoint;
+mod disk;
+mod error;
+mod index;
+mod log;
+mod name;
+pub mod record;
+mod recovery;
+mod salvage;
+mod segment;
+pub mod snapshots;
+mod store;
+mod survey;
+mod verify;
+
+pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter};
+pub use disk::{Faults, Step};
+pub use error::StoreError;
+pub use name::{DocumentName, MAX_NAME_BYTES, NameError};
+pub use recovery::{LostSnapshots, Recovery, TornTail};
+pub use salvage::{Missing, Salvage};
+pub use segment::Damage;
+pub use store::{Checkpoint, NewRecord, Store, StoreOptions, StoredDocument};
+pub use verify::{Gap, Report, UnreadableSnapshot, VerifyOptions, verify};

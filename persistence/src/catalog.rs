@@ -1,0 +1,190 @@
+//! The catalog: which documents have a snapshot, which one, and up to which sequence it covers them.
+//!
+//! It is what makes a checkpoint happen: a snapshot counts from the moment that its entry is synced, and one without an
+//! entry is nothing. And it is what makes a lost snapshot an error: a document that the catalog names and the snapshots
+//! do not have is unreadable, never new. (The markers could stand in the log instead, but then a segment could not be
+//! retired before every document in it had been checkpointed again.)
+//!
+//! The file is one segment of records of the kinds `Checkpoint` and `Deleted`, of which the last one of a document
+//! counts. Their payload is two numbers of 8 bytes, little-endian: the generation of the snapshot and the
+//! [`Position`] before which records of that name are void. When most entries are out of date the file is written
+//! anew.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{self, Faults, Step};
+use crate::error::StoreError;
+use crate::index::{Covered, Index, Position};
+use crate::name::DocumentName;
+use crate::record::{Kind, Record};
+use crate::segment::{self, Damage, Found, HEADER_BYTES, Scan, Tail};
+
+const FILE: &str = "catalog";
+const NEW_FILE: &str = "catalog.new";
+const DAMAGED_FILE: &str = "catalog.damaged";
+/// Below this many entries the file is not worth rewriting.
+const REWRITE_ENTRIES: usize = 10_000;
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// What covers each document: its last entry.
+    pub(crate) covered: HashMap<DocumentName, Covered>,
+    /// Entries in the file, also those that are out of date.
+    entries: usize,
+    /// What cannot be read of it.
+    pub(crate) damage: Vec<Damage>,
+    /// What a crash left half-written at its end.
+    pub(crate) torn: Option<Damage>,
+    /// Where it can be continued; `None` if there is no file, or a damaged one.
+    end: Option<(u64, u64)>,
+    /// Whether there is a file.
+    pub(crate) exists: bool,
+}
+
+/// The open catalog.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    dir: PathBuf,
+    tail: Tail,
+    entries: usize,
+    faults: Option<Arc<dyn Faults>>,
+}
+
+impl Contents {
+    pub(crate) fn read(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
+        let scan = Scan::new(&path, &bytes)
+            .map_err(|version| StoreError::UnknownVersion { path: path.clone(), version })?;
+        let marker = scan.marker();
+        let mut contents = Self { exists: true, ..Self::default() };
+        let torn_at = segment::torn_at(scan.clone());
+        for found in scan {
+            match found {
+                Found::Record(offset, record) => match covered(&record) {
+                    Some(covered) => {
+                        contents.entries += 1;
+                        contents.covered.insert(record.document(), covered);
+                    }
+                    None => contents.damage.push(Damage::foreign(&path, offset, &record)),
+                },
+                Found::Damage(damage) if torn_at.is_some_and(|torn| damage.offset >= torn as u64) => {
+                    contents.torn.get_or_insert(damage);
+                }
+                Found::Damage(damage) => contents.damage.push(damage),
+            }
+        }
+        let sound = contents.damage.is_empty() && contents.torn.is_none() && bytes.len() >= HEADER_BYTES;
+        contents.end = marker.filter(|_| sound).map(|marker| (marker, bytes.len() as u64));
+        Ok(contents)
+    }
+
+    /// Whether an entry may be missing.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
+impl Catalog {
+    /// Continues the file as it was read, or writes it anew from the index if it was damaged or missing.
+    pub(crate) fn open(
+        dir: &Path,
+        contents: &Contents,
+        index: &Index,
+        faults: Option<Arc<dyn Faults>>,
+    ) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let tail = match contents.end {
+            Some((marker, len)) => Tail::resume(&path, marker, len).map_err(StoreError::io("open", &path))?,
+            None => replace_damaged(dir, index, !contents.damage.is_empty())
+                .map_err(StoreError::io("write", &path))?,
+        };
+        Ok(Self { dir: dir.to_owned(), tail, entries: contents.entries, faults })
+    }
+
+    /// Writes the entries in one write and syncs them.
+    pub(crate) fn append(&mut self, entries: &[(DocumentName, Covered, u64)]) -> io::Result<()> {
+        let batch = encode(entries.iter().map(|(name, covered, time)| (name, *covered, *time)), &self.tail);
+        disk::check(self.faults.as_ref(), Step::WriteCatalog)?;
+        self.tail.write(&batch)?;
+        disk::check(self.faults.as_ref(), Step::SyncCatalog)?;
+        self.tail.sync()?;
+        self.entries += entries.len();
+        Ok(())
+    }
+
+    /// Whether more than half of the entries are out of date.
+    pub(crate) fn wants_rewrite(&self, index: &Index) -> bool {
+        self.entries > REWRITE_ENTRIES + 2 * index.catalog_len()
+    }
+
+    /// Writes the file anew, with what the index says.
+    pub(crate) fn rewrite(&mut self, index: &Index) -> io::Result<()> {
+        disk::check(self.faults.as_ref(), Step::RewriteCatalog)?;
+        self.tail = write_new(&self.dir, index)?;
+        self.entries = index.catalog_len();
+        Ok(())
+    }
+}
+
+/// Keeps a copy of the damaged file for whoever wants to look at it.
+fn replace_damaged(dir: &Path, index: &Index, damaged: bool) -> io::Result<Tail> {
+    if damaged {
+        fs::copy(dir.join(FILE), dir.join(DAMAGED_FILE))?;
+    }
+    write_new(dir, index)
+}
+
+fn write_new(dir: &Path, index: &Index) -> io::Result<Tail> {
+    let (new, path) = (dir.join(NEW_FILE), dir.join(FILE));
+    if new.exists() {
+        fs::remove_file(&new)?;
+    }
+    let mut tail = Tail::create(&new)?;
+    let batch = encode(index.catalog().map(|(name, covered)| (name, covered, 0)), &tail);
+    tail.write(&batch)?;
+    tail.sync()?;
+    fs::rename(&new, &path)?;
+    disk::sync_dir(dir)?;
+    Ok(tail)
+}
+
+fn encode<'a>(entries: impl Iterator<Item = (&'a DocumentName, Covered, u64)>, tail: &Tail) -> Vec<u8> {
+    let mut batch = Vec::new();
+    for (name, covered, time) in entries {
+        let mut payload = [0; 16];
+        payload[..8].copy_from_slice(&covered.generation.to_le_bytes());
+        payload[8..].copy_from_slice(&covered.born.raw().to_le_bytes());
+        let record = Record {
+            kind: if covered.has_snapshot() { Kind::Checkpoint } else { Kind::Deleted },
+            name: name.as_str(),
+            sequence: covered.sequence,
+            time,
+            author: "",
+            payload: &payload,
+            batch: tail.len(),
+        };
+        record.encode(tail.marker(), &mut batch);
+    }
+    batch
+}
+
+fn covered(record: &Record<'_>) -> Option<Covered> {
+    let (generation, born) = record.payload.split_first_chunk::<8>()?;
+    let covered = Covered {
+        generation: u64::from_le_bytes(*generation),
+        sequence: record.sequence,
+        born: Position::from_raw(u64::from_le_bytes(born.try_into().ok()?)),
+    };
+    let kind = if covered.has_snapshot() { Kind::Checkpoint } else { Kind::Deleted };
+    (record.kind == kind).then_some(covered)
+}

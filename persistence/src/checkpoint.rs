@@ -1,0 +1,161 @@
+//! Checkpoints and deletions: what makes records dead, and what then leaves the disk.
+
+use std::collections::HashSet;
+
+use crate::disk::{self, Step};
+use crate::error::StoreError;
+use crate::index::Covered;
+use crate::log::{self, FIRST_OFFSET};
+use crate::name::DocumentName;
+use crate::record::MAX_PAYLOAD_BYTES;
+use crate::snapshots::{SnapshotError, SnapshotRef};
+use crate::store::{Checkpoint, POISONED, Store, Writer, check_size};
+
+/// An entry of the catalog: document, what covers it, and when that was, in ms since the Unix epoch.
+type Entry = (DocumentName, Covered, u64);
+
+impl Store {
+    /// Replaces the snapshots of these documents, and their records up to the given sequences.
+    ///
+    /// The new snapshots are written, synced, read back and compared; then the catalog says that they count, and is synced;
+    /// then the old ones and segments without live records are removed. A crash in between leaves the old
+    /// snapshot and all records, or the new snapshot. Many documents in one call cost no more syncs than one.
+    pub fn checkpoint(&self, checkpoints: &[Checkpoint<'_>]) -> Result<(), StoreError> {
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
+        let _covering = self.covering.lock().expect(POISONED);
+        self.check_failure()?;
+        if let Some(reason) = self.snapshot_failure.get() {
+            return Err(StoreError::Failed { reason: reason.clone() });
+        }
+        let entries = self.plan(checkpoints)?;
+        self.write_snapshots(checkpoints, &entries)?;
+
+        let mut writer = self.writer();
+        self.check_failure()?;
+        writer.catalog.append(&entries).map_err(|error| self.fail("write the catalog", &error))?;
+        let mut index = self.index_mut();
+        for (name, covered, _) in &entries {
+            index.cover(name, *covered);
+        }
+        drop(index);
+        self.retire(&mut writer)?;
+        self.tidy_catalog(&mut writer)?;
+        drop(writer);
+        for (name, covered, _) in &entries {
+            self.prune(name, Some(covered.generation))?;
+        }
+        Ok(())
+    }
+
+    /// The catalog's entries for these checkpoints.
+    fn plan(&self, checkpoints: &[Checkpoint<'_>]) -> Result<Vec<Entry>, StoreError> {
+        let end = self.writer().log.end();
+        let index = self.index();
+        let mut seen = HashSet::new();
+        let plan = checkpoints.iter().map(|Checkpoint { name, sequence, time, state }| {
+            check_size("a state", state.len(), MAX_PAYLOAD_BYTES)?;
+            if !seen.insert(*name) {
+                return Err(StoreError::Repeated { name: (*name).clone() });
+            }
+            let old = index.covered(name);
+            // Which sequence a damaged record had is a guess: whatever is there of the document so far is replaced.
+            let damaged = index.damage(name).is_some();
+            let (lowest, born) =
+                if damaged { (index.last_sequence(name), end) } else { (old.sequence, old.born) };
+            if *sequence < lowest {
+                return Err(StoreError::OutOfOrder {
+                    name: (*name).clone(),
+                    expected: lowest,
+                    found: *sequence,
+                });
+            }
+            let covered = Covered { generation: old.generation + 1, sequence: *sequence, born };
+            Ok(((*name).clone(), covered, *time))
+        });
+        plan.collect()
+    }
+
+    fn write_snapshots(&self, checkpoints: &[Checkpoint<'_>], entries: &[Entry]) -> Result<(), StoreError> {
+        let write = |(checkpoint, (name, covered, time)): (&Checkpoint<'_>, &Entry)| {
+            disk::check(self.options.faults.as_ref(), Step::WriteSnapshot)?;
+            let (born, state) = (covered.born.raw(), checkpoint.state);
+            let snapshot = SnapshotRef { sequence: covered.sequence, time: *time, born, state };
+            self.snapshots.put(name, covered.generation, snapshot)
+        };
+        let compare = |(checkpoint, (name, covered, _)): (&Checkpoint<'_>, &Entry)| {
+            let read = self.snapshots.get(name, covered.generation)?.ok_or(SnapshotError::ReadBack)?;
+            let same = read.sequence == covered.sequence && read.state == checkpoint.state;
+            if same { Ok(()) } else { Err(SnapshotError::ReadBack) }
+        };
+        let both = || checkpoints.iter().zip(entries);
+        let sync = || {
+            disk::check(self.options.faults.as_ref(), Step::SyncSnapshots)?;
+            self.snapshots.sync()
+        };
+        let done =
+            both().try_for_each(write).and_then(|()| sync()).and_then(|()| both().try_for_each(compare));
+        done.map_err(|source| self.fail_snapshots(source))
+    }
+
+    /// Deletes a document: its records and snapshots count no more, and a new one may take its name. `false` if there
+    /// was nothing. The bytes of its records leave the disk with the segments that they are in.
+    pub fn delete(&self, name: &DocumentName) -> Result<bool, StoreError> {
+        let _covering = self.covering.lock().expect(POISONED);
+        let mut writer = self.writer();
+        self.check_failure()?;
+        if !self.index().contains(name) {
+            return Ok(false);
+        }
+        let deleted = Covered { born: writer.log.end(), ..Covered::default() };
+        let entry = [(name.clone(), deleted, 0)];
+        writer.catalog.append(&entry).map_err(|error| self.fail("write the catalog", &error))?;
+        self.index_mut().cover(name, deleted);
+        self.retire(&mut writer)?;
+        self.tidy_catalog(&mut writer)?;
+        drop(writer);
+        self.prune(name, None)?;
+        Ok(true)
+    }
+
+    /// Removes the segments without live records, also the one that is written to once it is worth the trouble.
+    pub(crate) fn retire(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let worth_it = writer.log.len() >= (self.options.segment_bytes / 8).max(FIRST_OFFSET + 1);
+        let active = writer.log.number();
+        if worth_it && self.index().segments.get(&active).is_some_and(|segment| segment.live == 0) {
+            self.roll(writer)?;
+        }
+        let active = writer.log.number();
+        let retired: Vec<_> = self
+            .index_mut()
+            .segments
+            .extract_if(.., |number, segment| *number != active && segment.live == 0)
+            .collect();
+        log::retire(&self.dir, &retired, self.options.faults.as_ref())
+            .map_err(|error| self.fail("remove a segment", &error))
+    }
+
+    /// Writes the catalog anew if it is mostly out of date. Deleted documents are forgotten when no segment can hold
+    /// a record of theirs any more.
+    fn tidy_catalog(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if !writer.catalog.wants_rewrite(&self.index()) {
+            return Ok(());
+        }
+        let forgotten = self.index().forgettable();
+        for name in &forgotten {
+            self.prune(name, None)?;
+        }
+        let mut index = self.index_mut();
+        forgotten.iter().for_each(|name| index.cover(name, Covered::default()));
+        drop(index);
+        writer.catalog.rewrite(&self.index()).map_err(|error| self.fail("rewrite the catalog", &error))
+    }
+
+    fn prune(&self, name: &DocumentName, keep: Option<u64>) -> Result<(), StoreError> {
+        disk::check(self.options.faults.as_ref(), Step::PruneSnapshots)
+            .map_err(SnapshotError::Io)
+            .and_then(|()| self.snapshots.prune(name, keep))
+            .map_err(|source| self.fail_snapshots(source))
+    }
+}

@@ -1,0 +1,134 @@
+//! Why the store could not do what it was asked.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::name::DocumentName;
+use crate::segment::Damage;
+use crate::snapshots::SnapshotError;
+
+/// Why the store could not do what it was asked. A document that cannot be read is always one of these,
+/// never an empty document.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the store open.
+    #[error("the store {path:?} is in use by {holder}")]
+    InUse {
+        /// The directory of the store.
+        path: PathBuf,
+        /// Who has it, as far as the lock file tells.
+        holder: String,
+    },
+    /// The operating system refused something.
+    #[error("could not {action} {path:?}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier write or sync failed. What the disk holds since then is unknown, so nothing is acknowledged any
+    /// more; opening the store again finds out.
+    #[error("the store has stopped writing after a failure: {reason}")]
+    Failed {
+        /// The first failure.
+        reason: String,
+    },
+    /// A file was written by a version of coscribe that this one does not know.
+    #[error("{path:?} has format version {version}, which this version of coscribe does not know")]
+    UnknownVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version it claims.
+        version: u32,
+    },
+    /// A record or checkpoint does not follow the one before it. Nothing was written.
+    #[error("document {name:?}: sequence {found} was given where {expected} comes next")]
+    OutOfOrder {
+        /// The document.
+        name: DocumentName,
+        /// The sequence (for a checkpoint: the lowest) that would have been right.
+        expected: u64,
+        /// The sequence that was given.
+        found: u64,
+    },
+    /// One call holds two checkpoints of the same document. Nothing was written.
+    #[error("document {name:?} is twice in one checkpoint")]
+    Repeated {
+        /// The document.
+        name: DocumentName,
+    },
+    /// Something is larger than the format allows. Nothing was written.
+    #[error("{what} of {bytes} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// Records of a document are missing in the middle of the log.
+    #[error("document {name:?}: record {expected} is missing from the log, the next one there is {found}")]
+    Gap {
+        /// The document.
+        name: DocumentName,
+        /// The first sequence that is missing.
+        expected: u64,
+        /// The sequence that was found in its place.
+        found: u64,
+    },
+    /// A record of the document is in the log, but cannot be read.
+    #[error("document {name:?}: {damage}")]
+    Damaged {
+        /// The document.
+        name: DocumentName,
+        /// Where and what.
+        damage: Damage,
+    },
+    /// The document was checkpointed, but its snapshot is gone.
+    #[error("document {name:?}: its snapshot up to sequence {sequence} is missing")]
+    SnapshotMissing {
+        /// The document.
+        name: DocumentName,
+        /// What the snapshot covered.
+        sequence: u64,
+    },
+    /// The document's snapshot cannot be read or written.
+    #[error("document {name:?}: {source}")]
+    Snapshot {
+        /// The document.
+        name: DocumentName,
+        /// What is wrong with it.
+        source: SnapshotError,
+    },
+    /// The snapshots as a whole cannot be used.
+    #[error("the snapshots in {path:?}: {source}")]
+    Snapshots {
+        /// Their directory.
+        path: PathBuf,
+        /// What is wrong with them.
+        source: SnapshotError,
+    },
+    /// Both the catalog and the snapshots are unreadable: it cannot be said any more which documents exist.
+    /// Starting would present documents as empty that are not.
+    #[error(
+        "neither the catalog nor the snapshots in {path:?} can be read, so it is unknown which documents exist; \
+         restore one of them from a backup (the unreadable snapshots are in {set_aside:?})"
+    )]
+    CatalogLost {
+        /// The directory of the store.
+        path: PathBuf,
+        /// Where the unreadable snapshots are, unless they were missing altogether.
+        set_aside: Option<PathBuf>,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}

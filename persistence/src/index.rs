@@ -1,0 +1,271 @@
+//! What the store remembers of what is on disk: which snapshot covers which document, and where its live records are.
+//!
+//! A record is live if no snapshot covers it and its document was not deleted after it. Memory follows the number of
+//! documents: about 100 bytes for one that has only a snapshot, 150 for one that has only a record.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::mem::size_of;
+
+use crate::name::DocumentName;
+use crate::segment::Damage;
+
+/// A place in the log: segment number and offset. Ordered as the log was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Position(u64);
+
+/// Where a live record is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordRef {
+    pub(crate) position: Position,
+    /// Bytes of the whole record.
+    pub(crate) len: u32,
+    pub(crate) sequence: u64,
+}
+
+/// What the catalog says about a document. All zero: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Covered {
+    /// Which snapshot of the document is the valid one; 0 if it has none.
+    pub(crate) generation: u64,
+    /// The sequence up to which that snapshot covers it.
+    pub(crate) sequence: u64,
+    /// Records before this place belong to a deleted document of the same name.
+    pub(crate) born: Position,
+}
+
+/// A segment of the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    /// The marker of its records; `None` if not even that can be read.
+    pub(crate) marker: Option<u64>,
+    /// How many of its records are live.
+    pub(crate) live: usize,
+    /// Part of it cannot be read: it is kept when it is retired.
+    pub(crate) damaged: bool,
+}
+
+/// The live records of a document, in the order of the log.
+#[derive(Debug, Default)]
+struct Live {
+    records: Vec<RecordRef>,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) segments: BTreeMap<u32, Segment>,
+    covered: HashMap<DocumentName, Covered>,
+    live: HashMap<DocumentName, Live>,
+    /// Documents that a damaged record seems to belong to.
+    damaged: HashMap<DocumentName, Vec<(Position, Damage)>>,
+}
+
+impl Position {
+    /// `None` if the offset is beyond what a segment may have.
+    pub(crate) fn new(segment: u32, offset: u64) -> Option<Self> {
+        (offset <= u64::from(u32::MAX)).then_some(Self(u64::from(segment) << 32 | offset))
+    }
+
+    pub(crate) fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    pub(crate) fn raw(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn segment(self) -> u32 {
+        u32::try_from(self.0 >> 32).expect("32 bits are left")
+    }
+
+    pub(crate) fn offset(self) -> u64 {
+        self.0 & u64::from(u32::MAX)
+    }
+}
+
+impl Covered {
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.generation > 0
+    }
+}
+
+impl Index {
+    /// Without any records.
+    pub(crate) fn new(covered: HashMap<DocumentName, Covered>) -> Self {
+        Self { covered, ..Self::default() }
+    }
+
+    pub(crate) fn covered(&self, name: &DocumentName) -> Covered {
+        self.covered.get(name).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn catalog(&self) -> impl Iterator<Item = (&DocumentName, Covered)> {
+        self.covered.iter().map(|(name, covered)| (name, *covered))
+    }
+
+    pub(crate) fn catalog_len(&self) -> usize {
+        self.covered.len()
+    }
+
+    pub(crate) fn records(&self, name: &DocumentName) -> &[RecordRef] {
+        self.live.get(name).map_or(&[], |live| &live.records)
+    }
+
+    pub(crate) fn log_bytes(&self, name: &DocumentName) -> u64 {
+        self.live.get(name).map_or(0, |live| live.bytes)
+    }
+
+    pub(crate) fn damage(&self, name: &DocumentName) -> Option<&Damage> {
+        self.damaged.get(name).and_then(|damage| damage.first()).map(|(_, damage)| damage)
+    }
+
+    /// The highest sequence that is stored, 0 if none is.
+    pub(crate) fn last_sequence(&self, name: &DocumentName) -> u64 {
+        let logged = self.records(name).last().map_or(0, |record| record.sequence);
+        logged.max(self.covered(name).sequence)
+    }
+
+    /// The first hole in what is stored of a document: which sequence is missing, and what is there instead.
+    pub(crate) fn gap(&self, name: &DocumentName) -> Option<(u64, u64)> {
+        let first = self.covered(name).sequence.saturating_add(1);
+        let records = self.records(name).iter();
+        records.zip(first..).find_map(|(record, expected)| {
+            (record.sequence != expected).then_some((expected, record.sequence))
+        })
+    }
+
+    /// Whether anything is stored under this name, readable or not.
+    pub(crate) fn contains(&self, name: &DocumentName) -> bool {
+        self.covered(name).has_snapshot() || self.live.contains_key(name) || self.damaged.contains_key(name)
+    }
+
+    /// How many documents are stored.
+    pub(crate) fn len(&self) -> usize {
+        let has_snapshot = |name: &DocumentName| self.covered(name).has_snapshot();
+        let snapshots = self.covered.values().filter(|covered| covered.has_snapshot()).count();
+        let logged = self.live.keys().filter(|name| !has_snapshot(name)).count();
+        let lost =
+            self.damaged.keys().filter(|name| !has_snapshot(name) && !self.live.contains_key(*name)).count();
+        snapshots + logged + lost
+    }
+
+    /// The documents that are known to be unreadable, sorted: with all that have a snapshot, if those are lost.
+    pub(crate) fn unreadable(&self, snapshots_lost: bool) -> Vec<DocumentName> {
+        let gaps = self.live.keys().filter(|name| self.gap(name).is_some());
+        let lost = self.covered.iter().filter(|(_, covered)| snapshots_lost && covered.has_snapshot());
+        let all: BTreeSet<_> = gaps.chain(self.damaged.keys()).chain(lost.map(|(name, _)| name)).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// Every stored document, sorted.
+    pub(crate) fn names(&self) -> Vec<DocumentName> {
+        let covered = self.covered.iter().filter(|(_, covered)| covered.has_snapshot()).map(|(name, _)| name);
+        let all: HashSet<_> = covered.chain(self.live.keys()).chain(self.damaged.keys()).collect();
+        let mut names: Vec<_> = all.into_iter().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Documents with live records, sorted.
+    pub(crate) fn uncheckpointed(&self) -> Vec<DocumentName> {
+        let mut names: Vec<_> = self.live.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Deleted documents of which no segment can hold a record any more.
+    pub(crate) fn forgettable(&self) -> Vec<DocumentName> {
+        let oldest = self.segments.keys().next().copied().unwrap_or(u32::MAX);
+        let gone = |covered: &Covered| !covered.has_snapshot() && covered.born.segment() < oldest;
+        self.catalog().filter(|(_, covered)| gone(covered)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes in a record that is in the log, unless it is not live. Its segment must be known.
+    pub(crate) fn add(&mut self, name: &DocumentName, record: RecordRef) {
+        let covered = self.covered(name);
+        if record.sequence <= covered.sequence || record.position < covered.born {
+            return;
+        }
+        // `entry` would clone the name for each record of a long document.
+        let live = match self.live.get_mut(name) {
+            Some(live) => live,
+            None => self.live.entry(self.key(name)).or_default(),
+        };
+        if live.records.is_empty() {
+            live.records.reserve_exact(1);
+        }
+        live.records.push(record);
+        live.bytes += u64::from(record.len);
+        if let Some(segment) = self.segments.get_mut(&record.position.segment()) {
+            segment.live += 1;
+        }
+    }
+
+    /// Remembers a stretch of the log that cannot be read.
+    pub(crate) fn add_damage(&mut self, position: Position, damage: &Damage) {
+        if let Some(segment) = self.segments.get_mut(&position.segment()) {
+            segment.damaged = true;
+        }
+        let Some((name, sequence)) = &damage.document else {
+            return;
+        };
+        let covered = self.covered(name);
+        if *sequence > covered.sequence && position >= covered.born {
+            self.damaged.entry(name.clone()).or_default().push((position, damage.clone()));
+        }
+    }
+
+    /// Sets what covers a document; records and damage that this makes dead are forgotten.
+    pub(crate) fn cover(&mut self, name: &DocumentName, covered: Covered) {
+        if let Some(mut live) = self.live.remove(name) {
+            let dead =
+                |record: &RecordRef| record.sequence <= covered.sequence || record.position < covered.born;
+            for record in live.records.extract_if(.., |record| dead(record)) {
+                live.bytes -= u64::from(record.len);
+                if let Some(segment) = self.segments.get_mut(&record.position.segment()) {
+                    segment.live -= 1;
+                }
+            }
+            if !live.records.is_empty() {
+                live.records.shrink_to_fit();
+                self.live.insert(self.key(name), live);
+            }
+        }
+        if let Some(damage) = self.damaged.get_mut(name) {
+            damage.retain(|(position, damage)| {
+                let sequence = damage.document.as_ref().map_or(0, |(_, sequence)| *sequence);
+                sequence > covered.sequence && *position >= covered.born
+            });
+            if damage.is_empty() {
+                self.damaged.remove(name);
+            }
+        }
+        if covered == Covered::default() {
+            self.covered.remove(name);
+        } else {
+            self.covered.insert(self.key(name), covered);
+        }
+    }
+
+    /// An estimate of the memory that the index takes, in bytes, for all documents together.
+    pub(crate) fn bytes(&self) -> usize {
+        fn table<K, V>(map: &HashMap<K, V>) -> usize {
+            map.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1)
+        }
+        /// Two counters beside the text, and what an allocator rounds up to.
+        fn name(name: &DocumentName) -> usize {
+            (name.as_str().len() + 2 * size_of::<usize>()).next_multiple_of(16) + 8
+        }
+        let records = self.live.values().map(|live| live.records.capacity() * size_of::<RecordRef>() + 8);
+        let names = self.live.keys().map(name).sum::<usize>();
+        let more_names =
+            self.covered.keys().filter(|key| !self.live.contains_key(*key)).map(name).sum::<usize>();
+        table(&self.covered) + table(&self.live) + records.sum::<usize>() + names + more_names
+    }
+
+    /// The name as it is already held, so that it is in memory once.
+    fn key(&self, name: &DocumentName) -> DocumentName {
+        let held = self.covered.get_key_value(name).map(|(held, _)| held);
+        held.or_else(|| self.live.get_key_value(name).map(|(held, _)| held)).unwrap_or(name).clone()
+    }
+}

@@ -1,0 +1,202 @@
+//! The log: append-only segments, written and synced a batch at a time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{self, Faults, Step};
+use crate::error::StoreError;
+use crate::index::{Position, RecordRef, Segment};
+use crate::record::{Kind, Record};
+use crate::segment::{HEADER_BYTES, Tail};
+use crate::store::NewRecord;
+
+/// Most bytes of one batch: with it, a segment stays below the 4 GiB that a [`Position`] can name.
+pub(crate) const MAX_BATCH_BYTES: usize = 2 << 30;
+
+/// The end of the log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    dir: PathBuf,
+    segment_bytes: u64,
+    number: u32,
+    tail: Tail,
+    faults: Option<Arc<dyn Faults>>,
+}
+
+impl Log {
+    /// Continues after the segments that were found. `resume` is the marker and the sound length of the last
+    /// one, if it can be continued.
+    pub(crate) fn open(
+        dir: &Path,
+        segment_bytes: u64,
+        last: u32,
+        resume: Option<(u64, u64)>,
+        faults: Option<Arc<dyn Faults>>,
+    ) -> Result<Self, StoreError> {
+        let number = if resume.is_some() { last } else { last + 1 };
+        let path = segment_path(dir, number);
+        let tail = match resume {
+            Some((marker, len)) => Tail::resume(&path, marker, len).map_err(StoreError::io("open", &path))?,
+            None => create_segment(dir, number, faults.as_ref()).map_err(StoreError::io("create", &path))?,
+        };
+        // A limit beyond what a position can name would let a segment outgrow it.
+        let segment_bytes = segment_bytes.min(1 << 30);
+        Ok(Self { dir: dir.to_owned(), segment_bytes, number, tail, faults })
+    }
+
+    /// The number of the segment that is written to.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What the index has to know of the segment that is written to.
+    pub(crate) fn segment(&self) -> Segment {
+        Segment { marker: Some(self.tail.marker()), live: 0, damaged: false }
+    }
+
+    /// Where the next record will be.
+    pub(crate) fn end(&self) -> Position {
+        Position::new(self.number, self.tail.len()).expect("segments are rolled long before")
+    }
+
+    /// Bytes in the segment that is written to.
+    pub(crate) fn len(&self) -> u64 {
+        self.tail.len()
+    }
+
+    /// Whether the next batch belongs into a new segment.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tail.len() >= self.segment_bytes
+    }
+
+    /// Starts a new segment.
+    pub(crate) fn roll(&mut self) -> io::Result<()> {
+        self.tail = create_segment(&self.dir, self.number + 1, self.faults.as_ref())?;
+        self.number += 1;
+        Ok(())
+    }
+
+    /// Writes all records with one write and syncs them with one `fdatasync`. The caller latches an error: after it,
+    /// what the file holds is unknown.
+    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> io::Result<Vec<RecordRef>> {
+        let mut batch = Vec::with_capacity(records.iter().map(|record| record.encoded_len()).sum());
+        let mut refs = Vec::with_capacity(records.len());
+        for record in records {
+            let offset = self.tail.len() + batch.len() as u64;
+            record.as_record(self.tail.len()).encode(self.tail.marker(), &mut batch);
+            let position = Position::new(self.number, offset).ok_or(io::ErrorKind::FileTooLarge)?;
+            let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
+            refs.push(RecordRef { position, len, sequence: record.sequence });
+        }
+        disk::check(self.faults.as_ref(), Step::WriteLog)?;
+        self.tail.write(&batch)?;
+        disk::check(self.faults.as_ref(), Step::SyncLog)?;
+        self.tail.sync()?;
+        Ok(refs)
+    }
+}
+
+impl NewRecord<'_> {
+    /// Bytes that it will take in the log.
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.as_record(0).encoded_len()
+    }
+
+    fn as_record(&self, batch: u64) -> Record<'_> {
+        Record {
+            kind: Kind::Update,
+            name: self.name.as_str(),
+            sequence: self.sequence,
+            time: self.time,
+            author: self.author,
+            payload: self.payload,
+            batch,
+        }
+    }
+}
+
+/// The file of a segment.
+pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:08}.log"))
+}
+
+/// The segments in the directory, by number.
+pub(crate) fn segments(dir: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
+    let mut segments = BTreeMap::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(".log")).and_then(|digits| digits.parse().ok());
+        // Only names that we would give ourselves: `1.log` is somebody else's.
+        if let Some(number) = number.filter(|&number| segment_path(dir, number) == path) {
+            segments.insert(number, path);
+        }
+    }
+    Ok(segments)
+}
+
+fn create_segment(dir: &Path, number: u32, faults: Option<&Arc<dyn Faults>>) -> io::Result<Tail> {
+    disk::check(faults, Step::CreateSegment)?;
+    let tail = Tail::create(&segment_path(dir, number))?;
+    disk::sync_dir(dir)?;
+    Ok(tail)
+}
+
+/// Takes segments out of the log for good. One that is damaged is kept beside it, for whoever wants to rescue something.
+pub(crate) fn retire(
+    dir: &Path,
+    segments: &[(u32, Segment)],
+    faults: Option<&Arc<dyn Faults>>,
+) -> io::Result<()> {
+    for (number, segment) in segments {
+        disk::check(faults, Step::RetireSegment)?;
+        let path = segment_path(dir, *number);
+        if segment.damaged {
+            fs::rename(&path, path.with_extension("log.damaged"))?;
+        } else {
+            fs::remove_file(&path)?;
+        }
+    }
+    if segments.is_empty() { Ok(()) } else { disk::sync_dir(dir) }
+}
+
+/// Segment files that are open for reading records, each opened once.
+pub(crate) struct Reader {
+    files: BTreeMap<u32, (File, u64)>,
+}
+
+impl Reader {
+    /// Opens the segments of these records. Called while the index is locked, so that none can be retired meanwhile;
+    /// afterwards that does no harm, the files are open.
+    pub(crate) fn open(
+        dir: &Path,
+        records: &[RecordRef],
+        segments: &BTreeMap<u32, Segment>,
+    ) -> Result<Self, StoreError> {
+        let mut files = BTreeMap::new();
+        for number in records.iter().map(|record| record.position.segment()) {
+            let marker = segments.get(&number).and_then(|segment| segment.marker);
+            if let (Some(marker), false) = (marker, files.contains_key(&number)) {
+                let path = segment_path(dir, number);
+                files.insert(number, (File::open(&path).map_err(StoreError::io("open", &path))?, marker));
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// The bytes of a record and the marker they should start with.
+    pub(crate) fn read(&mut self, record: &RecordRef) -> io::Result<(Vec<u8>, u64)> {
+        let segment = self.files.get_mut(&record.position.segment());
+        let (file, marker) = segment.ok_or(io::ErrorKind::NotFound)?;
+        let mut bytes = vec![0; record.len as usize];
+        file.seek(SeekFrom::Start(record.position.offset()))?;
+        file.read_exact(&mut bytes)?;
+        Ok((bytes, *marker))
+    }
+}
+
+/// The offset of the first record of any segment.
+pub(crate) const FIRST_OFFSET: u64 = HEADER_BYTES as u64;

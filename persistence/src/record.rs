@@ -1,0 +1,234 @@
+//! THE format of a record: one update in the log, or one entry of the catalog.
+//!
+//! All numbers are little-endian.
+//!
+//! | Offset | Bytes | Field |
+//! |---|---|---|
+//! | 0 | 8 | marker: the same for all records of a segment, random, from the segment's header |
+//! | 8 | 4 | CRC32C of everything that follows |
+//! | 12 | 1 | version, [`VERSION`] |
+//! | 13 | 1 | kind, see [`Kind`] |
+//! | 14 | 2 | length of the document name, 1 ..= 1024 |
+//! | 16 | 2 | length of the author, 0 ..= [`MAX_AUTHOR_BYTES`] |
+//! | 18 | 2 | zero |
+//! | 20 | 4 | length of the payload, 0 ..= [`MAX_PAYLOAD_BYTES`] |
+//! | 24 | 8 | batch: the offset in the segment of the first record that was written and synced together with this one |
+//! | 32 | 8 | sequence |
+//! | 40 | 8 | time, ms since the Unix epoch |
+//! | 48 | | document name, author (both UTF-8), payload |
+//!
+//! The marker is what a reader looks for to find the next record after a damaged one. It is random, so that nobody
+//! can plant a record of another document inside an update.
+//!
+//! The batch tells a torn write from corruption: a power loss may leave a later page of a batch on disk without an earlier
+//! one, so "broken, and something sound follows" is only corruption if what follows was written after the broken
+//! part had been synced, that is: in a later batch.
+
+use crate::name::{DocumentName, MAX_NAME_BYTES};
+
+/// The version that is written, and the only one that is read.
+pub const VERSION: u8 = 1;
+/// Bytes before the document name.
+pub const HEADER_BYTES: usize = 48;
+/// Longest author. Long enough for an e-mail address or a token's subject.
+pub const MAX_AUTHOR_BYTES: usize = 256;
+/// Largest payload. A document of this size is beyond what an editor opens.
+pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
+
+const CRC_START: usize = 12;
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// In the log: the payload is an update.
+    Update = 1,
+    /// In the catalog: a snapshot covers the document up to the sequence.
+    Checkpoint = 2,
+    /// In the catalog: the document was deleted.
+    Deleted = 3,
+}
+
+/// One record; the bytes are borrowed from the segment, or from the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// What it says.
+    pub kind: Kind,
+    /// The document's name: checked when decoded, see [`Record::document`].
+    pub name: &'a str,
+    /// The number of this update in its document; 1 is the first.
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    /// Who wrote it, in words of the caller.
+    pub author: &'a str,
+    /// The update.
+    pub payload: &'a [u8],
+    /// The offset of the batch in its segment.
+    pub batch: u64,
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The bytes end before the record does.
+    #[error("the record is cut short")]
+    Torn,
+    /// No record starts here, or what it says cannot be.
+    #[error("{0}")]
+    Nonsense(&'static str),
+    /// The header can be, but the checksum differs.
+    #[error("the checksum differs")]
+    Checksum,
+}
+
+impl Record<'_> {
+    /// The name as a key.
+    pub fn document(&self) -> DocumentName {
+        DocumentName::new(self.name).expect("a record's name was checked when it was decoded or built")
+    }
+
+    /// Bytes that the record takes.
+    pub fn encoded_len(&self) -> usize {
+        HEADER_BYTES + self.name.len() + self.author.len() + self.payload.len()
+    }
+
+    /// Appends the record to `out`. The lengths must be in bounds: `Store` checks them before it writes anything.
+    pub(crate) fn encode(&self, marker: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        let short = |bytes: usize| u16::try_from(bytes).expect("bounded by the caller").to_le_bytes();
+        let payload_len = u32::try_from(self.payload.len()).expect("bounded by the caller");
+        out.extend_from_slice(&marker.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&[VERSION, self.kind as u8]);
+        out.extend_from_slice(&short(self.name.len()));
+        out.extend_from_slice(&short(self.author.len()));
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&payload_len.to_le_bytes());
+        out.extend_from_slice(&self.batch.to_le_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.time.to_le_bytes());
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(self.author.as_bytes());
+        out.extend_from_slice(self.payload);
+        let crc = crc32c::crc32c(&out[start + CRC_START..]);
+        out[start + 8..start + CRC_START].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// Reads the record at the start of `bytes`. Its length is [`Record::encoded_len`].
+pub fn decode(bytes: &[u8], marker: u64) -> Result<Record<'_>, RecordError> {
+    let (record, crc) = read_fields(bytes, marker)?;
+    if crc32c::crc32c(&bytes[CRC_START..record.encoded_len()]) != crc {
+        return Err(RecordError::Checksum);
+    }
+    Ok(record)
+}
+
+/// What a record whose checksum differs seems to say: good for a report, not to be relied on.
+pub(crate) fn decode_unchecked(bytes: &[u8], marker: u64) -> Option<Record<'_>> {
+    read_fields(bytes, marker).ok().map(|(record, _)| record)
+}
+
+fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordError> {
+    use RecordError::{Nonsense, Torn};
+    let prefix = bytes.len().min(8);
+    if bytes[..prefix] != marker.to_le_bytes()[..prefix] {
+        return Err(Nonsense("no record starts here"));
+    }
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(Torn)?;
+    if header[12] != VERSION {
+        return Err(Nonsense("the record's version is unknown"));
+    }
+    let kind = Kind::from_byte(header[13]).ok_or(Nonsense("the record's kind is unknown"))?;
+    let name_len = usize::from(u16::from_le_bytes(take(header, 14)));
+    let author_len = usize::from(u16::from_le_bytes(take(header, 16)));
+    let payload_len = u32::from_le_bytes(take(header, 20)) as usize;
+    if name_len == 0
+        || name_len > MAX_NAME_BYTES
+        || author_len > MAX_AUTHOR_BYTES
+        || payload_len > MAX_PAYLOAD_BYTES
+    {
+        return Err(Nonsense("the record's lengths are out of bounds"));
+    }
+    let body = bytes[HEADER_BYTES..].get(..name_len + author_len + payload_len).ok_or(Torn)?;
+    let (name, rest) = body.split_at(name_len);
+    let (author, payload) = rest.split_at(author_len);
+    let record = Record {
+        kind,
+        name: std::str::from_utf8(name).map_err(|_| Nonsense("the document name is not UTF-8"))?,
+        sequence: u64::from_le_bytes(take(header, 32)),
+        time: u64::from_le_bytes(take(header, 40)),
+        author: std::str::from_utf8(author).map_err(|_| Nonsense("the author is not UTF-8"))?,
+        payload,
+        batch: u64::from_le_bytes(take(header, 24)),
+    };
+    Ok((record, u32::from_le_bytes(take(header, 8))))
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Update, Self::Checkpoint, Self::Deleted].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// `N` bytes of a header; the offsets are constants that are in it.
+pub(crate) fn take<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&header[at..at + N]);
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKER: u64 = 0x1122_3344_5566_7788;
+
+    fn sample() -> Record<'static> {
+        Record {
+            kind: Kind::Update,
+            name: "notes/ä",
+            sequence: 7,
+            time: 1_700_000_000_000,
+            author: "ann",
+            payload: &[0, 1, 2, 254, 255],
+            batch: 4096,
+        }
+    }
+
+    fn encoded() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        sample().encode(MARKER, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_record_reads_back() {
+        let bytes = encoded();
+        assert_eq!(bytes.len(), sample().encoded_len());
+        assert_eq!(decode(&bytes, MARKER), Ok(sample()));
+    }
+
+    #[test]
+    fn every_shorter_prefix_is_torn() {
+        let bytes = encoded();
+        for end in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..end], MARKER), Err(RecordError::Torn), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = encoded();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped, MARKER).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_segment_is_not_taken() {
+        assert!(matches!(decode(&encoded(), MARKER + 1), Err(RecordError::Nonsense(_))));
+    }
+}

@@ -1,0 +1,347 @@
+//! The store: the log and the snapshots together.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::catalog::Catalog;
+use crate::disk::{self, Faults};
+use crate::error::StoreError;
+use crate::index::{Covered, Index, RecordRef};
+use crate::log::{self, Log, MAX_BATCH_BYTES};
+use crate::name::DocumentName;
+use crate::record::{self, MAX_AUTHOR_BYTES, MAX_PAYLOAD_BYTES};
+use crate::recovery::{self, Opened, Recovery};
+use crate::segment::Damage;
+use crate::snapshots::{self, OpenSnapshots, SnapshotError, SnapshotStore};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// A segment of the log is closed when it has reached this size in bytes. Small segments are retired sooner, large
+    /// ones cost fewer file operations. At most 1 GiB is used. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// Memory that sled may use as a cache, in bytes. A snapshot is read once when its document is opened, so little is
+    /// enough. Default 4 MiB.
+    pub snapshot_cache_bytes: u64,
+    /// Where snapshots are kept. Default [`snapshots::sled::open`].
+    pub snapshots: OpenSnapshots,
+    /// Lets a test make any step fail. Default `None`.
+    pub faults: Option<Arc<dyn Faults>>,
+}
+
+/// One update for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRecord<'a> {
+    /// The document.
+    pub name: &'a DocumentName,
+    /// The number of the update: the document's last one plus 1; the first is 1.
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    /// Who wrote it, at most [`MAX_AUTHOR_BYTES`] bytes.
+    pub author: &'a str,
+    /// The update, opaque here.
+    pub payload: &'a [u8],
+}
+
+/// A document's full state, which replaces its snapshot and its records up to `sequence`.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// The document.
+    pub name: &'a DocumentName,
+    /// The last record that is in the state. Not lower than that of the last checkpoint, nor, if a record of the
+    /// document is damaged, than [`Store::last_sequence`].
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The state as one update, opaque here.
+    pub state: &'a [u8],
+}
+
+/// What is stored of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDocument {
+    /// The state at the last checkpoint.
+    pub snapshot: Option<Vec<u8>>,
+    /// The updates after it, in order.
+    pub updates: Vec<Vec<u8>>,
+    /// The sequence of the last update; the next one is this plus 1.
+    pub sequence: u64,
+}
+
+/// Documents on disk. All methods may be called from any thread; [`Store::append`] and [`Store::checkpoint`] block until the
+/// disk has answered.
+pub struct Store {
+    pub(crate) dir: PathBuf,
+    pub(crate) options: StoreOptions,
+    /// Held while the log and the catalog are written.
+    writer: Mutex<Writer>,
+    /// Held during a checkpoint or a deletion: only they change what covers a document. Taken before `writer`.
+    pub(crate) covering: Mutex<()>,
+    /// Changed only under `writer`, and never held for writing while the disk is waited for. Taken last.
+    index: RwLock<Index>,
+    pub(crate) snapshots: Box<dyn SnapshotStore>,
+    /// The first failure of the log or the catalog: nothing is written any more.
+    failure: OnceLock<String>,
+    /// The first failure of the snapshots: no checkpoints any more, the log goes on.
+    pub(crate) snapshot_failure: OnceLock<String>,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+/// What is written to, one call at a time.
+pub(crate) struct Writer {
+    pub(crate) log: Log,
+    pub(crate) catalog: Catalog,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            snapshot_cache_bytes: 4 << 20,
+            snapshots: snapshots::sled::open,
+            faults: None,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, or creates it, and repairs what a crash left behind. Fails with
+    /// [`StoreError::InUse`] while another process (or another `Store`) has it open.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {
+        disk::create_dir(dir).map_err(StoreError::io("create", dir))?;
+        let lock = disk::lock_exclusive(dir)?;
+        let Opened { index, log, catalog, snapshots, torn, mut recovery } = recovery::open(dir, &options)?;
+        let store = Self {
+            dir: dir.to_owned(),
+            options,
+            writer: Mutex::new(Writer { log, catalog }),
+            covering: Mutex::default(),
+            index: RwLock::new(index),
+            snapshots,
+            failure: OnceLock::new(),
+            snapshot_failure: OnceLock::new(),
+            _lock: lock,
+        };
+        if let (Some(torn), Some(tail)) = (torn, &mut recovery.torn) {
+            let (rescued, dropped) = torn.rescue(&store.index());
+            (tail.rescued, tail.dropped) = (rescued.len(), dropped);
+            store.append(&rescued)?;
+        }
+        if recovery.snapshots_lost.is_none() {
+            store.retire(&mut store.writer())?;
+        }
+        store.describe(&mut recovery);
+        Ok((store, recovery))
+    }
+
+    fn describe(&self, recovery: &mut Recovery) {
+        let index = self.index();
+        recovery.documents = index.len();
+        recovery.records = index.segments.values().map(|segment| segment.live).sum();
+        recovery.segments = index.segments.len();
+        recovery.unreadable = index.unreadable(recovery.snapshots_lost.is_some());
+    }
+
+    /// What is stored of a document; `None` if nothing is. A document that cannot be read, even in part, is an error:
+    /// see [`Store::salvage`].
+    pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
+        loop {
+            let (covered, records, mut reader) = {
+                let index = self.index();
+                if let Some(damage) = index.damage(name) {
+                    return Err(StoreError::Damaged { name: name.clone(), damage: damage.clone() });
+                }
+                if let Some((expected, found)) = index.gap(name) {
+                    return Err(StoreError::Gap { name: name.clone(), expected, found });
+                }
+                let records = index.records(name).to_vec();
+                let reader = log::Reader::open(&self.dir, &records, &index.segments)?;
+                (index.covered(name), records, reader)
+            };
+            if !covered.has_snapshot() && records.is_empty() {
+                return Ok(None);
+            }
+            let snapshot = match self.load_snapshot(name, covered) {
+                Ok(snapshot) => snapshot,
+                // A checkpoint has replaced it meanwhile.
+                Err(_) if self.index().covered(name) != covered => continue,
+                Err(error) => return Err(error),
+            };
+            let sequence = records.last().map_or(covered.sequence, |record| record.sequence);
+            let read = |record| self.read_update(name, record, &mut reader);
+            let updates = records.iter().map(read).collect::<Result<_, _>>()?;
+            return Ok(Some(StoredDocument { snapshot, updates, sequence }));
+        }
+    }
+
+    fn load_snapshot(&self, name: &DocumentName, covered: Covered) -> Result<Option<Vec<u8>>, StoreError> {
+        if !covered.has_snapshot() {
+            return Ok(None);
+        }
+        let damaged = |source| StoreError::Snapshot { name: name.clone(), source };
+        let missing = StoreError::SnapshotMissing { name: name.clone(), sequence: covered.sequence };
+        let snapshot = self.snapshots.get(name, covered.generation).map_err(damaged)?.ok_or(missing)?;
+        if snapshot.sequence != covered.sequence {
+            return Err(damaged(SnapshotError::Damaged("it is of another checkpoint")));
+        }
+        Ok(Some(snapshot.state))
+    }
+
+    fn read_update(
+        &self,
+        name: &DocumentName,
+        record: &RecordRef,
+        reader: &mut log::Reader,
+    ) -> Result<Vec<u8>, StoreError> {
+        let path = log::segment_path(&self.dir, record.position.segment());
+        let (mut bytes, marker) = reader.read(record).map_err(StoreError::io("read", &path))?;
+        let reason = match record::decode(&bytes, marker) {
+            Ok(found) if found.name == name.as_str() && found.sequence == record.sequence => {
+                let payload = bytes.len() - found.payload.len();
+                bytes.drain(..payload);
+                return Ok(bytes);
+            }
+            Ok(_) => "another record is in its place",
+            Err(_) => "the record has changed since the store was opened",
+        };
+        let document = Some((name.clone(), record.sequence));
+        let (offset, bytes) = (record.position.offset(), u64::from(record.len));
+        Err(StoreError::Damaged {
+            name: name.clone(),
+            damage: Damage { path, offset, bytes, document, reason },
+        })
+    }
+
+    /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.
+    ///
+    /// A record that is too large or out of order is refused before anything is written. After a failed write
+    /// or sync every later call fails, because it is unknown what the disk holds.
+    pub fn append(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut writer = self.writer();
+        self.check_failure()?;
+        self.check_records(records)?;
+        if writer.log.is_full() {
+            self.roll(&mut writer)?;
+        }
+        let refs = writer.log.append(records).map_err(|error| self.fail("write the log", &error))?;
+        let mut index = self.index_mut();
+        for (record, position) in records.iter().zip(refs) {
+            index.add(record.name, position);
+        }
+        Ok(())
+    }
+
+    fn check_records(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
+        let index = self.index();
+        let mut next: HashMap<&DocumentName, u64> = HashMap::new();
+        for NewRecord { name, sequence, author, payload, .. } in records {
+            check_size("an author", author.len(), MAX_AUTHOR_BYTES)?;
+            check_size("an update", payload.len(), MAX_PAYLOAD_BYTES)?;
+            let next = next.entry(name).or_insert_with(|| index.last_sequence(name).saturating_add(1));
+            if *next != *sequence {
+                return Err(StoreError::OutOfOrder {
+                    name: (*name).clone(),
+                    expected: *next,
+                    found: *sequence,
+                });
+            }
+            *next = next.saturating_add(1);
+        }
+        check_size("a batch", records.iter().map(NewRecord::encoded_len).sum(), MAX_BATCH_BYTES)
+    }
+
+    /// Every stored document, readable or not, sorted.
+    pub fn names(&self) -> Vec<DocumentName> {
+        self.index().names()
+    }
+
+    /// Whether anything is stored under this name, readable or not.
+    pub fn contains(&self, name: &DocumentName) -> bool {
+        self.index().contains(name)
+    }
+
+    /// Documents that have live records in the log, sorted: what to checkpoint in the background after a start.
+    pub fn uncheckpointed(&self) -> Vec<DocumentName> {
+        self.index().uncheckpointed()
+    }
+
+    /// The first failure of a write or sync, in words; `None` while all is well. The log may still work when it is only
+    /// the snapshots that failed.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().or(self.snapshot_failure.get()).cloned()
+    }
+
+    /// Bytes of a document's live records in the log.
+    pub fn log_bytes(&self, name: &DocumentName) -> u64 {
+        self.index().log_bytes(name)
+    }
+
+    /// The highest sequence that is stored of a document, also of an unreadable one; 0 if nothing is. A checkpoint with
+    /// this sequence replaces everything.
+    pub fn last_sequence(&self, name: &DocumentName) -> u64 {
+        self.index().last_sequence(name)
+    }
+
+    /// An estimate of the memory that all documents together take in the index, in bytes.
+    pub fn index_bytes(&self) -> usize {
+        self.index().bytes()
+    }
+
+    pub(crate) fn roll(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        writer.log.roll().map_err(|error| self.fail("start a new segment", &error))?;
+        self.index_mut().segments.insert(writer.log.number(), writer.log.segment());
+        Ok(())
+    }
+
+    pub(crate) fn check_failure(&self) -> Result<(), StoreError> {
+        self.failure.get().map_or(Ok(()), |reason| Err(StoreError::Failed { reason: reason.clone() }))
+    }
+
+    pub(crate) fn fail(&self, action: &str, error: &io::Error) -> StoreError {
+        let reason = self.failure.get_or_init(|| format!("could not {action} in {:?}: {error}", self.dir));
+        StoreError::Failed { reason: reason.clone() }
+    }
+
+    pub(crate) fn fail_snapshots(&self, source: SnapshotError) -> StoreError {
+        let path = self.dir.join(recovery::SNAPSHOTS_DIR);
+        self.snapshot_failure.get_or_init(|| format!("the snapshots in {path:?}: {source}"));
+        StoreError::Snapshots { path, source }
+    }
+
+    /// Panics if a writer has panicked: what it left half-done must not be built upon.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect(POISONED)
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().expect(POISONED)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().expect(POISONED)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", &self.dir)
+            .field("failure", &self.failure())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) const POISONED: &str = "no thread panics while it holds a lock of the store";
+
+pub(crate) fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), StoreError> {
+    if bytes <= limit { Ok(()) } else { Err(StoreError::TooLarge { what, bytes, limit }) }
+}

@@ -1,0 +1,315 @@
+//! What is left after the process or the disk failed at any point, and what is not acknowledged.
+
+mod scene;
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use coscribe_persistence::{Checkpoint, Step, Store, StoreError, StoreOptions, VerifyOptions, verify};
+use scene::*;
+
+#[test]
+fn the_log_cut_at_every_byte_of_its_last_record_keeps_all_others() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=2);
+    write(&store, "b", 1..=1);
+    let before = fs::metadata(scene.segment(1)).unwrap().len();
+    write(&store, "a", 3..=3);
+    drop(store);
+    let bytes = fs::read(scene.segment(1)).unwrap();
+    for end in usize::try_from(before).unwrap()..bytes.len() {
+        fs::write(scene.segment(1), &bytes[..end]).unwrap();
+        let (store, recovery) = scene.open();
+        assert_eq!(load(&store, "a"), only_updates("a", 1..=2), "cut at {end}");
+        assert_eq!(load(&store, "b"), only_updates("b", 1..=1));
+        let torn = recovery.torn.map_or(0, |torn| torn.damage.bytes);
+        assert_eq!(torn, end as u64 - before, "cut at {end}");
+        assert!(recovery.unreadable.is_empty() && recovery.damage.is_empty());
+
+        // The room got the update again from its client.
+        write(&store, "a", 3..=4);
+        drop(store);
+        assert_eq!(load(&scene.open_clean(), "a"), only_updates("a", 1..=4));
+    }
+}
+
+#[test]
+fn the_bytes_that_are_cut_off_are_kept() {
+    let scene = Scene::new();
+    write(&scene.open_clean(), "a", 1..=2);
+    let bytes = fs::read(scene.segment(1)).unwrap();
+    fs::write(scene.segment(1), &bytes[..bytes.len() - 1]).unwrap();
+    let (_store, recovery) = scene.open();
+    let torn = recovery.torn.unwrap();
+    let kept = fs::read(torn.kept_in.unwrap()).unwrap();
+    assert_eq!(kept, bytes[usize::try_from(torn.damage.offset).unwrap()..bytes.len() - 1]);
+    assert_eq!(torn.damage.document, None, "too short to tell");
+}
+
+#[test]
+fn a_tail_of_zeros_is_torn() {
+    let scene = Scene::new();
+    for zeros in [1, 8, 47, 48, 4096, 100_000] {
+        let store = scene.open_clean();
+        let next = store.last_sequence(&name("a")) + 1;
+        write(&store, "a", next..=next);
+        drop(store);
+        let file = OpenOptions::new().write(true).open(scene.segment(1)).unwrap();
+        file.set_len(file.metadata().unwrap().len() + zeros).unwrap();
+        let (store, recovery) = scene.open();
+        let torn = recovery.torn.unwrap();
+        assert_eq!((torn.damage.bytes, torn.kept_in), (zeros, None));
+        assert_eq!(load(&store, "a"), only_updates("a", 1..=next));
+    }
+}
+
+#[test]
+fn a_new_segment_that_was_cut_short_is_replaced() {
+    let scene = Scene::new();
+    write(&scene.open_clean(), "a", 1..=1);
+    let header = fs::read(scene.segment(1)).unwrap()[..32].to_vec();
+    for len in 0..32 {
+        let next = u32::try_from(scene.segments().len()).unwrap() + 1;
+        for bytes in [&header[..len], &vec![0; len]] {
+            fs::write(scene.segment(next), bytes).unwrap();
+            let (store, recovery) = scene.open();
+            assert!(recovery.damage.is_empty(), "{recovery:?}");
+            assert_eq!(load(&store, "a"), only_updates("a", 1..=1));
+            drop(store);
+            let last = scene.segments().pop().unwrap();
+            fs::remove_file(scene.path().join(last)).unwrap();
+        }
+    }
+    write(&scene.open_clean(), "a", 2..=2);
+}
+
+/// A power loss may leave a later page of a batch on disk without an earlier one.
+#[test]
+fn a_batch_with_a_hole_is_torn_and_its_sound_records_are_rescued() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=1);
+    let hole = fs::metadata(scene.segment(1)).unwrap().len();
+    let (a, b) = (name("a"), name("b"));
+    let batch = [
+        record(&a, 2, b"lost"),
+        record(&b, 1, b"rescued"),
+        record(&a, 3, b"unusable"),
+        record(&b, 2, b"too"),
+    ];
+    store.append(&batch).unwrap();
+    drop(store);
+    let mut bytes = fs::read(scene.segment(1)).unwrap();
+    bytes[usize::try_from(hole).unwrap()..][..20].fill(0);
+    fs::write(scene.segment(1), &bytes).unwrap();
+
+    let (store, recovery) = scene.open();
+    let torn = recovery.torn.unwrap();
+    assert_eq!((torn.rescued, torn.dropped), (2, 1));
+    assert!(recovery.damage.is_empty() && recovery.unreadable.is_empty());
+    assert_eq!(load(&store, "a"), only_updates("a", 1..=1));
+    assert_eq!(load(&store, "b").unwrap().updates, [b"rescued".to_vec(), b"too".to_vec()]);
+    drop(store);
+    assert_eq!(load(&scene.open_clean(), "b").unwrap().sequence, 2);
+}
+
+#[test]
+fn after_the_first_failure_nothing_is_acknowledged() {
+    for step in [Step::WriteLog, Step::SyncLog, Step::CreateSegment] {
+        let scene = Scene::with_tiny_segments();
+        let faults = FailAt::new(step, 3);
+        let (store, _) = scene.open_with(faults.clone()).unwrap();
+        let a = name("a");
+        let mut acknowledged = 0;
+        for sequence in 1..=10 {
+            match store.append(&[record(&a, sequence, &payload("a", sequence))]) {
+                Ok(()) => acknowledged = sequence,
+                Err(error) => assert!(matches!(error, StoreError::Failed { .. }), "{error}"),
+            }
+            if faults.was_reached() {
+                break;
+            }
+        }
+        assert_eq!(acknowledged, 2, "{step:?}");
+        let again = store.append(&[record(&a, 3, b"again")]).unwrap_err();
+        assert!(again.to_string().contains("no storage space"), "{again}");
+        assert!(store.append(&[record(&name("b"), 1, b"")]).is_err());
+        assert!(checkpoint(&store, "a", 2).is_err());
+        assert!(store.delete(&a).is_err());
+        assert!(store.failure().is_some());
+        assert_eq!(load(&store, "a"), only_updates("a", 1..=2), "reading goes on");
+        drop(store);
+        // A record that failed to sync may be there or not; it was not acknowledged.
+        let last = load(&scene.open_clean(), "a").unwrap().sequence;
+        assert!((2..=3).contains(&last), "{step:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_fails_at_any_step_loses_nothing() {
+    let steps = [
+        (Step::WriteSnapshot, false),
+        (Step::SyncSnapshots, false),
+        (Step::WriteCatalog, false),
+        (Step::SyncCatalog, true),
+        (Step::CreateSegment, true),
+        (Step::RetireSegment, true),
+        (Step::PruneSnapshots, true),
+    ];
+    for (step, may_count) in steps {
+        // The first checkpoint of a document, and one that replaces another.
+        for earlier in [None, Some(2)] {
+            let scene = Scene::with_tiny_segments();
+            let store = scene.open_clean();
+            write(&store, "other", 1..=1);
+            write(&store, "a", 1..=3);
+            if let Some(earlier) = earlier {
+                checkpoint(&store, "a", earlier).unwrap();
+            }
+            drop(store);
+            let faults = FailAt::new(step, 1);
+            let (store, _) = scene.open_with(faults.clone()).unwrap();
+            assert!(checkpoint(&store, "a", 3).is_err(), "{step:?}");
+            assert!(faults.was_reached() && store.failure().is_some());
+            let before = earlier.map_or_else(|| only_updates("a", 1..=3), |earlier| covered("a", earlier, 3));
+            let after = covered("a", 3, 3);
+            let now = load(&store, "a");
+            assert!(now == before || may_count && now == after, "{step:?}: {now:?}");
+            drop(store);
+
+            let store = scene.open_clean();
+            let now = load(&store, "a");
+            assert!(now == before || may_count && now == after, "{step:?}: {now:?}");
+            assert_eq!(load(&store, "other"), only_updates("other", 1..=1));
+            checkpoint(&store, "a", 3).unwrap();
+            assert_eq!(load(&store, "a"), after);
+            write(&store, "a", 4..=4);
+            drop(store);
+            assert_eq!(load(&scene.open_clean(), "a"), covered("a", 3, 4));
+        }
+    }
+}
+
+#[test]
+fn failing_snapshots_do_not_stop_the_log() {
+    let scene = Scene::new();
+    let (store, _) = scene.open_with(FailAt::new(Step::SyncSnapshots, 1)).unwrap();
+    write(&store, "a", 1..=2);
+    assert!(checkpoint(&store, "a", 2).is_err());
+    assert!(matches!(checkpoint(&store, "a", 2), Err(StoreError::Failed { .. })), "and are not tried again");
+    write(&store, "a", 3..=3);
+    assert!(store.failure().unwrap().contains("snapshots"));
+    drop(store);
+    assert_eq!(load(&scene.open_clean(), "a"), only_updates("a", 1..=3));
+}
+
+#[test]
+fn a_deletion_that_fails_at_any_step_happened_or_not() {
+    for step in [Step::WriteCatalog, Step::SyncCatalog, Step::RetireSegment, Step::PruneSnapshots] {
+        let scene = Scene::with_tiny_segments();
+        let store = scene.open_clean();
+        write(&store, "a", 1..=2);
+        checkpoint(&store, "a", 1).unwrap();
+        write(&store, "other", 1..=1);
+        drop(store);
+        let (store, _) = scene.open_with(FailAt::new(step, 1)).unwrap();
+        assert!(store.delete(&name("a")).is_err(), "{step:?}");
+        drop(store);
+        let store = scene.open_clean();
+        let now = load(&store, "a");
+        assert!(now.is_none() || now == covered("a", 1, 2), "{step:?}: {now:?}");
+        store.delete(&name("a")).unwrap();
+        write(&store, "a", 1..=1);
+        drop(store);
+        assert_eq!(load(&scene.open_clean(), "a"), only_updates("a", 1..=1));
+    }
+}
+
+#[test]
+fn the_catalog_cut_at_every_byte_of_its_last_entry_loses_nothing() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=3);
+    checkpoint(&store, "a", 1).unwrap();
+    write(&store, "b", 1..=1);
+    let catalog = scene.path().join("catalog");
+    let before = usize::try_from(fs::metadata(&catalog).unwrap().len()).unwrap();
+    checkpoint(&store, "b", 1).unwrap();
+    drop(store);
+    let bytes = fs::read(&catalog).unwrap();
+    for end in before..bytes.len() {
+        fs::write(&catalog, &bytes[..end]).unwrap();
+        let (store, recovery) = scene.open();
+        assert!(recovery.catalog_damage.is_empty() && recovery.unreadable.is_empty(), "{recovery:?}");
+        assert_eq!(load(&store, "a"), covered("a", 1, 3), "cut at {end}");
+        let b = load(&store, "b");
+        assert!(b == covered("b", 1, 1) || b == only_updates("b", 1..=1), "cut at {end}: {b:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_copied_while_it_runs_is_what_a_crash_leaves() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=2);
+    let (a, state) = (name("a"), state("a", 2));
+    store.checkpoint(&[Checkpoint { name: &a, sequence: 2, time: 0, state: &state }]).unwrap();
+    write(&store, "a", 3..=3);
+    let copy = Scene::new();
+    copy_dir(scene.path(), copy.path());
+    let before = contents(copy.path());
+    assert!(verify(copy.path(), &VerifyOptions::default()).unwrap().is_sound());
+    assert_eq!(contents(copy.path()), before, "verifying changes nothing");
+    assert_eq!(load(&copy.open_clean(), "a"), covered("a", 2, 3));
+}
+
+const VICTIM_DIR: &str = "COSCRIBE_TEST_VICTIM_DIR";
+
+/// Not a test by itself: the process that the next test kills. It says which record is durable after each one.
+#[test]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM_DIR) else { return };
+    let options = StoreOptions { segment_bytes: 2000, ..StoreOptions::default() };
+    let (store, recovery) = Store::open(Path::new(&dir), options).unwrap();
+    assert!(recovery.damage.is_empty() && recovery.unreadable.is_empty(), "{recovery:?}");
+    for sequence in store.last_sequence(&name("a")) + 1.. {
+        write(&store, "a", sequence..=sequence);
+        println!("\ndurable {sequence}");
+        if sequence % 7 == 0 {
+            checkpoint(&store, "a", sequence).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_was_durable() {
+    let scene = Scene::new();
+    let mut durable = 0;
+    for round in 1..=12 {
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "victim", "--nocapture"])
+            .env(VICTIM_DIR, scene.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut said =
+            lines.filter_map(|line| line.strip_prefix("durable ").map(|number| number.parse().unwrap()));
+        durable = said.by_ref().take(round * 9).last().unwrap_or(durable);
+        victim.kill().unwrap();
+        durable = said.last().unwrap_or(durable);
+        victim.wait().unwrap();
+
+        let (store, recovery) = scene.open();
+        assert!(recovery.damage.is_empty() && recovery.unreadable.is_empty(), "{recovery:?}");
+        let stored = load(&store, "a").unwrap();
+        assert!(stored.sequence >= durable, "{} of {durable}", stored.sequence);
+        let snapshot = stored.sequence - stored.updates.len() as u64;
+        assert_eq!(stored.updates, payloads("a", snapshot + 1..=stored.sequence));
+        assert_eq!(stored.snapshot, (snapshot > 0).then(|| state("a", snapshot)));
+    }
+    assert!(durable > 500, "the processes must have got somewhere: {durable}");
+}
