@@ -1,5 +1,7 @@
 //! What yrs shows of documents that real Yjs wrote (`document/make-fixtures.mjs`), and what it must not open.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::document::{Document, DocumentError};
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! Content as JSON; the shapes are those that `Document::to_json` promises.
 
 use data_encoding::BASE64;
-use serde_json::{Map, Value, json};
-use yrs::branch::BranchPtr;
+use serde_json::{Map, Value};
+use yrs::branch::{Branch, BranchPtr};
 use yrs::types::Attrs;
 use yrs::types::text::YChange;
 use yrs::{Any, Array, ArrayRef, Map as _, MapRef, Number, Out, ReadTxn, Text, TextRef, Xml};
@@ -35,22 +35,32 @@ fn value<T: ReadTxn>(out: &Out, txn: &T) -> Value {
         Out::YText(text) => delta(text.diff(txn, YChange::identity), txn),
         Out::YArray(array) => elements(array, txn),
         Out::YMap(map) => Value::Object(entries(map, txn)),
-        Out::YXmlElement(element) => json!({
-            "tag": element.try_tag().map_or("", |tag| tag),
-            "attributes": attributes(element, txn),
-            "children": children(chunks(BranchPtr::from(AsRef::<yrs::branch::Branch>::as_ref(element)), txn), txn),
-        }),
-        Out::YXmlFragment(fragment) => {
-            children(chunks(BranchPtr::from(AsRef::<yrs::branch::Branch>::as_ref(fragment)), txn), txn)
-        }
+        Out::YXmlElement(element) => object([
+            ("tag", Value::from(element.try_tag().map_or("", |tag| tag))),
+            ("attributes", Value::Object(attributes(element, txn))),
+            ("children", children(chunks(branch_of(element), txn), txn)),
+        ]),
+        Out::YXmlFragment(fragment) => children(chunks(branch_of(fragment), txn), txn),
         Out::YXmlText(text) => {
             let attributes = attributes(text, txn);
             let text = delta(text.diff(txn, YChange::identity), txn);
-            if attributes.is_empty() { text } else { json!({ "attributes": attributes, "text": text }) }
+            if attributes.is_empty() {
+                return text;
+            }
+            object([("attributes", Value::Object(attributes)), ("text", text)])
         }
-        Out::YDoc(doc) => json!({ "guid": doc.guid().as_ref() }),
+        Out::YDoc(doc) => object([("guid", Value::from(doc.guid().as_ref()))]),
         Out::UndefinedRef(branch) => untyped(*branch, txn).unwrap_or(Value::Null),
     }
+}
+
+/// An object of these members. (`json!` would copy them, at every level once more.)
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(key, member)| (key.to_owned(), member)).collect())
+}
+
+fn branch_of(node: &impl AsRef<Branch>) -> BranchPtr {
+    BranchPtr::from(node.as_ref())
 }
 
 /// A type of unknown kind, guessed from its content; `None` when it holds nothing.
@@ -132,7 +142,7 @@ fn plain(any: &Any) -> Value {
         Any::Number(Number::Int(integer)) => Value::from(*integer),
         Any::Number(Number::Float(float)) => Value::from(*float),
         Any::String(string) => Value::String(string.to_string()),
-        Any::Buffer(bytes) => json!({ "base64": BASE64.encode(bytes) }),
+        Any::Buffer(bytes) => object([("base64", Value::from(BASE64.encode(bytes)))]),
         Any::Array(values) => values.iter().map(plain).collect(),
         Any::Map(members) => {
             Value::Object(members.iter().map(|(key, member)| (key.clone(), plain(member))).collect())
