@@ -1,0 +1,149 @@
+//! The one thread that writes snapshots. A room hands over its state; the thread reads it back as a document of its own,
+//! compares, and gives the store as many as are waiting in one go, because each go costs several syncs.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::id_set::IdSet;
+use coscribe_engine::state_vector::StateVector;
+use coscribe_persistence::{Checkpoint, DocumentName, Store};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use crate::writer::now_millis;
+
+/// Most states of one go, and their bytes (a single larger state still goes).
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 32 << 20;
+
+/// Where rooms put their states.
+pub(crate) struct Checkpointer {
+    queue: mpsc::Sender<Job>,
+}
+
+/// The running thread; joined at shutdown.
+pub(crate) struct CheckpointerThread {
+    queue: mpsc::Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// A state to be kept in place of the log up to `sequence`, all of which must be durable.
+pub(crate) struct State {
+    /// The document.
+    pub(crate) name: DocumentName,
+    /// The last log record that the state contains.
+    pub(crate) sequence: u64,
+    /// The whole document as one v1 update.
+    pub(crate) update: Bytes,
+    /// What the update must read back to.
+    pub(crate) state_vector: StateVector,
+    /// What the update must read back to.
+    pub(crate) delete_set: IdSet,
+}
+
+/// A checkpoint was not made. Nothing is lost by it: the log still has everything.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckpointError {
+    /// The state does not read back to the document it was made from.
+    #[error("its encoded state does not read back to the same document")]
+    Different,
+    /// The store could not write it.
+    #[error("{0}")]
+    Store(String),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+enum Job {
+    Checkpoint(State, oneshot::Sender<Result<(), CheckpointError>>),
+    Stop,
+}
+
+impl Checkpointer {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<Store>) -> std::io::Result<(Checkpointer, CheckpointerThread)> {
+        let (queue, jobs) = mpsc::channel();
+        let thread = thread::Builder::new().name("checkpointer".into()).spawn(move || run(&store, &jobs))?;
+        Ok((Checkpointer { queue: queue.clone() }, CheckpointerThread { queue, thread }))
+    }
+
+    /// Checks and stores a state; returns when it is on disk.
+    pub(crate) async fn checkpoint(&self, state: State) -> Result<(), CheckpointError> {
+        let (done, result) = oneshot::channel();
+        if self.queue.send(Job::Checkpoint(state, done)).is_err() {
+            return Err(CheckpointError::Stopping);
+        }
+        result.await.unwrap_or(Err(CheckpointError::Stopping))
+    }
+}
+
+impl CheckpointerThread {
+    /// Ends the thread after the states that it is writing. Blocks until then.
+    pub(crate) fn stop(self) {
+        let asked = self.queue.send(Job::Stop);
+        if asked.is_err() | self.thread.join().is_err() {
+            error!("the checkpointer thread has panicked");
+        }
+    }
+}
+
+fn run(store: &Store, jobs: &Receiver<Job>) {
+    while let Ok(Job::Checkpoint(state, done)) = jobs.recv() {
+        let mut bytes = state.update.len();
+        let mut batch = vec![(state, done)];
+        let mut stop = false;
+        while batch.len() < BATCH && bytes < BATCH_BYTES {
+            match jobs.try_recv() {
+                Ok(Job::Checkpoint(state, done)) => {
+                    bytes += state.update.len();
+                    batch.push((state, done));
+                }
+                Ok(Job::Stop) => {
+                    stop = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        write(store, batch);
+        if stop {
+            return;
+        }
+    }
+}
+
+fn write(store: &Store, batch: Vec<(State, oneshot::Sender<Result<(), CheckpointError>>)>) {
+    let (sound, different): (Vec<_>, Vec<_>) = batch.into_iter().partition(|(state, _)| reads_back(state));
+    for (_, done) in different {
+        // A room that is gone does not want to know.
+        let _ = done.send(Err(CheckpointError::Different));
+    }
+    let time = now_millis();
+    let checkpoints: Vec<Checkpoint<'_>> = sound
+        .iter()
+        .map(|(state, _)| Checkpoint {
+            name: &state.name,
+            sequence: state.sequence,
+            time,
+            state: &state.update,
+        })
+        .collect();
+    if checkpoints.is_empty() {
+        return;
+    }
+    let result = store.checkpoint(&checkpoints).map_err(|error| error.to_string());
+    for (_, done) in sound {
+        let _ = done.send(result.clone().map_err(CheckpointError::Store));
+    }
+}
+
+fn reads_back(state: &State) -> bool {
+    Blocks::from_update(&state.update).is_ok_and(|read| {
+        *read.state_vector() == state.state_vector && *read.delete_set() == state.delete_set
+    })
+}

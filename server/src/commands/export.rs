@@ -1,0 +1,194 @@
+//! `coscribe export`: stored documents as plain files.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use coscribe_engine::blocks::Blocks;
+use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName, Store};
+
+use super::{documents, load, milliseconds_since_epoch, must_exist, open_store, words};
+use crate::worker::{Question, Response, Worker};
+
+/// What to export.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Document to export; without it, all
+    #[arg(value_parser = super::name)]
+    name: Option<DocumentName>,
+    /// File for one document, new or empty directory for all
+    #[arg(long, value_name = "PATH")]
+    to: PathBuf,
+    /// What to write of a document
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Update)]
+    form: Form,
+    /// With --as text: this root only (default: all that hold text, in the order of their names)
+    #[arg(long, value_name = "ROOT")]
+    root: Option<String>,
+    /// With --as json and --as text, how long one document may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// What is written of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// The whole state as a Yjs v1 update, for `Y.applyUpdate` and `coscribe import`
+    Update,
+    /// The content: maps as objects, formatted text as Quill deltas, XML as objects with tag, attributes and children
+    Json,
+    /// The plain text, without formats and embeds
+    Text,
+}
+
+/// Exports from the store in `dir`. What cannot be exported is named on stderr, and the exit code is 1.
+pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
+    must_exist(dir)?;
+    if args.root.is_some() && args.form != Form::Text {
+        bail!("--root is for --as text");
+    }
+    let mut render = Render::start(args)?;
+    let store = open_store(dir)?;
+    match &args.name {
+        Some(name) => export_one(&store, name, &args.to, &mut render),
+        None => export_all(&store, &args.to, &mut render),
+    }
+}
+
+fn export_one(
+    store: &Store,
+    name: &DocumentName,
+    file: &Path,
+    render: &mut Render,
+) -> anyhow::Result<ExitCode> {
+    let Some((blocks, _)) = load(store, name).with_context(|| format!("document {name:?}"))? else {
+        bail!("there is no document {name:?}");
+    };
+    let content = render.content(&blocks).with_context(|| format!("document {name:?}"))?;
+    write_new(file, &content)?;
+    println!("document {name:?} is in {file:?}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export_all(store: &Store, dir: &Path, render: &mut Render) -> anyhow::Result<ExitCode> {
+    let mut target = Target::create(dir, render.extension())?;
+    let mut failed = 0;
+    for name in store.names() {
+        let content = load(store, &name).and_then(|loaded| {
+            let (blocks, sequence) = loaded.context("it has vanished")?;
+            Ok((render.content(&blocks)?, sequence))
+        });
+        match content {
+            Ok((content, sequence)) => target.add(&name, &content, sequence)?,
+            Err(error) => {
+                eprintln!("document {name:?} is left out: {}", words(&error));
+                failed += 1;
+            }
+        }
+    }
+    let exported = target.finish()?;
+    println!("{} in {dir:?}", documents(exported));
+    if failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{} left out", documents(failed));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Makes of a document what was asked for.
+enum Render {
+    Update,
+    With(Worker, Question),
+}
+
+impl Render {
+    fn start(args: &Args) -> anyhow::Result<Self> {
+        let question = match args.form {
+            Form::Update => return Ok(Self::Update),
+            Form::Json => Question::Json,
+            Form::Text => Question::Text(args.root.clone()),
+        };
+        Ok(Self::With(Worker::start(args.timeout)?, question))
+    }
+
+    fn content(&mut self, blocks: &Blocks) -> anyhow::Result<Vec<u8>> {
+        let state = blocks.encode_state().to_vec();
+        let Self::With(worker, question) = self else { return Ok(state) };
+        match worker.ask(state, question.clone())? {
+            Response::Json(json) => Ok(json.into_bytes()),
+            Response::Text(text) => Ok(text.unwrap_or_default().into_bytes()),
+            _ => bail!("the worker answered another question"),
+        }
+    }
+
+    /// Of the files in a directory; `None` is an archive.
+    fn extension(&self) -> Option<&'static str> {
+        match self {
+            Self::Update => None,
+            Self::With(_, Question::Json) => Some("json"),
+            Self::With(..) => Some("txt"),
+        }
+    }
+}
+
+/// Where all documents go.
+enum Target {
+    Archive(ArchiveWriter),
+    /// Numbered files, since a name may be anything, and a JSON object of file by name.
+    Files {
+        dir: PathBuf,
+        extension: &'static str,
+        names: serde_json::Map<String, serde_json::Value>,
+    },
+}
+
+impl Target {
+    fn create(dir: &Path, extension: Option<&'static str>) -> anyhow::Result<Self> {
+        let Some(extension) = extension else { return Ok(Self::Archive(ArchiveWriter::create(dir)?)) };
+        let unusable = || format!("cannot write into {dir:?}");
+        fs::create_dir_all(dir).with_context(unusable)?;
+        if fs::read_dir(dir).with_context(unusable)?.next().is_some() {
+            bail!("{dir:?} is not empty");
+        }
+        Ok(Self::Files { dir: dir.to_owned(), extension, names: serde_json::Map::new() })
+    }
+
+    fn add(&mut self, name: &DocumentName, content: &[u8], sequence: u64) -> anyhow::Result<()> {
+        match self {
+            Self::Archive(archive) => archive.add(name, content, sequence, milliseconds_since_epoch())?,
+            Self::Files { dir, extension, names } => {
+                let file = format!("{:08}.{extension}", names.len() + 1);
+                write_new(&dir.join(&file), content)?;
+                names.insert(name.to_string(), file.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of documents.
+    fn finish(self) -> anyhow::Result<usize> {
+        match self {
+            Self::Archive(archive) => Ok(archive.finish()?),
+            Self::Files { dir, names, .. } => {
+                let count = names.len();
+                write_new(
+                    &dir.join(ARCHIVE_MANIFEST),
+                    format!("{:#}\n", serde_json::Value::Object(names)).as_bytes(),
+                )?;
+                Ok(count)
+            }
+        }
+    }
+}
+
+fn write_new(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let write = || {
+        let mut file = File::create_new(path)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("cannot write {path:?}"))
+}

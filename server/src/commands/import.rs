@@ -1,0 +1,198 @@
+//! `coscribe import`: documents from plain files into the store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::update::Update;
+use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
+
+use super::{documents, load, milliseconds_since_epoch, open_store, words};
+
+/// Who wrote the records that an import makes.
+const AUTHOR: &str = "import";
+
+/// Updates that are collected before they are written and synced together.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// What to import.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Document to import: which one of a directory (without it, all), or what to call a single file
+    #[arg(value_parser = super::name)]
+    name: Option<DocumentName>,
+    /// Directory that `coscribe export` wrote, or one file with a Yjs v1 update
+    #[arg(long, value_name = "PATH")]
+    from: PathBuf,
+    /// Merge into documents that are stored already
+    ///
+    /// As if an editor with the imported state connected: nothing that is stored is lost, and nothing appears twice that both
+    /// sides got from the same edits. What was deleted stays deleted, so this does not bring back an older state.
+    #[arg(long, conflicts_with = "replace")]
+    merge: bool,
+    /// Replace documents that are stored already; what is stored of them is discarded
+    ///
+    /// Safe only if no editor still has the discarded state, in an open tab or in offline storage: when one comes back, it
+    /// brings everything that it has, and content that was rebuilt under new ids appears twice.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Imports into the store in `dir`. What cannot be imported is named on stderr, and the exit code is 1.
+pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
+    let source = Source::open(&args.from, args.name.as_ref())?;
+    let mut import = Import {
+        store: open_store(dir)?,
+        if_stored: IfStored::of(args),
+        batch: Vec::new(),
+        waiting: 0,
+        imported: 0,
+    };
+    let mut failed = 0;
+    for (name, state) in source.documents() {
+        let added = state.and_then(|state| import.check(&name, state));
+        match added {
+            Ok(Some(record)) => import.add(record)?,
+            Ok(None) => {}
+            Err(error) => {
+                eprintln!("document {name:?} is not imported: {}", words(&error));
+                failed += 1;
+            }
+        }
+    }
+    import.write()?;
+    println!("{} imported", documents(import.imported));
+    if failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{} not imported", documents(failed));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Where documents come from.
+enum Source {
+    File(DocumentName, Vec<u8>),
+    Archive(ArchiveReader, Option<DocumentName>),
+}
+
+impl Source {
+    fn open(path: &Path, name: Option<&DocumentName>) -> anyhow::Result<Self> {
+        if !path.is_dir() {
+            let state = fs::read(path).with_context(|| format!("cannot read {path:?}"))?;
+            let Some(name) = name else { bail!("give the document in {path:?} a name") };
+            return Ok(Self::File(name.clone(), state));
+        }
+        let archive = ArchiveReader::open(path)?;
+        if let Some(name) = name
+            && !archive.entries().iter().any(|entry| entry.name == *name)
+        {
+            bail!("there is no document {name:?} in {path:?}");
+        }
+        Ok(Self::Archive(archive, name.cloned()))
+    }
+
+    fn documents(&self) -> Box<dyn Iterator<Item = (DocumentName, anyhow::Result<Vec<u8>>)> + '_> {
+        match self {
+            Self::File(name, state) => Box::new(std::iter::once((name.clone(), Ok(state.clone())))),
+            Self::Archive(archive, wanted) => {
+                let entries = archive.entries().iter();
+                let entries =
+                    entries.filter(move |entry| wanted.as_ref().is_none_or(|wanted| entry.name == *wanted));
+                Box::new(entries.map(|entry| (entry.name.clone(), archive.read(entry).map_err(Into::into))))
+            }
+        }
+    }
+}
+
+/// What happens to a document that is stored already.
+#[derive(Debug, Clone, Copy)]
+enum IfStored {
+    Refuse,
+    Merge,
+    Replace,
+}
+
+impl IfStored {
+    fn of(args: &Args) -> Self {
+        match (args.merge, args.replace) {
+            (true, _) => Self::Merge,
+            (_, true) => Self::Replace,
+            _ => Self::Refuse,
+        }
+    }
+}
+
+struct Import {
+    store: Store,
+    if_stored: IfStored,
+    batch: Vec<Record>,
+    /// Bytes in the batch.
+    waiting: usize,
+    imported: usize,
+}
+
+/// A record that is about to be written.
+struct Record {
+    name: DocumentName,
+    sequence: u64,
+    update: Bytes,
+}
+
+impl Import {
+    /// What has to be written for a document to be there; `None` if nothing has to, any more.
+    fn check(&mut self, name: &DocumentName, state: Vec<u8>) -> anyhow::Result<Option<Record>> {
+        let imported = Blocks::from_update(&state)?;
+        let sequence = self.store.last_sequence(name);
+        let record = |update| Record { name: name.clone(), sequence: sequence + 1, update };
+        if !self.store.contains(name) {
+            return Ok(Some(record(state.into())));
+        }
+        match self.if_stored {
+            IfStored::Refuse => bail!("it is stored already; --merge or --replace says what to do"),
+            IfStored::Merge => {
+                let (mut blocks, _) = load(&self.store, name)?.context("it has vanished")?;
+                let new = blocks.admit(&Update::scan(state.into())?, 0).update;
+                if new.is_none() {
+                    self.imported += 1;
+                }
+                Ok(new.map(record))
+            }
+            IfStored::Replace => {
+                let (time, state) = (milliseconds_since_epoch(), imported.encode_state());
+                self.store.checkpoint(&[Checkpoint { name, sequence, time, state: &state }])?;
+                self.imported += 1;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes what is waiting when it is enough.
+    fn add(&mut self, record: Record) -> anyhow::Result<()> {
+        self.waiting += record.update.len();
+        self.batch.push(record);
+        if self.waiting >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> anyhow::Result<()> {
+        let time = milliseconds_since_epoch();
+        let records: Vec<_> = self
+            .batch
+            .iter()
+            .map(|Record { name, sequence, update }| NewRecord {
+                name,
+                sequence: *sequence,
+                time,
+                author: AUTHOR,
+                payload: update,
+            })
+            .collect();
+        self.store.append(&records)?;
+        self.imported += self.batch.len();
+        self.batch.clear();
+        self.waiting = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! The commands that work on stored documents while no server runs: verify, export, import.
+
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod verify;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use coscribe_engine::blocks::Blocks;
+use coscribe_persistence::{DocumentName, Store, StoreError, StoreOptions, StoredDocument};
+
+/// Opens the store of a server that is not running. Tells on stderr what a crash had left there.
+fn open_store(dir: &Path) -> anyhow::Result<Store> {
+    let opened = Store::open(dir, StoreOptions::default());
+    if let Err(StoreError::InUse { holder, .. }) = &opened {
+        bail!("the documents in {dir:?} are in use by {holder}; stop it first");
+    }
+    let (store, recovery) = opened.with_context(|| format!("cannot open the documents in {dir:?}"))?;
+    for warning in recovery.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(store)
+}
+
+/// A directory that is not there holds no documents; opening the store would create it.
+fn must_exist(dir: &Path) -> anyhow::Result<()> {
+    if !dir.is_dir() {
+        bail!("there is no directory {dir:?}; --data says where the documents are");
+    }
+    Ok(())
+}
+
+/// What is stored of a document, admitted record by record.
+///
+/// An error names the record that is no Yjs update, or that depends on one that is missing.
+fn admit(stored: &StoredDocument) -> anyhow::Result<Blocks> {
+    let mut blocks = Blocks::default();
+    if let Some(snapshot) = &stored.snapshot {
+        blocks.load(snapshot).context("its snapshot cannot be used")?;
+    }
+    let covered = stored.sequence.saturating_sub(stored.updates.len() as u64);
+    for (sequence, update) in (covered + 1..).zip(&stored.updates) {
+        blocks.load(update).with_context(|| format!("its record {sequence} cannot be used"))?;
+    }
+    Ok(blocks)
+}
+
+/// A document as the server would open it; `None` when nothing is stored under this name.
+fn load(store: &Store, name: &DocumentName) -> anyhow::Result<Option<(Blocks, u64)>> {
+    match store.load(name)? {
+        Some(stored) => Ok(Some((admit(&stored)?, stored.sequence))),
+        None => Ok(None),
+    }
+}
+
+fn name(text: &str) -> Result<DocumentName, String> {
+    DocumentName::new(text).map_err(|error| error.to_string())
+}
+
+fn milliseconds_since_epoch() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An error with its causes, on one line. Some errors repeat their cause in their own words; it is said once.
+fn words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.ends_with(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
+
+/// "1 document", "2 documents".
+fn documents(count: usize) -> String {
+    if count == 1 { "1 document".to_owned() } else { format!("{count} documents") }
+}

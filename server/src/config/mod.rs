@@ -1,0 +1,236 @@
+//! The configuration: defaults < file (`--config`, TOML) < environment (`COSCRIBE_*`) < flags.
+//!
+//! Each value is checked where it is read, so that an error can say which flag, variable or line of the file it is in.
+
+mod values;
+
+pub(crate) use values::{Interval, Size, Span};
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use tracing_subscriber::filter::LevelFilter;
+
+/// What `coscribe serve` is told on its command line and in the environment.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ServeArgs {
+    /// A TOML file with settings: the names of the options below, with `_` for `-`
+    #[arg(long, value_name = "FILE", env = "COSCRIBE_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What every other command needs to know: where the documents are.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Place {
+    /// A TOML file with settings, the same as for `serve`
+    #[arg(long, value_name = "FILE", env = "COSCRIBE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The directory that holds the documents [default: ./coscribe-data]
+    #[arg(long, value_name = "DIR", env = "COSCRIBE_DATA")]
+    data: Option<PathBuf>,
+    /// What is logged to stderr: off, error, warn, info or debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "COSCRIBE_LOG")]
+    log: Option<LevelFilter>,
+}
+
+/// One layer of settings: what a command line with its environment, or a file, says.
+#[derive(Args, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// Address and port to listen on; port 0 takes any free one [default: 127.0.0.1:1234]
+    #[arg(long, value_name = "ADDR", env = "COSCRIBE_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// The directory that holds the documents; made if it is missing [default: ./coscribe-data]
+    #[arg(long, value_name = "DIR", env = "COSCRIBE_DATA")]
+    data: Option<PathBuf>,
+    /// What is logged to stderr: off, error, warn, info or debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "COSCRIBE_LOG")]
+    #[serde(deserialize_with = "values::from_string")]
+    log: Option<LevelFilter>,
+    /// How long a document stays in memory after its last editor left [default: 30s]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_GRACE")]
+    grace: Option<Span>,
+    /// A quiet connection gets an empty awareness message this often; Yjs clients give up after 30 s [default: 15s]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_KEEP_ALIVE")]
+    keep_alive: Option<Interval>,
+    /// WebSocket pings are sent this often; a peer silent for two intervals is gone [default: 25s]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_PING_INTERVAL")]
+    ping_interval: Option<Interval>,
+    /// A peer whose full socket takes not one byte for so long is gone [default: 5m]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_STALL_TIMEOUT")]
+    stall_timeout: Option<Interval>,
+    /// Updates that arrive within this time are synced to disk together [default: 2ms]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_COMMIT_WINDOW")]
+    commit_window: Option<Span>,
+    /// At shutdown, connections are closed one after another over this time [default: 2s]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_SHUTDOWN_SPREAD")]
+    shutdown_spread: Option<Span>,
+    /// The largest message that a client may send [default: 32MiB]
+    #[arg(long, value_name = "SIZE", env = "COSCRIBE_MAX_MESSAGE_BYTES")]
+    max_message_bytes: Option<Size>,
+    /// What may wait for one slow reader before it is left behind, to be resynced later [default: 1MiB]
+    #[arg(long, value_name = "SIZE", env = "COSCRIBE_OUTBOX_BYTES")]
+    outbox_bytes: Option<Size>,
+    /// What may wait for one document before its editors are made to wait [default: 32MiB]
+    #[arg(long, value_name = "SIZE", env = "COSCRIBE_INBOX_BYTES")]
+    inbox_bytes: Option<Size>,
+    /// A document in use is checkpointed when its log is this large [default: 4MiB]
+    #[arg(long, value_name = "SIZE", env = "COSCRIBE_CHECKPOINT_BYTES")]
+    checkpoint_bytes: Option<Size>,
+    /// How many documents may be open at once [default: 100000]
+    #[arg(long, value_name = "N", env = "COSCRIBE_MAX_ROOMS")]
+    max_rooms: Option<NonZeroUsize>,
+}
+
+/// The configuration that is in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Address to listen on.
+    pub(crate) listen: SocketAddr,
+    /// Directory of the documents.
+    pub(crate) data: PathBuf,
+    /// What is logged.
+    pub(crate) log: LevelFilter,
+    /// How long an empty room stays open.
+    pub(crate) grace: Duration,
+    /// The longest time without a message to a client.
+    pub(crate) keep_alive: Duration,
+    /// Time between pings.
+    pub(crate) ping_interval: Duration,
+    /// How long a full socket may take nothing.
+    pub(crate) stall_timeout: Duration,
+    /// How long the writer collects before it syncs.
+    pub(crate) commit_window: Duration,
+    /// Over which time connections are closed at shutdown.
+    pub(crate) shutdown_spread: Duration,
+    /// Largest inbound message in bytes.
+    pub(crate) max_message_bytes: usize,
+    /// Bytes queued to one peer at which it counts as stalled.
+    pub(crate) outbox_bytes: usize,
+    /// Bytes queued to one room at which its connections stop reading.
+    pub(crate) inbox_bytes: usize,
+    /// Log bytes of a live document that start a checkpoint.
+    pub(crate) checkpoint_bytes: usize,
+    /// Most rooms open at once.
+    pub(crate) max_rooms: usize,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file named by `--config` or `COSCRIBE_CONFIG` cannot be read.
+    #[error("cannot read the configuration file {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    /// The file is not TOML, has an unknown key or a wrong value; the error says in which line.
+    #[error("in the configuration file {}: {}", path.display(), error.to_string().trim_end())]
+    Wrong { path: PathBuf, error: Box<toml::de::Error> },
+}
+
+impl ServeArgs {
+    /// Puts the layers together.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        resolve(self.config.as_deref(), self.settings)
+    }
+}
+
+impl Place {
+    /// Puts the layers together.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        let settings = Settings { data: self.data, log: self.log, ..Settings::default() };
+        resolve(self.config.as_deref(), settings)
+    }
+}
+
+fn resolve(file: Option<&Path>, given: Settings) -> Result<Config, ConfigError> {
+    let file = file.map(Settings::read).transpose()?.unwrap_or_default();
+    Ok(given.over(file).or_default())
+}
+
+impl Settings {
+    fn read(path: &Path) -> Result<Settings, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Wrong { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// These settings where they say something, else the `lower` layer's.
+    fn over(self, lower: Settings) -> Settings {
+        Settings {
+            listen: self.listen.or(lower.listen),
+            data: self.data.or(lower.data),
+            log: self.log.or(lower.log),
+            grace: self.grace.or(lower.grace),
+            keep_alive: self.keep_alive.or(lower.keep_alive),
+            ping_interval: self.ping_interval.or(lower.ping_interval),
+            stall_timeout: self.stall_timeout.or(lower.stall_timeout),
+            commit_window: self.commit_window.or(lower.commit_window),
+            shutdown_spread: self.shutdown_spread.or(lower.shutdown_spread),
+            max_message_bytes: self.max_message_bytes.or(lower.max_message_bytes),
+            outbox_bytes: self.outbox_bytes.or(lower.outbox_bytes),
+            inbox_bytes: self.inbox_bytes.or(lower.inbox_bytes),
+            checkpoint_bytes: self.checkpoint_bytes.or(lower.checkpoint_bytes),
+            max_rooms: self.max_rooms.or(lower.max_rooms),
+        }
+    }
+
+    fn or_default(self) -> Config {
+        const MIB: usize = 1 << 20;
+        Config {
+            listen: self.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 1234))),
+            data: self.data.unwrap_or_else(|| PathBuf::from("coscribe-data")),
+            log: self.log.unwrap_or(LevelFilter::INFO),
+            grace: self.grace.map_or(Duration::from_secs(30), Span::get),
+            keep_alive: self.keep_alive.map_or(Duration::from_secs(15), Interval::get),
+            ping_interval: self.ping_interval.map_or(Duration::from_secs(25), Interval::get),
+            stall_timeout: self.stall_timeout.map_or(Duration::from_mins(5), Interval::get),
+            commit_window: self.commit_window.map_or(Duration::from_millis(2), Span::get),
+            shutdown_spread: self.shutdown_spread.map_or(Duration::from_secs(2), Span::get),
+            max_message_bytes: self.max_message_bytes.map_or(32 * MIB, Size::get),
+            outbox_bytes: self.outbox_bytes.map_or(MIB, Size::get),
+            inbox_bytes: self.inbox_bytes.map_or(32 * MIB, Size::get),
+            checkpoint_bytes: self.checkpoint_bytes.map_or(4 * MIB, Size::get),
+            max_rooms: self.max_rooms.map_or(100_000, NonZeroUsize::get),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Settings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_layer_wins_over_the_one_below_it_and_defaults_fill_the_rest() {
+        let lower = file("grace = \"1s\"\noutbox_bytes = 4096\nlisten = \"[::1]:80\"").unwrap();
+        let upper = file("grace = \"250ms\"").unwrap();
+        let config = upper.over(lower).or_default();
+        assert_eq!(config.grace, Duration::from_millis(250));
+        assert_eq!(config.outbox_bytes, 4096);
+        assert_eq!(config.listen.port(), 80);
+        assert_eq!(config.max_rooms, 100_000);
+    }
+
+    #[test]
+    fn a_wrong_value_in_a_file_names_its_line() {
+        for (text, says) in [
+            ("grace = \"1s\"\ngrase = \"1s\"", ["line 2", "grase"]),
+            ("\n\nping_interval = \"0s\"", ["line 3", "zero"]),
+            ("max_message_bytes = \"many\"", ["line 1", "max_message_bytes"]),
+            ("listen = \"nowhere\"", ["line 1", "listen"]),
+            ("log = \"loud\"", ["line 1", "log"]),
+        ] {
+            let error = file(text).unwrap_err().to_string();
+            assert!(says.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How times and sizes are written: `250ms`, `15s`, `5m`; `4096`, `64KiB`, `32MB`.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// A length of time, which may be zero.
+#[derive(Copy, Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Span(Duration);
+
+/// A length of time, never zero.
+#[derive(Copy, Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Interval(Duration);
+
+/// A number of bytes, never zero.
+#[derive(Copy, Clone, Debug, Deserialize)]
+#[serde(try_from = "ByteSize")]
+pub(crate) struct Size(usize);
+
+impl Span {
+    /// The time itself.
+    pub(crate) fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl Interval {
+    /// The time itself.
+    pub(crate) fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl Size {
+    /// The number of bytes.
+    pub(crate) fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        match humantime::parse_duration(text) {
+            Ok(time) => Ok(Span(time)),
+            Err(error) => Err(format!("{error} (times look like 250ms, 15s or 5m)")),
+        }
+    }
+}
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Interval, String> {
+        match text.parse::<Span>()?.0 {
+            Duration::ZERO => Err("it must not be zero".to_owned()),
+            time => Ok(Interval(time)),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        match text.parse::<ByteSize>() {
+            Ok(size) => Size::try_from(size),
+            Err(_) => Err("not a size (sizes look like 4096, 64KiB or 32MB)".to_owned()),
+        }
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Span, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Interval, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<ByteSize> for Size {
+    type Error = String;
+
+    fn try_from(size: ByteSize) -> Result<Size, String> {
+        match usize::try_from(size.as_u64()) {
+            Ok(0) => Err("it must not be zero".to_owned()),
+            Ok(bytes) => Ok(Size(bytes)),
+            Err(_) => Err("more than this machine can count".to_owned()),
+        }
+    }
+}
+
+/// Reads a value that is written as a string, for types that only know `FromStr`.
+pub(super) fn from_string<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
+}

@@ -1,0 +1,92 @@
+//! Accepts connections and gives each request to the WebSocket side or to plain HTTP.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, warn};
+
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::rooms::Rooms;
+use crate::ws::upgrade;
+
+/// How long a client may take to send a request's header, and how long a connection may be idle between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no file descriptor or no memory for a connection.
+const BACK_OFF: Duration = Duration::from_millis(200);
+
+/// What connections need.
+pub(crate) struct Server {
+    /// The configuration in force.
+    pub(crate) config: Arc<Config>,
+    /// The open documents.
+    pub(crate) rooms: Arc<Rooms>,
+    /// The open WebSockets.
+    pub(crate) connections: Arc<Connections>,
+    /// Plain HTTP.
+    pub(crate) routes: Router,
+}
+
+/// Accepts connections for ever; stops when it is dropped.
+pub(crate) async fn run(listener: TcpListener, server: Arc<Server>) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                failing = false;
+                tokio::spawn(serve(stream, from, Arc::clone(&server)));
+            }
+            Err(error) => {
+                // Once for a whole series: it is usually EMFILE, and lasts until others leave.
+                if !failing {
+                    warn!("cannot accept connections: {error}");
+                }
+                failing = true;
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%from, "gone already: {error}");
+        return;
+    }
+    let plain = TowerToHyperService::new(server.routes.clone());
+    let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        debug!(%from, "HTTP: {error}");
+    }
+}
+
+/// A document may have the name of a plain route: what wants to be a WebSocket never gets to the routes.
+async fn answer(
+    request: hyper::Request<Incoming>,
+    from: SocketAddr,
+    server: Arc<Server>,
+    plain: TowerToHyperService<Router>,
+) -> Result<Response<Body>, Infallible> {
+    if upgrade::is_wanted(&request) {
+        Ok(upgrade::answer(&server, request, from))
+    } else {
+        plain.call(request).await
+    }
+}

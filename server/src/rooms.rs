@@ -1,0 +1,250 @@
+//! Which documents are open: name -> room, opened once however many ask at the same time.
+//!
+//! The register and the rooms agree by one rule: whoever joins puts its `Join` into the room's inbox *while holding the
+//! register's lock*, and a room takes itself out under the same lock, only when its inbox is empty. So no join is lost and
+//! there are never two rooms for one name.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use coscribe_engine::room::PeerId;
+use coscribe_persistence::{DocumentName, Store};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::checkpointer::Checkpointer;
+use crate::config::Config;
+use crate::room_task;
+use crate::room_task::Input;
+use crate::writer::Writer;
+use crate::ws::outbox::Outbox;
+
+/// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
+const MESSAGE_COST: usize = 256;
+
+/// All open rooms, and what each needs.
+pub(crate) struct Rooms {
+    open: Mutex<Register>,
+    last_peer: AtomicU64,
+    last_gone: Notify,
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) writer: Writer,
+    pub(crate) checkpointer: Checkpointer,
+    /// Where the rooms' clocks start.
+    pub(crate) origin: Instant,
+}
+
+#[derive(Default)]
+struct Register {
+    rooms: HashMap<DocumentName, Mailbox>,
+    stopping: bool,
+}
+
+/// The way into a room.
+#[derive(Clone)]
+struct Mailbox {
+    inbox: mpsc::UnboundedSender<Input>,
+    /// Bounds the bytes in the inbox: each frame holds its share until the room has processed it.
+    space: Arc<Semaphore>,
+}
+
+/// A peer's place in a room. Dropping it leaves the room.
+pub(crate) struct Membership {
+    /// The peer.
+    pub(crate) peer: PeerId,
+    mailbox: Mailbox,
+    inbox_bytes: u32,
+}
+
+/// Why a document cannot be joined now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The configured number of rooms is open.
+    #[error("too many documents are open; try again later")]
+    TooManyRooms,
+    /// The server is on its way down.
+    #[error("the server is shutting down")]
+    Stopping,
+}
+
+impl Rooms {
+    /// No room is open yet.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        store: Arc<Store>,
+        writer: Writer,
+        checkpointer: Checkpointer,
+    ) -> Arc<Rooms> {
+        Arc::new(Rooms {
+            open: Mutex::default(),
+            last_peer: AtomicU64::new(0),
+            last_gone: Notify::new(),
+            config,
+            store,
+            writer,
+            checkpointer,
+            origin: Instant::now(),
+        })
+    }
+
+    /// Joins the room of a document, opening it if nobody has. What the room has to say, also that the document cannot be
+    /// read, comes through the outbox.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        name: &DocumentName,
+        outbox: Arc<Outbox>,
+    ) -> Result<Membership, Refused> {
+        let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
+        let mut register = self.register();
+        let mailbox = self.enter(&mut register, name, None)?;
+        mailbox.send(Input::Join { peer, outbox });
+        Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
+    }
+
+    /// Opens the room of a document for nobody: it will be checkpointed and evicted if no one joins meanwhile. `turn` is
+    /// given back when the room no longer exists only for that.
+    pub(crate) fn visit(
+        self: &Arc<Self>,
+        name: &DocumentName,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<(), Refused> {
+        self.enter(&mut self.register(), name, Some(turn)).map(drop)
+    }
+
+    /// Takes a room out of the register if nothing waits in its inbox. True: it is out and must end.
+    pub(crate) fn evict(&self, name: &DocumentName, inbox: &mpsc::UnboundedReceiver<Input>) -> bool {
+        let mut register = self.register();
+        let idle = inbox.is_empty();
+        if idle {
+            self.take_out(&mut register, name);
+        }
+        idle
+    }
+
+    /// Takes a room out of the register though somebody may be waiting: the room closes those.
+    pub(crate) fn remove(&self, name: &DocumentName) {
+        self.take_out(&mut self.register(), name);
+    }
+
+    /// Lets nobody in any more.
+    pub(crate) fn refuse(&self) {
+        self.register().stopping = true;
+    }
+
+    /// Asks every room to end when it has processed what is in its inbox.
+    pub(crate) fn stop(&self) {
+        self.register().rooms.values().for_each(|mailbox| mailbox.send(Input::Stop));
+    }
+
+    /// Waits until no room is open.
+    pub(crate) async fn all_gone(&self) {
+        loop {
+            let gone = self.last_gone.notified();
+            if self.register().rooms.is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        register: &mut Register,
+        name: &DocumentName,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<Mailbox, Refused> {
+        if register.stopping {
+            return Err(Refused::Stopping);
+        }
+        let full = register.rooms.len() >= self.config.max_rooms;
+        match register.rooms.entry(name.clone()) {
+            Entry::Occupied(room) => Ok(room.get().clone()),
+            Entry::Vacant(_) if full => Err(Refused::TooManyRooms),
+            Entry::Vacant(place) => {
+                let (inbox, receiver) = mpsc::unbounded_channel();
+                let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
+                tokio::spawn(room_task::run(Arc::clone(self), name.clone(), receiver, turn));
+                Ok(place.insert(Mailbox { inbox, space }).clone())
+            }
+        }
+    }
+
+    fn take_out(&self, register: &mut Register, name: &DocumentName) {
+        register.rooms.remove(name);
+        if register.rooms.is_empty() {
+            register.rooms.shrink_to_fit();
+            self.last_gone.notify_one();
+        }
+    }
+
+    fn inbox_bytes(&self) -> u32 {
+        u32::try_from(self.config.inbox_bytes).unwrap_or(u32::MAX)
+    }
+
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox {
+    fn send(&self, input: Input) {
+        // A room that has ended has closed its peers' outboxes: they know.
+        let _ = self.inbox.send(input);
+    }
+}
+
+impl Membership {
+    /// Hands a frame to the room, if it has space for it now; else gives the frame back.
+    pub(crate) fn try_send(&self, frame: Bytes) -> Result<(), Bytes> {
+        match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&frame)) {
+            Ok(space) => self.deliver(frame, space),
+            Err(_) => return Err(frame),
+        }
+        Ok(())
+    }
+
+    /// Hands a frame to the room, waiting until it has space.
+    pub(crate) async fn send(&self, frame: Bytes) {
+        if let Ok(space) = Arc::clone(&self.mailbox.space).acquire_many_owned(self.cost(&frame)).await {
+            self.deliver(frame, space);
+        }
+    }
+
+    /// Tells the room that everything it had sent is on its way.
+    pub(crate) fn drained(&self) {
+        self.mailbox.send(Input::Drained { peer: self.peer });
+    }
+
+    fn deliver(&self, frame: Bytes, space: OwnedSemaphorePermit) {
+        self.mailbox.send(Input::Frame { peer: self.peer, frame, _space: space });
+    }
+
+    /// A frame larger than the inbox takes all of it.
+    fn cost(&self, frame: &Bytes) -> u32 {
+        u32::try_from(frame.len() + MESSAGE_COST).unwrap_or(u32::MAX).min(self.inbox_bytes)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.mailbox.send(Input::Leave { peer: self.peer });
+    }
+}
+
+/// A document name for a log line: escaped, and cut where it is long, because it is whatever somebody asked for.
+pub(crate) struct Shown<'a>(pub(crate) &'a DocumentName);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 80;
+        let name = self.0.as_str();
+        let shown = name.char_indices().nth(LONGEST).map_or(name, |(end, _)| &name[..end]);
+        let cut = if shown.len() < name.len() { "…" } else { "" };
+        write!(f, "\"{}{cut}\"", shown.escape_debug())
+    }
+}

@@ -1,0 +1,162 @@
+//! `coscribe serve`: puts the parts together, and takes them apart in the order in which nothing is lost.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use coscribe_persistence::{Store, StoreOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::checkpointer::{Checkpointer, CheckpointerThread};
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::listener::Server;
+use crate::rooms::Rooms;
+use crate::writer::{Writer, WriterThread};
+use crate::{http, listener};
+
+/// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
+const LOADING_THREADS: usize = 8;
+
+/// Documents that the background checkpoints hold open at a time.
+const BACKGROUND_ROOMS: usize = 64;
+
+/// How long connections may take to agree to be closed, after the last was asked to.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(4);
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(LOADING_THREADS)
+        .build()
+        .context("cannot start")?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(config);
+    // Before anything takes long, so that a signal is never missed.
+    let mut signals = Signals::install()?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let store = open_store(&config)?;
+    let (writer, writer_thread) =
+        Writer::start(Arc::clone(&store), config.commit_window).context("cannot start")?;
+    let (checkpointer, checkpointer_thread) =
+        Checkpointer::start(Arc::clone(&store)).context("cannot start")?;
+    let rooms = Rooms::new(Arc::clone(&config), store, writer, checkpointer);
+    let server = Arc::new(Server {
+        config,
+        connections: Arc::new(Connections::default()),
+        routes: http::routes(Arc::clone(&rooms)),
+        rooms,
+    });
+    announce(listener.local_addr().context("cannot listen")?);
+
+    let background = tokio::spawn(checkpoint_in_background(Arc::clone(&server.rooms)));
+    tokio::select! {
+        () = listener::run(listener, Arc::clone(&server)) => {}
+        name = signals.next() => info!("{name}: shutting down"),
+    }
+    background.abort();
+    tokio::select! {
+        () = stop(&server, writer_thread, checkpointer_thread) => {}
+        name = signals.next() => {
+            warn!("{name} again: leaving at once");
+            process::exit(130);
+        }
+    }
+    match server.rooms.writer.failure() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(reason) => bail!("not everything is saved: {reason}"),
+    }
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
+    let (store, recovery) = Store::open(&config.data, StoreOptions::default())
+        .with_context(|| format!("cannot open the documents in {}", config.data.display()))?;
+    for note in recovery.warnings() {
+        warn!("{note}");
+    }
+    Ok(Arc::new(store))
+}
+
+/// Tells, on stdout, the URLs to use. Scripts wait for the first line.
+fn announce(address: SocketAddr) {
+    let text = format!(
+        "listening on http://{address}\n\
+         editors connect to ws://{address}/<document>, for example\n    \
+         new WebsocketProvider('ws://{address}', 'my-document', ydoc)\n"
+    );
+    let mut stdout = std::io::stdout().lock();
+    // Nobody has to read it.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Makes snapshots of the documents that a previous run left with updates in the log only.
+async fn checkpoint_in_background(rooms: Arc<Rooms>) {
+    let turns = Arc::new(Semaphore::new(BACKGROUND_ROOMS));
+    let documents = rooms.store.uncheckpointed();
+    debug!(documents = documents.len(), "checkpointing in the background");
+    for name in documents {
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
+            return;
+        };
+        if rooms.store.failure().is_some() || rooms.visit(&name, turn).is_err() {
+            return;
+        }
+    }
+}
+
+/// Connections first, then the rooms when they have processed what those had sent, then the log when it has all of it.
+async fn stop(server: &Server, writer: WriterThread, checkpointer: CheckpointerThread) {
+    server.rooms.refuse();
+    server.connections.close_all(server.config.shutdown_spread).await;
+    if timeout(LAST_CONNECTIONS, server.connections.all_closed()).await.is_err() {
+        debug!("some connections did not agree to be closed");
+    }
+    server.rooms.stop();
+    server.rooms.all_gone().await;
+    let threads = tokio::task::spawn_blocking(move || {
+        writer.stop();
+        checkpointer.stop();
+    });
+    if threads.await.is_err() {
+        warn!("shutting down failed");
+    }
+}
+
+/// The signals that end the server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn install() -> anyhow::Result<Signals> {
+        let install = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Signals {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The one thread that appends to the log: updates of all rooms that arrive within the commit window are written and
+//! synced together, then each room hears which of its sequences is durable.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use coscribe_persistence::{DocumentName, NewRecord, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::error;
+
+/// What may wait for the disk; beyond it rooms wait, and with them their connections.
+const QUEUE_BYTES: u32 = 64 << 20;
+
+/// A batch this large is committed without waiting for more.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Where rooms put their updates.
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Job>,
+    space: Arc<Semaphore>,
+    failure: Arc<OnceLock<String>>,
+}
+
+/// The running thread; joined at shutdown.
+pub(crate) struct WriterThread {
+    queue: mpsc::Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// One update on its way to the log.
+pub(crate) struct Append {
+    /// The document.
+    pub(crate) name: DocumentName,
+    /// The room's number for it.
+    pub(crate) sequence: u64,
+    /// The v1 update.
+    pub(crate) update: Bytes,
+    /// Where the room hears that it is on disk.
+    pub(crate) durable: watch::Sender<u64>,
+}
+
+enum Job {
+    Append(Queued),
+    Stop,
+}
+
+struct Queued {
+    append: Append,
+    /// Milliseconds since the Unix epoch.
+    time: u64,
+    since: Instant,
+    _space: OwnedSemaphorePermit,
+}
+
+impl Writer {
+    /// Starts the thread. Updates that arrive within `window` of the first are committed together.
+    pub(crate) fn start(store: Arc<Store>, window: Duration) -> std::io::Result<(Writer, WriterThread)> {
+        let (queue, jobs) = mpsc::channel();
+        let failure = Arc::new(OnceLock::new());
+        let log = Log { store, failure: Arc::clone(&failure) };
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || log.run(&jobs, window))?;
+        let writer =
+            Writer { queue: queue.clone(), space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)), failure };
+        Ok((writer, WriterThread { queue, thread }))
+    }
+
+    /// Hands an update to the thread, waiting while too much is queued. After the log has failed updates are dropped:
+    /// they will never be acknowledged.
+    pub(crate) async fn append(&self, append: Append) {
+        if self.failure().is_some() {
+            return;
+        }
+        let cost = u32::try_from(append.update.len()).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
+        let Ok(space) = Arc::clone(&self.space).acquire_many_owned(cost).await else {
+            return;
+        };
+        let queued = Queued { append, time: now_millis(), since: Instant::now(), _space: space };
+        // The thread outlives the rooms; should it have panicked, nothing is acknowledged any more.
+        if self.queue.send(Job::Append(queued)).is_err() {
+            fail(&self.failure, "its thread has ended".to_owned());
+        }
+    }
+
+    /// Why nothing is saved any more.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+}
+
+impl WriterThread {
+    /// Commits what is queued and ends the thread. Blocks until then.
+    pub(crate) fn stop(self) {
+        let asked = self.queue.send(Job::Stop);
+        if asked.is_err() | self.thread.join().is_err() {
+            error!("the writer thread has panicked");
+        }
+    }
+}
+
+struct Log {
+    store: Arc<Store>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Log {
+    fn run(&self, jobs: &Receiver<Job>, window: Duration) {
+        let mut go_on = true;
+        while go_on {
+            let batch;
+            (batch, go_on) = collect(jobs, window);
+            self.commit(&batch);
+        }
+    }
+
+    fn commit(&self, batch: &[Queued]) {
+        if batch.is_empty() || self.failure.get().is_some() {
+            return;
+        }
+        // Nobody says yet who they are, so records carry no author.
+        let records: Vec<NewRecord<'_>> = batch
+            .iter()
+            .map(|Queued { append, time, .. }| NewRecord {
+                name: &append.name,
+                sequence: append.sequence,
+                time: *time,
+                author: "",
+                payload: &append.update,
+            })
+            .collect();
+        if let Err(error) = self.store.append(&records) {
+            fail(&self.failure, error.to_string());
+            return;
+        }
+        for Queued { append, .. } in batch {
+            append.durable.send_replace(append.sequence);
+        }
+    }
+}
+
+/// Latches the first failure: after it nothing is acknowledged.
+fn fail(failure: &OnceLock<String>, reason: String) {
+    if failure.set(reason.clone()).is_ok() {
+        error!(
+            "the log cannot be written: {reason}. Editors go on, but nothing is saved or acknowledged any more"
+        );
+    }
+}
+
+/// Waits for a first job, then takes what arrives within the window. The window counts from when the first was queued:
+/// what collected while the last sync ran is committed at once. The flag is false when there will be no more.
+fn collect(jobs: &Receiver<Job>, window: Duration) -> (Vec<Queued>, bool) {
+    let Ok(Job::Append(first)) = jobs.recv() else {
+        return (Vec::new(), false);
+    };
+    let deadline = first.since + window;
+    let mut bytes = first.append.update.len();
+    let mut batch = vec![first];
+    while bytes < BATCH_BYTES {
+        match jobs.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Job::Append(next)) => {
+                bytes += next.append.update.len();
+                batch.push(next);
+            }
+            Err(RecvTimeoutError::Timeout) => break,
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return (batch, false),
+        }
+    }
+    (batch, true)
+}
+
+/// Milliseconds since the Unix epoch; 0 on a machine whose clock is before it.
+pub(crate) fn now_millis() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,163 @@
+//! What waits to be written to one connection: bounded in bytes by telling the room when to stop.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// The frames that a room has for one peer, and the reason to close it.
+pub(crate) struct Outbox {
+    queue: Mutex<Queue>,
+    limit: usize,
+    pushed: Notify,
+    closed: Notify,
+}
+
+/// Why a connection ends, as told to its peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Close {
+    /// WebSocket close code.
+    pub(crate) code: u16,
+    /// In words. What is longer than a Close frame can hold is cut off.
+    pub(crate) reason: Cow<'static, str>,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    /// Bytes of `frames` and of those taken but not yet written.
+    bytes: usize,
+    /// The room knows that there is too much here and waits to hear that it is gone.
+    stalled: bool,
+    close: Option<Close>,
+}
+
+/// Frames taken from an outbox. They count as waiting until they are reported as written.
+pub(crate) struct Batch {
+    /// In the order in which they were pushed.
+    pub(crate) frames: VecDeque<Bytes>,
+    cost: usize,
+}
+
+impl Outbox {
+    /// An empty outbox that counts as stalled above `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Outbox {
+        Outbox { queue: Mutex::default(), limit, pushed: Notify::new(), closed: Notify::new() }
+    }
+
+    /// Queues a frame, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
+    #[must_use]
+    pub(crate) fn push(&self, frame: Bytes) -> bool {
+        let mut queue = self.queue();
+        if queue.close.is_some() {
+            return false;
+        }
+        queue.bytes += cost(&frame);
+        queue.frames.push_back(frame);
+        let stalls = !queue.stalled && queue.bytes > self.limit;
+        queue.stalled |= stalls;
+        drop(queue);
+        self.pushed.notify_one();
+        stalls
+    }
+
+    /// Asks the connection to end after what is queued. The first reason counts.
+    pub(crate) fn close(&self, code: u16, reason: Cow<'static, str>) {
+        self.queue().close.get_or_insert(Close { code, reason });
+        self.closed.notify_one();
+    }
+
+    /// Waits for frames and takes all of them.
+    pub(crate) async fn take(&self) -> Batch {
+        loop {
+            let batch = self.try_take();
+            if !batch.frames.is_empty() {
+                return batch;
+            }
+            self.pushed.notified().await;
+        }
+    }
+
+    /// Takes what is queued now.
+    pub(crate) fn try_take(&self) -> Batch {
+        let frames = mem::take(&mut self.queue().frames);
+        let cost = frames.iter().map(cost).sum();
+        Batch { frames, cost }
+    }
+
+    /// Reports that a batch is in the kernel's hands. True if the peer was stalled and no longer is: tell the room.
+    #[must_use]
+    pub(crate) fn written(&self, cost: usize) -> bool {
+        let mut queue = self.queue();
+        queue.bytes -= cost;
+        let drained = queue.stalled && queue.bytes == 0;
+        queue.stalled &= !drained;
+        drained
+    }
+
+    /// Waits until somebody wants the connection to end.
+    pub(crate) async fn closed(&self) -> Close {
+        loop {
+            if let Some(close) = self.queue().close.clone() {
+                return close;
+            }
+            self.closed.notified().await;
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Batch {
+    /// What to report to `written` once all frames are.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+}
+
+/// A frame's bytes and its place in the queue, which for small frames is the larger part.
+fn cost(frame: &Bytes) -> usize {
+    frame.len() + size_of::<Bytes>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalls_once_when_over_the_limit_and_drains_once_when_all_is_written() {
+        let outbox = Outbox::new(1000);
+        assert!(!outbox.push(Bytes::from(vec![0; 900])));
+        assert!(outbox.push(Bytes::from(vec![0; 900])), "over the limit");
+        assert!(!outbox.push(Bytes::from_static(b"x")), "known already");
+        let first = outbox.try_take();
+        assert!(!outbox.push(Bytes::from_static(b"y")));
+        assert!(!outbox.written(first.cost()), "y still waits");
+        let second = outbox.try_take();
+        assert!(outbox.written(second.cost()), "now it is empty");
+        assert!(outbox.push(Bytes::from(vec![0; 2000])), "and can stall again");
+    }
+
+    #[test]
+    fn what_is_taken_counts_until_it_is_written() {
+        let outbox = Outbox::new(1000);
+        assert!(!outbox.push(Bytes::from(vec![0; 900])));
+        let _in_flight = outbox.try_take();
+        assert!(outbox.push(Bytes::from(vec![0; 900])));
+    }
+
+    #[tokio::test]
+    async fn the_first_reason_to_close_counts_and_nothing_is_queued_after_it() {
+        let outbox = Outbox::new(1000);
+        outbox.close(1008, "first".into());
+        outbox.close(1001, "second".into());
+        assert_eq!(outbox.closed().await.code, 1008);
+        assert!(!outbox.push(Bytes::from(vec![0; 9000])));
+        assert!(outbox.try_take().frames.is_empty());
+    }
+}

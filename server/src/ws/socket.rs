@@ -1,0 +1,104 @@
+//! A TCP stream that notes signs of life of its peer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// A TCP stream and what was last seen of the other end.
+pub(crate) struct Socket {
+    stream: TcpStream,
+    life: Arc<Life>,
+}
+
+/// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
+/// which means that the peer has acknowledged others.
+pub(crate) struct Life {
+    opened: Instant,
+    /// Milliseconds after `opened`.
+    seen: AtomicU64,
+    /// The kernel takes nothing more of what we write.
+    full: AtomicBool,
+    /// We don't read, because the room has too much to do.
+    unread: AtomicBool,
+}
+
+impl Socket {
+    /// Wraps a stream; the other half is for whoever watches it.
+    pub(crate) fn new(stream: TcpStream) -> (Socket, Arc<Life>) {
+        let life = Arc::new(Life {
+            opened: Instant::now(),
+            seen: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
+        });
+        (Socket { stream, life: Arc::clone(&life) }, life)
+    }
+
+    /// The stream itself.
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+}
+
+impl Life {
+    /// When the peer is to be given up if nothing more is seen of it: after `silence`, or after `stall` where silence is no
+    /// sign of death because its pongs cannot reach us or our pings cannot reach it.
+    pub(crate) fn deadline(&self, silence: Duration, stall: Duration) -> Instant {
+        let excused = self.full.load(Ordering::Relaxed) || self.unread.load(Ordering::Relaxed);
+        let patience = if excused { stall } else { silence };
+        self.opened + Duration::from_millis(self.seen.load(Ordering::Relaxed)) + patience
+    }
+
+    /// Tells whether we leave unread what the peer sends.
+    pub(crate) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Ordering::Relaxed);
+        self.see();
+    }
+
+    fn see(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.seen.store(now, Ordering::Relaxed);
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.life.see();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        // Taking bytes is no sign of life while the kernel has room for them, whether or not the peer is there.
+        let was_full = self.life.full.swap(written.is_pending(), Ordering::Relaxed);
+        if was_full && written.is_ready() {
+            self.life.see();
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,199 @@
+//! From an HTTP request to a WebSocket: which document is meant, whether the handshake is sound, and the answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use coscribe_persistence::{DocumentName, NameError};
+use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::{debug, info};
+
+use super::connection::Connection;
+use super::outbox::Outbox;
+use crate::listener::Server;
+use crate::rooms::Refused;
+
+/// Why a handshake is answered with an error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The path is `/`.
+    #[error("the path must name a document: ws://host:port/<document>")]
+    NoName,
+    /// The path, percent-decoded, is not UTF-8.
+    #[error("the document name in the path is not UTF-8")]
+    NotUtf8,
+    /// The path cannot be a document name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A WebSocket handshake is a GET.
+    #[error("a WebSocket handshake must be a GET request")]
+    Method,
+    /// `Upgrade` without `Connection: upgrade`.
+    #[error("the Connection header must say upgrade")]
+    Connection,
+    /// Another version of the protocol.
+    #[error("only version 13 of the WebSocket protocol is spoken here")]
+    Version,
+    /// No key, or not 16 bytes in Base64.
+    #[error("the Sec-WebSocket-Key header is missing or wrong")]
+    Key,
+    /// There is no room.
+    #[error(transparent)]
+    Room(#[from] Refused),
+}
+
+/// Whether a request wants to become a WebSocket, soundly or not.
+pub(crate) fn is_wanted<B>(request: &Request<B>) -> bool {
+    has_token(request.headers(), &header::UPGRADE, "websocket")
+}
+
+/// Answers a handshake. Where it is sound, the document's room is joined and the connection runs on a task of its own.
+pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
+    match accept(server, request, from) {
+        Ok(response) => response,
+        Err(refusal) => {
+            info!(%from, "refused a WebSocket: {refusal}");
+            refusal.into_response()
+        }
+    }
+}
+
+fn accept(
+    server: &Arc<Server>,
+    mut request: Request<Incoming>,
+    from: SocketAddr,
+) -> Result<Response<Body>, Refusal> {
+    let name = document_name(request.uri().path())?;
+    let accept_key = check(request.method(), request.headers())?;
+    let outbox = Arc::new(Outbox::new(server.config.outbox_bytes));
+    let membership = server.rooms.join(&name, Arc::clone(&outbox))?;
+    let connection = Connection {
+        _registration: server.connections.register(membership.peer, Arc::clone(&outbox)),
+        membership,
+        outbox,
+        name,
+        from,
+        config: Arc::clone(&server.config),
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
+            // Hyper's own layers are not needed any more and would only cost memory.
+            Ok(Ok(parts)) => connection.run(parts.io.into_inner(), parts.read_buf.into()).await,
+            Ok(Err(_)) | Err(_) => debug!(%from, "gone before the handshake was over"),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept_key);
+    Ok(response)
+}
+
+/// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
+/// not part of the name.
+fn document_name(path: &str) -> Result<DocumentName, Refusal> {
+    let encoded = path.strip_prefix('/').unwrap_or(path);
+    if encoded.is_empty() {
+        return Err(Refusal::NoName);
+    }
+    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| Refusal::NotUtf8)?;
+    Ok(DocumentName::new(&name)?)
+}
+
+/// Checks a handshake by RFC 6455, section 4.2.1, and gives the value of `Sec-WebSocket-Accept`.
+fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+    if method != Method::GET {
+        return Err(Refusal::Method);
+    }
+    if !has_token(headers, &header::CONNECTION, "upgrade") {
+        return Err(Refusal::Connection);
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Refusal::Version);
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    let key = key.filter(|key| is_16_bytes_in_base64(key)).ok_or(Refusal::Key)?;
+    HeaderValue::try_from(derive_accept_key(key)).map_err(|_| Refusal::Key)
+}
+
+fn is_16_bytes_in_base64(key: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(digit)
+}
+
+/// Whether a comma-separated header has this word, in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        let status = match self {
+            Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Version => StatusCode::UPGRADE_REQUIRED,
+            Refusal::Room(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoName | Refusal::NotUtf8 | Refusal::Name(_) | Refusal::Connection | Refusal::Key => {
+                StatusCode::BAD_REQUEST
+            }
+        };
+        let mut response = (status, format!("{self}\n")).into_response();
+        match self {
+            Refusal::Version => {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            Refusal::Method => {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_decoded_path_and_nothing_else_is_changed() {
+        for (path, name) in [
+            ("/room", "room"),
+            ("/a/b", "a/b"),
+            ("/room%20a/%C3%BC", "room a/ü"),
+            ("//x/../y/", "/x/../y/"),
+            ("/100%", "100%"),
+            ("/healthz", "healthz"),
+        ] {
+            assert_eq!(document_name(path).unwrap().as_str(), name);
+        }
+        assert!(matches!(document_name("/"), Err(Refusal::NoName)));
+        assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
+        assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
+    }
+
+    #[test]
+    fn only_a_key_of_16_bytes_is_a_key() {
+        assert!(is_16_bytes_in_base64(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        for wrong in [
+            "",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ=!",
+            "ZGhlIHNhbXBsZSBub25jZQ==AAAA",
+            "dGhlIHNhbXBsZSBub25 ZQ==",
+        ] {
+            assert!(!is_16_bytes_in_base64(wrong.as_bytes()), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The server from outside: the real binary, real sockets, real files.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its functions share")]
+
+mod bad_input;
+mod client;
+mod configuration;
+mod durability;
+mod handshakes;
+mod process;
+mod readiness;
+mod rooms;
+mod shutdown;
+mod slow_peer;

@@ -1,0 +1,71 @@
+//! A peer that does not read: it costs little, disturbs nobody, and is resynced on the same connection.
+
+use std::time::Duration;
+
+use tempfile::tempdir;
+use tokio::net::TcpSocket;
+use yrs::Doc;
+
+use crate::client::Client;
+use crate::process::Server;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_stops_reading_for_30_mb_converges_on_the_same_connection() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--outbox-bytes", "256KiB"]);
+    // A small receive buffer, so that the kernel does not hold all of it.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut slow = Client::over(stream, "doc", Doc::new()).await.unwrap();
+    slow.synced().await;
+    let mut writer = Client::connect(server.address, "doc").await;
+    let mut reader = Client::connect(server.address, "doc").await;
+    reader.synced().await;
+
+    // Text that replaces itself: 30 MB go over the wire, and little of it stays in the document.
+    let text = |n: u32| format!("{n:04}{}", "x".repeat(100_000));
+    let mut n = 0;
+    while !server.log().contains("lagging") {
+        writer.replace(&text(n)).await;
+        reader.shows(|shown| shown == text(n)).await;
+        n += 1;
+    }
+    let before = server.memory();
+    let last = n + 300;
+    while n < last {
+        n += 1;
+        writer.replace(&text(n)).await;
+        reader.shows(|shown| shown == text(n)).await;
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 15 << 20, "grown by {grown} bytes");
+    assert_eq!(server.log().matches("lagging").count(), 1, "only the slow one");
+
+    tokio::time::timeout(Duration::from_secs(60), slow.shows(|shown| shown == text(last))).await.unwrap();
+    assert_eq!(slow.text(), writer.text());
+    slow.write("!").await.unwrap();
+    reader.shows(|text| text.ends_with('!')).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_without_a_word_is_found_by_pings() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--ping-interval", "200ms"]);
+    let mut dead = Client::connect(server.address, "doc").await;
+    dead.synced().await;
+    // It does not read, so it does not answer pings either, and the kernel has room for all that is sent to it.
+    server.logs("no sign of life").await;
+}
+
+#[tokio::test]
+async fn a_quiet_connection_gets_keep_alive_messages_and_stays_open() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--ping-interval", "100ms", "--keep-alive", "50ms"]);
+    let mut quiet = Client::connect(server.address, "doc").await;
+    quiet.synced().await;
+    for _ in 0..20 {
+        quiet.keep_alive().await;
+    }
+    assert!(!server.log().contains("no sign of life"));
+}
