@@ -72,10 +72,16 @@ pub struct Admission {
 pub enum LoadError {
     /// The bytes are not an update.
     #[error("not a Yjs update: {0}")]
-    Update(#[from] UpdateError),
+    Update(UpdateError),
     /// Blocks or deletions depend on others that are not there.
     #[error("the update depends on others that are missing")]
     Gap,
+}
+
+impl From<UpdateError> for LoadError {
+    fn from(error: UpdateError) -> Self {
+        Self::Update(error)
+    }
 }
 
 impl Blocks {

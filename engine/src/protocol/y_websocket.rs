@@ -13,6 +13,7 @@ use crate::lib0::{Reader, write_var_buf, write_var_uint};
 
 const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
+const AUTH: u64 = 2;
 const QUERY_AWARENESS: u64 = 3;
 const SYNC_STATUS: u64 = 102;
 
@@ -61,6 +62,16 @@ pub fn awareness_frame(states: &[u8]) -> Bytes {
     buffer_frame(AWARENESS, states)
 }
 
+/// A frame that says why the client may not do what it wants. Clients only show it: closing is up to the sender.
+pub fn denied_frame(reason: &str) -> Bytes {
+    const PERMISSION_DENIED: u64 = 0;
+    let mut frame = Vec::with_capacity(4 + reason.len());
+    write_var_uint(&mut frame, AUTH);
+    write_var_uint(&mut frame, PERMISSION_DENIED);
+    write_var_buf(&mut frame, reason.as_bytes());
+    frame.into()
+}
+
 /// A frame that gives a SyncStatus back.
 pub fn sync_status_frame(payload: &[u8]) -> Bytes {
     buffer_frame(SYNC_STATUS, payload)
@@ -107,6 +118,7 @@ mod tests {
         assert_eq!(sync_frame(&SyncMessage::Step1(&[0]))[..], [0, 0, 1, 0]);
         assert_eq!(sync_frame(&SyncMessage::Step2(&[0, 0]))[..], [0, 1, 2, 0, 0]);
         assert_eq!(awareness_frame(&[0])[..], *KEEP_ALIVE);
+        assert_eq!(denied_frame("no")[..], [2, 0, 2, b'n', b'o']);
         assert_eq!(sync_status_frame(&[7])[..], [102, 1, 7]);
     }
 }
