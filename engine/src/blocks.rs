@@ -3,6 +3,7 @@
 //! The blocks of each client are kept encoded, in chunks of about a kilobyte, as one ordered map over all clients.
 //! So a document takes the memory of its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
@@ -189,11 +190,20 @@ impl Blocks {
     /// Takes in what can be and parks the rest; wakes what waited for it.
     fn take_in(&mut self, update: &Update, author: Author) -> Taken {
         let mut taken = Taken::new(update, author, self.parked.next_number());
-        for run in update.runs() {
-            if let Some((missing, rest)) = self.take_blocks(&run, &mut taken) {
-                self.park(missing, Waiting::Blocks(rest), &mut taken);
+        let mut runs = Runs::of(update);
+        let mut next = Vec::new();
+        while let Some(run) = next.pop().or_else(|| runs.take_next()) {
+            let Progress { advanced, rest } = self.take_blocks(&run, &mut taken);
+            if let Some((missing, rest)) = rest {
+                match runs.take_first_of(missing.client) {
+                    // First what it depends on.
+                    Some(on) => next.extend([rest, on]),
+                    None => self.park(missing, Waiting::Blocks(rest), &mut taken),
+                }
             }
-            self.wake(run.client(), &mut taken);
+            if advanced {
+                self.wake(run.client(), &mut taken);
+            }
         }
         let mut deletions = IdSet::default();
         for (client, range) in update.deletions() {
@@ -229,8 +239,9 @@ impl Blocks {
             taken.as_it_came &= !from_elsewhere;
             let rest = match waiting {
                 Waiting::Blocks(run) => {
-                    advanced.push(run.client());
-                    self.take_blocks(&run, taken).map(|(missing, rest)| (missing, Waiting::Blocks(rest)))
+                    let progress = self.take_blocks(&run, taken);
+                    advanced.extend(progress.advanced.then_some(run.client()));
+                    progress.rest.map(|(missing, rest)| (missing, Waiting::Blocks(rest)))
                 }
                 Waiting::Deletions(client, ranges) => self.take_deletions(client, ranges, taken),
             };
@@ -242,8 +253,8 @@ impl Blocks {
         }
     }
 
-    /// Takes in blocks up to the first whose dependencies are not known; gives what it lacks and the rest.
-    fn take_blocks(&mut self, run: &Run, taken: &mut Taken) -> Option<(Id, Run)> {
+    /// Takes in blocks up to the first whose dependencies are not known.
+    fn take_blocks(&mut self, run: &Run, taken: &mut Taken) -> Progress {
         let client = run.client();
         let known = self.state.get(client);
         let (mut end, mut rest) = (known, None);
@@ -270,12 +281,13 @@ impl Blocks {
             self.chunks.push(tail, Piece::between(block, end, block.end()));
             end = block.end();
         }
+        let advanced = tail.is_some();
         if let Some(tail) = tail {
             self.chunks.close(tail);
             self.state.set(client, end);
             taken.changes.add_from(client, known);
         }
-        rest
+        Progress { advanced, rest }
     }
 
     /// Takes in deletions of known elements; gives the first unknown one and the rest.
@@ -313,6 +325,52 @@ fn missing(block: &Block<'_>, end: Clock, state: &StateVector) -> Option<Id> {
         return Some(Id { client, clock: clock - 1 });
     }
     block.dependencies().find(|&on| on.client != client && !state.contains(on))
+}
+
+/// The runs of an update that have not been looked at.
+struct Runs<'a> {
+    update: &'a Update,
+    looked_at: Vec<bool>,
+    next: usize,
+    /// Client and index of every run, sorted; made when it is first asked for.
+    by_client: OnceCell<Vec<(ClientId, usize)>>,
+}
+
+impl<'a> Runs<'a> {
+    fn of(update: &'a Update) -> Self {
+        Self { update, looked_at: vec![false; update.runs().len()], next: 0, by_client: OnceCell::new() }
+    }
+
+    /// The next one in the order of the update.
+    fn take_next(&mut self) -> Option<Run> {
+        self.next += self.looked_at[self.next..].iter().position(|looked_at| !looked_at)?;
+        self.take(self.next)
+    }
+
+    /// The first one of a client. (It has several only where the update has gaps.)
+    fn take_first_of(&mut self, client: ClientId) -> Option<Run> {
+        let by_client = self.by_client.get_or_init(|| {
+            let mut by_client: Vec<_> = self.update.runs().map(|run| run.client()).zip(0..).collect();
+            by_client.sort_unstable();
+            by_client
+        });
+        let first = by_client.partition_point(|&(other, _)| other < client);
+        let &(_, index) = by_client.get(first).filter(|(other, _)| *other == client)?;
+        self.take(index)
+    }
+
+    fn take(&mut self, index: usize) -> Option<Run> {
+        let looked_at = std::mem::replace(&mut self.looked_at[index], true);
+        (!looked_at).then(|| self.update.run(index))
+    }
+}
+
+/// How far a run of blocks was taken in.
+struct Progress {
+    /// Whether any block was.
+    advanced: bool,
+    /// What the first block that was not lacks, and the run from there on.
+    rest: Option<(Id, Run)>,
 }
 
 /// What was taken in of an update.

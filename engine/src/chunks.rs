@@ -33,6 +33,9 @@ impl Chunks {
 
     /// Opens the chunk that ends before `next`, if it has room, or else a new one.
     pub(crate) fn open(&mut self, next: Id) -> OpenChunk {
+        if next.clock == 0 {
+            return OpenChunk { start: next, chunk: Chunk::default() };
+        }
         let first = Id { clock: 0, ..next };
         let before = self.map.range(first..next).next_back().filter(|(_, chunk)| !chunk.is_full());
         match before.map(|(&start, _)| start) {

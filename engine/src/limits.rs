@@ -8,6 +8,10 @@ pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// End of the clock range. yrs keeps lengths in 32 bits, and two billion characters by one client are no document.
 pub const MAX_CLOCK: Clock = i32::MAX as Clock;
 
+/// Runs of blocks in one update: one for each client, and one more for each gap. Documents have had thousands of clients;
+/// each costs memory beside its bytes.
+pub const MAX_RUNS: usize = 1 << 20;
+
 /// Nesting of arrays and objects in an `Any` value. Editors use a handful; readers that recurse overflow at thousands.
 pub const MAX_ANY_DEPTH: usize = 128;
 

@@ -171,6 +171,9 @@ pub enum UpdateError {
     /// A block depends on itself or on a later one of the same client.
     #[error("block depends on a later one")]
     DependsOnLater,
+    /// It has more runs of blocks than [`crate::limits::MAX_RUNS`].
+    #[error("too many clients or gaps")]
+    TooManyRuns,
     /// It has more bytes than 32 bits can count.
     #[error("update too large")]
     TooLarge,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError};
 use crate::lib0::{Reader, utf16_len};
-use crate::limits::MAX_CLOCK;
+use crate::limits::{MAX_CLOCK, MAX_RUNS};
 
 /// Where a run of blocks is in the bytes of an update.
 #[derive(Debug, Copy, Clone)]
@@ -53,12 +53,15 @@ impl Update {
     }
 
     /// Its runs of blocks, in the order of the bytes.
-    pub fn runs(&self) -> impl Iterator<Item = Run> {
-        self.sections.iter().map(|section| Run {
-            next: section.start,
-            blocks: section.blocks as usize,
-            bytes: self.bytes.slice(section.from as usize..section.to as usize),
-        })
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = Run> {
+        (0..self.sections.len()).map(|index| self.run(index))
+    }
+
+    /// One of its runs.
+    pub(crate) fn run(&self, index: usize) -> Run {
+        let section = self.sections[index];
+        let bytes = self.bytes.slice(section.from as usize..section.to as usize);
+        Run { next: section.start, blocks: section.blocks as usize, bytes }
     }
 
     /// Whether it has blocks that say nothing: those of no length, and gaps.
@@ -99,6 +102,9 @@ fn scan_section(reader: &mut Reader<'_>, sections: &mut Vec<Section>) -> Result<
             end = reader.position();
         }
         if in_run > 0 {
+            if sections.len() == MAX_RUNS {
+                return Err(UpdateError::TooManyRuns);
+            }
             let [from, to] = [from, end].map(offset);
             sections.push(Section { start, blocks: in_run, from, to });
         }
