@@ -56,19 +56,24 @@ pub(crate) struct Catalog {
 }
 
 impl Contents {
+    /// Fails if the file is of an unknown version.
+    pub(crate) fn check_version(dir: &Path) -> Result<(), StoreError> {
+        match Scan::open(&dir.join(FILE)) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn read(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        let mut scan = match Scan::open(&path) {
+            Err(error) if error.is_not_found() => return Ok(Self::default()),
+            scan => scan?,
         };
-        let scan = Scan::new(&path, &bytes)
-            .map_err(|version| StoreError::UnknownVersion { path: path.clone(), version })?;
-        let marker = scan.marker();
+        let torn_at = segment::torn_at(&path)?;
+        let (marker, len) = (scan.marker(), scan.len());
         let mut contents = Self { exists: true, ..Self::default() };
-        let torn_at = segment::torn_at(scan.clone());
-        for found in scan {
+        while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
             match found {
                 Found::Record(offset, record) => match covered(&record) {
                     Some(covered) => {
@@ -77,14 +82,14 @@ impl Contents {
                     }
                     None => contents.damage.push(Damage::foreign(&path, offset, &record)),
                 },
-                Found::Damage(damage) if torn_at.is_some_and(|torn| damage.offset >= torn as u64) => {
+                Found::Damage(damage) if torn_at.is_some_and(|torn| damage.offset >= torn) => {
                     contents.torn.get_or_insert(damage);
                 }
                 Found::Damage(damage) => contents.damage.push(damage),
             }
         }
-        let sound = contents.damage.is_empty() && contents.torn.is_none() && bytes.len() >= HEADER_BYTES;
-        contents.end = marker.filter(|_| sound).map(|marker| (marker, bytes.len() as u64));
+        let sound = contents.damage.is_empty() && contents.torn.is_none() && len >= HEADER_BYTES as u64;
+        contents.end = marker.filter(|_| sound).map(|marker| (marker, len));
         Ok(contents)
     }
 

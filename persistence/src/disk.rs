@@ -65,8 +65,8 @@ pub(crate) fn lock_exclusive(dir: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Makes sure that no process has the store open for writing, without creating or changing a file.
-/// `None` if there is no lock file.
+/// Makes sure that no process has the store open, and that none opens it while the file is open, without creating or
+/// changing a file. `None` if there is no lock file.
 pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, StoreError> {
     let path = dir.join(LOCK_FILE);
     let mut file = match File::open(&path) {
@@ -81,6 +81,10 @@ pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, StoreError> {
 fn resolve(outcome: Result<(), TryLockError>, file: &mut File, dir: &Path) -> Result<(), StoreError> {
     match outcome {
         Ok(()) => Ok(()),
+        // Who only reads does not say who it is; the id in the file is that of somebody before.
+        Err(TryLockError::WouldBlock) if file.try_lock_shared().is_ok() => {
+            Err(StoreError::InUse { path: dir.to_owned(), holder: "a process that verifies it".to_owned() })
+        }
         Err(TryLockError::WouldBlock) => {
             let mut id = String::new();
             // Only for the message: the holder may not have written its id yet.

@@ -3,7 +3,7 @@
 //! A record is live if no snapshot covers it and its document was not deleted after it. Memory follows the number of
 //! documents: about 100 bytes for one that has only a snapshot, 150 for one that has only a record.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
 
 use crate::name::DocumentName;
@@ -160,9 +160,9 @@ impl Index {
     /// Every stored document, sorted.
     pub(crate) fn names(&self) -> Vec<DocumentName> {
         let covered = self.covered.iter().filter(|(_, covered)| covered.has_snapshot()).map(|(name, _)| name);
-        let all: HashSet<_> = covered.chain(self.live.keys()).chain(self.damaged.keys()).collect();
-        let mut names: Vec<_> = all.into_iter().cloned().collect();
+        let mut names: Vec<_> = covered.chain(self.live.keys()).chain(self.damaged.keys()).cloned().collect();
         names.sort_unstable();
+        names.dedup();
         names
     }
 

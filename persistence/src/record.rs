@@ -129,7 +129,44 @@ pub(crate) fn decode_unchecked(bytes: &[u8], marker: u64) -> Option<Record<'_>> 
     read_fields(bytes, marker).ok().map(|(record, _)| record)
 }
 
+/// Bytes of the whole record that starts like `bytes`, by what its header says; `None` if no record does.
+pub(crate) fn claimed_len(bytes: &[u8], marker: u64) -> Option<usize> {
+    read_header(bytes, marker).ok().map(|header| HEADER_BYTES + header.body_len())
+}
+
 fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordError> {
+    use RecordError::{Nonsense, Torn};
+    let header = read_header(bytes, marker)?;
+    let body = bytes[HEADER_BYTES..].get(..header.body_len()).ok_or(Torn)?;
+    let (name, rest) = body.split_at(header.name_len);
+    let (author, payload) = rest.split_at(header.author_len);
+    let record = Record {
+        kind: header.kind,
+        name: std::str::from_utf8(name).map_err(|_| Nonsense("the document name is not UTF-8"))?,
+        sequence: u64::from_le_bytes(take(bytes, 32)),
+        time: u64::from_le_bytes(take(bytes, 40)),
+        author: std::str::from_utf8(author).map_err(|_| Nonsense("the author is not UTF-8"))?,
+        payload,
+        batch: u64::from_le_bytes(take(bytes, 24)),
+    };
+    Ok((record, u32::from_le_bytes(take(bytes, 8))))
+}
+
+/// What a header says of what follows it.
+struct Header {
+    kind: Kind,
+    name_len: usize,
+    author_len: usize,
+    payload_len: usize,
+}
+
+impl Header {
+    fn body_len(&self) -> usize {
+        self.name_len + self.author_len + self.payload_len
+    }
+}
+
+fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
     use RecordError::{Nonsense, Torn};
     let prefix = bytes.len().min(8);
     if bytes[..prefix] != marker.to_le_bytes()[..prefix] {
@@ -150,19 +187,7 @@ fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordErr
     {
         return Err(Nonsense("the record's lengths are out of bounds"));
     }
-    let body = bytes[HEADER_BYTES..].get(..name_len + author_len + payload_len).ok_or(Torn)?;
-    let (name, rest) = body.split_at(name_len);
-    let (author, payload) = rest.split_at(author_len);
-    let record = Record {
-        kind,
-        name: std::str::from_utf8(name).map_err(|_| Nonsense("the document name is not UTF-8"))?,
-        sequence: u64::from_le_bytes(take(header, 32)),
-        time: u64::from_le_bytes(take(header, 40)),
-        author: std::str::from_utf8(author).map_err(|_| Nonsense("the author is not UTF-8"))?,
-        payload,
-        batch: u64::from_le_bytes(take(header, 24)),
-    };
-    Ok((record, u32::from_le_bytes(take(header, 8))))
+    Ok(Header { kind, name_len, author_len, payload_len })
 }
 
 impl Kind {

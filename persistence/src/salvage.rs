@@ -1,7 +1,5 @@
 //! Reading what is left of a document that cannot be loaded.
 
-use std::fs;
-
 use crate::error::StoreError;
 use crate::index::Position;
 use crate::log;
@@ -49,16 +47,14 @@ impl Store {
         let covered = self.index().covered(name);
         self.salvage_snapshot(name, &mut salvage)?;
         for (number, path) in log::segments(&self.dir).map_err(StoreError::io("list", &self.dir))? {
-            let bytes = match fs::read(&path) {
+            let mut scan = match Scan::open(&path) {
                 // Retired since it was listed.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                read => read.map_err(StoreError::io("read", &path))?,
+                Err(error) if error.is_not_found() => continue,
+                scan => scan?,
             };
             // Not of a deleted document that had the same name.
-            let is_its_own =
-                |offset| Position::new(number, offset as u64).is_some_and(|at| at >= covered.born);
-            let scan = Scan::new(&path, &bytes);
-            for found in scan.map_err(|version| StoreError::UnknownVersion { path: path.clone(), version })? {
+            let is_its_own = |offset| Position::new(number, offset).is_some_and(|at| at >= covered.born);
+            while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
                 match found {
                     Found::Record(offset, record) if record.name == name.as_str() && is_its_own(offset) => {
                         salvage.updates.push((record.sequence, record.payload.to_vec()));

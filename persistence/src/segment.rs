@@ -14,8 +14,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::error::StoreError;
 use crate::name::DocumentName;
-use crate::record::{self, Record, take};
+use crate::record::{self, Record, RecordError, take};
+use crate::window::Window;
 
 /// First bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
@@ -23,6 +25,8 @@ pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of the header: the first record's offset.
 pub(crate) const HEADER_BYTES: usize = 32;
+
+const ZEROS: &str = "nothing but zeros";
 
 /// A stretch of a segment in which no record can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +45,18 @@ pub struct Damage {
 
 impl Damage {
     /// A record that is sound, but has no business in this file.
-    pub(crate) fn foreign(path: &Path, offset: usize, record: &Record<'_>) -> Self {
+    pub(crate) fn foreign(path: &Path, offset: u64, record: &Record<'_>) -> Self {
         Self {
             path: path.to_owned(),
-            offset: offset as u64,
+            offset,
             bytes: record.encoded_len() as u64,
             document: Some((record.document(), record.sequence)),
             reason: "a record that does not belong here",
         }
+    }
+
+    pub(crate) fn is_only_zeros(&self) -> bool {
+        self.reason == ZEROS
     }
 }
 
@@ -68,33 +76,33 @@ impl fmt::Display for Damage {
 /// What is found in a segment, in the order of the file.
 pub(crate) enum Found<'a> {
     /// A sound record and its offset.
-    Record(usize, Record<'a>),
+    Record(u64, Record<'a>),
     /// A stretch without one.
     Damage(Damage),
 }
 
-/// Reads the bytes of a segment: every sound record, and what lies between them.
-#[derive(Clone)]
-pub(crate) struct Scan<'a> {
-    path: &'a Path,
-    bytes: &'a [u8],
+/// Reads a segment: every sound record, and what lies between them.
+pub(crate) struct Scan {
+    path: PathBuf,
+    window: Window,
     marker: Option<u64>,
-    offset: usize,
+    offset: u64,
 }
 
-impl<'a> Scan<'a> {
-    /// Starts at the first record. `Err` with the version if the segment is of an unknown version.
-    pub(crate) fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, u32> {
-        let header = read_header(bytes);
-        if let Header::Version(version) = header {
-            return Err(version);
-        }
-        let (marker, offset) = match header {
-            Header::Sound(marker) => (Some(marker), HEADER_BYTES),
+impl Scan {
+    /// Starts at the first record.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = || StoreError::io("read", path);
+        let mut window = Window::open(path).map_err(failed())?;
+        let (marker, offset) = match read_header(window.at(0, HEADER_BYTES).map_err(failed())?) {
+            Header::Sound(marker) => (Some(marker), HEADER_BYTES as u64),
+            Header::Version(version) => {
+                return Err(StoreError::UnknownVersion { path: path.to_owned(), version });
+            }
             // The marker may have survived: in the header, or at the start of the first record.
-            _ => (surviving_marker(bytes), 0),
+            Header::Damaged => (surviving_marker(&mut window).map_err(failed())?, 0),
         };
-        Ok(Self { path, bytes, marker, offset })
+        Ok(Self { path: path.to_owned(), window, marker, offset })
     }
 
     /// The marker of the segment's records, unless it is lost.
@@ -102,74 +110,111 @@ impl<'a> Scan<'a> {
         self.marker
     }
 
-    /// Where the next sound record starts, or the end.
-    fn resynchronise(&self) -> usize {
-        let Some(marker) = self.marker else {
-            return self.bytes.len();
-        };
-        let needle = marker.to_le_bytes();
-        let mut from = self.offset + 1;
-        while let Some(at) = find(self.bytes, &needle, from) {
-            if record::decode(&self.bytes[at..], marker).is_ok() {
-                return at;
-            }
-            from = at + 1;
-        }
-        self.bytes.len()
+    /// Bytes of the segment.
+    pub(crate) fn len(&self) -> u64 {
+        self.window.len()
     }
 
-    fn damage(&self, end: usize, reason: &'static str) -> Damage {
-        let lost = &self.bytes[self.offset..end];
-        let guess =
-            self.marker.and_then(|marker| record::decode_unchecked(&self.bytes[self.offset..], marker));
-        Damage {
-            path: self.path.to_owned(),
-            offset: self.offset as u64,
-            bytes: lost.len() as u64,
-            document: guess.map(|record| (record.document(), record.sequence)),
-            reason: if lost.iter().all(|&byte| byte == 0) { "nothing but zeros" } else { reason },
+    /// What comes next; `None` at the end.
+    pub(crate) fn read_next(&mut self) -> io::Result<Option<Found<'_>>> {
+        let offset = self.offset;
+        if offset >= self.len() {
+            return Ok(None);
         }
-    }
-}
-
-impl<'a> Iterator for Scan<'a> {
-    type Item = Found<'a>;
-
-    fn next(&mut self) -> Option<Found<'a>> {
-        if self.offset >= self.bytes.len() {
-            return None;
-        }
-        let reason = match self.marker.map(|marker| record::decode(&self.bytes[self.offset..], marker)) {
-            Some(Ok(record)) => {
-                let offset = self.offset;
-                self.offset += record.encoded_len();
-                return Some(Found::Record(offset, record));
-            }
-            _ if self.offset == 0 => "the header of the segment is damaged",
-            Some(Err(record::RecordError::Torn)) => "the record is cut short",
-            Some(Err(record::RecordError::Nonsense(reason))) => reason,
-            Some(Err(record::RecordError::Checksum)) | None => "the checksum differs",
+        let verdict = match self.marker {
+            Some(marker) => decode_at(&mut self.window, offset, marker)?.map(|record| record.encoded_len()),
+            None => Err(RecordError::Checksum),
         };
-        let end = self.resynchronise();
-        let damage = self.damage(end, reason);
-        self.offset = end;
-        Some(Found::Damage(damage))
+        let reason = match verdict {
+            Ok(len) => {
+                self.offset += len as u64;
+                let bytes = self.window.at(offset, len)?;
+                let record = self.marker.and_then(|marker| record::decode_unchecked(bytes, marker));
+                let record = record.expect("it has just been decoded");
+                return Ok(Some(Found::Record(offset, record)));
+            }
+            Err(_) if offset == 0 => "the header of the segment is damaged",
+            Err(RecordError::Torn) => "the record is cut short",
+            Err(RecordError::Nonsense(reason)) => reason,
+            Err(RecordError::Checksum) => "the checksum differs",
+        };
+        self.offset = match self.marker {
+            Some(marker) => next_sound(&mut self.window, offset + 1, marker)?,
+            None => self.len(),
+        };
+        self.damage(offset, reason).map(|damage| Some(Found::Damage(damage)))
+    }
+
+    /// Describes what is between `offset` and the place that was reached.
+    fn damage(&mut self, offset: u64, reason: &'static str) -> io::Result<Damage> {
+        let mut document = None;
+        if let Some(marker) = self.marker {
+            let guess = record::decode_unchecked(claimed_at(&mut self.window, offset, marker)?, marker);
+            document = guess.map(|record| (record.document(), record.sequence));
+        }
+        let reason = if self.is_zero(offset)? { ZEROS } else { reason };
+        Ok(Damage { path: self.path.clone(), offset, bytes: self.offset - offset, document, reason })
+    }
+
+    /// Whether there is nothing but zeros between `from` and the place that was reached.
+    fn is_zero(&mut self, mut from: u64) -> io::Result<bool> {
+        while from < self.offset {
+            let bytes = self.window.at(from, 1)?;
+            let len = usize::try_from(self.offset - from).map_or(bytes.len(), |rest| rest.min(bytes.len()));
+            if bytes[..len].iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            from += len as u64;
+        }
+        Ok(true)
     }
 }
 
 /// Where the torn end of a segment starts, if it is the last one of its log: the first damage that no later batch follows.
-pub(crate) fn torn_at(scan: Scan<'_>) -> Option<usize> {
-    let len = scan.bytes.len();
+pub(crate) fn torn_at(path: &Path) -> Result<Option<u64>, StoreError> {
+    let mut scan = Scan::open(path)?;
     let (mut damage, mut last_batch) = (Vec::new(), 0);
-    for found in scan {
+    while let Some(found) = scan.read_next().map_err(StoreError::io("read", path))? {
         match found {
             Found::Record(_, record) => last_batch = record.batch,
             Found::Damage(found) => damage.push(found.offset),
         }
     }
-    let offset = damage.into_iter().find(|&offset| offset >= last_batch)?;
     // A header is synced before the first record is written: only a crash before that leaves it incomplete.
-    (offset > 0 || len <= HEADER_BYTES).then(|| usize::try_from(offset).ok()).flatten()
+    let torn = |&offset: &u64| offset > 0 || scan.len() <= HEADER_BYTES as u64;
+    Ok(damage.into_iter().find(|&offset| offset >= last_batch).filter(torn))
+}
+
+/// The bytes at `offset`, as far as a record that starts there would reach.
+fn claimed_at(window: &mut Window, offset: u64, marker: u64) -> io::Result<&[u8]> {
+    let header = window.at(offset, record::HEADER_BYTES)?;
+    let len = record::claimed_len(header, marker).unwrap_or(record::HEADER_BYTES);
+    window.at(offset, len)
+}
+
+fn decode_at(window: &mut Window, offset: u64, marker: u64) -> io::Result<Result<Record<'_>, RecordError>> {
+    Ok(record::decode(claimed_at(window, offset, marker)?, marker))
+}
+
+/// Where the first sound record at or after `from` starts, or the end.
+fn next_sound(window: &mut Window, mut from: u64, marker: u64) -> io::Result<u64> {
+    let needle = marker.to_le_bytes();
+    loop {
+        let bytes = window.at(from, needle.len())?;
+        if bytes.len() < needle.len() {
+            return Ok(window.len());
+        }
+        let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) else {
+            // The last bytes may be the start of a marker.
+            from += (bytes.len() - needle.len() + 1) as u64;
+            continue;
+        };
+        from += at as u64;
+        if decode_at(window, from, marker)?.is_ok() {
+            return Ok(from);
+        }
+        from += 1;
+    }
 }
 
 enum Header {
@@ -191,19 +236,18 @@ fn read_header(bytes: &[u8]) -> Header {
     }
 }
 
-fn surviving_marker(bytes: &[u8]) -> Option<u64> {
-    [16, HEADER_BYTES].into_iter().find_map(|at| {
-        let marker = u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+fn surviving_marker(window: &mut Window) -> io::Result<Option<u64>> {
+    for at in [16, HEADER_BYTES as u64] {
+        let Some(marker) = window.at(at, 8)?.first_chunk() else {
+            continue;
+        };
+        let marker = u64::from_le_bytes(*marker);
         // One sound record is proof; anything may look like a marker.
-        let mut scan = Scan { path: Path::new(""), bytes, marker: Some(marker), offset: 0 };
-        scan.offset = scan.resynchronise();
-        (scan.offset < bytes.len()).then_some(marker)
-    })
-}
-
-fn find(bytes: &[u8], needle: &[u8; 8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    rest.windows(needle.len()).position(|window| window == needle).map(|at| from + at)
+        if next_sound(window, 1, marker)? < window.len() {
+            return Ok(Some(marker));
+        }
+    }
+    Ok(None)
 }
 
 fn header(marker: u64) -> [u8; HEADER_BYTES] {
@@ -264,5 +308,87 @@ impl Tail {
 
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Kind;
+    use crate::window::CHUNK;
+
+    /// Writes records with payloads of these sizes, and returns where each one starts, and the end.
+    fn write(path: &Path, payloads: &[usize]) -> Vec<u64> {
+        let mut tail = Tail::create(path).expect("a new file");
+        let mut offsets = vec![tail.len()];
+        for (sequence, &bytes) in (1..).zip(payloads) {
+            let (payload, batch) = (vec![7; bytes], tail.len());
+            let record = Record {
+                kind: Kind::Update,
+                name: "a",
+                sequence,
+                time: 0,
+                author: "",
+                payload: &payload,
+                batch,
+            };
+            let mut bytes = Vec::new();
+            record.encode(tail.marker(), &mut bytes);
+            tail.write(&bytes).expect("space");
+            offsets.push(tail.len());
+        }
+        offsets
+    }
+
+    /// Sequence and payload length of a record; length of damage, and the sequence that was probably there.
+    type Seen = Result<(u64, usize), (u64, Option<u64>)>;
+
+    fn scan(path: &Path) -> Vec<Seen> {
+        let mut scan = Scan::open(path).expect("a readable file");
+        let mut all = Vec::new();
+        while let Some(found) = scan.read_next().expect("a readable file") {
+            all.push(match found {
+                Found::Record(_, record) => Ok((record.sequence, record.payload.len())),
+                Found::Damage(damage) => Err((damage.bytes, damage.document.map(|(_, sequence)| sequence))),
+            });
+        }
+        all
+    }
+
+    /// A record is read and damage is skipped wherever the buffer happens to end.
+    #[test]
+    fn records_and_damage_are_found_across_the_ends_of_the_buffer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for shift in 0..140 {
+            let path = dir.path().join(shift.to_string());
+            // The second record starts around the end of the first buffer.
+            let sizes = [CHUNK - HEADER_BYTES - record::HEADER_BYTES - 100 + shift, 20, 3 * CHUNK, 5];
+            let offsets = write(&path, &sizes);
+            let mut expected: Vec<_> = (1..).zip(sizes).map(Ok).collect();
+            assert_eq!(scan(&path), expected, "shift {shift}");
+            for (damaged, byte) in [(0, CHUNK / 2), (1, 60), (1, 2), (2, CHUNK + shift), (3, 50)] {
+                let mut bytes = std::fs::read(&path).expect("readable");
+                bytes[usize::try_from(offsets[damaged]).expect("small") + byte] ^= 1;
+                let copy = dir.path().join("damaged");
+                std::fs::write(&copy, bytes).expect("space");
+                let sequence = (byte > 8).then_some(damaged as u64 + 1);
+                expected[damaged] = Err((offsets[damaged + 1] - offsets[damaged], sequence));
+                assert_eq!(scan(&copy), expected, "shift {shift}, byte {byte} of record {damaged}");
+                expected[damaged] = Ok((damaged as u64 + 1, sizes[damaged]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_record_is_not_kept_in_memory_after_it_was_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("segment");
+        let large = 20 * CHUNK;
+        let offsets = write(&path, &[large, 10, 10]);
+        let mut window = Window::open(&path).expect("a readable file");
+        assert!(window.at(offsets[0], large).expect("readable").len() >= large);
+        assert!(window.at(offsets[1], 10).expect("readable").len() <= CHUNK);
+        assert!(window.at(offsets[3], 10).expect("readable").is_empty());
+        assert!(window.buffered() <= CHUNK, "{}", window.buffered());
     }
 }

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLoc
 use crate::catalog::Catalog;
 use crate::disk::{self, Faults};
 use crate::error::StoreError;
-use crate::index::{Covered, Index, RecordRef};
-use crate::log::{self, Log, MAX_BATCH_BYTES};
+use crate::index::Index;
+use crate::load::{self, StoredDocument, Whereabouts};
+use crate::log::{Log, MAX_BATCH_BYTES};
 use crate::name::DocumentName;
-use crate::record::{self, MAX_AUTHOR_BYTES, MAX_PAYLOAD_BYTES};
+use crate::record::{MAX_AUTHOR_BYTES, MAX_PAYLOAD_BYTES};
 use crate::recovery::{self, Opened, Recovery};
-use crate::segment::Damage;
 use crate::snapshots::{self, OpenSnapshots, SnapshotError, SnapshotStore};
 
 /// How a store is opened.
@@ -25,7 +25,7 @@ pub struct StoreOptions {
     /// ones cost fewer file operations. At most 1 GiB is used. Default 64 MiB.
     pub segment_bytes: u64,
     /// Memory that sled may use as a cache, in bytes. A snapshot is read once when its document is opened, so little is
-    /// enough. Default 4 MiB.
+    /// enough. Default 1 MiB.
     pub snapshot_cache_bytes: u64,
     /// Where snapshots are kept. Default [`snapshots::sled::open`].
     pub snapshots: OpenSnapshots,
@@ -62,17 +62,6 @@ pub struct Checkpoint<'a> {
     pub state: &'a [u8],
 }
 
-/// What is stored of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredDocument {
-    /// The state at the last checkpoint.
-    pub snapshot: Option<Vec<u8>>,
-    /// The updates after it, in order.
-    pub updates: Vec<Vec<u8>>,
-    /// The sequence of the last update; the next one is this plus 1.
-    pub sequence: u64,
-}
-
 /// Documents on disk. All methods may be called from any thread; [`Store::append`] and [`Store::checkpoint`] block until the
 /// disk has answered.
 pub struct Store {
@@ -103,7 +92,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            snapshot_cache_bytes: 4 << 20,
+            snapshot_cache_bytes: 1 << 20,
             snapshots: snapshots::sled::open,
             faults: None,
         }
@@ -152,70 +141,17 @@ impl Store {
     /// see [`Store::salvage`].
     pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
         loop {
-            let (covered, records, mut reader) = {
-                let index = self.index();
-                if let Some(damage) = index.damage(name) {
-                    return Err(StoreError::Damaged { name: name.clone(), damage: damage.clone() });
-                }
-                if let Some((expected, found)) = index.gap(name) {
-                    return Err(StoreError::Gap { name: name.clone(), expected, found });
-                }
-                let records = index.records(name).to_vec();
-                let reader = log::Reader::open(&self.dir, &records, &index.segments)?;
-                (index.covered(name), records, reader)
-            };
-            if !covered.has_snapshot() && records.is_empty() {
+            let Some(whereabouts) = Whereabouts::find(&self.dir, &self.index(), name)? else {
                 return Ok(None);
-            }
-            let snapshot = match self.load_snapshot(name, covered) {
-                Ok(snapshot) => snapshot,
-                // A checkpoint has replaced it meanwhile.
-                Err(_) if self.index().covered(name) != covered => continue,
-                Err(error) => return Err(error),
             };
-            let sequence = records.last().map_or(covered.sequence, |record| record.sequence);
-            let read = |record| self.read_update(name, record, &mut reader);
-            let updates = records.iter().map(read).collect::<Result<_, _>>()?;
-            return Ok(Some(StoredDocument { snapshot, updates, sequence }));
-        }
-    }
-
-    fn load_snapshot(&self, name: &DocumentName, covered: Covered) -> Result<Option<Vec<u8>>, StoreError> {
-        if !covered.has_snapshot() {
-            return Ok(None);
-        }
-        let damaged = |source| StoreError::Snapshot { name: name.clone(), source };
-        let missing = StoreError::SnapshotMissing { name: name.clone(), sequence: covered.sequence };
-        let snapshot = self.snapshots.get(name, covered.generation).map_err(damaged)?.ok_or(missing)?;
-        if snapshot.sequence != covered.sequence {
-            return Err(damaged(SnapshotError::Damaged("it is of another checkpoint")));
-        }
-        Ok(Some(snapshot.state))
-    }
-
-    fn read_update(
-        &self,
-        name: &DocumentName,
-        record: &RecordRef,
-        reader: &mut log::Reader,
-    ) -> Result<Vec<u8>, StoreError> {
-        let path = log::segment_path(&self.dir, record.position.segment());
-        let (mut bytes, marker) = reader.read(record).map_err(StoreError::io("read", &path))?;
-        let reason = match record::decode(&bytes, marker) {
-            Ok(found) if found.name == name.as_str() && found.sequence == record.sequence => {
-                let payload = bytes.len() - found.payload.len();
-                bytes.drain(..payload);
-                return Ok(bytes);
+            let covered = whereabouts.covered;
+            match load::snapshot(&*self.snapshots, name, covered) {
+                Ok(snapshot) => return whereabouts.read(&self.dir, snapshot).map(Some),
+                // A checkpoint has replaced it meanwhile.
+                Err(_) if self.index().covered(name) != covered => {}
+                Err(error) => return Err(error),
             }
-            Ok(_) => "another record is in its place",
-            Err(_) => "the record has changed since the store was opened",
-        };
-        let document = Some((name.clone(), record.sequence));
-        let (offset, bytes) = (record.position.offset(), u64::from(record.len));
-        Err(StoreError::Damaged {
-            name: name.clone(),
-            damage: Damage { path, offset, bytes, document, reason },
-        })
+        }
     }
 
     /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.

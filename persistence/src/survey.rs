@@ -1,7 +1,6 @@
 //! Reading what is in the directory of a store, without changing anything: for opening it, and for verifying it.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use crate::error::StoreError;
@@ -29,10 +28,9 @@ pub(crate) struct Survey {
 /// The torn end of the last segment.
 #[derive(Debug)]
 pub(crate) struct Torn {
+    /// Where it starts: the rest of the file is cut off.
     pub(crate) damage: Damage,
-    /// The bytes that are cut off.
-    pub(crate) bytes: Vec<u8>,
-    /// Sound records among them.
+    /// Sound records in the rest.
     behind: Vec<Owned>,
 }
 
@@ -52,8 +50,7 @@ impl Survey {
         let segments = log::segments(dir).map_err(StoreError::io("list", dir))?;
         let last = segments.keys().next_back().copied().unwrap_or(0);
         for (number, path) in segments {
-            let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-            survey.read_segment(number, &path, &bytes, number == last)?;
+            survey.read_segment(number, &path, number == last)?;
         }
         survey.last = last;
         if survey.torn.as_ref().is_some_and(|torn| torn.damage.offset == 0) {
@@ -64,14 +61,13 @@ impl Survey {
         Ok(survey)
     }
 
-    fn read_segment(&mut self, number: u32, path: &Path, bytes: &[u8], last: bool) -> Result<(), StoreError> {
-        let unknown = |version| StoreError::UnknownVersion { path: path.to_owned(), version };
-        let scan = Scan::new(path, bytes).map_err(unknown)?;
-        let marker = scan.marker();
+    fn read_segment(&mut self, number: u32, path: &Path, last: bool) -> Result<(), StoreError> {
+        let torn_at = if last { segment::torn_at(path)? } else { None };
+        let mut scan = Scan::open(path)?;
+        let (marker, len) = (scan.marker(), scan.len());
         self.index.segments.insert(number, Segment { marker, live: 0, damaged: false });
-        let torn_at = if last { segment::torn_at(scan.clone()) } else { None };
-        let mut sound_header = bytes.len() >= HEADER_BYTES;
-        for found in scan {
+        let mut sound_header = len >= HEADER_BYTES as u64;
+        while let Some(found) = scan.read_next().map_err(StoreError::io("read", path))? {
             match found {
                 Found::Record(offset, record) if torn_at.is_none_or(|torn| offset < torn) => {
                     self.add_record(number, path, offset, &record);
@@ -79,9 +75,8 @@ impl Survey {
                 Found::Record(_, record) => {
                     self.torn.iter_mut().for_each(|torn| torn.behind.push(Owned::from(record)))
                 }
-                Found::Damage(damage) if torn_at.is_some_and(|torn| damage.offset >= torn as u64) => {
-                    let cut = &bytes[torn_at.unwrap_or(bytes.len())..];
-                    self.torn.get_or_insert_with(|| Torn { damage, bytes: cut.to_vec(), behind: Vec::new() });
+                Found::Damage(damage) if torn_at.is_some_and(|torn| damage.offset >= torn) => {
+                    self.torn.get_or_insert_with(|| Torn { damage, behind: Vec::new() });
                 }
                 Found::Damage(damage) => {
                     sound_header &= damage.offset > 0;
@@ -90,14 +85,14 @@ impl Survey {
             }
         }
         if last && sound_header && torn_at != Some(0) {
-            let len = torn_at.unwrap_or(bytes.len()) as u64;
+            let len = torn_at.unwrap_or(len);
             self.resume = marker.map(|marker| (marker, len));
         }
         Ok(())
     }
 
-    fn add_record(&mut self, number: u32, path: &Path, offset: usize, record: &Record<'_>) {
-        let position = Position::new(number, offset as u64);
+    fn add_record(&mut self, number: u32, path: &Path, offset: u64, record: &Record<'_>) {
+        let position = Position::new(number, offset);
         let (Kind::Update, Some(position), Ok(len)) =
             (record.kind, position, u32::try_from(record.encoded_len()))
         else {
@@ -127,6 +122,11 @@ impl Survey {
 }
 
 impl Torn {
+    /// Whether there is nothing that somebody might want to see.
+    pub(crate) fn is_only_zeros(&self) -> bool {
+        self.damage.is_only_zeros() && self.behind.is_empty()
+    }
+
     /// The sound records behind the torn part that follow what is stored, and how many do not.
     pub(crate) fn rescue(&self, index: &Index) -> (Vec<NewRecord<'_>>, usize) {
         let mut next: HashMap<&DocumentName, u64> = HashMap::new();

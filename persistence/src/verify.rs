@@ -1,5 +1,6 @@
 //! Reading every record and every snapshot of a store, without changing anything in its directory.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -10,12 +11,15 @@ use crate::catalog::Contents;
 use crate::disk;
 use crate::error::StoreError;
 use crate::index::{Covered, Index};
-
+use crate::load::{self, StoredDocument, Whereabouts};
 use crate::name::DocumentName;
-use crate::recovery::SNAPSHOTS_DIR;
+use crate::recovery::{self, SNAPSHOTS_DIR};
 use crate::segment::Damage;
 use crate::snapshots::{self, OpenSnapshots, SnapshotError, SnapshotStore};
 use crate::survey::Survey;
+
+/// For sled: each snapshot is read once.
+const CACHE_BYTES: u64 = 1 << 20;
 
 /// How to verify.
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub struct Report {
     pub catalog_damage: Vec<Damage>,
     /// The catalog is missing.
     pub catalog_missing: bool,
+    /// Documents that are not in the catalog, but whose snapshot is there: opening the store puts them back.
+    pub adopted: Vec<DocumentName>,
     /// Documents of which records are missing.
     pub gaps: Vec<Gap>,
     /// Documents whose snapshot is missing or damaged.
@@ -83,12 +89,31 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Reads every record and every snapshot of the store in `dir`, also one that a crash left behind. `Err` only if it
-/// cannot look: the directory is missing, in use, or refuses to be read.
+/// Reads every record and every snapshot of the store in `dir`, also one that a crash left behind, and changes nothing
+/// there; meanwhile nobody can open it. `Err` only if it cannot look: the directory is missing, in use, or refuses to be
+/// read.
 pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Report, StoreError> {
-    let _lock = disk::lock_shared(dir)?;
+    verify_with(dir, options, |_, _| {})
+}
+
+/// As [`verify`], and shows every stored document, in the order of the names, as [`Store::load`](crate::Store::load) would
+/// give it: an error if it cannot be read in full.
+pub fn verify_with(
+    dir: &Path,
+    options: &VerifyOptions,
+    mut visit: impl FnMut(&DocumentName, Result<StoredDocument, StoreError>),
+) -> Result<Report, StoreError> {
+    let lock = disk::lock_shared(dir)?;
     let mut contents = Contents::read(dir)?;
-    let survey = Survey::read(dir, mem::take(&mut contents.covered))?;
+    let mut covered = mem::take(&mut contents.covered);
+    let snapshots = Snapshots::open(dir, options, &contents, &covered)?;
+    let adopted = match &snapshots {
+        Snapshots::Open(snapshots, _copy) if contents.is_doubtful() => {
+            recovery::adopt(&mut covered, &**snapshots).map_err(snapshots_in(dir))?
+        }
+        _ => Vec::new(),
+    };
+    let survey = Survey::read(dir, covered)?;
     let index = &survey.index;
     let mut report = Report {
         segments: index.segments.len(),
@@ -96,19 +121,42 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Report, StoreError>
         documents: index.len(),
         torn: survey.torn.map(|torn| torn.damage),
         damage: survey.damage,
-        catalog_missing: !contents.exists && !index.segments.is_empty(),
+        catalog_missing: !contents.exists && (!index.segments.is_empty() || !adopted.is_empty()),
         catalog_damage: contents.damage,
+        adopted,
         gaps: gaps(index),
-        unreadable: index.unreadable(false),
+        snapshots_lost: snapshots.lost(),
         ..Report::default()
     };
-    if index.catalog().any(|(_, covered)| covered.has_snapshot()) {
-        verify_snapshots(dir, options, index, &mut report)?;
+    visit_documents(dir, index, &snapshots, &mut report, &mut visit);
+    if lock.is_none() && disk::lock_shared(dir)?.is_some() {
+        let holder = "a process that was started meanwhile".to_owned();
+        return Err(StoreError::InUse { path: dir.to_owned(), holder });
     }
-    report.unreadable.extend(report.unreadable_snapshots.iter().map(|snapshot| snapshot.name.clone()));
-    report.unreadable.sort_unstable();
-    report.unreadable.dedup();
     Ok(report)
+}
+
+fn visit_documents(
+    dir: &Path,
+    index: &Index,
+    snapshots: &Snapshots,
+    report: &mut Report,
+    visit: &mut impl FnMut(&DocumentName, Result<StoredDocument, StoreError>),
+) {
+    for name in index.names() {
+        // Also if records are missing: the report says everything that is.
+        let snapshot = snapshots.read(&name, index.covered(&name));
+        report.note_snapshot(&name, index.covered(&name), &snapshot);
+        let document = match Whereabouts::find(dir, index, &name) {
+            Ok(Some(whereabouts)) => snapshot.and_then(|snapshot| whereabouts.read(dir, snapshot)),
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        if document.is_err() {
+            report.unreadable.push(name.clone());
+        }
+        visit(&name, document);
+    }
 }
 
 impl Report {
@@ -123,6 +171,25 @@ impl Report {
     /// The documents that cannot be read in full, as far as they are known by name; sorted.
     pub fn unreadable(&self) -> &[DocumentName] {
         &self.unreadable
+    }
+
+    fn note_snapshot(
+        &mut self,
+        name: &DocumentName,
+        covered: Covered,
+        snapshot: &Result<Option<Vec<u8>>, StoreError>,
+    ) {
+        let reason = match snapshot {
+            Ok(None) => return,
+            Ok(Some(_)) => {
+                self.snapshots += 1;
+                return;
+            }
+            Err(StoreError::Snapshot { source, .. }) => source.to_string(),
+            Err(_) => "it is not there".to_owned(),
+        };
+        let (name, sequence) = (name.clone(), covered.sequence);
+        self.unreadable_snapshots.push(UnreadableSnapshot { name, sequence, reason });
     }
 }
 
@@ -143,7 +210,10 @@ impl fmt::Display for Report {
             writeln!(f, "damaged catalog: {damage}")?;
         }
         if self.catalog_missing {
-            writeln!(f, "the catalog is missing: documents that are only in a snapshot are not known")?;
+            writeln!(f, "the catalog is missing")?;
+        }
+        for name in &self.adopted {
+            writeln!(f, "document {name:?}: not in the catalog, but its snapshot is there")?;
         }
         for Gap { name, expected, found } in &self.gaps {
             writeln!(f, "document {name:?}: record {expected} is missing, the next one there is {found}")?;
@@ -163,46 +233,57 @@ fn gaps(index: &Index) -> Vec<Gap> {
     index.uncheckpointed().into_iter().filter_map(gap).collect()
 }
 
-fn verify_snapshots(
-    dir: &Path,
-    options: &VerifyOptions,
-    index: &Index,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let copy = Scratch::copy_of(&dir.join(SNAPSHOTS_DIR), &options.scratch)?;
-    let mut covered: Vec<_> = index.catalog().filter(|(_, covered)| covered.has_snapshot()).collect();
-    covered.sort_unstable_by_key(|(name, _)| *name);
-    let snapshots = (options.snapshots)(&copy.0, 4 << 20).inspect_err(|error| {
-        report.snapshots_lost = Some(error.to_string());
-    });
-    for (name, covered) in covered {
-        let verdict = match &snapshots {
-            Ok(snapshots) => verify_snapshot(&**snapshots, name, covered),
-            Err(_) => Err(SnapshotError::Damaged("the snapshots as a whole cannot be read")),
-        };
-        match verdict {
-            Ok(()) => report.snapshots += 1,
-            Err(reason) => {
-                let (name, sequence, reason) = (name.clone(), covered.sequence, reason.to_string());
-                report.unreadable_snapshots.push(UnreadableSnapshot { name, sequence, reason });
-            }
-        }
-    }
-    Ok(())
+/// What can be had of the snapshots.
+enum Snapshots {
+    /// The copy is removed after they were closed.
+    Open(Box<dyn SnapshotStore>, Scratch),
+    /// They cannot be read as a whole, and why.
+    Lost(String),
+    /// Nothing says that there should be any.
+    None,
 }
 
-fn verify_snapshot(
-    snapshots: &dyn SnapshotStore,
-    name: &DocumentName,
-    covered: Covered,
-) -> Result<(), SnapshotError> {
-    let snapshot =
-        snapshots.get(name, covered.generation)?.ok_or(SnapshotError::Damaged("it is not there"))?;
-    if snapshot.sequence == covered.sequence {
-        Ok(())
-    } else {
-        Err(SnapshotError::Damaged("it is of another checkpoint"))
+impl Snapshots {
+    fn open(
+        dir: &Path,
+        options: &VerifyOptions,
+        contents: &Contents,
+        covered: &HashMap<DocumentName, Covered>,
+    ) -> Result<Self, StoreError> {
+        let source = dir.join(SNAPSHOTS_DIR);
+        let expected = covered.values().any(Covered::has_snapshot);
+        if !source.exists() {
+            return Ok(if expected { Self::Lost("they are missing".to_owned()) } else { Self::None });
+        }
+        if !expected && !contents.is_doubtful() {
+            return Ok(Self::None);
+        }
+        let copy = Scratch::copy_of(&source, &options.scratch)?;
+        match (options.snapshots)(&copy.0, CACHE_BYTES) {
+            Ok(snapshots) => Ok(Self::Open(snapshots, copy)),
+            Err(SnapshotError::Unreadable(reason)) => Ok(Self::Lost(reason)),
+            Err(error) => Err(snapshots_in(&copy.0)(error)),
+        }
     }
+
+    fn lost(&self) -> Option<String> {
+        if let Self::Lost(reason) = self { Some(reason.clone()) } else { None }
+    }
+
+    fn read(&self, name: &DocumentName, covered: Covered) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Open(snapshots, _copy) => load::snapshot(&**snapshots, name, covered),
+            Self::Lost(_) if covered.has_snapshot() => {
+                let source = SnapshotError::Damaged("the snapshots as a whole cannot be read");
+                Err(StoreError::Snapshot { name: name.clone(), source })
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn snapshots_in(dir: &Path) -> impl FnOnce(SnapshotError) -> StoreError {
+    move |source| StoreError::Snapshots { path: dir.to_owned(), source }
 }
 
 /// A copy of a directory that is removed when it is dropped.

@@ -5,7 +5,7 @@ mod scene;
 
 use std::fs;
 
-use coscribe_persistence::{Checkpoint, Missing, StoreError, VerifyOptions, verify};
+use coscribe_persistence::{Checkpoint, Missing, Store, StoreError, VerifyOptions, verify, verify_with};
 use proptest::prelude::*;
 use scene::*;
 
@@ -210,7 +210,7 @@ fn a_file_of_a_later_version_is_refused_and_left_alone() {
     let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
     bytes[28..32].copy_from_slice(&crc);
     fs::write(scene.segment(1), &bytes).unwrap();
-    let error = coscribe_persistence::Store::open(scene.path(), scene.options.clone()).unwrap_err();
+    let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
     assert!(matches!(error, StoreError::UnknownVersion { version: 2, .. }), "{error}");
     assert_eq!(fs::read(scene.segment(1)).unwrap(), bytes);
 }
@@ -243,6 +243,46 @@ fn verify_names_what_is_damaged_and_changes_nothing() {
     assert_eq!(contents(scene.path()), before);
 }
 
+#[test]
+fn verify_shows_every_document_as_loading_it_would_and_nobody_can_open_it_meanwhile() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    for document in ["damaged", "logged", "both", "covered"] {
+        write(&store, document, 1..=3);
+    }
+    checkpoint(&store, "both", 2).unwrap();
+    checkpoint(&store, "covered", 3).unwrap();
+    drop(store);
+    flip(&scene.segment(1), 32 + 65, 1);
+    let before = contents(scene.path());
+    let mut shown = Vec::new();
+    let report = verify_with(scene.path(), &VerifyOptions::default(), |name, document| {
+        shown.push((name.to_string(), document.ok()));
+        let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
+        assert!(error.to_string().contains("in use by a process that verifies it"), "{error}");
+    });
+    assert_eq!(report.unwrap().unreadable(), [name("damaged")]);
+    let expected = [
+        ("both".to_owned(), covered("both", 2, 3)),
+        ("covered".to_owned(), covered("covered", 3, 3)),
+        ("damaged".to_owned(), None),
+        ("logged".to_owned(), only_updates("logged", 1..=3)),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(contents(scene.path()), before);
+}
+
+#[test]
+fn a_store_without_a_lock_file_that_is_opened_while_it_is_verified_gets_no_verdict() {
+    let scene = Scene::new();
+    write(&scene.open_clean(), "a", 1..=1);
+    fs::remove_file(scene.path().join("lock")).unwrap();
+    assert!(verify(scene.path(), &VerifyOptions::default()).unwrap().is_sound());
+    assert_eq!(scene.files_ending("lock"), Vec::<String>::new());
+    let opened = verify_with(scene.path(), &VerifyOptions::default(), |_, _| drop(scene.open()));
+    assert!(matches!(opened, Err(StoreError::InUse { .. })));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -261,7 +301,7 @@ proptest! {
             fs::write(&path, file).unwrap();
         }
         let _ = verify(scene.path(), &VerifyOptions::default());
-        if let Ok((store, _)) = coscribe_persistence::Store::open(scene.path(), scene.options.clone()) {
+        if let Ok((store, _)) = Store::open(scene.path(), scene.options.clone()) {
             let _ = store.load(&name("a"));
         }
     }

@@ -5,7 +5,7 @@ mod scene;
 
 use std::fs;
 
-use coscribe_persistence::{Checkpoint, Missing, Store, StoreError, VerifyOptions, verify};
+use coscribe_persistence::{Checkpoint, Missing, Store, StoreError, VerifyOptions, verify, verify_with};
 use scene::*;
 
 /// Three documents: only in a snapshot, in a snapshot and the log, only in the log.
@@ -137,9 +137,16 @@ fn documents_whose_updates_are_all_in_the_log_are_rebuilt() {
 fn a_lost_catalog_is_rebuilt_from_the_snapshots() {
     let scene = three_documents();
     fs::remove_file(scene.path().join("catalog")).unwrap();
-    assert!(!verify(scene.path(), &VerifyOptions::default()).unwrap().is_sound());
+    let mut readable = 0;
+    let report = verify_with(scene.path(), &VerifyOptions::default(), |_, document| {
+        readable += usize::from(document.is_ok());
+    });
+    let report = report.unwrap();
+    assert!(!report.is_sound() && report.catalog_missing, "{report}");
+    assert_eq!((report.documents, report.snapshots, readable), (3, 2, 3));
     let (store, recovery) = scene.open();
-    assert_eq!(recovery.adopted.len(), 2);
+    assert_eq!(recovery.adopted, [name("both"), name("snapshot")]);
+    assert_eq!(report.adopted, recovery.adopted);
     assert!(recovery.unreadable.is_empty());
     assert_eq!(load(&store, "snapshot"), covered("snapshot", 2, 2));
     assert_eq!(load(&store, "both"), covered("both", 2, 3));

@@ -1,17 +1,15 @@
 //! `coscribe verify`: whether everything that is stored can be read, down to the content of the documents.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::id_set::IdSet;
-use coscribe_persistence::{DocumentName, Store, StoreError, VerifyOptions};
+use coscribe_persistence::{StoreError, StoredDocument, VerifyOptions, verify_with};
 
-use super::{admit, documents, must_exist, open_store, words};
+use super::{admit, documents, must_exist, words};
 use crate::worker::{Question, Response, Worker};
 
 /// Exit code when nothing could be looked at.
@@ -29,7 +27,7 @@ pub(crate) struct Args {
     /// With --deep, how long one document may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Where to put the copy that is examined: as much space as the documents take [default: the system's temporary directory]
+    /// Where to put a copy of the snapshots, which cannot be read in place [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
 }
@@ -49,52 +47,38 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
 /// Number of problems.
 fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     must_exist(dir)?;
-    let worker = if args.deep { Some(Worker::start(args.timeout)?) } else { None };
+    let mut worker = if args.deep { Some(Worker::start(args.timeout)?) } else { None };
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let options = VerifyOptions { scratch: scratch.clone(), ..VerifyOptions::default() };
-    let report = match coscribe_persistence::verify(dir, &options) {
+    let options = VerifyOptions { scratch, ..VerifyOptions::default() };
+    let (mut looked_into, mut problems) = (0, 0);
+    let report = verify_with(dir, &options, |name, document| {
+        looked_into += 1;
+        match document {
+            Ok(stored) => {
+                let Err(error) = verify_document(&stored, worker.as_mut()) else { return };
+                println!("document {name:?}: {}", words(&error));
+            }
+            Err(error @ StoreError::Io { .. }) => println!("document {name:?}: {error}"),
+            // The report tells of all other reasons.
+            Err(_) => {}
+        }
+        problems += 1;
+    });
+    let report = match report {
         Err(StoreError::InUse { holder, .. }) => {
             bail!("the documents in {dir:?} are in use by {holder}; stop it first")
         }
         report => report?,
     };
     println!("{report}");
-    let copy = tempfile::Builder::new().prefix("coscribe-verify-").tempdir_in(&scratch);
-    let copy = copy.with_context(|| format!("cannot make a directory in {scratch:?}"))?;
-    copy_files(dir, copy.path()).with_context(|| format!("cannot copy {dir:?} to {:?}", copy.path()))?;
-    let store = match open_store(copy.path()) {
-        Ok(store) => store,
-        Err(error) => {
-            println!("{}", words(&error));
-            return Ok(1);
-        }
-    };
-    let faults = usize::from(!report.is_sound());
-    Ok(faults + verify_documents(&store, report.unreadable(), worker))
-}
-
-/// Looks into each document that the store can read (`unreadable` is sorted), and says how many are not sound.
-fn verify_documents(store: &Store, unreadable: &[DocumentName], mut worker: Option<Worker>) -> usize {
-    let names = store.names();
-    let mut problems = unreadable.len();
-    for name in names.iter().filter(|name| unreadable.binary_search(name).is_err()) {
-        if let Err(error) = verify_document(store, name, worker.as_mut()) {
-            println!("document {name:?}: {}", words(&error));
-            problems += 1;
-        }
-    }
     let how = if worker.is_some() { ", each opened with yrs" } else { "" };
-    if problems == 0 {
-        println!("{} looked into{how}: all sound", documents(names.len()));
-    } else {
-        println!("{} looked into{how}: {problems} NOT SOUND", documents(names.len()));
-    }
-    problems
+    let verdict = if problems == 0 { "all sound".to_owned() } else { format!("{problems} NOT SOUND") };
+    println!("{} looked into{how}: {verdict}", documents(looked_into));
+    Ok(problems + usize::from(!report.is_sound()))
 }
 
-fn verify_document(store: &Store, name: &DocumentName, worker: Option<&mut Worker>) -> anyhow::Result<()> {
-    let stored = store.load(name)?.context("it has vanished while it was looked at")?;
-    let blocks = admit(&stored)?;
+fn verify_document(stored: &StoredDocument, worker: Option<&mut Worker>) -> anyhow::Result<()> {
+    let blocks = admit(stored)?;
     match worker {
         Some(worker) => compare_with_yrs(&blocks, worker),
         None => Ok(()),
@@ -127,18 +111,4 @@ fn covers(mut whole: IdSet, part: &IdSet) -> bool {
         whole.insert(client, range, |_| covered = false);
     }
     covered
-}
-
-fn copy_files(source: &Path, target: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(source)? {
-        let entry = entry?;
-        let target = target.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            fs::create_dir(&target)?;
-            copy_files(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,102 @@
+//! Reading a document: its snapshot, and the records after it.
+
+use std::path::Path;
+
+use crate::error::StoreError;
+use crate::index::{Covered, Index, RecordRef};
+use crate::log;
+use crate::name::DocumentName;
+use crate::record;
+use crate::segment::Damage;
+use crate::snapshots::{SnapshotError, SnapshotStore};
+
+/// What is stored of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDocument {
+    /// The state at the last checkpoint.
+    pub snapshot: Option<Vec<u8>>,
+    /// The updates after it, in order.
+    pub updates: Vec<Vec<u8>>,
+    /// The sequence of the last update; the next one is this plus 1.
+    pub sequence: u64,
+}
+
+/// Where a document is, as the index said in one moment; the segments with its records are open.
+pub(crate) struct Whereabouts {
+    name: DocumentName,
+    pub(crate) covered: Covered,
+    records: Vec<RecordRef>,
+    reader: log::Reader,
+}
+
+impl Whereabouts {
+    /// `None` if nothing is stored under this name; an error if it is known that a part is missing.
+    pub(crate) fn find(dir: &Path, index: &Index, name: &DocumentName) -> Result<Option<Self>, StoreError> {
+        if let Some(damage) = index.damage(name) {
+            return Err(StoreError::Damaged { name: name.clone(), damage: damage.clone() });
+        }
+        if let Some((expected, found)) = index.gap(name) {
+            return Err(StoreError::Gap { name: name.clone(), expected, found });
+        }
+        let (covered, records) = (index.covered(name), index.records(name).to_vec());
+        if !covered.has_snapshot() && records.is_empty() {
+            return Ok(None);
+        }
+        let reader = log::Reader::open(dir, &records, &index.segments)?;
+        Ok(Some(Self { name: name.clone(), covered, records, reader }))
+    }
+
+    /// Reads the records, and puts them behind what [`snapshot`] has read.
+    pub(crate) fn read(
+        mut self,
+        dir: &Path,
+        snapshot: Option<Vec<u8>>,
+    ) -> Result<StoredDocument, StoreError> {
+        let sequence = self.records.last().map_or(self.covered.sequence, |record| record.sequence);
+        let mut updates = Vec::with_capacity(self.records.len());
+        for record in &self.records {
+            updates.push(read_update(dir, &self.name, record, &mut self.reader)?);
+        }
+        Ok(StoredDocument { snapshot, updates, sequence })
+    }
+}
+
+/// The snapshot that covers a document; `None` if none does.
+pub(crate) fn snapshot(
+    snapshots: &dyn SnapshotStore,
+    name: &DocumentName,
+    covered: Covered,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    if !covered.has_snapshot() {
+        return Ok(None);
+    }
+    let damaged = |source| StoreError::Snapshot { name: name.clone(), source };
+    let missing = || StoreError::SnapshotMissing { name: name.clone(), sequence: covered.sequence };
+    let snapshot = snapshots.get(name, covered.generation).map_err(damaged)?.ok_or_else(missing)?;
+    if snapshot.sequence != covered.sequence {
+        return Err(damaged(SnapshotError::Damaged("it is of another checkpoint")));
+    }
+    Ok(Some(snapshot.state))
+}
+
+fn read_update(
+    dir: &Path,
+    name: &DocumentName,
+    record: &RecordRef,
+    reader: &mut log::Reader,
+) -> Result<Vec<u8>, StoreError> {
+    let path = log::segment_path(dir, record.position.segment());
+    let (mut bytes, marker) = reader.read(record).map_err(StoreError::io("read", &path))?;
+    let reason = match record::decode(&bytes, marker) {
+        Ok(found) if found.name == name.as_str() && found.sequence == record.sequence => {
+            let payload = bytes.len() - found.payload.len();
+            bytes.drain(..payload);
+            return Ok(bytes);
+        }
+        Ok(_) => "another record is in its place",
+        Err(_) => "the record has changed since the store was opened",
+    };
+    let document = Some((name.clone(), record.sequence));
+    let (offset, bytes) = (record.position.offset(), u64::from(record.len));
+    Err(StoreError::Damaged { name: name.clone(), damage: Damage { path, offset, bytes, document, reason } })
+}

@@ -1,0 +1,64 @@
+//! A file of any size, seen through a small buffer.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Bytes that are read at once, unless more are asked for.
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// A file of which only the bytes around the place that is looked at are in memory: a whole log would be a lot, and what an
+/// allocator has once got for it, it may keep.
+#[derive(Debug)]
+pub(crate) struct Window {
+    file: File,
+    /// Bytes in the file when it was opened; what is appended later is not seen.
+    len: u64,
+    /// Where the buffer is in the file.
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl Window {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len, start: 0, buffer: Vec::new() })
+    }
+
+    /// Bytes in the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The bytes from `offset`: at least `wanted`, or as many as there are.
+    pub(crate) fn at(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
+        let rest = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let held = offset.checked_sub(self.start).and_then(|skipped| usize::try_from(skipped).ok());
+        let held = held.filter(|&skipped| {
+            self.buffer.len().checked_sub(skipped).is_some_and(|held| held >= wanted.min(rest))
+        });
+        if let Some(skipped) = held {
+            return Ok(&self.buffer[skipped..]);
+        }
+        self.read(offset, wanted.max(CHUNK).min(rest))?;
+        Ok(&self.buffer)
+    }
+
+    /// Bytes of memory that it has.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    fn read(&mut self, offset: u64, bytes: usize) -> io::Result<()> {
+        self.buffer.clear();
+        // One large record is no reason to stay large.
+        self.buffer.shrink_to(bytes.max(CHUNK));
+        self.buffer.reserve_exact(bytes);
+        self.start = offset;
+        self.file.seek(SeekFrom::Start(offset))?;
+        (&mut self.file).take(bytes as u64).read_to_end(&mut self.buffer)?;
+        if self.buffer.len() == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}

@@ -1,0 +1,140 @@
+//! What is left after the disk was really full. The disk is filled in processes of their own.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod scene;
+
+use std::path::Path;
+use std::process::Command;
+
+use coscribe_persistence::{Checkpoint, DocumentName, Store, StoreError, StoreOptions};
+use scene::{load, name, record};
+
+const FULL_DIR: &str = "COSCRIBE_TEST_FULL_DIR";
+/// Long enough that the disk is full soon, and not a divisor of any limit: the last write is cut short.
+const FILLING_BYTES: usize = 1003;
+
+fn filling(sequence: u64) -> Vec<u8> {
+    sequence.to_le_bytes().into_iter().cycle().take(FILLING_BYTES).collect()
+}
+
+/// As large as what it covers, so that the snapshots need space as well.
+fn filled_state(sequence: u64) -> Vec<u8> {
+    (1..=sequence).flat_map(filling).collect()
+}
+
+fn checkpoint(store: &Store, document: &str, sequence: u64) -> Result<(), StoreError> {
+    let (name, state) = (name(document), filled_state(sequence));
+    store.checkpoint(&[Checkpoint { name: &name, sequence, time: 1, state: &state }])
+}
+
+/// Appends until the disk is full, to a document that is only in the log and to one that is checkpointed. Says what is
+/// durable.
+#[test]
+fn filler() {
+    let Some(dir) = std::env::var_os(FULL_DIR) else { return };
+    let (store, _) = Store::open(Path::new(&dir), StoreOptions::default()).unwrap();
+    let names = [name("logged"), name("checkpointed")];
+    let append = |name: &DocumentName, sequence| store.append(&[record(name, sequence, &filling(sequence))]);
+    let mut sequence = 0;
+    let error = 'full: loop {
+        sequence += 1;
+        for name in &names {
+            if let Err(error) = append(name, sequence) {
+                break 'full error;
+            }
+            println!("\ndurable {name} {sequence}");
+        }
+        // Before that there is space, and after the first failure the log goes on without checkpoints.
+        if sequence % 10 == 0
+            && let Err(error) = checkpoint(&store, "checkpointed", sequence)
+        {
+            assert!(store.failure().is_some());
+            println!("\nno checkpoint of {sequence}: {error}");
+        }
+    };
+    assert!(sequence > 100, "the disk was full before anything was written: {error}");
+    let latched = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::Failed { .. }));
+    assert!(latched(Err(error)) && store.failure().is_some());
+    // Also what would still fit.
+    assert!(latched(store.append(&[record(&name("small"), 1, b"")])));
+    assert!(latched(checkpoint(&store, "logged", sequence - 1)));
+    println!("\nlatched");
+}
+
+/// Opens what [`filler`] has left, once there is space again. Says what is there.
+#[test]
+fn survivor() {
+    let Some(dir) = std::env::var_os(FULL_DIR) else { return };
+    let (store, recovery) = Store::open(Path::new(&dir), StoreOptions::default()).unwrap();
+    println!("\n{:?}", recovery.warnings());
+    assert!(recovery.damage.is_empty() && recovery.unreadable.is_empty(), "{recovery:?}");
+    for document in ["logged", "checkpointed"] {
+        let stored = load(&store, document).unwrap();
+        let covered = stored.sequence - stored.updates.len() as u64;
+        assert!(stored.snapshot == (covered > 0).then(|| filled_state(covered)));
+        assert!(stored.updates.into_iter().eq((covered + 1..=stored.sequence).map(filling)));
+        store.append(&[record(&name(document), stored.sequence + 1, b"goes on")]).unwrap();
+        checkpoint(&store, document, stored.sequence + 1).unwrap();
+        println!("\nstored {document} {}", stored.sequence);
+    }
+}
+
+/// Runs a shell script that fills a disk, with the directory as `$1` and as `$2` the program that this is. What was durable in
+/// there must be stored at the end. Returns what was said.
+fn fill_disk(shell: &[&str], script: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(shell[0])
+        .args(&shell[1..])
+        .args(["-c", script, "fill"])
+        .args([dir.path(), &std::env::current_exe().unwrap()])
+        .env(FULL_DIR, dir.path().join("data"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let last = |what: &str| -> u64 {
+        let mut lines = said.lines().filter_map(|line| line.strip_prefix(what));
+        lines.next_back().unwrap().trim().parse().unwrap()
+    };
+    assert!(said.lines().any(|line| line == "latched"));
+    for document in ["logged", "checkpointed"] {
+        let (durable, stored) = (last(&format!("durable {document}")), last(&format!("stored {document}")));
+        // What was not acknowledged may be there as a whole, or not.
+        assert!((durable..=durable + 1).contains(&stored), "{document}: {durable} durable, {stored} stored");
+    }
+    said
+}
+
+#[test]
+fn a_file_that_may_not_grow_latches_and_loses_nothing_that_was_durable() {
+    // 2 MiB for each file, and the signal that goes with it is ignored: the write fails.
+    let script = r#"
+        trap "" XFSZ
+        (ulimit -f 4096; exec "$2" --exact filler --nocapture) || exit 1
+        exec "$2" --exact survivor --nocapture
+    "#;
+    fill_disk(&["sh"], script);
+}
+
+#[test]
+fn a_full_disk_latches_and_loses_nothing_that_was_durable() {
+    let shell = ["unshare", "--user", "--map-root-user", "--mount", "sh"];
+    let probe = r#"dir=$(mktemp -d) && mount -t tmpfs tmpfs "$dir"; code=$?; umount "$dir"; rmdir "$dir"; exit $code"#;
+    let allowed = Command::new(shell[0]).args(&shell[1..]).args(["-c", probe]).output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this system does not let an ordinary process mount a file system of its own");
+        return;
+    }
+    // Several sizes, so that it is not always the same file that finds the disk full.
+    let said = ["5m", "6m", "7m", "8m"].map(|size| {
+        let script = r#"
+            mount -t tmpfs -o size=SIZE tmpfs "$1" || exit 1
+            "$2" --exact filler --nocapture || exit 1
+            mount -o remount,size=64m "$1" || exit 1
+            exec "$2" --exact survivor --nocapture
+        "#;
+        fill_disk(&shell, &script.replace("SIZE", size))
+    });
+    assert!(said.iter().any(|said| said.contains("no checkpoint")), "the snapshots found it full, too");
+}
