@@ -149,6 +149,22 @@ impl Blocks {
         self.chunks.memory() + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD + self.parked.bytes()
     }
 
+    /// How many bytes the blocks of an update take that are not known yet. Deletions don't count.
+    pub fn growth(&self, update: &Update) -> usize {
+        let mut growth = 0;
+        for run in update.runs() {
+            let known = self.state.get(run.client());
+            let mut blocks = run.blocks();
+            let mut from = blocks.position();
+            while let Some(block) = blocks.next() {
+                let to = blocks.position();
+                growth += if block.end() > known { to - from } else { 0 };
+                from = to;
+            }
+        }
+        growth
+    }
+
     /// The whole document as one update.
     pub fn encode_state(&self) -> Bytes {
         self.encode(self.state.iter().rev().map(|(client, _)| (client, 0)), &self.deleted)

@@ -26,6 +26,9 @@ pub const CHUNK_BYTES: usize = 1024;
 /// long paste costs.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024;
 
+/// A document, in bytes of memory, which is about what it takes encoded. Browsers give up on far smaller ones.
+pub const DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
+
 /// Updates that wait for a gap to fill, in bytes of memory per room.
 pub const PARKED_BYTES: usize = 16 * 1024 * 1024;
 

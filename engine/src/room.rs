@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::awareness::{Awareness, AwarenessError};
 use crate::blocks::{Blocks, Changes, LoadError};
 use crate::lib0::{ReadError, Reader};
-use crate::limits::{PARKED_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
+use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::protocol::MessageError;
 use crate::protocol::sync::SyncMessage;
 use crate::protocol::y_websocket::{self, Message};
@@ -39,6 +39,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 mod close {
     /// The peer broke a rule.
     pub(super) const POLICY: u16 = 1008;
+    /// More than fits.
+    pub(super) const TOO_BIG: u16 = 1009;
     /// Over a limit that may not last.
     pub(super) const TRY_AGAIN_LATER: u16 = 1013;
 }
@@ -48,11 +50,14 @@ mod close {
 pub struct RoomLimits {
     /// Memory that updates may take which wait for a gap to fill.
     pub parked_bytes: usize,
+    /// Memory that the document may take: no update is admitted that would make it larger. One that is larger already can
+    /// still be read, and deleted from.
+    pub document_bytes: usize,
 }
 
 impl Default for RoomLimits {
     fn default() -> Self {
-        Self { parked_bytes: PARKED_BYTES }
+        Self { parked_bytes: PARKED_BYTES, document_bytes: DOCUMENT_BYTES }
     }
 }
 
@@ -104,10 +109,21 @@ enum Violation {
     Update(#[from] UpdateError),
     #[error("bad awareness: {0}")]
     Awareness(#[from] AwarenessError),
+    #[error("the document would be too large")]
+    DocumentTooLarge,
     #[error("acknowledgement request too large")]
     SyncStatusTooLarge,
     #[error("too many unanswered acknowledgement requests")]
     TooManySyncStatuses,
+}
+
+impl Violation {
+    fn close_code(&self) -> u16 {
+        match self {
+            Self::DocumentTooLarge => close::TOO_BIG,
+            _ => close::POLICY,
+        }
+    }
 }
 
 impl From<ReadError> for Violation {
@@ -221,6 +237,11 @@ impl Room {
         frame.slice_ref(update)
     }
 
+    /// Whether a frame is the one that everybody gets who asks for the whole document, as long as that does not change.
+    pub fn is_full_state(&self, frame: &Bytes) -> bool {
+        self.full_state.as_ref().is_some_and(|state| state.as_ptr() == frame.as_ptr())
+    }
+
     /// The next thing to do.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -255,7 +276,7 @@ impl Room {
             return;
         }
         if let Err(violation) = self.receive_frame(peer, frame, now) {
-            self.close(peer, close::POLICY, violation.to_string());
+            self.close(peer, violation.close_code(), violation.to_string());
         }
     }
 
@@ -358,6 +379,7 @@ impl Room {
 
     fn receive_update(&mut self, peer: PeerId, update: Bytes) -> Result<(), Violation> {
         let update = Update::scan(update)?;
+        self.check_size(&update)?;
         let admission = self.blocks.admit(&update, peer.0);
         if let Some(update) = admission.update {
             self.full_state = None;
@@ -375,6 +397,16 @@ impl Room {
         }
         if admission.parked {
             self.ask(peer);
+        }
+        Ok(())
+    }
+
+    /// Refuses an update that would make the document too large.
+    fn check_size(&self, update: &Update) -> Result<(), Violation> {
+        let room = self.limits.document_bytes.saturating_sub(self.blocks.memory());
+        // What is new of an update is counted only where it matters.
+        if update.bytes().len() > room && self.blocks.growth(update) > room {
+            return Err(Violation::DocumentTooLarge);
         }
         Ok(())
     }

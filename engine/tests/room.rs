@@ -215,7 +215,8 @@ fn what_a_peer_left_waiting_goes_with_it() {
 
 #[test]
 fn whoever_makes_too_much_wait_is_closed_and_the_others_are_not() {
-    let mut stage = Stage { room: Room::new(RoomLimits { parked_bytes: 2_000 }), ..Stage::default() };
+    let limits = RoomLimits { parked_bytes: 2_000, ..RoomLimits::default() };
+    let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
     stage.room.connect(A, stage.now);
     stage.room.connect(B, stage.now);
     stage.send(B, update(&typed(2, 1, "b")));
@@ -224,6 +225,48 @@ fn whoever_makes_too_much_wait_is_closed_and_the_others_are_not() {
     }
     assert!(matches!(&stage.closed[..], [(A, 1013, reason)] if !reason.is_empty()));
     assert!(stage.room.blocks().parked().waits_for(B.0));
+}
+
+#[test]
+fn an_update_that_would_make_the_document_too_large_is_refused_as_a_whole() {
+    let limits = RoomLimits { document_bytes: 2_000, ..RoomLimits::default() };
+    let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
+    for peer in [A, B, C] {
+        stage.room.connect(peer, stage.now);
+    }
+    let large = typed(1, 0, &"x".repeat(1_500));
+    stage.send(A, update(&large));
+    stage.send(A, update(&typed(1, 1_500, &"y".repeat(800))));
+    assert!(matches!(&stage.closed[..], [(A, 1009, reason)] if reason.contains("too large")));
+    assert_eq!((stage.log.len(), stage.room.blocks().state_vector().get(1)), (1, 1_500));
+
+    // What is known already does not count, and what fits does.
+    stage.send(B, update(&large));
+    stage.send(B, update(&typed(2, 0, "fits")));
+    assert_eq!((stage.closed.len(), stage.log.len()), (1, 2));
+    // To delete is always allowed, and makes room.
+    let mut deletion = vec![0, 1, 1, 1, 0];
+    write_var_uint(&mut deletion, 1_500);
+    stage.send(B, update(&deletion));
+    stage.send(C, update(&typed(1, 1_500, &"y".repeat(800))));
+    assert_eq!((stage.closed.len(), stage.log.len()), (1, 4), "{:?}", stage.closed);
+}
+
+#[test]
+fn what_everybody_gets_who_asks_for_the_whole_document_is_known_until_it_changes() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(1, 0, "a")));
+    stage.take(B);
+    let asks = y_websocket::sync_frame(&SyncMessage::Step1(&[0]));
+    stage.send(B, asks);
+    let full_state = stage.take(B).remove(0);
+    assert!(stage.room.is_full_state(&full_state));
+    assert!(
+        !stage.room.is_full_state(&Bytes::copy_from_slice(&full_state)),
+        "the same bytes, but another frame"
+    );
+    stage.send(A, update(&typed(1, 1, "b")));
+    assert!(!stage.room.is_full_state(&full_state));
 }
 
 #[test]

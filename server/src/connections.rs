@@ -1,6 +1,9 @@
-//! Every WebSocket that is open, so that shutdown can close them one after another.
+//! Every WebSocket that is open: how many there are, in all and from one address, and how shutdown closes them one after
+//! another.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,31 +11,86 @@ use coscribe_engine::room::PeerId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::metrics::Metrics;
 use crate::ws::outbox::Outbox;
 
 /// The open connections.
-#[derive(Default)]
 pub(crate) struct Connections {
-    open: Mutex<HashMap<PeerId, Arc<Outbox>>>,
+    open: Mutex<Open>,
     last_left: Notify,
+    limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
-/// Keeps a connection in the register; dropping it takes it out.
-pub(crate) struct Registration {
+/// How many there may be.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Limits {
+    /// In all.
+    pub(crate) total: usize,
+    /// From one address.
+    pub(crate) per_address: usize,
+}
+
+#[derive(Default)]
+struct Open {
+    outboxes: HashMap<PeerId, Arc<Outbox>>,
+    places: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Counts as a connection until it is dropped.
+pub(crate) struct Place {
     connections: Arc<Connections>,
+    address: Option<IpAddr>,
+}
+
+/// A connection that shutdown closes; dropping this takes it out of the register.
+pub(crate) struct Registration {
+    place: Place,
     peer: PeerId,
 }
 
+/// Why there is no place for a connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Full {
+    /// The configured number of connections is open.
+    #[error("too many connections; try again later")]
+    Total,
+    /// So many come from one address.
+    #[error(
+        "too many connections from {0}; if that is a proxy, it has to be one of the trusted proxies and say whom it speaks for"
+    )]
+    Address(IpAddr),
+}
+
 impl Connections {
-    /// Adds a connection.
-    pub(crate) fn register(self: &Arc<Self>, peer: PeerId, outbox: Arc<Outbox>) -> Registration {
-        self.open().insert(peer, outbox);
-        Registration { connections: Arc::clone(self), peer }
+    /// None is open.
+    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Connections> {
+        Arc::new(Connections { open: Mutex::default(), last_left: Notify::new(), limits, metrics })
+    }
+
+    /// Takes a place for a connection of a client whose address is known, or is not.
+    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Full> {
+        let address = address.map(network);
+        let mut open = self.open();
+        if open.places >= self.limits.total {
+            return Err(Full::Total);
+        }
+        if let Some(address) = address {
+            let count = open.by_address.entry(address).or_default();
+            if *count >= self.limits.per_address {
+                return Err(Full::Address(address));
+            }
+            *count += 1;
+        }
+        open.places += 1;
+        self.metrics.connections.inc();
+        Ok(Place { connections: Arc::clone(self), address })
     }
 
     /// Closes all connections with 1001, evenly over `spread`, so that clients don't come back all at once.
     pub(crate) async fn close_all(&self, spread: Duration) {
-        let outboxes: Vec<Arc<Outbox>> = self.open().values().cloned().collect();
+        let outboxes: Vec<Arc<Outbox>> = self.open().outboxes.values().cloned().collect();
         let start = Instant::now();
         let step = spread.div_f64(outboxes.len().max(1) as f64);
         for (outbox, n) in outboxes.iter().zip(1..) {
@@ -49,24 +107,78 @@ impl Connections {
     pub(crate) async fn all_closed(&self) {
         loop {
             let left = self.last_left.notified();
-            if self.open().is_empty() {
+            if self.open().outboxes.is_empty() {
                 return;
             }
             left.await;
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Outbox>>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One customer has a whole /64 network of IPv6 addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+impl Place {
+    /// Puts the connection into the register of those that shutdown closes.
+    pub(crate) fn register(self, peer: PeerId, outbox: Arc<Outbox>) -> Registration {
+        self.connections.open().outboxes.insert(peer, outbox);
+        Registration { place: self, peer }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.open();
+        open.places -= 1;
+        self.connections.metrics.connections.dec();
+        if let Some(Entry::Occupied(mut count)) = self.address.map(|address| open.by_address.entry(address)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut open = self.connections.open();
-        open.remove(&self.peer);
-        if open.is_empty() {
-            self.connections.last_left.notify_one();
+        let connections = &self.place.connections;
+        let mut open = connections.open();
+        open.outboxes.remove(&self.peer);
+        if open.outboxes.is_empty() {
+            connections.last_left.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_in_all_and_by_address_and_are_free_again_when_dropped() {
+        let limits = Limits { total: 3, per_address: 2 };
+        let connections = Connections::new(limits, Arc::new(Metrics::new()));
+        let admit = |address: &str| connections.admit(Some(address.parse().unwrap()));
+        let one = admit("2001:db8::1").unwrap();
+        let _two = admit("2001:db8::2").unwrap();
+        assert!(matches!(admit("2001:db8:0:0:ffff::3"), Err(Full::Address(_))), "the same /64");
+        drop(one);
+        let one = admit("2001:db8::1").unwrap();
+        let _other = admit("2001:db8:0:1::1").unwrap();
+        assert!(matches!(connections.admit(None), Err(Full::Total)));
+        drop(one);
+        let _unknown = connections.admit(None).unwrap();
+        assert_eq!(connections.metrics.connections.get(), 3);
+        assert_eq!(connections.open().by_address.len(), 2);
     }
 }

@@ -1,26 +1,27 @@
-//! Plain HTTP: whether the server lives and can save, and a page for people who open the address in a browser.
+//! Plain HTTP: whether the server lives and can save, what it has counted, and the demo for people who open the address in a browser.
+
+mod demo;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 
+use crate::metrics;
 use crate::rooms::Rooms;
-
-/// What a person sees who opens the server's address.
-const LANDING: &str = include_str!("landing.html");
 
 /// All routes. WebSocket upgrades never come here.
 pub(crate) fn routes(rooms: Arc<Rooms>) -> Router {
     Router::new()
-        .route("/", get(async || Html(LANDING)))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
         .with_state(rooms)
+        .merge(demo::routes())
 }
 
 /// Not ready once a write has failed: editors are still served, but nothing is saved.
@@ -30,4 +31,10 @@ async fn ready(State(rooms): State<Arc<Rooms>>) -> impl IntoResponse {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
+}
+
+/// What has been counted so far.
+async fn scrape(State(rooms): State<Arc<Rooms>>) -> Result<impl IntoResponse, StatusCode> {
+    let text = rooms.metrics.encode().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }

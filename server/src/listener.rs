@@ -10,19 +10,22 @@ use axum::body::Body;
 use axum::http::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::{HttpService, Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::ws::upgrade;
 
-/// How long a client may take to send a request's header, and how long a connection may be idle between requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// TCP connections that have not become WebSockets, or never will. They are many for a moment when all editors come back at
+/// once, and otherwise only when somebody wants to use up file descriptors.
+const MAX_REQUESTING: usize = 4096;
 
 /// How long to wait when the system has no file descriptor or no memory for a connection.
 const BACK_OFF: Duration = Duration::from_millis(200);
@@ -35,6 +38,8 @@ pub(crate) struct Server {
     pub(crate) rooms: Arc<Rooms>,
     /// The open WebSockets.
     pub(crate) connections: Arc<Connections>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// Plain HTTP.
     pub(crate) routes: Router,
 }
@@ -42,11 +47,15 @@ pub(crate) struct Server {
 /// Accepts connections for ever; stops when it is dropped.
 pub(crate) async fn run(listener: TcpListener, server: Arc<Server>) {
     let mut failing = false;
+    let requesting = Arc::new(Semaphore::new(MAX_REQUESTING));
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
                 failing = false;
-                tokio::spawn(serve(stream, from, Arc::clone(&server)));
+                match Arc::clone(&requesting).try_acquire_owned() {
+                    Ok(turn) => drop(tokio::spawn(serve(stream, from, Arc::clone(&server), turn))),
+                    Err(_) => server.metrics.reject("requests"),
+                }
             }
             Err(error) => {
                 // Once for a whole series: it is usually EMFILE, and lasts until others leave.
@@ -60,16 +69,27 @@ pub(crate) async fn run(listener: TcpListener, server: Arc<Server>) {
     }
 }
 
-async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>) {
+async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: OwnedSemaphorePermit) {
+    let timeout = server.config.header_timeout;
+    let plain = TowerToHyperService::new(server.routes.clone());
+    let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
+    serve_http(stream, from, timeout, service).await;
+}
+
+/// Answers the requests of one TCP connection, up to where one of them makes it a WebSocket. `timeout` is how long the header
+/// of a request may take, and how long the connection may be idle between requests.
+pub(crate) async fn serve_http<S>(stream: TcpStream, from: SocketAddr, timeout: Duration, service: S)
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    S::Future: Send + 'static,
+{
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%from, "gone already: {error}");
         return;
     }
-    let plain = TowerToHyperService::new(server.routes.clone());
-    let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(timeout)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {

@@ -6,6 +6,8 @@ mod config;
 mod connections;
 mod http;
 mod listener;
+mod metrics;
+mod proxies;
 mod room_task;
 mod rooms;
 mod serve;
@@ -16,6 +18,7 @@ mod ws;
 use std::env;
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -80,6 +83,13 @@ enum Command {
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]
     Worker,
+    /// A server that sends every message back, for suites that test the WebSocket protocol
+    #[command(hide = true)]
+    Echo {
+        /// Address and port to listen on
+        #[arg(long, value_name = "ADDR")]
+        listen: SocketAddr,
+    },
 }
 
 fn main() -> ExitCode {
@@ -103,6 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?).data),
         Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?).data),
         Command::Worker => worker::run(),
+        Command::Echo { listen } => serve::echo(listen),
     }
 }
 

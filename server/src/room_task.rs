@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coscribe_engine::blocks::LoadError;
+use coscribe_engine::protocol::y_websocket;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_persistence::{DocumentName, Store, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -18,6 +20,7 @@ use tracing::{debug, error};
 use crate::checkpointer::{CheckpointError, State};
 use crate::rooms::{Rooms, Shown};
 use crate::writer::Append;
+use crate::ws::deflate::Outgoing;
 use crate::ws::outbox::Outbox;
 
 /// What the task takes from its inbox before it lets the room flush.
@@ -38,17 +41,11 @@ pub(crate) enum Input {
 }
 
 /// Opens the document and serves its peers until nobody needs it any more.
-pub(crate) async fn run(
-    rooms: Arc<Rooms>,
-    name: DocumentName,
-    inbox: UnboundedReceiver<Input>,
-    turn: Option<OwnedSemaphorePermit>,
-) {
-    let mut door =
-        Door { rooms, name, inbox, peers: HashMap::new(), registered: true, farewell: "internal error" };
+pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     let (store, name) = (Arc::clone(&door.rooms.store), door.name.clone());
+    let limits = RoomLimits { document_bytes: door.rooms.config.max_document_bytes, ..RoomLimits::default() };
     // Replaying a large log takes long enough to be in the way of others.
-    match tokio::task::spawn_blocking(move || Opened::load(&store, &name)).await {
+    match tokio::task::spawn_blocking(move || Opened::load(&store, &name, limits)).await {
         Ok(Ok(opened)) => RoomTask::new(door, opened, turn).serve().await,
         Ok(Err(error)) => {
             door.farewell = "the document cannot be read";
@@ -59,14 +56,29 @@ pub(crate) async fn run(
 }
 
 /// The room's place in the register and its peers. However the task ends, nobody is left waiting at the door.
-struct Door {
+pub(crate) struct Door {
     rooms: Arc<Rooms>,
     name: DocumentName,
     inbox: UnboundedReceiver<Input>,
     peers: HashMap<PeerId, Arc<Outbox>>,
+    /// Nanoseconds that the peers' connections have spent on writing.
+    writing: Arc<AtomicU64>,
     registered: bool,
     /// What those hear who are still here when the task ends.
     farewell: &'static str,
+}
+
+impl Door {
+    /// The door of a room that is in the register.
+    pub(crate) fn new(
+        rooms: Arc<Rooms>,
+        name: DocumentName,
+        inbox: UnboundedReceiver<Input>,
+        writing: Arc<AtomicU64>,
+    ) -> Door {
+        let (peers, farewell) = (HashMap::new(), "internal error");
+        Door { rooms, name, inbox, peers, writing, registered: true, farewell }
+    }
 }
 
 impl Drop for Door {
@@ -104,8 +116,8 @@ enum OpenError {
 }
 
 impl Opened {
-    fn load(store: &Store, name: &DocumentName) -> Result<Opened, OpenError> {
-        let mut room = Room::new(RoomLimits::default());
+    fn load(store: &Store, name: &DocumentName, limits: RoomLimits) -> Result<Opened, OpenError> {
+        let mut room = Room::new(limits);
         let Some(stored) = store.load(name)? else {
             return Ok(Opened { room, checkpointed: 0, log_bytes: 0 });
         };
@@ -141,8 +153,10 @@ struct RoomTask {
     empty_since: Option<Duration>,
     /// Nobody but the background checkpoints has asked for this room so far.
     visit: Option<OwnedSemaphorePermit>,
-    /// What sending the current flush to all peers has cost.
+    /// What putting the current flush into all outboxes has cost.
     fan_out: Duration,
+    /// The last message with the whole document, as long as that has not changed: it is compressed once for all who join.
+    full_state: Option<Outgoing>,
     stop: bool,
 }
 
@@ -162,6 +176,7 @@ impl RoomTask {
             empty_since: Some(door.rooms.origin.elapsed()),
             visit,
             fan_out: Duration::ZERO,
+            full_state: None,
             stop: false,
             door,
         }
@@ -174,7 +189,7 @@ impl RoomTask {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.durable.changed() => {}
                 (sequence, result) = poll(&mut self.checkpoint) => self.after_checkpoint(sequence, result),
-                () = async { sleep_until(wake.unwrap_or_else(tokio::time::Instant::now)).await }, if wake.is_some() => {}
+                () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
             if self.stop || self.evict() {
@@ -187,16 +202,12 @@ impl RoomTask {
 
     /// Takes what waits in the inbox before anything is flushed, so that it leaves as one frame.
     async fn take_in(&mut self, first: Input) {
-        let mut next = Some(first);
-        for _ in 0..INPUTS_PER_FLUSH {
-            let Some(input) = next else { break };
+        let (mut next, mut budget) = (Some(first), INPUTS_PER_FLUSH);
+        while let Some(input) = next {
             self.process(input);
             self.apply().await;
-            next = self.door.inbox.try_recv().ok();
-        }
-        if let Some(input) = next {
-            self.process(input);
-            self.apply().await;
+            budget -= 1;
+            next = if budget > 0 { self.door.inbox.try_recv().ok() } else { None };
         }
     }
 
@@ -228,7 +239,11 @@ impl RoomTask {
         self.room.tick(self.now());
         self.apply().await;
         if !self.fan_out.is_zero() {
-            self.room.fanned_out(std::mem::take(&mut self.fan_out));
+            // Most of the cost is in the connections, which are writing the flush before this one until now.
+            let writing = Duration::from_nanos(self.door.writing.swap(0, Ordering::Relaxed));
+            let cost = std::mem::take(&mut self.fan_out) + writing;
+            self.door.rooms.metrics.flush_seconds.observe(cost.as_secs_f64());
+            self.room.fanned_out(cost);
         }
         if self.door.peers.is_empty() {
             self.empty_since.get_or_insert(self.door.rooms.origin.elapsed());
@@ -241,15 +256,23 @@ impl RoomTask {
     async fn apply(&mut self) {
         while let Some(effect) = self.room.poll_effect() {
             match effect {
-                Effect::Send { peer, frame } => self.push(peer, frame),
+                Effect::Send { peer, frame } => self.send(peer, frame),
                 Effect::Broadcast { frame, to } => {
                     let start = Instant::now();
+                    let metrics = &self.door.rooms.metrics;
+                    metrics.flush_bytes.observe(frame.len() as f64);
+                    if y_websocket::is_update(&frame) {
+                        metrics.updates_sent.inc_by(to.len() as u64);
+                    }
+                    let mut message = Outgoing::new(frame);
                     for peer in to {
-                        self.push(peer, frame.clone());
+                        self.push(peer, &mut message);
                     }
                     self.fan_out += start.elapsed();
                 }
                 Effect::Append { sequence, update, .. } => {
+                    self.full_state = None;
+                    self.door.rooms.metrics.updates_received.inc();
                     self.log_bytes += update.len();
                     let (name, durable) = (self.door.name.clone(), self.announce_durable.clone());
                     self.door.rooms.writer.append(Append { name, sequence, update, durable }).await;
@@ -263,36 +286,45 @@ impl RoomTask {
         }
     }
 
-    fn push(&mut self, peer: PeerId, frame: Bytes) {
-        if self.door.peers.get(&peer).is_some_and(|outbox| outbox.push(frame)) {
+    fn send(&mut self, peer: PeerId, frame: Bytes) {
+        if !self.room.is_full_state(&frame) {
+            return self.push(peer, &mut Outgoing::new(frame));
+        }
+        let known = self.full_state.take().filter(|known| known.plain().as_ptr() == frame.as_ptr());
+        let mut message = known.unwrap_or_else(|| Outgoing::new(frame));
+        self.push(peer, &mut message);
+        self.full_state = Some(message);
+    }
+
+    fn push(&mut self, peer: PeerId, message: &mut Outgoing) {
+        let Some(outbox) = self.door.peers.get(&peer) else { return };
+        if outbox.push(message.payload(outbox.window())) {
             debug!(document = %Shown(&self.door.name), peer = peer.0, "lagging");
             self.room.stalled(peer);
         }
     }
 
-    /// Ends the room if nobody needs it: no peers for a while, everything on disk and checkpointed.
+    /// Ends the room if nobody needs it: no peers for a while, everything on disk, and nothing to checkpoint.
     fn evict(&mut self) -> bool {
-        let done = self.expired() && self.is_durable() && self.checkpoint.is_none();
-        if done
-            && self.checkpointed == self.room.sequence()
-            && self.door.rooms.evict(&self.door.name, &self.door.inbox)
-        {
+        let done = self.expired() && self.is_durable() && self.checkpoint.is_none() && !self.can_checkpoint();
+        if done && self.door.rooms.evict(&self.door.name, &self.door.inbox) {
             self.door.registered = false;
         }
         !self.door.registered
     }
 
+    /// Whether there is something to checkpoint. Once the log has failed nothing is, and the log has what is durable.
+    fn can_checkpoint(&self) -> bool {
+        self.checkpointed != self.room.sequence() && self.door.rooms.writer.failure().is_none()
+    }
+
     fn checkpoint_if_due(&mut self) {
-        let sequence = self.room.sequence();
-        let due = self.log_bytes >= self.door.rooms.config.checkpoint_bytes
-            || (self.expired() && self.is_durable());
-        if !due
-            || self.checkpoint.is_some()
-            || self.checkpointed == sequence
-            || self.door.rooms.writer.failure().is_some()
-        {
+        let large = self.log_bytes >= self.door.rooms.config.checkpoint_bytes;
+        let last = self.expired() && self.is_durable();
+        if !(large || last) || self.checkpoint.is_some() || !self.can_checkpoint() {
             return;
         }
+        let sequence = self.room.sequence();
         let state = State {
             name: self.door.name.clone(),
             sequence,
@@ -353,6 +385,14 @@ impl RoomTask {
 async fn poll(checkpoint: &mut Option<Checkpoint>) -> (u64, Result<(), CheckpointError>) {
     match checkpoint {
         Some(running) => running.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sleeps until then; for ever if there is no such time.
+async fn sleep_until_if_any(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

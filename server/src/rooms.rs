@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::room::PeerId;
@@ -18,8 +19,8 @@ use tokio::time::Instant;
 
 use crate::checkpointer::Checkpointer;
 use crate::config::Config;
-use crate::room_task;
-use crate::room_task::Input;
+use crate::metrics::Metrics;
+use crate::room_task::{self, Door, Input};
 use crate::writer::Writer;
 use crate::ws::outbox::Outbox;
 
@@ -35,6 +36,7 @@ pub(crate) struct Rooms {
     pub(crate) store: Arc<Store>,
     pub(crate) writer: Writer,
     pub(crate) checkpointer: Checkpointer,
+    pub(crate) metrics: Arc<Metrics>,
     /// Where the rooms' clocks start.
     pub(crate) origin: Instant,
 }
@@ -51,6 +53,10 @@ struct Mailbox {
     inbox: mpsc::UnboundedSender<Input>,
     /// Bounds the bytes in the inbox: each frame holds its share until the room has processed it.
     space: Arc<Semaphore>,
+    /// Nanoseconds that the room's connections have spent on writing since the room last looked.
+    writing: Arc<AtomicU64>,
+    /// How many connections have joined.
+    peers: Arc<AtomicUsize>,
 }
 
 /// A peer's place in a room. Dropping it leaves the room.
@@ -67,6 +73,9 @@ pub(crate) enum Refused {
     /// The configured number of rooms is open.
     #[error("too many documents are open; try again later")]
     TooManyRooms,
+    /// The configured number of connections is in this room.
+    #[error("too many connections to this document; try again later")]
+    TooManyPeers,
     /// The server is on its way down.
     #[error("the server is shutting down")]
     Stopping,
@@ -79,6 +88,7 @@ impl Rooms {
         store: Arc<Store>,
         writer: Writer,
         checkpointer: Checkpointer,
+        metrics: Arc<Metrics>,
     ) -> Arc<Rooms> {
         Arc::new(Rooms {
             open: Mutex::default(),
@@ -88,6 +98,7 @@ impl Rooms {
             store,
             writer,
             checkpointer,
+            metrics,
             origin: Instant::now(),
         })
     }
@@ -102,6 +113,10 @@ impl Rooms {
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
+        if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document {
+            return Err(Refused::TooManyPeers);
+        }
+        mailbox.peers.fetch_add(1, Ordering::Relaxed);
         mailbox.send(Input::Join { peer, outbox });
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
@@ -168,14 +183,19 @@ impl Rooms {
             Entry::Vacant(place) => {
                 let (inbox, receiver) = mpsc::unbounded_channel();
                 let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
-                tokio::spawn(room_task::run(Arc::clone(self), name.clone(), receiver, turn));
-                Ok(place.insert(Mailbox { inbox, space }).clone())
+                let writing = Arc::<AtomicU64>::default();
+                let door = Door::new(Arc::clone(self), name.clone(), receiver, Arc::clone(&writing));
+                tokio::spawn(room_task::run(door, turn));
+                self.metrics.rooms.inc();
+                Ok(place.insert(Mailbox { inbox, space, writing, peers: Arc::default() }).clone())
             }
         }
     }
 
     fn take_out(&self, register: &mut Register, name: &DocumentName) {
-        register.rooms.remove(name);
+        if register.rooms.remove(name).is_some() {
+            self.metrics.rooms.dec();
+        }
         if register.rooms.is_empty() {
             register.rooms.shrink_to_fit();
             self.last_gone.notify_one();
@@ -220,6 +240,12 @@ impl Membership {
         self.mailbox.send(Input::Drained { peer: self.peer });
     }
 
+    /// Tells the room what writing its frames has cost.
+    pub(crate) fn spent(&self, writing: Duration) {
+        let nanos = u64::try_from(writing.as_nanos()).unwrap_or(u64::MAX);
+        self.mailbox.writing.fetch_add(nanos, Ordering::Relaxed);
+    }
+
     fn deliver(&self, frame: Bytes, space: OwnedSemaphorePermit) {
         self.mailbox.send(Input::Frame { peer: self.peer, frame, _space: space });
     }
@@ -232,6 +258,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.mailbox.peers.fetch_sub(1, Ordering::Relaxed);
         self.mailbox.send(Input::Leave { peer: self.peer });
     }
 }

@@ -17,10 +17,12 @@ use tracing::{debug, info, warn};
 
 use crate::checkpointer::{Checkpointer, CheckpointerThread};
 use crate::config::Config;
-use crate::connections::Connections;
+use crate::connections::{Connections, Limits};
 use crate::listener::Server;
+use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::writer::{Writer, WriterThread};
+use crate::ws::echo;
 use crate::{http, listener};
 
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
@@ -44,6 +46,17 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     result
 }
 
+/// Sends back what it is sent, until it is killed.
+pub(crate) fn echo(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    runtime.block_on(async {
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        announce(listener.local_addr().context("cannot listen")?);
+        match echo::run(listener).await.context("cannot accept connections")? {}
+    })
+}
+
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let config = Arc::new(config);
     // Before anything takes long, so that a signal is never missed.
@@ -52,14 +65,18 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let store = open_store(&config)?;
+    let metrics = Arc::new(Metrics::new());
     let (writer, writer_thread) =
-        Writer::start(Arc::clone(&store), config.commit_window).context("cannot start")?;
+        Writer::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
+            .context("cannot start")?;
     let (checkpointer, checkpointer_thread) =
         Checkpointer::start(Arc::clone(&store)).context("cannot start")?;
-    let rooms = Rooms::new(Arc::clone(&config), store, writer, checkpointer);
+    let rooms = Rooms::new(Arc::clone(&config), store, writer, checkpointer, Arc::clone(&metrics));
+    let limits = Limits { total: config.max_connections, per_address: config.max_connections_per_address };
     let server = Arc::new(Server {
         config,
-        connections: Arc::new(Connections::default()),
+        connections: Connections::new(limits, Arc::clone(&metrics)),
+        metrics,
         routes: http::routes(Arc::clone(&rooms)),
         rooms,
     });

@@ -12,6 +12,8 @@ use coscribe_persistence::{DocumentName, NewRecord, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::error;
 
+use crate::metrics::Metrics;
+
 /// What may wait for the disk; beyond it rooms wait, and with them their connections.
 const QUEUE_BYTES: u32 = 64 << 20;
 
@@ -58,10 +60,14 @@ struct Queued {
 
 impl Writer {
     /// Starts the thread. Updates that arrive within `window` of the first are committed together.
-    pub(crate) fn start(store: Arc<Store>, window: Duration) -> std::io::Result<(Writer, WriterThread)> {
+    pub(crate) fn start(
+        store: Arc<Store>,
+        window: Duration,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Writer, WriterThread)> {
         let (queue, jobs) = mpsc::channel();
         let failure = Arc::new(OnceLock::new());
-        let log = Log { store, failure: Arc::clone(&failure) };
+        let log = Log { store, failure: Arc::clone(&failure), metrics };
         let thread = thread::Builder::new().name("writer".into()).spawn(move || log.run(&jobs, window))?;
         let writer =
             Writer { queue: queue.clone(), space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)), failure };
@@ -104,6 +110,7 @@ impl WriterThread {
 struct Log {
     store: Arc<Store>,
     failure: Arc<OnceLock<String>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Log {
@@ -131,11 +138,14 @@ impl Log {
                 payload: &append.update,
             })
             .collect();
+        let start = Instant::now();
         if let Err(error) = self.store.append(&records) {
             fail(&self.failure, error.to_string());
             return;
         }
-        for Queued { append, .. } in batch {
+        self.metrics.log_sync_seconds.observe(start.elapsed().as_secs_f64());
+        for Queued { append, since, .. } in batch {
+            self.metrics.log_append_seconds.observe(since.elapsed().as_secs_f64());
             append.durable.send_replace(append.sequence);
         }
     }

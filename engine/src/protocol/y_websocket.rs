@@ -49,6 +49,12 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Whether a frame's first message brings an update.
+pub fn is_update(frame: &[u8]) -> bool {
+    let message = Message::read(&mut Reader::new(frame));
+    matches!(message, Ok(Message::Sync(SyncMessage::Step2(_) | SyncMessage::Update(_))))
+}
+
 /// A frame with one sync message.
 pub fn sync_frame(message: &SyncMessage<'_>) -> Bytes {
     let mut frame = Vec::with_capacity(1 + message.encoded_len());

@@ -4,16 +4,19 @@
 
 mod values;
 
-pub(crate) use values::{Interval, Size, Span};
+pub(crate) use values::{Interval, Size, Span, Switch};
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::proxies::Proxies;
+use crate::ws::pace::Rates;
 
 /// What `coscribe serve` is told on its command line and in the environment.
 #[derive(Args, Debug, Default)]
@@ -71,7 +74,10 @@ struct Settings {
     /// At shutdown, connections are closed one after another over this time [default: 2s]
     #[arg(long, value_name = "TIME", env = "COSCRIBE_SHUTDOWN_SPREAD")]
     shutdown_spread: Option<Span>,
-    /// The largest message that a client may send [default: 32MiB]
+    /// Whether messages may be compressed, both ways, for clients that ask for it [default: on]
+    #[arg(long, value_name = "on|off", env = "COSCRIBE_COMPRESSION", hide_possible_values = true)]
+    compression: Option<Switch>,
+    /// The largest message that a client may send, before and after decompression [default: 32MiB]
     #[arg(long, value_name = "SIZE", env = "COSCRIBE_MAX_MESSAGE_BYTES")]
     max_message_bytes: Option<Size>,
     /// What may wait for one slow reader before it is left behind, to be resynced later [default: 1MiB]
@@ -83,6 +89,30 @@ struct Settings {
     /// A document in use is checkpointed when its log is this large [default: 4MiB]
     #[arg(long, value_name = "SIZE", env = "COSCRIBE_CHECKPOINT_BYTES")]
     checkpoint_bytes: Option<Size>,
+    /// How large a document may become in memory, which is about what it takes encoded [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "COSCRIBE_MAX_DOCUMENT_BYTES")]
+    max_document_bytes: Option<Size>,
+    /// Messages that a connection may send in a second, for long [default: 2000]
+    #[arg(long, value_name = "N", env = "COSCRIBE_MAX_MESSAGES_PER_SECOND")]
+    max_messages_per_second: Option<NonZeroU32>,
+    /// Bytes that a connection may send in a second, for long [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "COSCRIBE_MAX_BYTES_PER_SECOND")]
+    max_bytes_per_second: Option<Size>,
+    /// How many editors may be connected at once [default: 50000]
+    #[arg(long, value_name = "N", env = "COSCRIBE_MAX_CONNECTIONS")]
+    max_connections: Option<NonZeroUsize>,
+    /// The same, from one address, or for IPv6 one /64 network [default: 1000]
+    #[arg(long, value_name = "N", env = "COSCRIBE_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: Option<NonZeroUsize>,
+    /// The same, to one document [default: 10000]
+    #[arg(long, value_name = "N", env = "COSCRIBE_MAX_CONNECTIONS_PER_DOCUMENT")]
+    max_connections_per_document: Option<NonZeroUsize>,
+    /// Proxies whose X-Forwarded-For is believed: addresses and networks, or none [default: 127.0.0.0/8,::1]
+    #[arg(long, value_name = "NETWORKS", env = "COSCRIBE_TRUSTED_PROXIES")]
+    trusted_proxies: Option<Proxies>,
+    /// How long a client may take to send the header of a request [default: 10s]
+    #[arg(long, value_name = "TIME", env = "COSCRIBE_HEADER_TIMEOUT")]
+    header_timeout: Option<Interval>,
     /// How many documents may be open at once [default: 100000]
     #[arg(long, value_name = "N", env = "COSCRIBE_MAX_ROOMS")]
     max_rooms: Option<NonZeroUsize>,
@@ -109,7 +139,9 @@ pub(crate) struct Config {
     pub(crate) commit_window: Duration,
     /// Over which time connections are closed at shutdown.
     pub(crate) shutdown_spread: Duration,
-    /// Largest inbound message in bytes.
+    /// Whether permessage-deflate is negotiated.
+    pub(crate) compression: bool,
+    /// Largest inbound message in bytes, before and after decompression.
     pub(crate) max_message_bytes: usize,
     /// Bytes queued to one peer at which it counts as stalled.
     pub(crate) outbox_bytes: usize,
@@ -117,6 +149,20 @@ pub(crate) struct Config {
     pub(crate) inbox_bytes: usize,
     /// Log bytes of a live document that start a checkpoint.
     pub(crate) checkpoint_bytes: usize,
+    /// Memory that a document may take, in bytes.
+    pub(crate) max_document_bytes: usize,
+    /// How fast a connection may send.
+    pub(crate) rates: Rates,
+    /// Most WebSockets open at once.
+    pub(crate) max_connections: usize,
+    /// The same, from one address.
+    pub(crate) max_connections_per_address: usize,
+    /// The same, to one document.
+    pub(crate) max_connections_per_document: usize,
+    /// Whose word counts on where a connection comes from.
+    pub(crate) trusted_proxies: Proxies,
+    /// How long the header of a request may take, and how long a connection may be idle between requests.
+    pub(crate) header_timeout: Duration,
     /// Most rooms open at once.
     pub(crate) max_rooms: usize,
 }
@@ -172,10 +218,23 @@ impl Settings {
             stall_timeout: self.stall_timeout.or(lower.stall_timeout),
             commit_window: self.commit_window.or(lower.commit_window),
             shutdown_spread: self.shutdown_spread.or(lower.shutdown_spread),
+            compression: self.compression.or(lower.compression),
             max_message_bytes: self.max_message_bytes.or(lower.max_message_bytes),
             outbox_bytes: self.outbox_bytes.or(lower.outbox_bytes),
             inbox_bytes: self.inbox_bytes.or(lower.inbox_bytes),
             checkpoint_bytes: self.checkpoint_bytes.or(lower.checkpoint_bytes),
+            max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
+            max_messages_per_second: self.max_messages_per_second.or(lower.max_messages_per_second),
+            max_bytes_per_second: self.max_bytes_per_second.or(lower.max_bytes_per_second),
+            max_connections: self.max_connections.or(lower.max_connections),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .or(lower.max_connections_per_address),
+            max_connections_per_document: self
+                .max_connections_per_document
+                .or(lower.max_connections_per_document),
+            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
+            header_timeout: self.header_timeout.or(lower.header_timeout),
             max_rooms: self.max_rooms.or(lower.max_rooms),
         }
     }
@@ -192,10 +251,21 @@ impl Settings {
             stall_timeout: self.stall_timeout.map_or(Duration::from_mins(5), Interval::get),
             commit_window: self.commit_window.map_or(Duration::from_millis(2), Span::get),
             shutdown_spread: self.shutdown_spread.map_or(Duration::from_secs(2), Span::get),
+            compression: self.compression != Some(Switch::Off),
             max_message_bytes: self.max_message_bytes.map_or(32 * MIB, Size::get),
             outbox_bytes: self.outbox_bytes.map_or(MIB, Size::get),
             inbox_bytes: self.inbox_bytes.map_or(32 * MIB, Size::get),
             checkpoint_bytes: self.checkpoint_bytes.map_or(4 * MIB, Size::get),
+            max_document_bytes: self.max_document_bytes.map_or(256 * MIB, Size::get),
+            rates: Rates {
+                messages: self.max_messages_per_second.map_or(2000, NonZeroU32::get),
+                bytes: self.max_bytes_per_second.map_or(64 * MIB, Size::get),
+            },
+            max_connections: self.max_connections.map_or(50_000, NonZeroUsize::get),
+            max_connections_per_address: self.max_connections_per_address.map_or(1000, NonZeroUsize::get),
+            max_connections_per_document: self.max_connections_per_document.map_or(10_000, NonZeroUsize::get),
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
+            header_timeout: self.header_timeout.map_or(Duration::from_secs(10), Interval::get),
             max_rooms: self.max_rooms.map_or(100_000, NonZeroUsize::get),
         }
     }
@@ -228,6 +298,7 @@ mod tests {
             ("max_message_bytes = \"many\"", ["line 1", "max_message_bytes"]),
             ("listen = \"nowhere\"", ["line 1", "listen"]),
             ("log = \"loud\"", ["line 1", "log"]),
+            ("trusted_proxies = [\"10.0.0.0/8\", \"there\"]", ["line 1", "there"]),
         ] {
             let error = file(text).unwrap_err().to_string();
             assert!(says.iter().all(|part| error.contains(part)), "{error}");

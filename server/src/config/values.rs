@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::ValueEnum;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -22,6 +23,16 @@ pub(crate) struct Interval(Duration);
 #[derive(Copy, Clone, Debug, Deserialize)]
 #[serde(try_from = "ByteSize")]
 pub(crate) struct Size(usize);
+
+/// Something that can be turned off.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    /// `on`.
+    On,
+    /// `off`.
+    Off,
+}
 
 impl Span {
     /// The time itself.

@@ -1,6 +1,13 @@
-//! WebSockets: the upgrade, the socket's signs of life, what waits to be sent, and the connection that ties them together.
+//! WebSockets: the upgrade and what it negotiates, frames and their compression, what waits to be sent, and the connection
+//! that ties them together.
 
 pub(crate) mod connection;
+pub(crate) mod deflate;
+pub(crate) mod echo;
+mod extensions;
+mod inflate;
 pub(crate) mod outbox;
+pub(crate) mod pace;
 mod socket;
+mod transport;
 pub(crate) mod upgrade;

@@ -5,13 +5,18 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
+
+use super::deflate::Payload;
+use super::extensions::WindowBits;
 
 /// The frames that a room has for one peer, and the reason to close it.
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     limit: usize,
+    window: Option<WindowBits>,
+    lagging: Gauge,
     pushed: Notify,
     closed: Notify,
 }
@@ -27,7 +32,7 @@ pub(crate) struct Close {
 
 #[derive(Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Payload>,
     /// Bytes of `frames` and of those taken but not yet written.
     bytes: usize,
     /// The room knows that there is too much here and waits to hear that it is gone.
@@ -38,19 +43,26 @@ struct Queue {
 /// Frames taken from an outbox. They count as waiting until they are reported as written.
 pub(crate) struct Batch {
     /// In the order in which they were pushed.
-    pub(crate) frames: VecDeque<Bytes>,
+    pub(crate) frames: VecDeque<Payload>,
     cost: usize,
 }
 
 impl Outbox {
-    /// An empty outbox that counts as stalled above `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Outbox {
-        Outbox { queue: Mutex::default(), limit, pushed: Notify::new(), closed: Notify::new() }
+    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes. Its connection reads what is compressed
+    /// with `window`.
+    pub(crate) fn new(limit: usize, window: Option<WindowBits>, lagging: Gauge) -> Outbox {
+        let (pushed, closed) = (Notify::new(), Notify::new());
+        Outbox { queue: Mutex::default(), limit, window, lagging, pushed, closed }
+    }
+
+    /// What messages may be compressed with, if they may.
+    pub(crate) fn window(&self) -> Option<WindowBits> {
+        self.window
     }
 
     /// Queues a frame, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
     #[must_use]
-    pub(crate) fn push(&self, frame: Bytes) -> bool {
+    pub(crate) fn push(&self, frame: Payload) -> bool {
         let mut queue = self.queue();
         if queue.close.is_some() {
             return false;
@@ -60,6 +72,9 @@ impl Outbox {
         let stalls = !queue.stalled && queue.bytes > self.limit;
         queue.stalled |= stalls;
         drop(queue);
+        if stalls {
+            self.lagging.inc();
+        }
         self.pushed.notify_one();
         stalls
     }
@@ -95,6 +110,9 @@ impl Outbox {
         queue.bytes -= cost;
         let drained = queue.stalled && queue.bytes == 0;
         queue.stalled &= !drained;
+        if drained {
+            self.lagging.dec();
+        }
         drained
     }
 
@@ -113,6 +131,14 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if self.queue().stalled {
+            self.lagging.dec();
+        }
+    }
+}
+
 impl Batch {
     /// What to report to `written` once all frames are.
     pub(crate) fn cost(&self) -> usize {
@@ -121,43 +147,61 @@ impl Batch {
 }
 
 /// A frame's bytes and its place in the queue, which for small frames is the larger part.
-fn cost(frame: &Bytes) -> usize {
-    frame.len() + size_of::<Bytes>()
+fn cost(frame: &Payload) -> usize {
+    frame.bytes.len() + size_of::<Payload>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plain(bytes: usize) -> Payload {
+        Payload::plain(vec![0; bytes].into())
+    }
+
     #[test]
     fn stalls_once_when_over_the_limit_and_drains_once_when_all_is_written() {
-        let outbox = Outbox::new(1000);
-        assert!(!outbox.push(Bytes::from(vec![0; 900])));
-        assert!(outbox.push(Bytes::from(vec![0; 900])), "over the limit");
-        assert!(!outbox.push(Bytes::from_static(b"x")), "known already");
+        let outbox = Outbox::new(1000, None, Gauge::default());
+        assert!(!outbox.push(plain(900)));
+        assert!(outbox.push(plain(900)), "over the limit");
+        assert!(!outbox.push(plain(1)), "known already");
         let first = outbox.try_take();
-        assert!(!outbox.push(Bytes::from_static(b"y")));
-        assert!(!outbox.written(first.cost()), "y still waits");
+        assert!(!outbox.push(plain(1)));
+        assert!(!outbox.written(first.cost()), "another still waits");
         let second = outbox.try_take();
         assert!(outbox.written(second.cost()), "now it is empty");
-        assert!(outbox.push(Bytes::from(vec![0; 2000])), "and can stall again");
+        assert!(outbox.push(plain(2000)), "and can stall again");
     }
 
     #[test]
     fn what_is_taken_counts_until_it_is_written() {
-        let outbox = Outbox::new(1000);
-        assert!(!outbox.push(Bytes::from(vec![0; 900])));
+        let outbox = Outbox::new(1000, None, Gauge::default());
+        assert!(!outbox.push(plain(900)));
         let _in_flight = outbox.try_take();
-        assert!(outbox.push(Bytes::from(vec![0; 900])));
+        assert!(outbox.push(plain(900)));
+    }
+
+    #[test]
+    fn lagging_ends_when_all_is_written_or_the_outbox_is_gone() {
+        let lagging = Gauge::default();
+        let outbox = Outbox::new(1000, None, lagging.clone());
+        assert!(outbox.push(plain(2000)));
+        assert_eq!(lagging.get(), 1);
+        let batch = outbox.try_take();
+        assert!(outbox.written(batch.cost()));
+        assert_eq!(lagging.get(), 0);
+        assert!(outbox.push(plain(2000)));
+        drop(outbox);
+        assert_eq!(lagging.get(), 0);
     }
 
     #[tokio::test]
     async fn the_first_reason_to_close_counts_and_nothing_is_queued_after_it() {
-        let outbox = Outbox::new(1000);
+        let outbox = Outbox::new(1000, None, Gauge::default());
         outbox.close(1008, "first".into());
         outbox.close(1001, "second".into());
         assert_eq!(outbox.closed().await.code, 1008);
-        assert!(!outbox.push(Bytes::from(vec![0; 9000])));
+        assert!(!outbox.push(plain(9000)));
         assert!(outbox.try_take().frames.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A TCP stream that notes signs of life of its peer.
+//! A TCP stream that notes signs of life of its peer, and gives compressed messages in plain form.
 
 use std::io;
 use std::pin::Pin;
@@ -9,12 +9,22 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio::time::Instant;
+
+use super::inflate::Inflating;
+use crate::metrics::Metrics;
+
+/// Most that is read of a compressing connection at a time.
+const READ: usize = 4 << 10;
 
 /// A TCP stream and what was last seen of the other end.
 pub(crate) struct Socket {
     stream: TcpStream,
     life: Arc<Life>,
+    /// Where compression was negotiated; others must not pay for it.
+    inflating: Option<Box<Inflating>>,
+    metrics: Arc<Metrics>,
 }
 
 /// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
@@ -31,14 +41,29 @@ pub(crate) struct Life {
 
 impl Socket {
     /// Wraps a stream; the other half is for whoever watches it.
-    pub(crate) fn new(stream: TcpStream) -> (Socket, Arc<Life>) {
+    pub(crate) fn new(
+        stream: TcpStream,
+        inflating: Option<Inflating>,
+        metrics: Arc<Metrics>,
+    ) -> (Socket, Arc<Life>) {
         let life = Arc::new(Life {
             opened: Instant::now(),
             seen: AtomicU64::new(0),
             full: AtomicBool::new(false),
             unread: AtomicBool::new(false),
         });
-        (Socket { stream, life: Arc::clone(&life) }, life)
+        (Socket { stream, life: Arc::clone(&life), inflating: inflating.map(Box::new), metrics }, life)
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let received = buf.filled().len() - before;
+        if received > 0 {
+            self.life.see();
+            self.metrics.received_wire_bytes.inc_by(received as u64);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The stream itself.
@@ -74,12 +99,22 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.life.see();
+        loop {
+            let Some(inflating) = &mut self.inflating else { return self.poll_stream(cx, buf) };
+            // A message can take long to inflate, without a word from the socket: others are to have their turn.
+            let turn = ready!(coop::poll_proceed(cx));
+            if inflating.pass(buf).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+                turn.made_progress();
+                return Poll::Ready(Ok(()));
+            }
+            let mut bytes = [0; READ];
+            let mut received = ReadBuf::new(&mut bytes);
+            ready!(self.poll_stream(cx, &mut received))?;
+            match &mut self.inflating {
+                Some(inflating) if !received.filled().is_empty() => inflating.receive(received.filled()),
+                _ => return Poll::Ready(Ok(())),
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -90,6 +125,9 @@ impl AsyncWrite for Socket {
         let was_full = self.life.full.swap(written.is_pending(), Ordering::Relaxed);
         if was_full && written.is_ready() {
             self.life.see();
+        }
+        if let Poll::Ready(Ok(written)) = written {
+            self.metrics.sent_wire_bytes.inc_by(written as u64);
         }
         written
     }

@@ -8,7 +8,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use axum::response::IntoResponse;
 use coscribe_persistence::{DocumentName, NameError};
 use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
@@ -16,7 +15,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, info};
 
 use super::connection::Connection;
+use super::extensions::{self, Agreed, Malformed, WindowBits};
 use super::outbox::Outbox;
+use crate::connections::Full;
 use crate::listener::Server;
 use crate::rooms::Refused;
 
@@ -44,9 +45,29 @@ pub(crate) enum Refusal {
     /// No key, or not 16 bytes in Base64.
     #[error("the Sec-WebSocket-Key header is missing or wrong")]
     Key,
+    /// The extensions that are offered are no list of extensions.
+    #[error(transparent)]
+    Extensions(#[from] Malformed),
+    /// There are too many connections.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// There is no room.
     #[error(transparent)]
     Room(#[from] Refused),
+}
+
+impl Refusal {
+    /// What it is counted as.
+    fn label(&self) -> &'static str {
+        match self {
+            Refusal::Full(Full::Total) => "connections",
+            Refusal::Full(Full::Address(_)) => "connections_from_address",
+            Refusal::Room(Refused::TooManyPeers) => "connections_to_document",
+            Refusal::Room(Refused::TooManyRooms) => "documents",
+            Refusal::Room(Refused::Stopping) => "stopping",
+            _ => "handshake",
+        }
+    }
 }
 
 /// Whether a request wants to become a WebSocket, soundly or not.
@@ -60,6 +81,7 @@ pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: Soc
         Ok(response) => response,
         Err(refusal) => {
             info!(%from, "refused a WebSocket: {refusal}");
+            server.metrics.reject(refusal.label());
             refusal.into_response()
         }
     }
@@ -71,32 +93,79 @@ fn accept(
     from: SocketAddr,
 ) -> Result<Response<Body>, Refusal> {
     let name = document_name(request.uri().path())?;
-    let accept_key = check(request.method(), request.headers())?;
-    let outbox = Arc::new(Outbox::new(server.config.outbox_bytes));
+    let handshake = Handshake::check(&request, server.config.compression)?;
+    let client = server.config.trusted_proxies.client(from.ip(), request.headers());
+    let place = server.connections.admit(client)?;
+    let lagging = server.metrics.lagging_peers.clone();
+    let outbox = Arc::new(Outbox::new(server.config.outbox_bytes, handshake.window(), lagging));
     let membership = server.rooms.join(&name, Arc::clone(&outbox))?;
     let connection = Connection {
-        _registration: server.connections.register(membership.peer, Arc::clone(&outbox)),
+        _registration: place.register(membership.peer, Arc::clone(&outbox)),
         membership,
         outbox,
         name,
         from,
         config: Arc::clone(&server.config),
+        metrics: Arc::clone(&server.metrics),
     };
-    let upgrade = hyper::upgrade::on(&mut request);
+    let stream = stream_of(&mut request);
     tokio::spawn(async move {
-        match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
-            // Hyper's own layers are not needed any more and would only cost memory.
-            Ok(Ok(parts)) => connection.run(parts.io.into_inner(), parts.read_buf.into()).await,
-            Ok(Err(_)) | Err(_) => debug!(%from, "gone before the handshake was over"),
+        match stream.await {
+            Ok((socket, read_ahead)) => connection.run(socket, read_ahead).await,
+            Err(Gone) => debug!(%from, "gone before the handshake was over"),
         }
     });
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept_key);
-    Ok(response)
+    Ok(handshake.response())
+}
+
+/// A sound handshake, and what is answered to it.
+pub(crate) struct Handshake {
+    accept_key: HeaderValue,
+    agreed: Option<Agreed>,
+}
+
+impl Handshake {
+    /// Checks a request by RFC 6455, section 4.2.1, and negotiates compression if there is to be any.
+    pub(crate) fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, Refusal> {
+        let accept_key = accept_key(request.method(), request.headers())?;
+        let agreed = if compression { extensions::negotiate(request.headers())? } else { None };
+        Ok(Handshake { accept_key, agreed })
+    }
+
+    /// What the other side reads that was compressed with, if it was agreed on.
+    pub(crate) fn window(&self) -> Option<WindowBits> {
+        self.agreed.map(Agreed::window_bits)
+    }
+
+    /// The answer.
+    pub(crate) fn response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_key);
+        if let Some(agreed) = self.agreed {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
+        }
+        response
+    }
+}
+
+/// The other side left before the answer was on its way.
+pub(crate) struct Gone;
+
+/// The TCP connection of a request, as soon as that has been answered, and what was read from it behind the handshake.
+/// Hyper's layers and its buffer are left behind: they would only cost memory.
+pub(crate) fn stream_of(
+    request: &mut Request<Incoming>,
+) -> impl Future<Output = Result<(TcpStream, Vec<u8>), Gone>> + use<> {
+    let upgrade = hyper::upgrade::on(request);
+    async move {
+        let upgraded = upgrade.await.map_err(|_| Gone)?;
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| Gone)?;
+        Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+    }
 }
 
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
@@ -110,8 +179,8 @@ fn document_name(path: &str) -> Result<DocumentName, Refusal> {
     Ok(DocumentName::new(&name)?)
 }
 
-/// Checks a handshake by RFC 6455, section 4.2.1, and gives the value of `Sec-WebSocket-Accept`.
-fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+/// Checks what a handshake must have, and gives the value of `Sec-WebSocket-Accept`.
+fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
     if method != Method::GET {
         return Err(Refusal::Method);
     }
@@ -143,10 +212,14 @@ impl IntoResponse for Refusal {
             Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Version => StatusCode::UPGRADE_REQUIRED,
-            Refusal::Room(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::NoName | Refusal::NotUtf8 | Refusal::Name(_) | Refusal::Connection | Refusal::Key => {
-                StatusCode::BAD_REQUEST
-            }
+            Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Full(Full::Total) | Refusal::Room(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoName
+            | Refusal::NotUtf8
+            | Refusal::Name(_)
+            | Refusal::Connection
+            | Refusal::Key
+            | Refusal::Extensions(_) => StatusCode::BAD_REQUEST,
         };
         let mut response = (status, format!("{self}\n")).into_response();
         match self {

@@ -29,6 +29,7 @@ async fn bad_handshakes_are_refused_in_words() {
         ("/doc", &sound.replace("bXBs", "!!!!"), "400", "Sec-WebSocket-Key"),
         ("/doc", &sound.replace("13", "8"), "426", "version 13"),
         ("/doc", &sound.replace("Upgrade", "close"), "400", "Connection"),
+        ("/doc", &format!("{sound}Sec-WebSocket-Extensions: a;\r\n"), "400", "Sec-WebSocket-Extensions"),
     ] {
         let answer = server.http(&handshake(path, headers)).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
@@ -64,11 +65,11 @@ async fn encoded_and_plain_spellings_of_a_name_are_one_document() {
 }
 
 #[tokio::test]
-async fn the_page_at_the_root_says_what_this_is() {
+async fn the_root_shows_a_page_and_an_unknown_path_does_not() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let page = server.get("/").await;
-    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("WebsocketProvider"), "{page}");
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("coscribe"), "{page}");
     assert!(server.get("/elsewhere").await.starts_with("HTTP/1.1 404 "));
 }
 

@@ -4,9 +4,12 @@
 
 mod bad_input;
 mod client;
+mod compression;
 mod configuration;
 mod durability;
 mod handshakes;
+mod limits;
+mod metrics;
 mod process;
 mod readiness;
 mod rooms;

@@ -29,12 +29,15 @@ async fn after_the_log_has_failed_editors_go_on_but_nothing_is_acknowledged() {
         .arg(format!("trap '' XFSZ; ulimit -f {FILE_BLOCKS}; exec \"$@\""))
         .arg("sh")
         .arg(coscribe.get_program())
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .env("COSCRIBE_LOG", "debug")
+        .args(["serve", "--listen", "127.0.0.1:0", "--grace", "0s", "--data"])
         .arg(data.path());
     let mut server = Server::spawn(command);
     let mut writer = Client::connect(server.address, "doc").await;
     let mut reader = Client::connect(server.address, "doc").await;
     writer.save("kept").await;
+    let mut early = Client::connect(server.address, "early").await;
+    early.save("on disk").await;
 
     writer.ask(b"after").await.unwrap();
     for _ in 0..9 {
@@ -51,6 +54,9 @@ async fn after_the_log_has_failed_editors_go_on_but_nothing_is_acknowledged() {
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
     assert_eq!(server.log().matches("the log cannot be written").count(), 1, "{}", server.log());
     assert!(!writer.was_acknowledged(b"never").await);
+
+    early.leave().await;
+    server.logs("closed document=\"early\"").await;
 
     server.signal("TERM");
     drop((writer, reader));

@@ -1,9 +1,10 @@
 //! A peer that does not read: it costs little, disturbs nobody, and is resynced on the same connection.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use yrs::Doc;
 
 use crate::client::Client;
@@ -13,11 +14,7 @@ use crate::process::Server;
 async fn a_peer_that_stops_reading_for_30_mb_converges_on_the_same_connection() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--outbox-bytes", "256KiB"]);
-    // A small receive buffer, so that the kernel does not hold all of it.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(16 << 10).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let mut slow = Client::over(stream, "doc", Doc::new()).await.unwrap();
+    let mut slow = Client::over(narrow(server.address).await, "doc", Doc::new()).await.unwrap();
     slow.synced().await;
     let mut writer = Client::connect(server.address, "doc").await;
     let mut reader = Client::connect(server.address, "doc").await;
@@ -46,6 +43,36 @@ async fn a_peer_that_stops_reading_for_30_mb_converges_on_the_same_connection() 
     assert_eq!(slow.text(), writer.text());
     slow.write("!").await.unwrap();
     reader.shows(|text| text.ends_with('!')).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_with_a_full_socket_is_not_taken_for_dead_by_pings_but_by_the_stall_timeout() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--ping-interval", "1s", "--stall-timeout", "6s"]);
+    let mut slow = Client::over(narrow(server.address).await, "doc", Doc::new()).await.unwrap();
+    slow.synced().await;
+    let mut writer = Client::connect(server.address, "doc").await;
+    let mut n = 0;
+    while !server.log().contains("lagging") {
+        n += 1;
+        writer.save(&format!("<{n}>{}", "x".repeat(100_000))).await;
+    }
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        writer.save("y").await;
+    }
+    assert!(!server.log().contains("no sign of life"), "two ping intervals have passed, but it is only slow");
+    while !server.log().contains("no sign of life") {
+        writer.save("y").await;
+    }
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+/// A TCP connection with a small receive buffer, so that the kernel does not hold all that is sent to it.
+async fn narrow(server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(server).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,182 @@
+//! How editors frame their messages: that of y-websocket, and Hocuspocus', which puts the document's name before each.
+//!
+//! Both number sync messages 0 and awareness 1, so that a dialect is a prefix and an opening.
+
+use clap::ValueEnum;
+use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
+use serde::Serialize;
+
+const SYNC: u64 = 0;
+const AWARENESS: u64 = 1;
+const AUTH: u64 = 2;
+
+const STEP_1: u64 = 0;
+const STEP_2: u64 = 1;
+const UPDATE: u64 = 2;
+
+/// The version that a Hocuspocus provider names when it logs in.
+const PROVIDER_VERSION: &str = "4.7.0";
+
+/// How a server wants to be spoken to.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// y-websocket's, which y-sweet and coscribe speak too.
+    YWebsocket,
+    /// Hocuspocus'.
+    Hocuspocus,
+    /// Frames of y-websocket, to a relay that answers nothing: no greeting.
+    Relay,
+}
+
+/// A message from a server.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// The server wants what it lacks.
+    Step1,
+    /// What we lacked: an update.
+    Step2(&'a [u8]),
+    /// What is new: an update.
+    Update(&'a [u8]),
+    /// Awareness states.
+    Awareness(&'a [u8]),
+    /// Something that says nothing about the document.
+    Other,
+}
+
+impl Dialect {
+    /// What each message of a connection to this document starts with.
+    pub fn prefix(self, document: &str) -> Vec<u8> {
+        let mut prefix = Vec::new();
+        if self == Self::Hocuspocus {
+            write_var_buf(&mut prefix, document.as_bytes());
+        }
+        prefix
+    }
+
+    /// What a provider sends when its socket opens: its login, an empty state vector, and its awareness.
+    pub fn opening(self, prefix: &[u8], client: u64) -> Vec<Vec<u8>> {
+        if self == Self::Relay {
+            return Vec::new();
+        }
+        let mut opening = Vec::new();
+        if self == Self::Hocuspocus {
+            let mut login = prefix.to_vec();
+            write_var_uint(&mut login, AUTH);
+            write_var_uint(&mut login, 0);
+            write_var_buf(&mut login, b"");
+            write_var_buf(&mut login, PROVIDER_VERSION.as_bytes());
+            opening.push(login);
+        }
+        opening.push(sync(prefix, STEP_1, &[0]));
+        opening.push(awareness(prefix, client, 1, "{}"));
+        opening
+    }
+
+    /// Reads one message, which may stand for a document that is not ours only by mistake.
+    ///
+    /// # Errors
+    /// If it is cut short.
+    pub fn read<'a>(self, prefix: &[u8], payload: &'a [u8]) -> Result<Incoming<'a>, ReadError> {
+        let Some(message) = payload.strip_prefix(prefix) else { return Ok(Incoming::Other) };
+        let mut reader = Reader::new(message);
+        match reader.var_uint()? {
+            SYNC => match reader.var_uint()? {
+                STEP_1 => Ok(Incoming::Step1),
+                STEP_2 => Ok(Incoming::Step2(reader.var_buf()?)),
+                UPDATE => Ok(Incoming::Update(reader.var_buf()?)),
+                _ => Ok(Incoming::Other),
+            },
+            AWARENESS => Ok(Incoming::Awareness(reader.var_buf()?)),
+            _ => Ok(Incoming::Other),
+        }
+    }
+}
+
+/// The answer to a Step1 of somebody who lacks nothing.
+pub fn nothing_lacking(prefix: &[u8]) -> Vec<u8> {
+    sync(prefix, STEP_2, &[0, 0])
+}
+
+/// A message with an update.
+pub fn update(prefix: &[u8], update: &[u8]) -> Vec<u8> {
+    sync(prefix, UPDATE, update)
+}
+
+/// A message with one client's awareness state, which is JSON.
+pub fn awareness(prefix: &[u8], client: u64, clock: u64, state: &str) -> Vec<u8> {
+    let mut states = Vec::with_capacity(state.len() + 16);
+    write_var_uint(&mut states, 1);
+    write_var_uint(&mut states, client);
+    write_var_uint(&mut states, clock);
+    write_var_buf(&mut states, state.as_bytes());
+    let mut message = prefix.to_vec();
+    write_var_uint(&mut message, AWARENESS);
+    write_var_buf(&mut message, &states);
+    message
+}
+
+/// Calls `each` with the client and clock of every awareness state.
+///
+/// # Errors
+/// If the states are cut short.
+pub fn for_each_state(states: &[u8], mut each: impl FnMut(u64, u64)) -> Result<(), ReadError> {
+    let mut reader = Reader::new(states);
+    for _ in 0..reader.count(3)? {
+        let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
+        reader.var_buf()?;
+        each(client, clock);
+    }
+    Ok(())
+}
+
+fn sync(prefix: &[u8], kind: u64, body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(prefix.len() + body.len() + 8);
+    message.extend_from_slice(prefix);
+    write_var_uint(&mut message, SYNC);
+    write_var_uint(&mut message, kind);
+    write_var_buf(&mut message, body);
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_y_websocket_client_opens_with_its_state_vector_and_awareness() {
+        let opening = Dialect::YWebsocket.opening(&[], 5);
+        assert_eq!(opening, [vec![0, 0, 1, 0], vec![1, 6, 1, 5, 1, 2, b'{', b'}']]);
+        assert_eq!(nothing_lacking(&[]), [0, 1, 2, 0, 0]);
+        assert!(Dialect::Relay.opening(&[], 5).is_empty());
+    }
+
+    #[test]
+    fn a_hocuspocus_client_logs_in_first_and_names_the_document_each_time() {
+        let prefix = Dialect::Hocuspocus.prefix("d");
+        let opening = Dialect::Hocuspocus.opening(&prefix, 5);
+        assert_eq!(opening[0], [b"\x01d\x02\x00\x00\x05".as_slice(), b"4.7.0"].concat());
+        assert_eq!(opening[1], b"\x01d\x00\x00\x01\x00");
+        assert_eq!(Dialect::Hocuspocus.read(&prefix, b"\x01d\x00\x00\x01\x00"), Ok(Incoming::Step1));
+        assert_eq!(Dialect::Hocuspocus.read(&prefix, b"\x01e\x00\x00\x01\x00"), Ok(Incoming::Other));
+    }
+
+    #[test]
+    fn messages_are_told_apart() {
+        let read = |payload| Dialect::YWebsocket.read(&[], payload);
+        assert_eq!(read(&[0, 1, 2, 8, 9]), Ok(Incoming::Step2(&[8, 9])));
+        assert_eq!(read(&[0, 2, 2, 8, 9]), Ok(Incoming::Update(&[8, 9])));
+        assert_eq!(read(&[1, 1, 0]), Ok(Incoming::Awareness(&[0])));
+        assert_eq!(read(&[102, 1, 3]), Ok(Incoming::Other));
+        assert_eq!(read(&[0, 2, 2, 8]), Err(ReadError::UnexpectedEnd));
+    }
+
+    #[test]
+    fn awareness_is_read_as_it_was_written() {
+        let message = awareness(&[], 300, 7, "{\"x\":1}");
+        let Ok(Incoming::Awareness(states)) = Dialect::YWebsocket.read(&[], &message) else { panic!() };
+        let mut seen = Vec::new();
+        for_each_state(states, |client, clock| seen.push((client, clock))).unwrap();
+        assert_eq!(seen, [(300, 7)]);
+    }
+}

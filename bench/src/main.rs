@@ -1,0 +1,254 @@
+//! The command line of the load generator.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use coscribe_bench::cores::{Cores, stay_on};
+use coscribe_bench::crowd::Target;
+use coscribe_bench::dialect::Dialect;
+use coscribe_bench::machine::Machine;
+use coscribe_bench::outcome::{Load, Outcome};
+use coscribe_bench::relay;
+use coscribe_bench::results::{Results, Run, rewrite};
+use coscribe_bench::servers::{Installed, Running, Server};
+use coscribe_bench::suite::{Row, SWEEP, rows, sweep_load};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Loads collaboration servers as many editors would, and accounts for every delivery.
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    #[command(flatten)]
+    Load(Load),
+    /// Run every load against every server that is installed, and write the tables
+    Suite(SuiteArgs),
+    /// Be the bare relay
+    #[command(hide = true)]
+    Relay {
+        /// Where to listen
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+}
+
+/// Which server, and where it is found.
+#[derive(Args, Debug)]
+struct Place {
+    /// The server to start and load
+    #[arg(long, global = true, value_enum, default_value = "coscribe")]
+    server: Server,
+    /// Load what listens here, instead of starting a server
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    address: Option<SocketAddr>,
+    /// How to speak to what listens there [default: as to --server]
+    #[arg(long, global = true, value_enum)]
+    dialect: Option<Dialect>,
+    /// What to request there, with {} for the document [default: as from --server]
+    #[arg(long, global = true)]
+    path: Option<String>,
+    /// Its process, so that its cost can be measured
+    #[arg(long, global = true)]
+    pid: Option<u32>,
+    /// Don't offer compression
+    #[arg(long, global = true)]
+    plain: bool,
+    /// Print JSON instead of lines
+    #[arg(long, global = true)]
+    json: bool,
+    /// The coscribe binary [default: beside this one]
+    #[arg(long, global = true)]
+    coscribe: Option<PathBuf>,
+    /// The directory with the set-up of the other servers
+    #[arg(long, global = true, default_value = "bench/peers")]
+    peers: PathBuf,
+    /// The y-sweet binary [default: below --peers, where `make bench-y-sweet` puts it]
+    #[arg(long, global = true)]
+    y_sweet: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct SuiteArgs {
+    /// Only these servers
+    #[arg(long, value_enum, value_delimiter = ',')]
+    servers: Vec<Server>,
+    /// Only loads whose title has this in it
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Measured time of each load, in seconds
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Leave the sweep for the plot out
+    #[arg(long)]
+    no_sweep: bool,
+    /// Where to write results.json, results.md and latency.svg
+    #[arg(long, default_value = "bench/results")]
+    out: PathBuf,
+    /// A Markdown file with a place for the table; written if nothing was left out
+    #[arg(long)]
+    readme: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives whether everything was sound.
+fn run(Cli { command, place }: Cli) -> anyhow::Result<bool> {
+    if let Command::Relay { listen } = command {
+        return relay::run(listen).map(|()| true);
+    }
+    let cores = Cores::available()?;
+    stay_on(cores.generator)?;
+    raise_open_files()?;
+    match command {
+        Command::Suite(args) => Suite { place, args, cores }.run(),
+        Command::Load(load) => {
+            let outcome = load.run(&mut place.server(place.server, cores)?);
+            if place.json {
+                println!("{}", serde_json::to_string_pretty(&outcome)?);
+            } else {
+                print!("{}", outcome.lines());
+            }
+            Ok(outcome.is_sound())
+        }
+        Command::Relay { .. } => unreachable!("handled above"),
+    }
+}
+
+/// Every connection is an open file, here and in the servers that are started.
+fn raise_open_files() -> anyhow::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+impl Place {
+    fn installed(&self) -> anyhow::Result<Installed> {
+        let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("coscribe"));
+        Ok(Installed {
+            coscribe: self.coscribe.clone().map_or_else(beside, Ok)?,
+            peers: self.peers.clone(),
+            y_sweet: self.y_sweet.clone().unwrap_or_else(|| self.peers.join(".cargo/bin/y-sweet")),
+        })
+    }
+
+    /// The server that is asked for, started unless it has an address.
+    fn server(&self, server: Server, cores: Cores) -> anyhow::Result<Running> {
+        let Some(address) = self.address else {
+            let installed = self.installed()?;
+            server.find(&installed).map_err(anyhow::Error::msg)?;
+            return server.start(&installed, cores, !self.plain);
+        };
+        let dialect = self.dialect.unwrap_or(server.dialect());
+        let path = self.path.clone().unwrap_or_else(|| server.path().to_owned());
+        let target = Target { address, dialect, path, offer_deflate: !self.plain };
+        Ok(Running::external(target, self.pid))
+    }
+}
+
+struct Suite {
+    place: Place,
+    args: SuiteArgs,
+    cores: Cores,
+}
+
+impl Suite {
+    fn run(&self) -> anyhow::Result<bool> {
+        let rows: Vec<Row> = rows(self.args.seconds);
+        let rows: Vec<Row> = rows.into_iter().filter(|row| row.title.contains(&self.args.only)).collect();
+        let mut results = self.find_servers()?;
+        for row in &rows {
+            for &(server, _) in &results.servers {
+                if row.suits(server) {
+                    results.runs.push(self.run_one(row.title.to_owned(), server, row.load.clone()));
+                }
+            }
+            results.write(&self.args.out, &rows)?;
+        }
+        if !self.args.no_sweep {
+            self.sweep(&mut results);
+        }
+        results.write(&self.args.out, &rows)?;
+        let markdown = results.markdown(&rows);
+        if let Some(readme) = &self.args.readme {
+            if self.is_whole() {
+                rewrite(
+                    readme,
+                    &format!("{markdown}\n![p99 of the latency against load](results/latency.svg)\n"),
+                )?;
+            } else {
+                eprintln!("{} is left as it is, as this was only a part", readme.display());
+            }
+        }
+        println!("\n{markdown}");
+        let mut ours = results.runs.iter().filter(|run| run.server == Server::Coscribe);
+        Ok(ours.all(|run| run.outcome.is_sound()))
+    }
+
+    fn is_whole(&self) -> bool {
+        let SuiteArgs { servers, only, no_sweep, .. } = &self.args;
+        servers.is_empty() && only.is_empty() && !no_sweep
+    }
+
+    fn find_servers(&self) -> anyhow::Result<Results> {
+        let installed = self.place.installed()?;
+        let all = [Server::Coscribe, Server::Relay, Server::YWebsocket, Server::Hocuspocus, Server::YSweet];
+        let (mut servers, mut skipped) = (Vec::new(), Vec::new());
+        for server in all {
+            if !self.args.servers.is_empty() && !self.args.servers.contains(&server) {
+                continue;
+            }
+            match server.find(&installed) {
+                Ok(()) => servers.push((server, server.version(&installed))),
+                Err(why) => {
+                    eprintln!("{} is left out: {why}", server.title());
+                    skipped.push((server, why));
+                }
+            }
+        }
+        let machine = Machine::this(self.cores);
+        Ok(Results { machine, servers, skipped, runs: Vec::new(), sweep: Vec::new() })
+    }
+
+    fn run_one(&self, title: String, server: Server, load: Load) -> Run {
+        eprint!("{title}, {}: ", server.title());
+        let outcome = match self.place.server(server, self.cores).context("could not be started") {
+            Ok(mut running) => load.run(&mut running),
+            Err(error) => Outcome::Failed { error: format!("{error:#}") },
+        };
+        eprintln!("{}", outcome.cell());
+        Run { title, server, load, outcome }
+    }
+
+    /// Raises the rate for each server until it does not keep up any more.
+    fn sweep(&self, results: &mut Results) {
+        for &(server, _) in &results.servers {
+            for rate in SWEEP {
+                let load = sweep_load(rate, self.args.seconds / 2.0);
+                let run = self.run_one(format!("100 people in a room, {rate}/s each"), server, load);
+                let kept_up = matches!(&run.outcome, Outcome::Typing(report) if report.keeps_up());
+                results.sweep.push(run);
+                if !kept_up {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A crowd whose writers keep to a schedule, and the books about it.
+
+use std::time::{Duration, Instant};
+
+use coscribe_engine::update::Clock;
+
+use crate::crowd::Crowd;
+use crate::dialect::{self, Incoming};
+use crate::ledger::{Ledger, Shape};
+use crate::process::ProcessTree;
+use crate::schedule::Schedule;
+
+/// How often the server's memory is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+/// A server that takes more than this is stopped before it takes the machine with it.
+const MEMORY_LIMIT: u64 = 4 << 30;
+
+/// What has not come by then, although something always did, is not worth waiting for.
+const LONGEST_DRAIN: Duration = Duration::from_secs(120);
+/// Written before the next look at what has come, where the schedule is behind.
+const WRITES: usize = 32;
+
+/// A crowd at work.
+pub(super) struct Writing<W> {
+    /// Who wrote what and who has it.
+    pub(super) ledger: Ledger,
+    /// When they write.
+    pub(super) schedule: Schedule,
+    /// Makes the update of a client at a clock.
+    update: W,
+    process: Option<ProcessTree>,
+    watched: Instant,
+}
+
+impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
+    pub(super) fn new(shape: Shape, rate: f64, process: Option<ProcessTree>, update: W) -> Self {
+        let (ledger, schedule) = (Ledger::new(shape), Schedule::new(shape.all_writers(), rate));
+        Self { ledger, schedule, update, process, watched: Instant::now() }
+    }
+
+    /// Measures latencies from now on.
+    pub(super) fn measure(&mut self) {
+        self.ledger.measure_from(Instant::now(), self.ledger.shape().editors());
+        self.schedule.forget_lateness();
+    }
+
+    /// Writes and reads for some time.
+    pub(super) fn write_for(&mut self, crowd: &mut Crowd, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
+        self.schedule.resume(Instant::now());
+        while Instant::now() < end {
+            for _ in 0..WRITES {
+                let Some(writer) = self.schedule.due(Instant::now()) else { break };
+                let (editor, client, clock) = self.ledger.write(writer, Instant::now());
+                crowd.send(editor, |prefix| dialect::update(prefix, &(self.update)(client, clock)));
+            }
+            self.turn(crowd, self.schedule.next().min(end))?;
+        }
+        Ok(())
+    }
+
+    /// Reads until everything has come but what never will, or nothing has for a while; gives how long the last delivery
+    /// took to come.
+    pub(super) fn drain(
+        &mut self,
+        crowd: &mut Crowd,
+        patience: Duration,
+        never: u64,
+    ) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        let (mut last, mut delivered) = (start, self.ledger.delivered());
+        while self.ledger.missing() > never && last.elapsed() < patience && start.elapsed() < LONGEST_DRAIN {
+            self.turn(crowd, (last + patience).min(Instant::now() + WATCH_INTERVAL))?;
+            if self.ledger.delivered() > delivered {
+                (last, delivered) = (Instant::now(), self.ledger.delivered());
+            }
+        }
+        Ok(last - start)
+    }
+
+    /// Reads what comes until then at the latest.
+    pub(super) fn turn(&mut self, crowd: &mut Crowd, until: Instant) -> anyhow::Result<()> {
+        let ledger = &mut self.ledger;
+        let mut unreadable = None;
+        crowd.turn(until, |editor, at, message| {
+            if let Incoming::Step2(update) | Incoming::Update(update) = message
+                && let Err(error) = ledger.receive(editor, at, update)
+            {
+                unreadable = Some(error);
+            }
+        })?;
+        if let Some(error) = unreadable {
+            anyhow::bail!("the server sent something that is no update: {error}");
+        }
+        self.watch_memory()
+    }
+
+    fn watch_memory(&mut self) -> anyhow::Result<()> {
+        if let Some(process) = self.process
+            && self.watched.elapsed() > WATCH_INTERVAL
+        {
+            self.watched = Instant::now();
+            let resident = process.resident()?;
+            anyhow::ensure!(resident < MEMORY_LIMIT, "stopped: over {} GB resident", MEMORY_LIMIT >> 30);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! Whole scenarios against this project's own server, where its binary is: `COSCRIBE_BIN` names it.
+
+use std::path::PathBuf;
+
+use coscribe_bench::cores::Cores;
+use coscribe_bench::outcome::{Load, Outcome};
+use coscribe_bench::scenarios::{defaults, documents, join, stalled, typing};
+use coscribe_bench::servers::{Installed, Server};
+
+/// Runs a load against a fresh server; `None` where there is none.
+fn run(load: &Load) -> Option<Outcome> {
+    let Some(coscribe) = std::env::var_os("COSCRIBE_BIN") else {
+        eprintln!("skipped: COSCRIBE_BIN does not name the server's binary");
+        return None;
+    };
+    let installed = Installed { coscribe: coscribe.into(), peers: PathBuf::new(), y_sweet: PathBuf::new() };
+    let cores = Cores::available().expect("the system tells the cores");
+    let mut server = Server::Coscribe.start(&installed, cores, true).expect("the server starts");
+    let outcome = load.run(&mut server);
+    assert!(outcome.is_sound(), "{outcome:?}");
+    Some(outcome)
+}
+
+#[test]
+fn typing_loses_nothing_and_the_document_has_it_all() {
+    let load = typing::Load { people: 5, rate: 20.0, seconds: 1.0, warm_up: 0.5, ..defaults() };
+    let Some(Outcome::Typing(report)) = run(&Load::Typing(load)) else { return };
+    assert_eq!(report.missing_in_documents, Some(0));
+}
+
+#[test]
+fn a_document_is_whole_for_everybody_who_joins_also_after_a_restart() {
+    let load = join::Load { bytes: 100_000, joiners: 5, repeat: 1, ..defaults() };
+    let Some(Outcome::Join(report)) = run(&Load::Join(load)) else { return };
+    assert_eq!(report.many_after_restart.unwrap().incomplete, 0);
+}
+
+#[test]
+fn who_stalls_gets_everything_in_the_end() {
+    let load = stalled::Load { readers: 3, live: 3, megabytes: 10, before: 0.5, ..defaults() };
+    run(&Load::Stalled(load));
+}
+
+#[test]
+fn small_documents_are_kept() {
+    let load = documents::Load { documents: 30, at_once: 10, rest: 0.0, ..defaults() };
+    let Some(Outcome::Documents(report)) = run(&Load::Documents(load)) else { return };
+    assert_eq!(report.incomplete_after_restart, Some(0));
+}

@@ -1,0 +1,166 @@
+//! What the server counts, for Prometheus: enough to explain a slow minute, nothing per document, and no more than a few
+//! atomic additions for each message.
+
+use std::fmt;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// What a scraper is told that [`Metrics::encode`] gives.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    /// Open WebSockets.
+    pub(crate) connections: Gauge,
+    /// Open documents.
+    pub(crate) rooms: Gauge,
+    /// Peers whose outbox is over its limit.
+    pub(crate) lagging_peers: Gauge,
+    /// WebSocket messages from clients.
+    pub(crate) messages_received: Counter,
+    /// WebSocket messages to clients.
+    pub(crate) messages_sent: Counter,
+    /// Updates from clients that brought something new.
+    pub(crate) updates_received: Counter,
+    /// Updates to clients; one that goes to ten counts ten times.
+    pub(crate) updates_sent: Counter,
+    /// Bytes of messages from clients, after decompression.
+    pub(crate) received_bytes: Counter,
+    /// Bytes from the sockets, with frame headers.
+    pub(crate) received_wire_bytes: Counter,
+    /// Bytes of messages to clients, before compression.
+    pub(crate) sent_bytes: Counter,
+    /// Bytes to the sockets, with frame headers.
+    pub(crate) sent_wire_bytes: Counter,
+    /// Bytes of what a flush sends to each peer, before compression.
+    pub(crate) flush_bytes: Histogram,
+    /// What a flush and its writing cost.
+    pub(crate) flush_seconds: Histogram,
+    /// From when an update is handed to the log to when it is on disk.
+    pub(crate) log_append_seconds: Histogram,
+    /// One write and one sync, for whatever came together.
+    pub(crate) log_sync_seconds: Histogram,
+    rejected: Family<Rejection, Counter>,
+    registry: Registry,
+}
+
+/// Why something was turned away or closed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rejection {
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Metrics {
+        // From 64 bytes to 16 MiB, and from 20 µs to 10 s.
+        let sizes = || Histogram::new(exponential_buckets(64.0, 4.0, 10));
+        let times = || Histogram::new(exponential_buckets(20e-6, 2.0, 20));
+        let mut metrics = Metrics {
+            connections: Gauge::default(),
+            rooms: Gauge::default(),
+            lagging_peers: Gauge::default(),
+            messages_received: Counter::default(),
+            messages_sent: Counter::default(),
+            updates_received: Counter::default(),
+            updates_sent: Counter::default(),
+            received_bytes: Counter::default(),
+            received_wire_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            sent_wire_bytes: Counter::default(),
+            flush_bytes: sizes(),
+            flush_seconds: times(),
+            log_append_seconds: times(),
+            log_sync_seconds: times(),
+            rejected: Family::default(),
+            registry: Registry::with_prefix("coscribe"),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// Counts something that was turned away, or closed by us, for one of a few reasons.
+    pub(crate) fn reject(&self, reason: &'static str) {
+        self.rejected.get_or_create(&Rejection { reason }).inc();
+    }
+
+    /// Everything as text, for a scraper.
+    pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        for (gauge, name, help) in [
+            (&self.connections, "connections", "Open WebSockets"),
+            (&self.rooms, "rooms", "Open documents"),
+            (&self.lagging_peers, "lagging_peers", "Connections that are too slow, and will be resynced"),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        for (counter, name, help) in [
+            (&self.messages_received, "messages_received", "WebSocket messages from clients"),
+            (&self.messages_sent, "messages_sent", "WebSocket messages to clients"),
+            (&self.updates_received, "updates_received", "Updates from clients that were new"),
+            (&self.updates_sent, "updates_sent", "Updates to clients, counted for each of them"),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        for (counter, name, help) in [
+            (&self.received_bytes, "received", "Messages from clients, after decompression"),
+            (&self.received_wire_bytes, "received_wire", "Read from WebSockets, before decompression"),
+            (&self.sent_bytes, "sent", "Messages to clients, before compression"),
+            (&self.sent_wire_bytes, "sent_wire", "Written to WebSockets, after compression"),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
+        }
+        registry.register_with_unit(
+            "flush",
+            "Size of what a flush sends to each peer, before compression",
+            Unit::Bytes,
+            self.flush_bytes.clone(),
+        );
+        for (times, name, help) in [
+            (&self.flush_seconds, "flush", "Time that a flush and its writing cost"),
+            (&self.log_append_seconds, "log_append", "Time until an update is on disk"),
+            (&self.log_sync_seconds, "log_sync", "Time of one write and sync of the log"),
+        ] {
+            registry.register_with_unit(name, help, Unit::Seconds, times.clone());
+        }
+        registry.register("rejected", "Connections turned away or closed, by reason", self.rejected.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_in_the_text_with_its_unit() {
+        let metrics = Metrics::new();
+        metrics.connections.inc();
+        metrics.sent_bytes.inc_by(5);
+        metrics.flush_bytes.observe(100.0);
+        metrics.reject("too_large");
+        let text = metrics.encode().unwrap();
+        for line in [
+            "coscribe_connections 1",
+            "coscribe_sent_bytes_total 5",
+            "coscribe_flush_bytes_count 1",
+            "coscribe_flush_seconds_count 0",
+            "coscribe_rejected_total{reason=\"too_large\"} 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A server that sends every message back: the transport without documents, for suites that test the protocol.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use futures_util::StreamExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+
+use super::deflate::Outgoing;
+use super::extensions::WindowBits;
+use super::transport::{self, End, Reading, Writing};
+use super::upgrade::{Handshake, stream_of};
+use crate::listener::serve_http;
+use crate::metrics::Metrics;
+
+/// The server's default.
+const MAX_MESSAGE_BYTES: usize = 32 << 20;
+
+/// How long the header of a request may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves for ever.
+pub(crate) async fn run(listener: TcpListener) -> std::io::Result<Infallible> {
+    let metrics = Arc::new(Metrics::new());
+    loop {
+        let (stream, from) = listener.accept().await?;
+        let metrics = Arc::clone(&metrics);
+        let service = service_fn(move |request| answer(request, Arc::clone(&metrics)));
+        tokio::spawn(serve_http(stream, from, HEADER_TIMEOUT, service));
+    }
+}
+
+async fn answer(
+    mut request: hyper::Request<Incoming>,
+    metrics: Arc<Metrics>,
+) -> Result<axum::response::Response, Infallible> {
+    let handshake = match Handshake::check(&request, true) {
+        Ok(handshake) => handshake,
+        Err(refusal) => return Ok(refusal.into_response()),
+    };
+    let (stream, window) = (stream_of(&mut request), handshake.window());
+    tokio::spawn(async move {
+        if let Ok((stream, read_ahead)) = stream.await {
+            serve(stream, read_ahead, window, metrics).await;
+        }
+    });
+    Ok(handshake.response())
+}
+
+async fn serve(stream: TcpStream, read_ahead: Vec<u8>, window: Option<WindowBits>, metrics: Arc<Metrics>) {
+    let (mut reading, mut writing, _) =
+        transport::open(stream, read_ahead, window.is_some(), MAX_MESSAGE_BYTES, metrics).await;
+    let end = echo(&mut reading, &mut writing, window).await;
+    transport::close(end, reading, writing).await;
+}
+
+async fn echo(reading: &mut Reading, writing: &mut Writing, window: Option<WindowBits>) -> End {
+    loop {
+        let (kind, message) = match reading.next().await {
+            Some(Ok(Message::Binary(message))) => (Data::Binary, message),
+            Some(Ok(Message::Text(message))) => (Data::Text, message.into()),
+            Some(Ok(Message::Close(_))) | None => return End::ByPeer,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Err(error)) => return End::after(&error),
+        };
+        writing.kind = kind;
+        writing.messages.push_back(Outgoing::new(message).payload(window));
+        if let Err(error) = writing.write_all().await {
+            return End::after(&error);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Negotiation of permessage-deflate: what a client may offer, and what is answered (RFC 7692, section 7; the header's
+//! grammar is that of RFC 6455, section 9.1).
+//!
+//! Each message is compressed by itself, in both directions. So a message can be compressed once for all peers, and a
+//! connection keeps no window between messages.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+/// The only extension that is spoken here.
+const NAME: &str = "permessage-deflate";
+
+/// Base-2 logarithm of the window that is compressed with: 9 to 15.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct WindowBits(pub(super) u8);
+
+impl WindowBits {
+    /// What everyone has who does not ask for less.
+    pub(crate) const MAX: WindowBits = WindowBits(15);
+
+    /// The number itself, 9 to 15.
+    pub(crate) fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// What was agreed with a client.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    /// What we compress with, if the client asked for it.
+    server_max_window_bits: Option<WindowBits>,
+}
+
+/// The header does not follow its grammar: such a connection must fail.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Sec-WebSocket-Extensions header is malformed")]
+pub(crate) struct Malformed;
+
+/// The first offer of a client that can be accepted.
+pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Option<Agreed>, Malformed> {
+    let mut agreed = None;
+    for value in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
+        let mut list = List { rest: value.to_str().map_err(|_| Malformed)? };
+        while let Some(offer) = list.next_extension()? {
+            agreed = agreed.or_else(|| accept(&offer));
+        }
+    }
+    Ok(agreed)
+}
+
+impl Agreed {
+    /// What we compress with.
+    pub(crate) fn window_bits(self) -> WindowBits {
+        self.server_max_window_bits.unwrap_or(WindowBits::MAX)
+    }
+
+    /// The header's value in the answer. A client's own window needs no limit: whatever it is, a full one reads it.
+    pub(crate) fn answer(self) -> HeaderValue {
+        const PLAIN: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        match self.server_max_window_bits {
+            None => HeaderValue::from_static(PLAIN),
+            Some(WindowBits(bits)) => {
+                HeaderValue::try_from(format!("{PLAIN}; server_max_window_bits={bits}"))
+                    .unwrap_or(HeaderValue::from_static(PLAIN))
+            }
+        }
+    }
+}
+
+/// One extension as it was offered.
+struct Offer<'a> {
+    name: &'a str,
+    parameters: Vec<(&'a str, Option<Cow<'a, str>>)>,
+}
+
+/// An offer is accepted as a whole or declined: parameters that are unknown, given twice or have a wrong value decline it.
+fn accept(offer: &Offer<'_>) -> Option<Agreed> {
+    if offer.name != NAME {
+        return None;
+    }
+    let mut agreed = Agreed { server_max_window_bits: None };
+    for (n, (name, value)) in offer.parameters.iter().enumerate() {
+        if offer.parameters[..n].iter().any(|(before, _)| before == name) {
+            return None;
+        }
+        match (*name, value) {
+            (
+                "server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits",
+                None,
+            ) => {}
+            ("client_max_window_bits", Some(value)) => drop(window_bits(value)?),
+            ("server_max_window_bits", Some(value)) => {
+                // zlib cannot compress with a window of 256 bytes, and to read is not enough here.
+                let bits = window_bits(value).filter(|&bits| bits > 8)?;
+                agreed.server_max_window_bits = Some(WindowBits(bits));
+            }
+            _ => return None,
+        }
+    }
+    Some(agreed)
+}
+
+/// 8 to 15, in decimal without leading zeros.
+fn window_bits(value: &str) -> Option<u8> {
+    let plain = !value.starts_with('0') && value.bytes().all(|digit| digit.is_ascii_digit());
+    value.parse().ok().filter(|bits| plain && (8..=15).contains(bits))
+}
+
+/// What is left to read of one header line.
+struct List<'a> {
+    rest: &'a str,
+}
+
+impl<'a> List<'a> {
+    /// `extension = token *( ";" token [ "=" ( token | quoted-string ) ] )`, separated by commas.
+    fn next_extension(&mut self) -> Result<Option<Offer<'a>>, Malformed> {
+        while self.takes(',') {}
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let name = self.token()?;
+        let mut parameters = Vec::new();
+        while self.takes(';') {
+            let name = self.token()?;
+            let value = if self.takes('=') { Some(self.value()?) } else { None };
+            parameters.push((name, value));
+        }
+        if self.rest.is_empty() || self.rest.starts_with(',') {
+            Ok(Some(Offer { name, parameters }))
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// Takes a separator and the blanks around it; without it, only the blanks.
+    fn takes(&mut self, separator: char) -> bool {
+        self.rest = self.rest.trim_start_matches([' ', '\t']);
+        let after = self.rest.strip_prefix(separator);
+        if let Some(after) = after {
+            self.rest = after.trim_start_matches([' ', '\t']);
+        }
+        after.is_some()
+    }
+
+    fn token(&mut self) -> Result<&'a str, Malformed> {
+        let end = self.rest.find(|c| !is_token_char(c)).unwrap_or(self.rest.len());
+        let (token, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        if token.is_empty() { Err(Malformed) } else { Ok(token) }
+    }
+
+    /// A token, or one in quotes, where `\` stands before any character.
+    fn value(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        let Some(quoted) = self.rest.strip_prefix('"') else {
+            return self.token().map(Cow::Borrowed);
+        };
+        let mut value = String::new();
+        let mut chars = quoted.char_indices();
+        loop {
+            match chars.next().ok_or(Malformed)? {
+                (end, '"') => {
+                    self.rest = &quoted[end + 1..];
+                    let sound = !value.is_empty() && value.chars().all(is_token_char);
+                    return if sound { Ok(Cow::Owned(value)) } else { Err(Malformed) };
+                }
+                (_, '\\') => value.push(chars.next().ok_or(Malformed)?.1),
+                (_, c) => value.push(c),
+            }
+        }
+    }
+}
+
+fn is_token_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(lines: &[&'static str]) -> Result<Option<String>, Malformed> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(line));
+        }
+        Ok(negotiate(&headers)?.map(|agreed| agreed.answer().to_str().unwrap().to_owned()))
+    }
+
+    const PLAIN: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+
+    #[test]
+    fn every_form_of_a_sound_offer_is_accepted() {
+        for offer in [
+            "permessage-deflate",
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate;client_max_window_bits=8",
+            "permessage-deflate; client_max_window_bits=\"15\"; server_no_context_takeover",
+            "permessage-deflate ; client_no_context_takeover ; server_no_context_takeover",
+            "\t permessage-deflate\t;  client_max_window_bits = 10 ",
+            "x-webkit-deflate-frame, permessage-deflate",
+            ", permessage-deflate ,, x-other; a=b; c",
+        ] {
+            assert_eq!(answer(&[offer]), Ok(Some(PLAIN.to_owned())), "{offer}");
+        }
+    }
+
+    #[test]
+    fn a_smaller_window_of_ours_is_answered_with_itself() {
+        for (offer, bits) in [
+            ("permessage-deflate; server_max_window_bits=9", 9),
+            ("permessage-deflate; server_max_window_bits=\"10\"; client_max_window_bits", 10),
+            ("permessage-deflate; server_max_window_bits=\"\\1\\5\"", 15),
+        ] {
+            let expected = format!("{PLAIN}; server_max_window_bits={bits}");
+            assert_eq!(answer(&[offer]), Ok(Some(expected)), "{offer}");
+        }
+    }
+
+    #[test]
+    fn the_first_offer_that_can_be_accepted_is() {
+        let fallback = "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=12, permessage-deflate";
+        let expected = Some(format!("{PLAIN}; server_max_window_bits=12"));
+        assert_eq!(answer(&[fallback]), Ok(expected.clone()));
+        let lines = [
+            "permessage-deflate; unheard_of",
+            "permessage-deflate; server_max_window_bits=12",
+            "permessage-deflate",
+        ];
+        assert_eq!(answer(&lines), Ok(expected));
+    }
+
+    #[test]
+    fn an_offer_that_is_not_understood_is_declined() {
+        for offer in [
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; server_max_window_bits=8",
+            "permessage-deflate; server_max_window_bits=7",
+            "permessage-deflate; server_max_window_bits=16",
+            "permessage-deflate; server_max_window_bits=09",
+            "permessage-deflate; server_max_window_bits=+9",
+            "permessage-deflate; server_max_window_bits=9.5",
+            "permessage-deflate; server_max_window_bits=265",
+            "permessage-deflate; client_max_window_bits=7",
+            "permessage-deflate; client_max_window_bits=010",
+            "permessage-deflate; server_no_context_takeover=1",
+            "permessage-deflate; client_no_context_takeover=true",
+            "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+            "permessage-deflate; client_max_window_bits; client_max_window_bits=10",
+            "permessage-deflate; unheard_of",
+            "permessage-deflate; unheard_of=1",
+            "permessage-bzip2",
+            "",
+        ] {
+            assert_eq!(answer(&[offer]), Ok(None), "{offer}");
+        }
+        assert_eq!(answer(&[]), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_list_of_extensions_is_malformed() {
+        for header in [
+            "permessage-deflate;",
+            "permessage-deflate; ; client_max_window_bits",
+            "permessage-deflate client_max_window_bits",
+            "permessage-deflate; client_max_window_bits=",
+            "permessage-deflate; client_max_window_bits=\"10",
+            "permessage-deflate; client_max_window_bits=\"\"",
+            "permessage-deflate; client_max_window_bits=\"1 0\"",
+            "permessage-deflate; client_max_window_bits=10\"",
+            "permessage-deflate, =",
+            "(permessage-deflate)",
+        ] {
+            assert_eq!(answer(&[header]), Err(Malformed), "{header}");
+        }
+        assert_eq!(
+            answer(&["permessage-deflate", ";"]),
+            Err(Malformed),
+            "also behind an offer that was accepted"
+        );
+    }
+}

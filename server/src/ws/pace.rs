@@ -1,0 +1,119 @@
+//! How fast a connection may send. Who is faster is not read for a while, so that TCP slows it down and nothing is lost; who
+//! does not slow down by that is closed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What may come at once before anything is slowed down, in time that it would take at the full rate.
+const BURST: Duration = Duration::from_secs(1);
+
+/// How long a connection may use all that it is allowed, and want more.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages and bytes that a connection may send in a second.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Rates {
+    /// Messages, pings and pongs as well.
+    pub(crate) messages: u32,
+    /// Bytes, after decompression.
+    pub(crate) bytes: usize,
+}
+
+/// What one connection has used of its rates.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    rates: Rates,
+    /// When what has come would have been sent at the full rate.
+    messages_until: Instant,
+    bytes_until: Instant,
+    /// Since when it has been slowed down without a break.
+    slowed_since: Option<Instant>,
+}
+
+/// What is to be done after a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Read on.
+    GoOn,
+    /// Read nothing before that time.
+    Wait(Instant),
+    /// It has not slowed down for too long.
+    Exceeded,
+}
+
+impl Pace {
+    /// Nothing has been used.
+    pub(crate) fn new(rates: Rates, now: Instant) -> Pace {
+        Pace { rates, messages_until: now, bytes_until: now, slowed_since: None }
+    }
+
+    /// Counts a message.
+    pub(crate) fn count(&mut self, bytes: usize, now: Instant) -> Verdict {
+        if self.messages_until.max(self.bytes_until) <= now {
+            self.slowed_since = None;
+        }
+        let share = bytes as f64 / self.rates.bytes as f64;
+        self.messages_until = self.messages_until.max(now) + Duration::from_secs(1) / self.rates.messages;
+        self.bytes_until = self.bytes_until.max(now) + Duration::from_secs_f64(share);
+        let until = self.messages_until.max(self.bytes_until);
+        if until <= now + BURST {
+            return Verdict::GoOn;
+        }
+        if now > *self.slowed_since.get_or_insert(now) + PATIENCE {
+            return Verdict::Exceeded;
+        }
+        Verdict::Wait(until - BURST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends `messages` of `bytes` each, `every` so often but no sooner than it may: when it was done, or when it was closed.
+    fn run(messages: u32, bytes: usize, every: Duration) -> Result<Duration, Duration> {
+        let start = Instant::now();
+        let (mut pace, mut now) = (Pace::new(Rates { messages: 100, bytes: 1000 }, start), start);
+        for n in 1..=messages {
+            match pace.count(bytes, now) {
+                Verdict::GoOn => {}
+                Verdict::Wait(until) => now = until,
+                Verdict::Exceeded => return Err(now - start),
+            }
+            now = now.max(start + every * n);
+        }
+        Ok(now - start)
+    }
+
+    #[test]
+    fn who_keeps_to_the_rates_is_not_slowed_down() {
+        assert_eq!(run(100_000, 10, Duration::from_millis(10)), Ok(Duration::from_secs(1000)));
+        assert_eq!(run(100, 10, Duration::ZERO), Ok(Duration::ZERO), "all of a second at once");
+        assert_eq!(run(100, 1000, Duration::from_secs(1)), Ok(Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn a_burst_takes_the_time_that_it_would_have_taken() {
+        let took = run(500, 0, Duration::ZERO).unwrap();
+        assert!((3900..=4000).contains(&took.as_millis()), "{took:?}");
+        let took = run(5, 1000, Duration::ZERO).unwrap();
+        assert!((3900..=4000).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[test]
+    fn who_goes_on_for_too_long_is_closed() {
+        for (bytes, every) in [(0, Duration::ZERO), (0, Duration::from_millis(9)), (500, Duration::ZERO)] {
+            let closed = run(100_000, bytes, every).unwrap_err();
+            assert!(closed > PATIENCE && closed < Duration::from_secs(25), "{closed:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_larger_than_a_second_is_worth_is_let_through_and_paid_for_later() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Rates { messages: 100, bytes: 1000 }, start);
+        assert_eq!(pace.count(5000, start), Verdict::Wait(start + Duration::from_secs(4)));
+        assert_eq!(pace.count(1, start + Duration::from_secs(5)), Verdict::GoOn);
+    }
+}

@@ -1,0 +1,262 @@
+//! permessage-deflate (RFC 7692) over real sockets, spoken by a client that frames and compresses by itself.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use tempfile::tempdir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::client::Client;
+use crate::process::{PATIENCE, Server};
+
+const COMPRESSED: u8 = 0x40;
+const CLOSE: u8 = 0x88;
+
+/// A connection on which frames are written and read one by one.
+struct Raw {
+    stream: BufReader<TcpStream>,
+    /// What the server has agreed to, if anything.
+    extensions: Option<String>,
+}
+
+struct Frame {
+    /// FIN, reserved bits and opcode.
+    first: u8,
+    payload: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects and offers what `extensions` says.
+    async fn connect(server: &Server, path: &str, extensions: &str) -> Raw {
+        let mut stream = BufReader::new(TcpStream::connect(server.address).await.unwrap());
+        let request = format!(
+            "GET /{path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Extensions: {extensions}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let header = answer.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
+        Raw { stream, extensions: header.map(str::to_owned) }
+    }
+
+    /// Sends one frame, masked.
+    async fn send(&mut self, first: u8, payload: &[u8]) {
+        let mask = [1, 2, 3, 4];
+        let mut frame = vec![first, 0xff];
+        frame.extend((payload.len() as u64).to_be_bytes());
+        frame.extend(mask);
+        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    async fn frame(&mut self) -> Frame {
+        timeout(PATIENCE, self.read_frame()).await.expect("the server is silent")
+    }
+
+    async fn read_frame(&mut self) -> Frame {
+        let first = self.stream.read_u8().await.unwrap();
+        let length = match self.stream.read_u8().await.unwrap() {
+            126 => u64::from(self.stream.read_u16().await.unwrap()),
+            127 => self.stream.read_u64().await.unwrap(),
+            length => u64::from(length),
+        };
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        self.stream.read_exact(&mut payload).await.unwrap();
+        Frame { first, payload }
+    }
+
+    /// Reads one message: its frames' first bytes, and its content, inflated if it was compressed.
+    async fn message(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let (mut firsts, mut content) = (Vec::new(), Vec::new());
+        while firsts.last().is_none_or(|first| first & 0x80 == 0) {
+            let frame = self.frame().await;
+            firsts.push(frame.first);
+            content.extend(frame.payload);
+        }
+        if firsts[0] & COMPRESSED != 0 {
+            content = inflate(&content);
+        }
+        (firsts, content)
+    }
+
+    /// Reads up to the first compressed message.
+    async fn compressed_message(&mut self) -> (Vec<u8>, Vec<u8>) {
+        loop {
+            let (firsts, content) = self.message().await;
+            if firsts[0] & COMPRESSED != 0 {
+                return (firsts, content);
+            }
+        }
+    }
+
+    /// Reads up to the Close frame, and gives its code.
+    async fn close_code(&mut self) -> u16 {
+        loop {
+            let frame = self.frame().await;
+            if frame.first == CLOSE {
+                return u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+            }
+        }
+    }
+}
+
+fn deflate(plain: &[u8], flush: FlushCompress) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plain.len() + 100);
+    Compress::new(Compression::best(), false).compress_vec(plain, &mut out, flush).unwrap();
+    out
+}
+
+/// A message as it goes over the wire.
+fn compressed(plain: &[u8]) -> Vec<u8> {
+    let out = deflate(plain, FlushCompress::Sync);
+    out.strip_suffix(&[0, 0, 0xff, 0xff]).unwrap().to_vec()
+}
+
+fn inflate(payload: &[u8]) -> Vec<u8> {
+    let input = [payload, &[0, 0, 0xff, 0xff]].concat();
+    let mut out = Vec::with_capacity(8 << 20);
+    // As small as was asked for by whoever asked for least.
+    let status = Decompress::new(false).decompress_vec(&input, &mut out, FlushDecompress::Sync).unwrap();
+    assert_eq!(status, Status::Ok);
+    out
+}
+
+fn update(bytes: &[u8]) -> Bytes {
+    y_websocket::sync_frame(&SyncMessage::Update(bytes))
+}
+
+/// Text that compresses, but not to nothing.
+fn prose(words: u32) -> String {
+    (0..words).map(|n| format!("word {} ", n.wrapping_mul(n) % 977)).collect()
+}
+
+#[tokio::test]
+async fn compressed_and_plain_connections_work_together() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut plain = Client::connect(server.address, "doc").await;
+    let mut raw = Raw::connect(&server, "doc", "permessage-deflate; client_max_window_bits").await;
+    let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    assert_eq!(raw.extensions.as_deref(), Some(agreed));
+
+    // From it: in one frame, and in several with a ping between them.
+    let mut author = Client::connect(server.address, "elsewhere").await;
+    raw.send(0xc2, &compressed(&update(&author.edit("small")))).await;
+    plain.shows(|text| text == "small").await;
+    let message = compressed(&update(&author.edit(&prose(20_000))));
+    let (head, tail) = message.split_at(message.len() / 2);
+    raw.send(0x42, head).await;
+    raw.send(0x89, b"are you there").await;
+    loop {
+        let (firsts, content) = raw.message().await;
+        if firsts == [0x8a] && content == b"are you there" {
+            break;
+        }
+    }
+    raw.send(0x80, tail).await;
+    plain.shows(|text| text.len() > 100_000).await;
+
+    // To it: small messages as they are, large ones compressed, in frames of which only the first says so.
+    let written = plain.edit(&prose(30_000));
+    plain.send(update(&written)).await.unwrap();
+    let (firsts, content) = raw.compressed_message().await;
+    assert_eq!(content, update(&written));
+    assert!(firsts.len() > 2 && firsts[0] == 0x42 && firsts[1] == 0x00 && firsts.last() == Some(&0x80));
+    let written = plain.edit("small");
+    plain.send(update(&written)).await.unwrap();
+    assert_eq!(raw.message().await, (vec![0x82], update(&written).to_vec()));
+}
+
+#[tokio::test]
+async fn everyone_who_joins_gets_the_whole_document_compressed_with_the_window_they_asked_for() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut writer = Client::connect(server.address, "doc").await;
+    let written = writer.edit(&prose(100_000));
+    writer.send(update(&written)).await.unwrap();
+    writer.ask(b"saved").await.unwrap();
+    writer.acknowledged(b"saved").await.unwrap();
+    let mut seen = Vec::new();
+    for offer in ["permessage-deflate", "permessage-deflate; server_max_window_bits=9", "permessage-deflate"]
+    {
+        let mut raw = Raw::connect(&server, "doc", offer).await;
+        raw.send(0x82, &y_websocket::sync_frame(&SyncMessage::Step1(&[0]))).await;
+        let (_, content) = raw.compressed_message().await;
+        assert!(content.len() > 500_000);
+        seen.push(content);
+    }
+    assert!(seen[0] == seen[1] && seen[0] == seen[2]);
+}
+
+#[tokio::test]
+async fn what_inflates_to_a_gigabyte_is_closed_at_once_and_costs_little_memory() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut bystander = Client::connect(server.address, "doc").await;
+    bystander.synced().await;
+    let bomb = deflate(&vec![0; 1 << 20], FlushCompress::Full).repeat(1024);
+    assert!((900_000..1_200_000).contains(&bomb.len()), "{}", bomb.len());
+    let before = server.memory();
+    let mut raw = Raw::connect(&server, "doc", "permessage-deflate").await;
+    let start = Instant::now();
+    raw.send(0xc2, &bomb).await;
+    assert_eq!(raw.close_code().await, 1009);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let grown = server.peak_memory().saturating_sub(before);
+    assert!(grown < 80 << 20, "grown by {grown} bytes");
+    bystander.save("still here").await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_compressed_messages_is_said_by_close_codes() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--max-message-bytes", "100KB"]);
+    let small = compressed(b"\x03");
+    for (what, first, payload, code) in [
+        ("damaged", 0xc2, vec![0xff; 50], 1007),
+        ("too large when inflated", 0xc2, compressed(&[0; 100_001]), 1009),
+        ("too large before that", 0xc2, vec![0; 100_001], 1009),
+        ("a compressed ping", 0xc9, small.clone(), 1002),
+        ("RSV2", 0xa2, small.clone(), 1002),
+        ("RSV1 and RSV3", 0xd2, small.clone(), 1002),
+        ("text", 0xc1, compressed(b"text"), 1003),
+    ] {
+        let mut raw = Raw::connect(&server, "doc", "permessage-deflate").await;
+        raw.send(first, &payload).await;
+        assert_eq!(raw.close_code().await, code, "{what}");
+    }
+    let mut raw = Raw::connect(&server, "doc", "permessage-deflate").await;
+    raw.send(0x42, &small).await;
+    raw.send(0xc0, &small).await;
+    assert_eq!(raw.close_code().await, 1002, "RSV1 on a continuation");
+}
+
+#[tokio::test]
+async fn compression_is_not_used_where_it_was_not_agreed_on() {
+    let data = tempdir().unwrap();
+    let off = Server::start(data.path(), &["--compression", "off"]);
+    let mut raw = Raw::connect(&off, "doc", "permessage-deflate").await;
+    assert_eq!(raw.extensions, None);
+    raw.send(0xc2, &compressed(b"\x03")).await;
+    assert_eq!(raw.close_code().await, 1002);
+
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut raw = Raw::connect(&server, "doc", "permessage-deflate; unheard_of").await;
+    assert_eq!(raw.extensions, None);
+    let mut writer = Client::connect(server.address, "doc").await;
+    let written = writer.edit(&prose(500));
+    writer.send(update(&written)).await.unwrap();
+    while raw.message().await != (vec![0x82], update(&written).to_vec()) {}
+}
