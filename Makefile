@@ -8,19 +8,29 @@ SHELL := /bin/bash
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 ENGINE_NODE := engine/tests/yjs
 CLIENTS_NODE := server/tests/clients
+PEERS_NODE := bench/peers
+DEMO := demo
+DEMO_SOURCES := $(shell find $(DEMO)/src $(DEMO)/public -type f) $(addprefix $(DEMO)/,index.html package.json tsconfig.json vite.config.ts)
 
 # Written by npm at the end of an installation, so it says whether the lock file was installed since it changed.
 INSTALLED := $(ENGINE_NODE)/node_modules/.package-lock.json $(CLIENTS_NODE)/node_modules/.package-lock.json
 
-.PHONY: help run test format lint rust-tests client-tests fixtures deny node
+HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2019 ? 0 : 1)' 2>/dev/null \
+  && npm --version >/dev/null 2>&1
+
+.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet fixtures deny node
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
 
 run: ## build and start the server on 127.0.0.1:1234, documents in ./coscribe-data (ARGS="…" for further flags)
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory demo || echo "The demo could not be built: going on without." >&2; \
+	else echo "There is no Node 20.19 or newer: going on without the demo." >&2; fi
 	cargo run --release --locked -- serve $(ARGS)
 
-test: format lint rust-tests client-tests ## check everything: format, lints, Rust tests, tests with real clients
+demo: $(DEMO)/dist/index.html ## build the demo, if something of it has changed; the next build of the server takes it in
+
+test: demo format lint rust-tests client-tests browser-tests ## check everything: format, lints, Rust tests, real clients, real browsers
 
 format: ## check the format
 	cargo fmt --all --check
@@ -35,6 +45,25 @@ rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 client-tests: $(INSTALLED) ## unmodified clients against the real binary
 	cargo build --package coscribe --locked
 	cd $(CLIENTS_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
+	COSCRIBE_BIN=$(TARGET)/debug/coscribe cargo test --package coscribe-bench --locked --test coscribe
+
+browser-tests: demo ## the demo in Chromium, against the real binary; pictures of it go to demo/screenshots
+	node $(DEMO)/tests/chromium.mjs
+	cargo build --package coscribe --locked
+	cd $(DEMO) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
+
+bench: ## measure coscribe beside other servers, half an hour (ARGS="--servers coscribe,relay --only 'in a room'")
+	cargo build --release --locked --package coscribe --package coscribe-bench
+	@$(MAKE) --no-print-directory $(PEERS_NODE)/node_modules/.package-lock.json \
+	  || echo "The servers that run on Node are left out." >&2
+	$(TARGET)/release/coscribe-bench suite --peers $(PEERS_NODE) --readme bench/README.md $(ARGS)
+
+bench-y-sweet: ## build y-sweet once, for the benchmark
+	cargo install y-sweet --version 0.9.1 --locked --root $(PEERS_NODE)/.cargo
+
+conformance: ## the Autobahn suite against the WebSocket transport; needs Python 2.7 (CASES="12.*" for some)
+	cargo build --release --package coscribe --locked
+	server/tests/conformance/run $(TARGET)/release/coscribe $(TARGET)/autobahn "$(or $(CASES),*)"
 
 fixtures: $(INSTALLED) ## make the engine's fixtures again, from real Yjs
 	cd $(ENGINE_NODE) && npm run fixtures
@@ -47,7 +76,8 @@ deny: ## check licences, advisories and duplicates of the dependencies
 	cd $* && npm ci
 	touch $@
 
+$(DEMO)/dist/index.html: $(DEMO)/node_modules/.package-lock.json $(DEMO_SOURCES)
+	cd $(DEMO) && npm run build
+
 node:
-	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2011 ? 0 : 1)' 2>/dev/null \
-	  && npm --version >/dev/null 2>&1 \
-	  || { echo "The tests need Node 20.11 or newer and npm, for real Yjs and its clients; the server itself does not." >&2; exit 1; }
+	@$(HAS_NODE) || { echo "The tests and the demo need Node 20.19 or newer and npm; the server itself does not." >&2; exit 1; }

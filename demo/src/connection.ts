@@ -1,0 +1,150 @@
+/**
+ * When a document's provider connects: y-websocket's own way of trying again has no jitter and tells nobody when, so it is
+ * switched off after each close and done here.
+ */
+
+import * as decoding from 'lib0/decoding'
+import type { WebsocketProvider } from 'y-websocket'
+import { Signal } from './signal'
+
+export type State =
+  | { kind: 'connecting' }
+  | { kind: 'connected' }
+  /** Tries again at `until`, in milliseconds of `Date.now()`. */
+  | { kind: 'waiting', until: number, why: string | null }
+  /** Cut by the person. */
+  | { kind: 'cut' }
+  /** Trying again is pointless. */
+  | { kind: 'refused', why: string }
+
+const FIRST_DELAY = 500
+const LONGEST_DELAY = 20_000
+
+/** A WebSocket that takes longer to open has failed; browsers themselves wait for minutes. */
+const ATTEMPT = 10_000
+
+/** A connection that lasted so long was a good one: the next delay is short again. */
+const PROVEN = 5_000
+
+const MESSAGE_AUTH = 2
+
+/** Doubled with each attempt; half of it by chance, so that a thousand pages don't come back in the same moment. */
+export function delay(attempt: number, random = Math.random()): number {
+  const whole = Math.min(FIRST_DELAY * 2 ** attempt, LONGEST_DELAY)
+  return whole / 2 + random * whole / 2
+}
+
+export class Connection {
+  readonly changed = new Signal()
+  state: State = { kind: 'connecting' }
+  #attempts = 0
+  #timer = 0
+  #denied: string | null = null
+  #provider: WebsocketProvider
+
+  constructor(provider: WebsocketProvider) {
+    this.#provider = provider
+    provider.shouldReconnect = () => true // decided here
+    provider.on('connection-close', event => this.#closed(event))
+    provider.on('status', ({ status }) => { if (status === 'connected') clearTimeout(this.#timer) })
+    provider.on('sync', synced => { if (synced) this.#synced() })
+    provider.messageHandlers[MESSAGE_AUTH] = (_encoder, decoder) => {
+      decoding.readVarUint(decoder)
+      this.#denied = decoding.readVarString(decoder)
+    }
+  }
+
+  /** Tries at once, unless it is connected or on its way. */
+  connect(): void {
+    if (this.state.kind === 'connected' || this.#provider.ws !== null) return
+    this.#denied = null
+    this.#become({ kind: 'connecting' })
+    this.#after(ATTEMPT, () => {
+      this.#provider.disconnect()
+      this.#wait('The server does not answer.')
+    })
+    this.#provider.connect()
+  }
+
+  /** Tries at once if it waits. */
+  hurry(): void {
+    if (this.state.kind === 'waiting') this.connect()
+  }
+
+  cut(): void {
+    clearTimeout(this.#timer)
+    this.#provider.disconnect()
+    this.#become({ kind: 'cut' })
+  }
+
+  #synced(): void {
+    this.#become({ kind: 'connected' })
+    this.#after(PROVEN, () => { this.#attempts = 0 })
+  }
+
+  #closed(event: CloseEvent | null): void {
+    // Nothing else sets it to false before this: the provider itself was told to disconnect.
+    if (!this.#provider.shouldConnect) return
+    this.#provider.shouldConnect = false
+    const refusal = event === null ? null : refused(event, this.#denied)
+    if (refusal !== null) {
+      clearTimeout(this.#timer)
+      this.#become({ kind: 'refused', why: refusal })
+    } else {
+      this.#wait(event === null ? null : reason(event))
+    }
+  }
+
+  #wait(why: string | null): void {
+    const pause = delay(this.#attempts)
+    this.#attempts += 1
+    this.#become({ kind: 'waiting', until: Date.now() + pause, why })
+    this.#after(pause, () => this.connect())
+    if (why === null && this.#attempts === 3) void this.#diagnose()
+  }
+
+  /** Browsers don't say why a WebSocket fails. If the server answers plain HTTP, it is there and doesn't want this document. */
+  async #diagnose(): Promise<void> {
+    const answers = await fetch('/healthz', { cache: 'no-store' }).then(response => response.ok, () => false)
+    if (answers && this.state.kind === 'waiting') {
+      const why = 'The server is there, but does not open this document: it may be at its limit, too old, or behind a proxy that does not pass WebSockets on.'
+      this.#become({ ...this.state, why })
+    }
+  }
+
+  #become(state: State): void {
+    this.state = state
+    this.changed.emit()
+  }
+
+  #after(pause: number, then: () => void): void {
+    clearTimeout(this.#timer)
+    this.#timer = window.setTimeout(then, pause)
+  }
+}
+
+/** What to tell a person when the server closed for good (4400 to 4499); null if it did not. */
+function refused({ code, reason }: CloseEvent, denied: string | null): string | null {
+  if (code < 4400 || code >= 4500) return null
+  const detail = denied ?? reason
+  const said = detail === '' ? '' : ` The server says: “${detail}”.`
+  switch (code) {
+    case 4401: return `The server does not accept who you are: the token in this link is missing, wrong or too old. Ask for a new link.${said}`
+    case 4403: return `You are not allowed to open this room. Ask somebody who is.${said}`
+    case 4404: return `There is no such document on this server.${said}`
+    default: return `The server refuses this document (${code}).${said}`
+  }
+}
+
+/** What to tell a person when the server closed and may be tried again; null if there is nothing to tell. */
+function reason({ code, reason }: CloseEvent): string | null {
+  const said = reason === '' ? '' : ` It says: “${reason}”.`
+  switch (code) {
+    case 1001: return 'The server is stopping or starting again.'
+    case 1008: return `The server refused what this page sent.${said}`
+    case 1009: return `A change is larger than the server takes.${said}`
+    case 1011: return `The server cannot read this document.${said}`
+    case 1013: return `The server is at its limit.${said}`
+    default: return null
+  }
+}
