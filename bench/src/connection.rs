@@ -1,7 +1,7 @@
 //! One WebSocket to a server, on a socket that never blocks.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::ops::{AddAssign, Sub};
 
 use mio::net::TcpStream;
@@ -172,13 +172,17 @@ impl Connection {
         self.flush()
     }
 
-    /// Says that nothing more will be sent.
+    /// Says that nothing more will be sent, to WebSocket and, for servers that don't answer that, to TCP.
     ///
     /// # Errors
     /// If the connection is broken.
     pub fn close(&mut self) -> Result<(), ConnectionError> {
         self.write(Opcode::Close, &GOING_AWAY.to_be_bytes());
-        self.flush()
+        self.flush()?;
+        if self.outgoing.is_empty() {
+            self.stream.shutdown(Shutdown::Write)?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, opcode: Opcode, payload: &[u8]) {

@@ -126,7 +126,7 @@ impl Server {
         let version = match self {
             Self::Relay => Some(env!("CARGO_PKG_VERSION").to_owned()),
             Self::Coscribe => binary(&installed.coscribe),
-            Self::YSweet => binary(&installed.y_sweet),
+            Self::YSweet => cargo_installed(&installed.y_sweet),
             Self::YWebsocket => package("y-websocket"),
             Self::Hocuspocus => package("@hocuspocus/server"),
         };
@@ -208,6 +208,14 @@ impl Server {
     }
 }
 
+/// The version of a binary that `cargo install` has put where it is, and which does not tell it.
+fn cargo_installed(binary: &Path) -> Option<String> {
+    let list = fs::read_to_string(binary.parent()?.with_file_name(".crates.toml")).ok()?;
+    let entry = format!("\"{} ", binary.file_name()?.to_str()?);
+    let (_, version) = list.split_once(&entry)?;
+    Some(version.split(' ').next()?.to_owned())
+}
+
 /// A free port below those that the system gives to clients, of which there are thousands when a server is started again.
 fn free_port() -> anyhow::Result<u16> {
     let mut candidates = std::iter::repeat_with(|| fastrand::u16(10_000..30_000)).take(100);
@@ -228,6 +236,12 @@ impl Running {
     /// Whether [`Self::restart`] makes sense: the server was started here and keeps its documents.
     pub fn can_restart(&self) -> bool {
         self.started.as_ref().is_some_and(|started| started.server.stores())
+    }
+
+    /// Whether documents are expected to be there when everybody has left them for a while.
+    pub fn keeps_documents(&self) -> bool {
+        self.target.dialect != Dialect::Relay
+            && self.started.as_ref().is_none_or(|started| started.server.stores())
     }
 
     /// Ends the server in order and starts it again on the same data.

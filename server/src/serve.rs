@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -57,7 +58,15 @@ pub(crate) fn echo(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Each connection takes a file descriptor, and the usual limit on those is for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised, what there is must do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
     let config = Arc::new(config);
     // Before anything takes long, so that a signal is never missed.
     let mut signals = Signals::install()?;

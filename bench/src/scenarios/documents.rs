@@ -47,7 +47,7 @@ pub struct Report {
     pub resident_kb_per_document: Option<f64>,
     /// The same after the rest.
     pub resident_kb_per_document_after_rest: Option<f64>,
-    /// Of the documents that were opened again, those that lack something.
+    /// Of the documents that were opened again, those that lack something; `None` if the server doesn't keep documents.
     pub incomplete: Option<usize>,
     /// The same after the server was started again; `None` if it doesn't keep documents as it is set up here.
     pub incomplete_after_restart: Option<usize>,
@@ -76,7 +76,7 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     }
     let resident_kb_per_document_after_rest = kb_each(&meter.stop(&crowd)?);
     let (mut incomplete, mut incomplete_after_restart) = (None, None);
-    if server.target.dialect != Dialect::Relay {
+    if server.keeps_documents() {
         incomplete = Some(count_incomplete(server, &rooms, load.characters)?);
         if server.can_restart() {
             server.restart()?;

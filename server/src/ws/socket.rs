@@ -12,19 +12,27 @@ use tokio::net::TcpStream;
 use tokio::task::coop;
 use tokio::time::Instant;
 
-use super::inflate::Inflating;
+use super::inflate::{InflateError, Inflating};
 use crate::metrics::Metrics;
 
-/// Most that is read of a compressing connection at a time.
+/// Most that is read at a time.
 const READ: usize = 4 << 10;
 
 /// A TCP stream and what was last seen of the other end.
 pub(crate) struct Socket {
     stream: TcpStream,
     life: Arc<Life>,
-    /// Where compression was negotiated; others must not pay for it.
-    inflating: Option<Box<Inflating>>,
+    unread: Unread,
     metrics: Arc<Metrics>,
+}
+
+/// What was read of the stream and not passed on. There is rarely any: a buffer for each connection that waits for it would be
+/// most of what an idle connection takes.
+enum Unread {
+    /// Nothing was compressed.
+    Plain { bytes: Vec<u8>, taken: usize },
+    /// Where compression was negotiated; others must not pay for it.
+    Compressed(Box<Inflating>),
 }
 
 /// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
@@ -52,7 +60,11 @@ impl Socket {
             full: AtomicBool::new(false),
             unread: AtomicBool::new(false),
         });
-        (Socket { stream, life: Arc::clone(&life), inflating: inflating.map(Box::new), metrics }, life)
+        let unread = match inflating {
+            Some(inflating) => Unread::Compressed(Box::new(inflating)),
+            None => Unread::Plain { bytes: Vec::new(), taken: 0 },
+        };
+        (Socket { stream, life: Arc::clone(&life), unread, metrics }, life)
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -93,28 +105,64 @@ impl Life {
     }
 }
 
+impl Unread {
+    /// Passes on what can be, and tells whether that was anything.
+    fn pass(&mut self, buf: &mut ReadBuf<'_>) -> Result<bool, InflateError> {
+        match self {
+            Unread::Compressed(inflating) => inflating.pass(buf),
+            Unread::Plain { bytes, taken } => {
+                let part = &bytes[*taken..];
+                let part = &part[..part.len().min(buf.remaining())];
+                buf.put_slice(part);
+                *taken += part.len();
+                let passed = !part.is_empty();
+                if *taken == bytes.len() {
+                    (*bytes, *taken) = (Vec::new(), 0);
+                }
+                Ok(passed)
+            }
+        }
+    }
+
+    /// Takes what came, when there was nothing left to pass on; gives what can be passed on right away.
+    fn receive<'a>(&mut self, received: &'a [u8], room: usize) -> &'a [u8] {
+        match self {
+            Unread::Compressed(inflating) => {
+                inflating.receive(received);
+                &[]
+            }
+            Unread::Plain { bytes, .. } => {
+                let (now, later) = received.split_at(received.len().min(room));
+                bytes.extend_from_slice(later);
+                now
+            }
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let Some(inflating) = &mut self.inflating else { return self.poll_stream(cx, buf) };
+        let before = buf.filled().len();
+        while buf.filled().len() == before {
             // A message can take long to inflate, without a word from the socket: others are to have their turn.
             let turn = ready!(coop::poll_proceed(cx));
-            if inflating.pass(buf).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+            if self.unread.pass(buf).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 turn.made_progress();
-                return Poll::Ready(Ok(()));
+                break;
             }
             let mut bytes = [0; READ];
             let mut received = ReadBuf::new(&mut bytes);
             ready!(self.poll_stream(cx, &mut received))?;
-            match &mut self.inflating {
-                Some(inflating) if !received.filled().is_empty() => inflating.receive(received.filled()),
-                _ => return Poll::Ready(Ok(())),
+            if received.filled().is_empty() {
+                break;
             }
+            buf.put_slice(self.unread.receive(received.filled(), buf.remaining()));
         }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -24,8 +24,9 @@ use super::outbox::Close;
 use super::socket::{Life, Socket};
 use crate::metrics::Metrics;
 
-/// tungstenite's default of 128 KiB for each connection is far more than an editor sends at once.
-pub(crate) const READ_BUFFER: usize = 4 << 10;
+/// tungstenite's default of 128 KiB for each connection is far more than an editor sends at once, and the [`Socket`] reads more
+/// than this at a time.
+pub(crate) const READ_BUFFER: usize = 1 << 10;
 
 /// Small frames are collected up to here before they are written.
 const WRITE_BUFFER: usize = 4 << 10;
