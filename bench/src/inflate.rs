@@ -88,7 +88,8 @@ mod tests {
         for keeps_context in [false, true] {
             let mut stream = Compress::new(Compression::fast(), false);
             let mut inflater = Inflater::new(keeps_context);
-            for message in messages() {
+            // After a flush zlib has nothing more to say for an empty message: senders write one without it.
+            for message in messages().into_iter().filter(|message| !keeps_context || !message.is_empty()) {
                 if !keeps_context {
                     stream.reset();
                 }
