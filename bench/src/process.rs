@@ -99,15 +99,20 @@ mod tests {
         let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         let (tree, start) = (ProcessTree::new(child.id()), Instant::now());
         let before = tree.cpu().unwrap();
-        while tree.cpu().unwrap() == before && start.elapsed() < Duration::from_secs(20) {
+        while tree.cpu().unwrap() < before + Duration::from_millis(20)
+            && start.elapsed() < Duration::from_secs(20)
+        {
             std::thread::yield_now();
         }
         let (after, resident, peak) =
             (tree.cpu().unwrap(), tree.resident().unwrap(), tree.resident_peak().unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(after > before && after < start.elapsed() * 2);
-        assert!(resident > 100_000 && peak >= resident);
+        // One thread cannot have more time than has passed, but what it had before `start` counts as well.
+        assert!(after > before && after - before < start.elapsed() * 2);
+        assert!(resident > 100_000, "{resident}");
+        // The kernel counts in batches, so that either may lag behind.
+        assert!(peak > resident / 2, "{peak}, {resident}");
         assert!(tree.cpu().is_err());
     }
 
