@@ -1,7 +1,8 @@
 //! The one thread that appends to the log: updates of all rooms that arrive within the commit window are written and
 //! synced together, then each room hears which of its sequences is durable.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::thread::JoinHandle;
@@ -144,8 +145,12 @@ impl Log {
             return;
         }
         self.metrics.log_sync_seconds.observe(start.elapsed().as_secs_f64());
+        let mut last = HashMap::new();
         for Queued { append, since, .. } in batch {
             self.metrics.log_append_seconds.observe(since.elapsed().as_secs_f64());
+            last.insert(&append.name, append);
+        }
+        for append in last.values() {
             append.durable.send_replace(append.sequence);
         }
     }
@@ -166,17 +171,18 @@ fn collect(jobs: &Receiver<Job>, window: Duration) -> (Vec<Queued>, bool) {
     let Ok(Job::Append(first)) = jobs.recv() else {
         return (Vec::new(), false);
     };
-    let deadline = first.since + window;
+    // To wait for each job would be to wake up for each, which costs more than all the rest.
+    thread::sleep((first.since + window).saturating_duration_since(Instant::now()));
     let mut bytes = first.append.update.len();
     let mut batch = vec![first];
     while bytes < BATCH_BYTES {
-        match jobs.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        match jobs.try_recv() {
             Ok(Job::Append(next)) => {
                 bytes += next.append.update.len();
                 batch.push(next);
             }
-            Err(RecvTimeoutError::Timeout) => break,
-            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return (batch, false),
+            Err(TryRecvError::Empty) => break,
+            Ok(Job::Stop) | Err(TryRecvError::Disconnected) => return (batch, false),
         }
     }
     (batch, true)
