@@ -4,12 +4,16 @@
 //! Frames of plain messages pass as they are, faults and all: tungstenite sees them. So does everything with a reserved bit
 //! that is not the beginning of a compressed message. What is taken out are compressed messages, whole and in however many
 //! frames; control frames between these pass. Nothing is inflated before the last byte is there, so a peer occupies no more
-//! memory than it has sent; then it is inflated a piece at a time, as fast as it is read, into frames of one message.
+//! memory than it has sent; then it is inflated a piece at a time, as fast as it is read, into frames of one message. Large
+//! ones wait for their turn, because a thousand connections that each send a few kilobytes could fill any memory.
 
 use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use tokio::io::ReadBuf;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::deflate::TAIL;
 
@@ -30,6 +34,12 @@ const PIECE: usize = 16 << 10;
 /// The header of such a frame, with a mask that changes nothing.
 const PIECE_HEADER: usize = 8;
 
+/// What a message may inflate to without waiting for a turn: more than nearly all do.
+const LARGE: usize = 1 << 20;
+
+/// Larger messages that are inflated at the same time, by all connections, and not yet handed on.
+static LARGE_MESSAGES: Semaphore = Semaphore::const_new(4);
+
 /// Why a compressed message cannot be read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InflateError {
@@ -45,7 +55,6 @@ pub(crate) enum InflateError {
 }
 
 /// The bytes of one connection on their way in.
-#[derive(Debug)]
 pub(crate) struct Inflating {
     max_message_bytes: usize,
     /// What came from the socket; up to `taken` it has been dealt with.
@@ -57,6 +66,14 @@ pub(crate) struct Inflating {
     gathered: Option<Gathered>,
     /// A compressed message that is being passed on.
     inflation: Option<Inflation>,
+    turn: Turn,
+}
+
+/// The right to inflate a large message.
+enum Turn {
+    NotNeeded,
+    Waiting(Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>),
+    Mine { _permit: Option<SemaphorePermit<'static>> },
 }
 
 /// Where in a frame we are.
@@ -103,24 +120,41 @@ impl Inflating {
             header: Header::default(),
             gathered: None,
             inflation: None,
+            turn: Turn::NotNeeded,
         }
     }
 
-    /// Takes what came from the socket. To be called only after `pass` had nothing to give.
+    /// Takes what came from the socket. To be called only after `poll_pass` had nothing to give.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
     }
 
-    /// Passes on what can be, and tells whether that was anything.
-    pub(crate) fn pass(&mut self, out: &mut ReadBuf<'_>) -> Result<bool, InflateError> {
+    /// Passes on what can be, and tells whether that was anything. Pending while another's turn comes first.
+    pub(crate) fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<Result<bool, InflateError>> {
         let before = out.filled().len();
-        while out.remaining() > 0 && self.advance(out)? {}
+        if self.inflation.is_none() {
+            // More is only asked for when the message before has been handed on.
+            self.turn = Turn::NotNeeded;
+        }
+        while out.remaining() > 0 {
+            let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
+            if large && self.turn.poll(cx).is_pending() {
+                return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
+            }
+            if !self.advance(out)? {
+                break;
+            }
+        }
         if self.taken == self.received.len() {
             // An idle connection keeps no buffer.
             self.received = Vec::new();
             self.taken = 0;
         }
-        Ok(out.filled().len() > before)
+        Poll::Ready(Ok(out.filled().len() > before))
     }
 
     /// Makes one step; false if that takes more bytes than have come.
@@ -199,6 +233,22 @@ impl Inflating {
     }
 }
 
+impl Turn {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self {
+                Turn::NotNeeded => *self = Turn::Waiting(Box::pin(LARGE_MESSAGES.acquire())),
+                Turn::Waiting(turn) => {
+                    // Nobody closes it.
+                    let _permit = ready!(turn.as_mut().poll(cx)).ok();
+                    *self = Turn::Mine { _permit };
+                }
+                Turn::Mine { .. } => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
 /// Copies as much as there is room for, and says how much.
 fn put(out: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     let part = &bytes[..bytes.len().min(out.remaining())];
@@ -262,8 +312,8 @@ struct Inflation {
     stream: Decompress,
     compressed: Vec<u8>,
     taken: usize,
-    /// What has been inflated so far may be as much.
-    room: usize,
+    inflated: usize,
+    max_message_bytes: usize,
     opcode: u8,
     /// A frame with a piece of the message, and how much of it was passed on.
     frame: Vec<u8>,
@@ -282,12 +332,17 @@ impl Inflation {
             stream: Decompress::new(false),
             compressed,
             taken: 0,
-            room: max_message_bytes,
+            inflated: 0,
+            max_message_bytes,
             opcode,
             frame: Vec::with_capacity(PIECE_HEADER + piece),
             passed: 0,
             finished: false,
         }
+    }
+
+    fn is_large(&self) -> bool {
+        self.inflated > LARGE
     }
 
     /// Writes what there is room for; false if that was the end.
@@ -329,7 +384,10 @@ impl Inflation {
             }
         }
         let piece = self.frame.len() - PIECE_HEADER;
-        self.room = self.room.checked_sub(piece).ok_or(InflateError::TooLarge)?;
+        self.inflated += piece;
+        if self.inflated > self.max_message_bytes {
+            return Err(InflateError::TooLarge);
+        }
         self.write_header(piece)
     }
 
@@ -353,191 +411,4 @@ impl Inflation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use flate2::{Compress, Compression, FlushCompress};
-    use std::io::Cursor;
-    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
-    use tokio_tungstenite::tungstenite::{Error, Message};
-
-    const MAX: usize = 1 << 20;
-
-    fn deflate(plain: &[u8]) -> Vec<u8> {
-        let mut stream = Compress::new(Compression::fast(), false);
-        let mut out = Vec::with_capacity(plain.len() + 100);
-        stream.compress_vec(plain, &mut out, FlushCompress::Sync).unwrap();
-        out.truncate(out.len() - TAIL.len());
-        out
-    }
-
-    /// A masked frame; `first` has the FIN bit, the reserved bits and the opcode.
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mask = [0x12, 0x34, 0x56, 0x78];
-        let mut frame = vec![first];
-        match payload.len() {
-            len @ 0..126 => frame.push(0x80 | u8::try_from(len).unwrap()),
-            len @ 126..65536 => {
-                frame.push(0xfe);
-                frame.extend(u16::try_from(len).unwrap().to_be_bytes());
-            }
-            len => {
-                frame.push(0xff);
-                frame.extend((len as u64).to_be_bytes());
-            }
-        }
-        frame.extend(mask);
-        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-        frame
-    }
-
-    /// What comes out of `input`, which arrives in parts of `arriving` bytes and is read in parts of `reading` bytes.
-    fn passed(input: &[u8], arriving: usize, reading: usize) -> Result<Vec<u8>, InflateError> {
-        let mut inflating = Inflating::new(MAX, Vec::new());
-        let mut passed = Vec::new();
-        let mut room = vec![0; reading];
-        let mut parts = input.chunks(arriving);
-        loop {
-            let mut out = ReadBuf::new(&mut room);
-            if inflating.pass(&mut out)? {
-                passed.extend_from_slice(out.filled());
-            } else {
-                assert_eq!(inflating.received.capacity(), 0, "nothing is kept between messages");
-                let Some(part) = parts.next() else { return Ok(passed) };
-                inflating.receive(part);
-            }
-        }
-    }
-
-    /// The messages in a stream of frames, as tungstenite reads them, up to the first error.
-    fn messages(passed: Vec<u8>) -> (Vec<Message>, Error) {
-        let limits = WebSocketConfig::default().max_message_size(Some(MAX)).max_frame_size(Some(MAX));
-        let mut socket = WebSocket::from_raw_socket(Cursor::new(passed), Role::Server, Some(limits));
-        let mut messages = Vec::new();
-        loop {
-            match socket.read() {
-                Ok(message) => messages.push(message),
-                Err(error) => return (messages, error),
-            }
-        }
-    }
-
-    #[test]
-    fn plain_frames_pass_byte_by_byte_as_they_are() {
-        let long = vec![1; 70_000];
-        let frames = [
-            frame(0x82, b"binary"),
-            frame(0x81, &vec![b'x'; 300]),
-            frame(0x02, b"frag"),
-            frame(0x89, b"ping"),
-            frame(0x80, b"ment"),
-            frame(0x82, &long),
-            frame(0x82, b""),
-            vec![0x82, 3, 1, 2, 3],
-            frame(0xa2, b"RSV2"),
-            frame(0xc9, b"RSV1 on a ping"),
-            frame(0xc0, b"RSV1 on a continuation"),
-            frame(0xc3, b"RSV1 on an unknown opcode"),
-            vec![0xc2, 3, 1, 2, 3],
-        ]
-        .concat();
-        for (arriving, reading) in [(1, 1), (1, 4096), (4096, 1), (7, 5), (4096, 4096)] {
-            assert_eq!(passed(&frames, arriving, reading).unwrap(), frames, "{arriving}, {reading}");
-        }
-    }
-
-    #[test]
-    fn compressed_messages_come_out_plain_however_they_arrive_and_control_frames_between_them_pass() {
-        let words: Vec<u8> = (0..30_000u32).flat_map(|n| (n * n % 977).to_string().into_bytes()).collect();
-        let (small, large) = (deflate(b"small"), deflate(&words));
-        let (head, tail) = large.split_at(large.len() / 3);
-        let frames = [
-            frame(0xc2, &small),
-            frame(0xc1, &small),
-            frame(0x42, head),
-            frame(0x89, b"ping"),
-            frame(0x00, b""),
-            frame(0x80, tail),
-            frame(0x82, b"plain"),
-            frame(0x42, &[]),
-            frame(0x80, &[0x00]),
-        ]
-        .concat();
-        let expected = [
-            Message::binary(&b"small"[..]),
-            Message::text("small"),
-            Message::Ping(b"ping"[..].into()),
-            Message::binary(words),
-            Message::binary(&b"plain"[..]),
-            Message::binary(&b""[..]),
-        ];
-        for (arriving, reading) in [(1, 4096), (4096, 1), (7, 5), (4096, 4096), (frames.len(), 100)] {
-            let (read, _) = messages(passed(&frames, arriving, reading).unwrap());
-            assert!(read == expected, "{arriving}, {reading}");
-        }
-    }
-
-    #[test]
-    fn blocks_that_call_themselves_the_last_do_not_end_a_message() {
-        // RFC 7692, section 7.2.3.5: "Hello" in a block with BFINAL, and the empty block that has to follow it.
-        let hello = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-        let (read, _) = messages(passed(&frame(0xc1, &hello), 4096, 4096).unwrap());
-        assert_eq!(read, [Message::text("Hello")]);
-        // Sections 7.2.3.1 and 7.2.3.3: the ordinary form, and a block without compression.
-        for hello in [
-            &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..],
-            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
-        ] {
-            let (read, _) = messages(passed(&frame(0xc1, hello), 4096, 4096).unwrap());
-            assert_eq!(read, [Message::text("Hello")]);
-        }
-    }
-
-    #[test]
-    fn a_message_that_inflates_to_more_than_the_limit_is_given_up_where_it_crosses_it() {
-        let fits = frame(0xc2, &deflate(&vec![0; MAX]));
-        let (read, _) = messages(passed(&fits, 4096, 4096).unwrap());
-        assert_eq!(read[0].len(), MAX);
-        let bomb = frame(0xc2, &deflate(&vec![0; 50 * MAX]));
-        let mut inflating = Inflating::new(MAX, bomb);
-        let (mut room, mut seen) = (vec![0; 4096], 0);
-        let error = loop {
-            let mut out = ReadBuf::new(&mut room);
-            match inflating.pass(&mut out) {
-                Ok(_) => seen += out.filled().len(),
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error, InflateError::TooLarge);
-        assert!((MAX - PIECE..MAX + PIECE).contains(&seen), "{seen}");
-    }
-
-    #[test]
-    fn frames_that_are_too_large_before_inflation_are_refused_without_being_gathered() {
-        let header = [0xc2, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 0, 0, 0];
-        assert_eq!(passed(&header, 14, 4096), Err(InflateError::TooLarge));
-        // Empty blocks without compression inflate to nothing.
-        let nothing: Vec<u8> = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(MAX / 10);
-        let frames = [frame(0x42, &nothing), frame(0x00, &nothing), frame(0x00, &nothing)].concat();
-        assert_eq!(passed(&frames, 4096, 4096), Err(InflateError::TooLarge));
-    }
-
-    #[test]
-    fn damage_and_messages_inside_others_are_noticed() {
-        assert_eq!(passed(&frame(0xc2, &[0xff; 64]), 4096, 4096), Err(InflateError::Damaged));
-        let inside = [frame(0x42, &deflate(b"one")), frame(0x82, b"other")].concat();
-        assert_eq!(passed(&inside, 4096, 4096), Err(InflateError::Interleaved));
-        let inside = [frame(0x42, &deflate(b"one")), frame(0xc2, &deflate(b"other"))].concat();
-        let (read, error) = messages(passed(&inside, 4096, 4096).unwrap());
-        assert!(read.is_empty() && matches!(error, Error::Protocol(_)), "{error}");
-    }
-
-    #[test]
-    fn noise_gives_errors_at_most() {
-        for _ in 0..2000 {
-            let mut noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(300).collect();
-            noise[0] = 0xc2;
-            noise[1] |= 0x80;
-            let _ = passed(&noise, 50, 50);
-        }
-    }
-}
+mod tests;

@@ -107,9 +107,9 @@ impl Life {
 
 impl Unread {
     /// Passes on what can be, and tells whether that was anything.
-    fn pass(&mut self, buf: &mut ReadBuf<'_>) -> Result<bool, InflateError> {
+    fn poll_pass(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<bool, InflateError>> {
         match self {
-            Unread::Compressed(inflating) => inflating.pass(buf),
+            Unread::Compressed(inflating) => inflating.poll_pass(cx, buf),
             Unread::Plain { bytes, taken } => {
                 let part = &bytes[*taken..];
                 let part = &part[..part.len().min(buf.remaining())];
@@ -119,7 +119,7 @@ impl Unread {
                 if *taken == bytes.len() {
                     (*bytes, *taken) = (Vec::new(), 0);
                 }
-                Ok(passed)
+                Poll::Ready(Ok(passed))
             }
         }
     }
@@ -150,7 +150,8 @@ impl AsyncRead for Socket {
         while buf.filled().len() == before {
             // A message can take long to inflate, without a word from the socket: others are to have their turn.
             let turn = ready!(coop::poll_proceed(cx));
-            if self.unread.pass(buf).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+            let passed = ready!(self.unread.poll_pass(cx, buf));
+            if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 turn.made_progress();
                 break;
             }

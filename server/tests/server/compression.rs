@@ -218,6 +218,26 @@ async fn what_inflates_to_a_gigabyte_is_closed_at_once_and_costs_little_memory()
     bystander.save("still here").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_inflate_to_much_at_the_same_time_take_turns() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    // 31 MiB of zeros each: a message that is not too large, and that no room understands.
+    let bomb = deflate(&vec![0; 1 << 20], FlushCompress::Full).repeat(31);
+    let mut crowd = Vec::new();
+    for n in 0..60 {
+        crowd.push(Raw::connect(&server, &format!("doc-{n}"), "permessage-deflate").await);
+    }
+    for raw in &mut crowd {
+        raw.send(0xc2, &bomb).await;
+    }
+    for raw in &mut crowd {
+        assert_eq!(raw.close_code().await, 1008);
+    }
+    let peak = server.peak_memory();
+    assert!(peak < 700 << 20, "{peak} bytes, and all at once would be 1,860 MiB");
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_compressed_messages_is_said_by_close_codes() {
     let data = tempdir().unwrap();
