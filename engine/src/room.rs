@@ -31,7 +31,7 @@ pub use crate::peer::PeerId;
 /// Longest time between two flushes: one frame of a screen.
 const LONGEST_FLUSH_WINDOW: Duration = Duration::from_millis(16);
 /// A room spends at most one part in so many of its time on fan-out, while that keeps it under the longest window.
-const FAN_OUT_SHARE: u32 = 5;
+const FAN_OUT_SHARE: u32 = 16;
 /// How often awareness is searched for states that were not renewed.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 

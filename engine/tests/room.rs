@@ -161,7 +161,7 @@ fn a_quiet_room_flushes_at_once_and_a_busy_one_within_a_frame_of_a_screen() {
     stage.settle();
     assert_eq!(stage.take(B).len(), 1);
     for (cost, window) in [
-        (Duration::from_millis(1), Duration::from_millis(5)),
+        (Duration::from_micros(500), Duration::from_millis(8)),
         (Duration::from_secs(1), Duration::from_millis(16)),
     ] {
         stage.room.fanned_out(cost);
