@@ -88,6 +88,17 @@ impl<'a> Payload<'a> {
     }
 }
 
+/// What one reading found.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// As much as there was room for.
+    Full,
+    /// Less: there is nothing more, except perhaps the end of the stream.
+    Short,
+    /// Nothing.
+    Nothing,
+}
+
 /// What is to be done with each message.
 pub type Receive<'a> = dyn FnMut(Payload<'_>) -> Result<(), ConnectionError> + 'a;
 
@@ -210,19 +221,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once, into `buffer`, and hands on the messages that are complete. Gives whether there may be more to read.
+    /// Reads once, into `buffer`, and hands on the messages that are complete.
     ///
     /// # Errors
     /// If the connection is closed or broken.
-    pub fn read(&mut self, buffer: &mut [u8], receive: &mut Receive<'_>) -> Result<bool, ConnectionError> {
+    pub fn read(&mut self, buffer: &mut [u8], receive: &mut Receive<'_>) -> Result<Reading, ConnectionError> {
         let got = match self.stream.read(buffer) {
             Ok(0) => return Err(ConnectionError::Closed(None)),
             Ok(got) => got,
-            Err(error) if is_not_ready(&error) => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+            Err(error) if is_not_ready(&error) => return Ok(Reading::Nothing),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Reading::Full),
             Err(error) => return Err(error.into()),
         };
-        let full = got == buffer.len();
+        let reading = if got == buffer.len() { Reading::Full } else { Reading::Short };
         self.traffic.bytes_in += got as u64;
         if self.unread.is_empty() {
             let taken = self.take(&buffer[..got], receive)?;
@@ -234,7 +245,7 @@ impl Connection {
             unread.drain(..taken);
             self.unread = unread;
         }
-        Ok(full)
+        Ok(reading)
     }
 
     /// Takes what is complete from the start of `bytes`, and says how much that is.

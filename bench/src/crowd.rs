@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use crate::connection::{Connection, ConnectionError, Opening, Payload, Traffic};
+use crate::connection::{Connection, ConnectionError, Opening, Payload, Reading, Traffic};
 use crate::dialect::{Dialect, Incoming, nothing_lacking};
 
 /// Events taken in one turn: few, so that what is due to be sent is not late because of what there is to read.
@@ -40,6 +40,8 @@ struct Editor {
     greeted: bool,
     stalled: bool,
     closing: bool,
+    /// The stream has ended: after the last bytes comes its end, of which no event will tell again.
+    ended: bool,
 }
 
 /// What is to be done with each payload of an editor, which came at that time; replies go into the last argument.
@@ -126,6 +128,7 @@ impl Crowd {
             greeted: false,
             stalled: false,
             closing: false,
+            ended: false,
         }));
         Ok(self.editors.len() - 1)
     }
@@ -213,7 +216,11 @@ impl Crowd {
             if event.is_writable() {
                 writable.push(event.token().0);
             }
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
+            let ended = event.is_read_closed() || event.is_error();
+            if let Some(editor) = self.editors[event.token().0].as_mut().filter(|_| ended) {
+                editor.ended = true;
+            }
+            if event.is_readable() || ended {
                 ready.push(event.token().0);
             }
         }
@@ -252,7 +259,7 @@ impl Crowd {
         }
         for _ in 0..READS {
             let (mut replies, mut at) = (Vec::new(), None);
-            let more = editor.connection.read(&mut self.buffer, &mut |payload| {
+            let reading = editor.connection.read(&mut self.buffer, &mut |payload| {
                 let at = *at.get_or_insert_with(Instant::now);
                 handle(index, at, &editor.prefix, payload, &mut replies)
             })?;
@@ -264,8 +271,10 @@ impl Crowd {
             for reply in replies {
                 editor.connection.send(&reply)?;
             }
-            if !more {
-                return Ok(());
+            match reading {
+                Reading::Full => {}
+                Reading::Short if editor.ended => {}
+                Reading::Short | Reading::Nothing => return Ok(()),
             }
         }
         self.unread.push(index);

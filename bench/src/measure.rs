@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::connection::Traffic;
 use crate::crowd::Crowd;
-use crate::process::ProcessTree;
+use crate::process::{ProcessTree, kept_waiting};
 
 /// Bytes in a MB, as memory is given here.
 const MEGABYTE: f64 = 1e6;
@@ -20,6 +20,7 @@ pub struct Meter {
     cpu: Duration,
     resident: u64,
     waited: Duration,
+    kept_waiting: Duration,
     traffic: Traffic,
 }
 
@@ -38,6 +39,8 @@ pub struct Cost {
     pub resident_peak_mb: Option<f64>,
     /// Part of the time in which the generator had something to do: near 1 it measures itself.
     pub generator_busy: f64,
+    /// Part of the time in which something else had the generator's core: near 0, or the machine is not quiet.
+    pub disturbed: f64,
     /// What went over the connections.
     pub traffic: Traffic,
 }
@@ -54,6 +57,7 @@ impl Meter {
             cpu: process.map_or(Ok(Duration::ZERO), ProcessTree::cpu)?,
             resident: process.map_or(Ok(0), ProcessTree::resident)?,
             waited: crowd.waited(),
+            kept_waiting: kept_waiting()?,
             traffic: crowd.traffic(),
         })
     }
@@ -72,6 +76,7 @@ impl Meter {
             resident_mb: None,
             resident_peak_mb: None,
             generator_busy: (1.0 - waited / seconds).max(0.0),
+            disturbed: (kept_waiting()?.saturating_sub(self.kept_waiting)).as_secs_f64() / seconds,
             traffic: crowd.traffic() - self.traffic,
         };
         if let Some(process) = self.process {

@@ -3,12 +3,14 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::measure::Times;
+use crate::measure::{Cost, Times};
 use crate::scenarios::{documents, idle, join, presence, stalled, typing};
 use crate::servers::Running;
 
 /// A generator that is busier than this measures itself.
 const AT_ITS_LIMIT: f64 = 0.95;
+/// A machine on which something else has the generator's core for more of the time is not quiet.
+const NOT_QUIET: f64 = 0.02;
 
 /// A scenario and its size.
 #[derive(Debug, Clone, Subcommand, Serialize)]
@@ -130,8 +132,13 @@ impl Outcome {
     /// What went wrong, in words.
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.generator_busy() > AT_ITS_LIMIT {
-            faults.push("the generator is at its limit".to_owned());
+        if let Some(cost) = self.cost() {
+            if cost.generator_busy > AT_ITS_LIMIT {
+                faults.push("the generator is at its limit".to_owned());
+            }
+            if cost.disturbed > NOT_QUIET {
+                faults.push(format!("disturbed {} % of the time", figure(cost.disturbed * 100.0)));
+            }
         }
         let mut note = |count: u64, what: &str| {
             if count > 0 {
@@ -169,13 +176,14 @@ impl Outcome {
         faults
     }
 
-    /// Which part of the time the generator had work, where latencies depend on it.
-    fn generator_busy(&self) -> f64 {
+    /// What was measured, where latencies depend on the generator.
+    fn cost(&self) -> Option<&Cost> {
         match self {
-            Self::Typing(report) => report.cost.generator_busy,
-            Self::Stalled(report) => report.cost.generator_busy,
-            Self::Presence(report) => report.cost.generator_busy,
-            Self::Join(_) | Self::Idle(_) | Self::Documents(_) | Self::Failed { .. } => 0.0,
+            Self::Typing(report) => Some(&report.cost),
+            Self::Join(report) => Some(&report.many.cost),
+            Self::Stalled(report) => Some(&report.cost),
+            Self::Presence(report) => Some(&report.cost),
+            Self::Idle(_) | Self::Documents(_) | Self::Failed { .. } => None,
         }
     }
 

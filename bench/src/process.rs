@@ -71,6 +71,16 @@ impl ProcessTree {
     }
 }
 
+/// How long the calling thread could have run but had to wait for its core.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn kept_waiting() -> anyhow::Result<Duration> {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let waiting = schedstat.split(' ').nth(1).and_then(|number| number.parse().ok());
+    Ok(Duration::from_nanos(waiting.with_context(|| format!("unexpected schedstat: {schedstat}"))?))
+}
+
 fn task_directories(pid: u32) -> anyhow::Result<Vec<PathBuf>> {
     let directory = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&directory).with_context(|| format!("{directory}: is the server gone?"))?;
