@@ -11,12 +11,9 @@
 //! anew.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::disk::{self, Faults, Step};
+use crate::disk::{Step, StoreDir};
 use crate::error::StoreError;
 use crate::index::{Covered, Index, Position};
 use crate::name::DocumentName;
@@ -49,28 +46,27 @@ pub(crate) struct Contents {
 /// The open catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    dir: PathBuf,
+    dir: StoreDir,
     tail: Tail,
     entries: usize,
-    faults: Option<Arc<dyn Faults>>,
 }
 
 impl Contents {
     /// Fails if the file is of an unknown version.
-    pub(crate) fn check_version(dir: &Path) -> Result<(), StoreError> {
-        match Scan::open(&dir.join(FILE)) {
+    pub(crate) fn check_version(dir: &StoreDir) -> Result<(), StoreError> {
+        match Scan::open(&*dir.disk, &dir.join(FILE)) {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn read(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn read(dir: &StoreDir) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
-        let mut scan = match Scan::open(&path) {
+        let mut scan = match Scan::open(&*dir.disk, &path) {
             Err(error) if error.is_not_found() => return Ok(Self::default()),
             scan => scan?,
         };
-        let torn_at = segment::torn_at(&path)?;
+        let torn_at = segment::torn_at(&*dir.disk, &path)?;
         let (marker, len) = (scan.marker(), scan.len());
         let mut contents = Self { exists: true, ..Self::default() };
         while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
@@ -101,27 +97,24 @@ impl Contents {
 
 impl Catalog {
     /// Continues the file as it was read, or writes it anew from the index if it was damaged or missing.
-    pub(crate) fn open(
-        dir: &Path,
-        contents: &Contents,
-        index: &Index,
-        faults: Option<Arc<dyn Faults>>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &StoreDir, contents: &Contents, index: &Index) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let tail = match contents.end {
-            Some((marker, len)) => Tail::resume(&path, marker, len).map_err(StoreError::io("open", &path))?,
+            Some((marker, len)) => {
+                Tail::resume(&*dir.disk, &path, marker, len).map_err(StoreError::io("open", &path))?
+            }
             None => replace_damaged(dir, index, !contents.damage.is_empty())
                 .map_err(StoreError::io("write", &path))?,
         };
-        Ok(Self { dir: dir.to_owned(), tail, entries: contents.entries, faults })
+        Ok(Self { dir: dir.clone(), tail, entries: contents.entries })
     }
 
     /// Writes the entries in one write and syncs them.
     pub(crate) fn append(&mut self, entries: &[(DocumentName, Covered, u64)]) -> io::Result<()> {
         let batch = encode(entries.iter().map(|(name, covered, time)| (name, *covered, *time)), &self.tail);
-        disk::check(self.faults.as_ref(), Step::WriteCatalog)?;
+        self.dir.check(Step::WriteCatalog)?;
         self.tail.write(&batch)?;
-        disk::check(self.faults.as_ref(), Step::SyncCatalog)?;
+        self.dir.check(Step::SyncCatalog)?;
         self.tail.sync()?;
         self.entries += entries.len();
         Ok(())
@@ -134,7 +127,7 @@ impl Catalog {
 
     /// Writes the file anew, with what the index says.
     pub(crate) fn rewrite(&mut self, index: &Index) -> io::Result<()> {
-        disk::check(self.faults.as_ref(), Step::RewriteCatalog)?;
+        self.dir.check(Step::RewriteCatalog)?;
         self.tail = write_new(&self.dir, index)?;
         self.entries = index.catalog_len();
         Ok(())
@@ -142,24 +135,25 @@ impl Catalog {
 }
 
 /// Keeps a copy of the damaged file for whoever wants to look at it.
-fn replace_damaged(dir: &Path, index: &Index, damaged: bool) -> io::Result<Tail> {
+fn replace_damaged(dir: &StoreDir, index: &Index, damaged: bool) -> io::Result<Tail> {
     if damaged {
-        fs::copy(dir.join(FILE), dir.join(DAMAGED_FILE))?;
+        dir.keep_copy(&dir.join(FILE), 0, &dir.join(DAMAGED_FILE))?;
     }
     write_new(dir, index)
 }
 
-fn write_new(dir: &Path, index: &Index) -> io::Result<Tail> {
+fn write_new(dir: &StoreDir, index: &Index) -> io::Result<Tail> {
     let (new, path) = (dir.join(NEW_FILE), dir.join(FILE));
-    if new.exists() {
-        fs::remove_file(&new)?;
-    }
-    let mut tail = Tail::create(&new)?;
-    let batch = encode(index.catalog().map(|(name, covered)| (name, covered, 0)), &tail);
+    dir.clear(&new)?;
+    let mut tail = Tail::create(&*dir.disk, &new)?;
+    let mut entries: Vec<_> = index.catalog().map(|(name, covered)| (name, covered, 0)).collect();
+    // The order of a hash map is another one each time.
+    entries.sort_unstable_by_key(|(name, ..)| *name);
+    let batch = encode(entries.into_iter(), &tail);
     tail.write(&batch)?;
     tail.sync()?;
-    fs::rename(&new, &path)?;
-    disk::sync_dir(dir)?;
+    dir.disk.rename(&new, &path)?;
+    dir.sync()?;
     Ok(tail)
 }
 

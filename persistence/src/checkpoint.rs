@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::disk::{self, Step};
+use crate::disk::Step;
 use crate::error::StoreError;
 use crate::index::Covered;
 use crate::log::{self, FIRST_OFFSET};
@@ -20,6 +20,9 @@ impl Store {
     /// The new snapshots are written, synced, read back and compared; then the catalog says that they count, and is synced;
     /// then the old ones and segments without live records are removed. A crash in between leaves the old
     /// snapshot and all records, or the new snapshot. Many documents in one call cost no more syncs than one.
+    ///
+    /// A snapshot whose entry was not written may still come to count, if a later crash takes the end of the catalog and nobody
+    /// can tell any more which entry was there. So a state should be what the records up to its sequence amount to.
     pub fn checkpoint(&self, checkpoints: &[Checkpoint<'_>]) -> Result<(), StoreError> {
         if checkpoints.is_empty() {
             return Ok(());
@@ -59,17 +62,18 @@ impl Store {
             if !seen.insert(*name) {
                 return Err(StoreError::Repeated { name: (*name).clone() });
             }
-            let old = index.covered(name);
+            if !index.contains(name) {
+                return Err(StoreError::NotStored { name: (*name).clone() });
+            }
+            let (old, last) = (index.covered(name), index.last_sequence(name));
             // Which sequence a damaged record had is a guess: whatever is there of the document so far is replaced.
             let damaged = index.damage(name).is_some();
-            let (lowest, born) =
-                if damaged { (index.last_sequence(name), end) } else { (old.sequence, old.born) };
-            if *sequence < lowest {
-                return Err(StoreError::OutOfOrder {
-                    name: (*name).clone(),
-                    expected: lowest,
-                    found: *sequence,
-                });
+            let (lowest, born) = if damaged { (last, end) } else { (old.sequence, old.born) };
+            // Not beyond what there is: a snapshot that a crash left behind without its entry may later stand in for a lost
+            // one, and must not cover a record that came after it.
+            if !(lowest..=last).contains(sequence) {
+                let (name, expected) = ((*name).clone(), (*sequence).clamp(lowest, last));
+                return Err(StoreError::OutOfOrder { name, expected, found: *sequence });
             }
             let covered = Covered { generation: old.generation + 1, sequence: *sequence, born };
             Ok(((*name).clone(), covered, *time))
@@ -79,7 +83,7 @@ impl Store {
 
     fn write_snapshots(&self, checkpoints: &[Checkpoint<'_>], entries: &[Entry]) -> Result<(), StoreError> {
         let write = |(checkpoint, (name, covered, time)): (&Checkpoint<'_>, &Entry)| {
-            disk::check(self.options.faults.as_ref(), Step::WriteSnapshot)?;
+            self.dir.check(Step::WriteSnapshot)?;
             let (born, state) = (covered.born.raw(), checkpoint.state);
             let snapshot = SnapshotRef { sequence: covered.sequence, time: *time, born, state };
             self.snapshots.put(name, covered.generation, snapshot)
@@ -91,7 +95,7 @@ impl Store {
         };
         let both = || checkpoints.iter().zip(entries);
         let sync = || {
-            disk::check(self.options.faults.as_ref(), Step::SyncSnapshots)?;
+            self.dir.check(Step::SyncSnapshots)?;
             self.snapshots.sync()
         };
         let done =
@@ -132,8 +136,7 @@ impl Store {
             .segments
             .extract_if(.., |number, segment| *number != active && segment.live == 0)
             .collect();
-        log::retire(&self.dir, &retired, self.options.faults.as_ref())
-            .map_err(|error| self.fail("remove a segment", &error))
+        log::retire(&self.dir, &retired).map_err(|error| self.fail("remove a segment", &error))
     }
 
     /// Writes the catalog anew if it is mostly out of date. Deleted documents are forgotten when no segment can hold
@@ -153,7 +156,8 @@ impl Store {
     }
 
     fn prune(&self, name: &DocumentName, keep: Option<u64>) -> Result<(), StoreError> {
-        disk::check(self.options.faults.as_ref(), Step::PruneSnapshots)
+        self.dir
+            .check(Step::PruneSnapshots)
             .map_err(SnapshotError::Io)
             .and_then(|()| self.snapshots.prune(name, keep))
             .map_err(|source| self.fail_snapshots(source))

@@ -1,15 +1,77 @@
-//! What the file system is asked for: the lock, syncing a directory, and a place where tests let it fail.
+//! The file system, as far as the log and the catalog need it, so that both run on any: that of the system, or one in memory
+//! that can lose its power. And a place where tests let a step fail.
+
+mod memory;
+mod system;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use memory::MemoryDisk;
+pub use system::SystemDisk;
+pub(crate) use system::{create_dir, lock_shared, sync_dir};
 
 use crate::error::StoreError;
 
-/// The name of the lock file in the directory of a store.
-const LOCK_FILE: &str = "lock";
+/// What a store asks of a file system.
+///
+/// What is written to a file is durable after [`DiskFile::sync`], and the name of a file after [`Disk::sync_dir`]. Until
+/// then other handles see both, and a power loss may undo them, in any order.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Creates `dir`, if it is not there, and makes it durable that it exists.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the lock of the store in `dir`. [`StoreError::InUse`] while somebody else has it.
+    fn lock(&self, dir: &Path) -> Result<DiskLock, StoreError>;
+
+    /// The paths of everything in `dir`, in any order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Opens a file for reading.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens a file for writing at its end.
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Creates a file for writing; an error if the name is taken.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives a file another name in the same directory, in one step. A file that had that name is removed.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Who has it open goes on reading it.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names that were created, changed and removed in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// A number that nobody can guess, for the marker of a segment.
+    fn random(&self) -> io::Result<u64>;
+}
+
+/// An open file: for reading, or for writing at its end.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+pub trait DiskFile: fmt::Debug + Send {
+    /// Its length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `bytes` with what starts at `offset`; an error if the file ends before.
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Writes at the end. Not durable before [`DiskFile::sync`].
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file off. Not durable before [`DiskFile::sync`].
+    fn set_len(&mut self, len: u64) -> io::Result<()>;
+
+    /// Makes content and length durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The lock of a store: held until this is dropped.
+pub type DiskLock = Box<dyn Send + Sync>;
 
 /// A step that changes the disk. Each is about to happen when [`Faults::before`] is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,70 +104,57 @@ pub trait Faults: fmt::Debug + Send + Sync {
     fn before(&self, step: Step) -> io::Result<()>;
 }
 
-/// Asks the faults of a test, if there are any.
-pub(crate) fn check(faults: Option<&Arc<dyn Faults>>, step: Step) -> io::Result<()> {
-    faults.map_or(Ok(()), |faults| faults.before(step))
+/// The directory of a store, on its disk.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreDir {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) path: PathBuf,
+    faults: Option<Arc<dyn Faults>>,
 }
 
-/// Takes the lock of a store for as long as the file is open, and leaves the process id in it.
-pub(crate) fn lock_exclusive(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StoreError::io("open the lock file", &path))?;
-    resolve(file.try_lock(), &mut file, dir)?;
-    let holder = std::process::id().to_string();
-    file.set_len(0)
-        .and_then(|()| file.write_all(holder.as_bytes()))
-        .map_err(StoreError::io("write", &path))?;
-    Ok(file)
-}
+/// Bytes that are copied at once.
+const COPY_BYTES: u64 = 64 << 10;
 
-/// Makes sure that no process has the store open, and that none opens it while the file is open, without creating or
-/// changing a file. `None` if there is no lock file.
-pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, StoreError> {
-    let path = dir.join(LOCK_FILE);
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::io("open the lock file", &path)(error)),
-    };
-    resolve(file.try_lock_shared(), &mut file, dir)?;
-    Ok(Some(file))
-}
-
-fn resolve(outcome: Result<(), TryLockError>, file: &mut File, dir: &Path) -> Result<(), StoreError> {
-    match outcome {
-        Ok(()) => Ok(()),
-        // Who only reads does not say who it is; the id in the file is that of somebody before.
-        Err(TryLockError::WouldBlock) if file.try_lock_shared().is_ok() => {
-            Err(StoreError::InUse { path: dir.to_owned(), holder: "a process that verifies it".to_owned() })
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut id = String::new();
-            // Only for the message: the holder may not have written its id yet.
-            let known = file.take(32).read_to_string(&mut id).is_ok() && !id.trim().is_empty();
-            let holder = if known { format!("process {}", id.trim()) } else { "another process".to_owned() };
-            Err(StoreError::InUse { path: dir.to_owned(), holder })
-        }
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", dir)(error)),
+impl StoreDir {
+    pub(crate) fn new(path: &Path, disk: Arc<dyn Disk>, faults: Option<Arc<dyn Faults>>) -> Self {
+        Self { disk, path: path.to_owned(), faults }
     }
-}
 
-/// Makes created, renamed and removed names in `dir` durable. Windows has no such call, and does it by itself.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
-}
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
 
-/// Creates `dir`, and makes it durable that it exists.
-pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => Ok(()),
+    /// Asks the faults of a test, if there are any.
+    pub(crate) fn check(&self, step: Step) -> io::Result<()> {
+        self.faults.as_ref().map_or(Ok(()), |faults| faults.before(step))
+    }
+
+    /// Makes created, renamed and removed names durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.disk.sync_dir(&self.path)
+    }
+
+    /// Removes what an interrupted attempt may have left.
+    pub(crate) fn clear(&self, path: &Path) -> io::Result<()> {
+        match self.disk.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what a file has from `offset` on in another one, durably.
+    pub(crate) fn keep_copy(&self, from: &Path, mut offset: u64, copy: &Path) -> io::Result<()> {
+        self.clear(copy)?;
+        let (mut from, mut copy) = (self.disk.open(from)?, self.disk.create(copy)?);
+        let end = from.len()?;
+        while offset < end {
+            let bytes = COPY_BYTES.min(end - offset);
+            let mut buffer = vec![0; usize::try_from(bytes).expect("a small number")];
+            from.read_at(offset, &mut buffer)?;
+            copy.append(&buffer)?;
+            offset += bytes;
+        }
+        copy.sync()?;
+        self.sync()
     }
 }

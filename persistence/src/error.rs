@@ -49,10 +49,16 @@ pub enum StoreError {
     OutOfOrder {
         /// The document.
         name: DocumentName,
-        /// The sequence (for a checkpoint: the lowest) that would have been right.
+        /// The sequence (for a checkpoint: the nearest) that would have been right.
         expected: u64,
         /// The sequence that was given.
         found: u64,
+    },
+    /// There is nothing that a checkpoint could replace. Nothing was written.
+    #[error("document {name:?} is not stored, so there is nothing to checkpoint")]
+    NotStored {
+        /// The document.
+        name: DocumentName,
     },
     /// One call holds two checkpoints of the same document. Nothing was written.
     #[error("document {name:?} is twice in one checkpoint")]

@@ -173,11 +173,14 @@ impl Index {
         names
     }
 
-    /// Deleted documents of which no segment can hold a record any more.
+    /// Deleted documents of which no segment can hold a record any more, sorted.
     pub(crate) fn forgettable(&self) -> Vec<DocumentName> {
         let oldest = self.segments.keys().next().copied().unwrap_or(u32::MAX);
         let gone = |covered: &Covered| !covered.has_snapshot() && covered.born.segment() < oldest;
-        self.catalog().filter(|(_, covered)| gone(covered)).map(|(name, _)| name.clone()).collect()
+        let forgettable = self.catalog().filter(|(_, covered)| gone(covered)).map(|(name, _)| name);
+        let mut forgettable: Vec<_> = forgettable.cloned().collect();
+        forgettable.sort_unstable();
+        forgettable
     }
 
     /// Takes in a record that is in the log, unless it is not live. Its segment must be known.

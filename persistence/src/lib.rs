@@ -15,6 +15,9 @@
 //! | `00000003.log.damaged` | a retired segment in which something could not be read | `log` |
 //! | `snapshots.broken-<time>/` | a sled that would not open, kept for whoever wants to rescue something | `recovery` |
 //!
+//! All of it but the snapshots is on a [`Disk`]: that of the system, or a [`MemoryDisk`], which can be left as a power loss
+//! leaves one; [`snapshots::memory`] goes with it.
+//!
 //! What this crate does not do: it does not know Yjs (an update is opaque bytes), it does not merge updates, and it
 //! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.
 
@@ -37,10 +40,11 @@ pub mod snapshots;
 mod store;
 mod survey;
 mod verify;
+mod volatile;
 mod window;
 
 pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter};
-pub use disk::{Faults, Step};
+pub use disk::{Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
 pub use error::StoreError;
 pub use load::StoredDocument;
 pub use name::{DocumentName, MAX_NAME_BYTES, NameError};
@@ -49,3 +53,4 @@ pub use salvage::{Missing, Salvage};
 pub use segment::Damage;
 pub use store::{Checkpoint, NewRecord, Store, StoreOptions};
 pub use verify::{Gap, Report, UnreadableSnapshot, VerifyOptions, verify, verify_with};
+pub use volatile::Choose;

@@ -1,7 +1,6 @@
 //! Reading a document: its snapshot, and the records after it.
 
-use std::path::Path;
-
+use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index, RecordRef};
 use crate::log;
@@ -31,7 +30,11 @@ pub(crate) struct Whereabouts {
 
 impl Whereabouts {
     /// `None` if nothing is stored under this name; an error if it is known that a part is missing.
-    pub(crate) fn find(dir: &Path, index: &Index, name: &DocumentName) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn find(
+        dir: &StoreDir,
+        index: &Index,
+        name: &DocumentName,
+    ) -> Result<Option<Self>, StoreError> {
         if let Some(damage) = index.damage(name) {
             return Err(StoreError::Damaged { name: name.clone(), damage: damage.clone() });
         }
@@ -49,7 +52,7 @@ impl Whereabouts {
     /// Reads the records, and puts them behind what [`snapshot`] has read.
     pub(crate) fn read(
         mut self,
-        dir: &Path,
+        dir: &StoreDir,
         snapshot: Option<Vec<u8>>,
     ) -> Result<StoredDocument, StoreError> {
         let sequence = self.records.last().map_or(self.covered.sequence, |record| record.sequence);
@@ -80,7 +83,7 @@ pub(crate) fn snapshot(
 }
 
 fn read_update(
-    dir: &Path,
+    dir: &StoreDir,
     name: &DocumentName,
     record: &RecordRef,
     reader: &mut log::Reader,

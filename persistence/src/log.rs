@@ -1,12 +1,10 @@
 //! The log: append-only segments, written and synced a batch at a time.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io;
+use std::path::PathBuf;
 
-use crate::disk::{self, Faults, Step};
+use crate::disk::{DiskFile, Step, StoreDir};
 use crate::error::StoreError;
 use crate::index::{Position, RecordRef, Segment};
 use crate::record::{Kind, Record};
@@ -19,32 +17,32 @@ pub(crate) const MAX_BATCH_BYTES: usize = 2 << 30;
 /// The end of the log.
 #[derive(Debug)]
 pub(crate) struct Log {
-    dir: PathBuf,
+    dir: StoreDir,
     segment_bytes: u64,
     number: u32,
     tail: Tail,
-    faults: Option<Arc<dyn Faults>>,
 }
 
 impl Log {
     /// Continues after the segments that were found. `resume` is the marker and the sound length of the last
     /// one, if it can be continued.
     pub(crate) fn open(
-        dir: &Path,
+        dir: &StoreDir,
         segment_bytes: u64,
         last: u32,
         resume: Option<(u64, u64)>,
-        faults: Option<Arc<dyn Faults>>,
     ) -> Result<Self, StoreError> {
         let number = if resume.is_some() { last } else { last + 1 };
         let path = segment_path(dir, number);
         let tail = match resume {
-            Some((marker, len)) => Tail::resume(&path, marker, len).map_err(StoreError::io("open", &path))?,
-            None => create_segment(dir, number, faults.as_ref()).map_err(StoreError::io("create", &path))?,
+            Some((marker, len)) => {
+                Tail::resume(&*dir.disk, &path, marker, len).map_err(StoreError::io("open", &path))?
+            }
+            None => create_segment(dir, number).map_err(StoreError::io("create", &path))?,
         };
         // A limit beyond what a position can name would let a segment outgrow it.
         let segment_bytes = segment_bytes.min(1 << 30);
-        Ok(Self { dir: dir.to_owned(), segment_bytes, number, tail, faults })
+        Ok(Self { dir: dir.clone(), segment_bytes, number, tail })
     }
 
     /// The number of the segment that is written to.
@@ -74,7 +72,7 @@ impl Log {
 
     /// Starts a new segment.
     pub(crate) fn roll(&mut self) -> io::Result<()> {
-        self.tail = create_segment(&self.dir, self.number + 1, self.faults.as_ref())?;
+        self.tail = create_segment(&self.dir, self.number + 1)?;
         self.number += 1;
         Ok(())
     }
@@ -91,9 +89,9 @@ impl Log {
             let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
             refs.push(RecordRef { position, len, sequence: record.sequence });
         }
-        disk::check(self.faults.as_ref(), Step::WriteLog)?;
+        self.dir.check(Step::WriteLog)?;
         self.tail.write(&batch)?;
-        disk::check(self.faults.as_ref(), Step::SyncLog)?;
+        self.dir.check(Step::SyncLog)?;
         self.tail.sync()?;
         Ok(refs)
     }
@@ -119,15 +117,14 @@ impl NewRecord<'_> {
 }
 
 /// The file of a segment.
-pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
-    dir.join(format!("{number:08}.log"))
+pub(crate) fn segment_path(dir: &StoreDir, number: u32) -> PathBuf {
+    dir.join(&format!("{number:08}.log"))
 }
 
 /// The segments in the directory, by number.
-pub(crate) fn segments(dir: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
+pub(crate) fn segments(dir: &StoreDir) -> io::Result<BTreeMap<u32, PathBuf>> {
     let mut segments = BTreeMap::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+    for path in dir.disk.list(&dir.path)? {
         let name = path.file_name().and_then(|name| name.to_str());
         let number = name.and_then(|name| name.strip_suffix(".log")).and_then(|digits| digits.parse().ok());
         // Only names that we would give ourselves: `1.log` is somebody else's.
@@ -138,41 +135,37 @@ pub(crate) fn segments(dir: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
     Ok(segments)
 }
 
-fn create_segment(dir: &Path, number: u32, faults: Option<&Arc<dyn Faults>>) -> io::Result<Tail> {
-    disk::check(faults, Step::CreateSegment)?;
-    let tail = Tail::create(&segment_path(dir, number))?;
-    disk::sync_dir(dir)?;
+fn create_segment(dir: &StoreDir, number: u32) -> io::Result<Tail> {
+    dir.check(Step::CreateSegment)?;
+    let tail = Tail::create(&*dir.disk, &segment_path(dir, number))?;
+    dir.sync()?;
     Ok(tail)
 }
 
 /// Takes segments out of the log for good. One that is damaged is kept beside it, for whoever wants to rescue something.
-pub(crate) fn retire(
-    dir: &Path,
-    segments: &[(u32, Segment)],
-    faults: Option<&Arc<dyn Faults>>,
-) -> io::Result<()> {
+pub(crate) fn retire(dir: &StoreDir, segments: &[(u32, Segment)]) -> io::Result<()> {
     for (number, segment) in segments {
-        disk::check(faults, Step::RetireSegment)?;
+        dir.check(Step::RetireSegment)?;
         let path = segment_path(dir, *number);
         if segment.damaged {
-            fs::rename(&path, path.with_extension("log.damaged"))?;
+            dir.disk.rename(&path, &path.with_extension("log.damaged"))?;
         } else {
-            fs::remove_file(&path)?;
+            dir.disk.remove(&path)?;
         }
     }
-    if segments.is_empty() { Ok(()) } else { disk::sync_dir(dir) }
+    if segments.is_empty() { Ok(()) } else { dir.sync() }
 }
 
 /// Segment files that are open for reading records, each opened once.
 pub(crate) struct Reader {
-    files: BTreeMap<u32, (File, u64)>,
+    files: BTreeMap<u32, (Box<dyn DiskFile>, u64)>,
 }
 
 impl Reader {
     /// Opens the segments of these records. Called while the index is locked, so that none can be retired meanwhile;
     /// afterwards that does no harm, the files are open.
     pub(crate) fn open(
-        dir: &Path,
+        dir: &StoreDir,
         records: &[RecordRef],
         segments: &BTreeMap<u32, Segment>,
     ) -> Result<Self, StoreError> {
@@ -181,7 +174,7 @@ impl Reader {
             let marker = segments.get(&number).and_then(|segment| segment.marker);
             if let (Some(marker), false) = (marker, files.contains_key(&number)) {
                 let path = segment_path(dir, number);
-                files.insert(number, (File::open(&path).map_err(StoreError::io("open", &path))?, marker));
+                files.insert(number, (dir.disk.open(&path).map_err(StoreError::io("open", &path))?, marker));
             }
         }
         Ok(Self { files })
@@ -192,8 +185,7 @@ impl Reader {
         let segment = self.files.get_mut(&record.position.segment());
         let (file, marker) = segment.ok_or(io::ErrorKind::NotFound)?;
         let mut bytes = vec![0; record.len as usize];
-        file.seek(SeekFrom::Start(record.position.offset()))?;
-        file.read_exact(&mut bytes)?;
+        file.read_at(record.position.offset(), &mut bytes)?;
         Ok((bytes, *marker))
     }
 }

@@ -11,13 +11,12 @@
 //! - A damaged catalog is compared with the snapshots. If both are unreadable the store does not open.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::catalog::{Catalog, Contents};
-use crate::disk;
+use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index, Position};
 use crate::log::{self, Log};
@@ -117,13 +116,16 @@ pub(crate) struct Opened {
 }
 
 /// Opens what is in `dir`, which is locked.
-pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreError> {
+pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, StoreError> {
     let mut recovery = Recovery::default();
     refuse_unknown_versions(dir)?;
+    // A process that was killed may have created or renamed what is found here without having made that durable: what is
+    // acknowledged from now on must not depend on it.
+    dir.sync().map_err(StoreError::io("sync", &dir.path))?;
     // Before the index is in memory: what sled needs only while it opens would otherwise stay with the allocator, 6 MB for
     // 100,000 documents.
     let opened = open_existing_snapshots(dir, options)?;
-    let mut contents = read_catalog(dir)?;
+    let mut contents = read_catalog(dir, options)?;
     let mut covered = mem::take(&mut contents.covered);
     let snapshots = match opened {
         Some(opened) => opened,
@@ -135,10 +137,15 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
     let failed = |source| StoreError::Snapshots { path: dir.join(SNAPSHOTS_DIR), source };
     if contents.is_doubtful() {
         recovery.adopted = match &snapshots {
-            Ok(snapshots) => adopt(&mut covered, &**snapshots).map_err(failed)?,
+            Ok(snapshots) => {
+                let adopted = adopt(&mut covered, &**snapshots).map_err(failed)?;
+                // Before the catalog names them: they may be of a checkpoint that was killed before it synced them.
+                snapshots.sync().map_err(failed)?;
+                adopted
+            }
             Err(lost) => {
                 return Err(StoreError::CatalogLost {
-                    path: dir.to_owned(),
+                    path: dir.path.clone(),
                     set_aside: lost.set_aside.clone(),
                 });
             }
@@ -154,12 +161,12 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
     };
     let torn = survey.torn.take();
     recovery.torn = torn.as_ref().map(|torn| cut_off(dir, torn)).transpose()?;
-    let log = Log::open(dir, options.segment_bytes, survey.last, survey.resume, options.faults.clone())?;
+    let log = Log::open(dir, options.segment_bytes, survey.last, survey.resume)?;
     let mut index = survey.index;
     index.segments.entry(log.number()).or_insert_with(|| log.segment());
-    let mut catalog = Catalog::open(dir, &contents, &index, options.faults.clone())?;
+    let mut catalog = Catalog::open(dir, &contents, &index)?;
     if !recovery.rebuilt.is_empty() {
-        catalog.rewrite(&index).map_err(StoreError::io("rewrite the catalog in", dir))?;
+        catalog.rewrite(&index).map_err(StoreError::io("rewrite the catalog in", &dir.path))?;
     }
     recovery.damage = survey.damage;
     recovery.catalog_torn = contents.torn;
@@ -169,7 +176,7 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
         Ok(snapshots) => snapshots,
         Err(lost) => {
             recovery.snapshots_lost = Some(lost);
-            (options.snapshots)(&dir.join(SNAPSHOTS_DIR), options.snapshot_cache_bytes).map_err(failed)?
+            options.snapshots.open(&dir.join(SNAPSHOTS_DIR), options.snapshot_cache_bytes).map_err(failed)?
         }
     };
     Ok(Opened { index, log, catalog, snapshots, torn, recovery })
@@ -177,72 +184,61 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
 
 /// The catalog's contents. In a new directory it is created before anything else: a directory that has something else
 /// but no catalog has lost it.
-fn read_catalog(dir: &Path) -> Result<Contents, StoreError> {
+fn read_catalog(dir: &StoreDir, options: &StoreOptions) -> Result<Contents, StoreError> {
     let contents = Contents::read(dir)?;
-    let segments = log::segments(dir).map_err(StoreError::io("list", dir))?;
-    if contents.exists || !segments.is_empty() || dir.join(SNAPSHOTS_DIR).exists() {
+    let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
+    if contents.exists || !segments.is_empty() || options.snapshots.exist(&dir.join(SNAPSHOTS_DIR)) {
         return Ok(contents);
     }
-    Catalog::open(dir, &contents, &Index::default(), None)?;
+    Catalog::open(dir, &contents, &Index::default())?;
     Contents::read(dir)
 }
 
 /// Keeps the torn bytes in a file of their own, then cuts them off.
-fn cut_off(dir: &Path, torn: &Torn) -> Result<TornTail, StoreError> {
+fn cut_off(dir: &StoreDir, torn: &Torn) -> Result<TornTail, StoreError> {
     let path = &torn.damage.path;
     let segment = path.file_stem().unwrap_or_default().to_string_lossy();
-    let kept_in = dir.join(format!("{segment}-{}.torn", torn.damage.offset));
+    let kept_in = dir.join(&format!("{segment}-{}.torn", torn.damage.offset));
     let zeros = torn.is_only_zeros();
-    let keep = || -> io::Result<()> {
-        let mut segment = File::open(path)?;
-        segment.seek(SeekFrom::Start(torn.damage.offset))?;
-        let mut file = File::create(&kept_in)?;
-        io::copy(&mut segment, &mut file)?;
-        file.sync_all()?;
-        disk::sync_dir(dir)
-    };
     if !zeros {
-        keep().map_err(StoreError::io("write", &kept_in))?;
+        dir.keep_copy(path, torn.damage.offset, &kept_in).map_err(StoreError::io("write", &kept_in))?;
     }
     let cut = || -> io::Result<()> {
         if torn.damage.offset == 0 {
-            fs::remove_file(path)?;
-            return disk::sync_dir(dir);
+            dir.disk.remove(path)?;
+            return dir.sync();
         }
-        let file = OpenOptions::new().write(true).open(path)?;
+        let mut file = dir.disk.open_to_append(path)?;
         file.set_len(torn.damage.offset)?;
-        file.sync_all()
+        file.sync()
     };
     cut().map_err(StoreError::io("cut the torn end of", path))?;
     Ok(TornTail { damage: torn.damage.clone(), kept_in: (!zeros).then_some(kept_in), rescued: 0, dropped: 0 })
 }
 
 /// Files that a later version has written are left alone, and so is everything beside them.
-fn refuse_unknown_versions(dir: &Path) -> Result<(), StoreError> {
+fn refuse_unknown_versions(dir: &StoreDir) -> Result<(), StoreError> {
     Contents::check_version(dir)?;
-    let segments = log::segments(dir).map_err(StoreError::io("list", dir))?;
-    segments.values().try_for_each(|path| Scan::open(path).map(drop))
+    let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
+    segments.values().try_for_each(|path| Scan::open(&*dir.disk, path).map(drop))
 }
 
 type Snapshots = Result<Box<dyn SnapshotStore>, LostSnapshots>;
 
 /// `None` if there are none.
-fn open_existing_snapshots(dir: &Path, options: &StoreOptions) -> Result<Option<Snapshots>, StoreError> {
-    dir.join(SNAPSHOTS_DIR).exists().then(|| open_snapshots(dir, options)).transpose()
+fn open_existing_snapshots(dir: &StoreDir, options: &StoreOptions) -> Result<Option<Snapshots>, StoreError> {
+    options.snapshots.exist(&dir.join(SNAPSHOTS_DIR)).then(|| open_snapshots(dir, options)).transpose()
 }
 
-/// Opens or creates the snapshots. A directory that does not open is renamed: they are lost. An error of the file system
+/// Opens or creates the snapshots. Those that do not open are set aside: they are lost. An error of the file system
 /// that may pass by itself is passed on.
-fn open_snapshots(dir: &Path, options: &StoreOptions) -> Result<Snapshots, StoreError> {
+fn open_snapshots(dir: &StoreDir, options: &StoreOptions) -> Result<Snapshots, StoreError> {
     let path = dir.join(SNAPSHOTS_DIR);
-    match (options.snapshots)(&path, options.snapshot_cache_bytes) {
+    match options.snapshots.open(&path, options.snapshot_cache_bytes) {
         Ok(snapshots) => Ok(Ok(snapshots)),
         Err(SnapshotError::Unreadable(reason)) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            let aside = dir.join(format!("{SNAPSHOTS_DIR}.broken-{}", now.as_millis()));
-            let renamed = fs::rename(&path, &aside).and_then(|()| disk::sync_dir(dir));
-            renamed.map_err(StoreError::io("set aside", &path))?;
-            Ok(Err(LostSnapshots { reason, set_aside: Some(aside) }))
+            let set_aside = options.snapshots.set_aside(&path).map_err(StoreError::io("set aside", &path))?;
+            Ok(Err(LostSnapshots { reason, set_aside }))
         }
         Err(source) => Err(StoreError::Snapshots { path, source }),
     }
@@ -275,7 +271,7 @@ pub(crate) fn adopt(
 /// The snapshots are lost: documents whose updates are all in the log are served from there, the others stay covered by a
 /// snapshot that is missing, and so unreadable. Returns the former.
 fn rebuild(
-    dir: &Path,
+    dir: &StoreDir,
     covered: HashMap<DocumentName, Covered>,
 ) -> Result<(Survey, Vec<DocumentName>), StoreError> {
     let uncovered = |covered: Covered| Covered { generation: 0, sequence: 0, ..covered };

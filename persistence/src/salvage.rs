@@ -46,8 +46,8 @@ impl Store {
         let mut salvage = Salvage::default();
         let covered = self.index().covered(name);
         self.salvage_snapshot(name, &mut salvage)?;
-        for (number, path) in log::segments(&self.dir).map_err(StoreError::io("list", &self.dir))? {
-            let mut scan = match Scan::open(&path) {
+        for (number, path) in log::segments(&self.dir).map_err(StoreError::io("list", &self.dir.path))? {
+            let mut scan = match Scan::open(&*self.dir.disk, &path) {
                 // Retired since it was listed.
                 Err(error) if error.is_not_found() => continue,
                 scan => scan?,

@@ -10,10 +10,10 @@
 //! | 28 | 4 | CRC32C of the 28 bytes before |
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
 use crate::name::DocumentName;
 use crate::record::{self, Record, RecordError, take};
@@ -91,9 +91,9 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Starts at the first record.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
         let failed = || StoreError::io("read", path);
-        let mut window = Window::open(path).map_err(failed())?;
+        let mut window = Window::open(disk, path).map_err(failed())?;
         let (marker, offset) = match read_header(window.at(0, HEADER_BYTES).map_err(failed())?) {
             Header::Sound(marker) => (Some(marker), HEADER_BYTES as u64),
             Header::Version(version) => {
@@ -171,8 +171,8 @@ impl Scan {
 }
 
 /// Where the torn end of a segment starts, if it is the last one of its log: the first damage that no later batch follows.
-pub(crate) fn torn_at(path: &Path) -> Result<Option<u64>, StoreError> {
-    let mut scan = Scan::open(path)?;
+pub(crate) fn torn_at(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, StoreError> {
+    let mut scan = Scan::open(disk, path)?;
     let (mut damage, mut last_batch) = (Vec::new(), 0);
     while let Some(found) = scan.read_next().map_err(StoreError::io("read", path))? {
         match found {
@@ -263,30 +263,29 @@ fn header(marker: u64) -> [u8; HEADER_BYTES] {
 /// The end of a segment, where records are appended.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    file: File,
+    file: Box<dyn DiskFile>,
     marker: u64,
     len: u64,
 }
 
 impl Tail {
     /// Creates the file with its header, and syncs it. The caller syncs the directory.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        let marker = getrandom::u64().map_err(io::Error::other)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(&header(marker))?;
-        file.sync_all()?;
+    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let marker = disk.random()?;
+        let mut file = disk.create(path)?;
+        file.append(&header(marker))?;
+        file.sync()?;
         Ok(Self { file, marker, len: HEADER_BYTES as u64 })
     }
 
     /// Continues a file whose sound records end at `len`: what is behind is cut off, and that is synced.
-    pub(crate) fn resume(path: &Path, marker: u64, len: u64) -> io::Result<Self> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
-        if file.metadata()?.len() != len {
+    pub(crate) fn resume(disk: &dyn Disk, path: &Path, marker: u64, len: u64) -> io::Result<Self> {
+        let mut file = disk.open_to_append(path)?;
+        if file.len()? != len {
             file.set_len(len)?;
         }
         // Also without a cut: what was read may so far only be in the page cache of a process that was killed.
-        file.sync_all()?;
-        file.seek(SeekFrom::Start(len))?;
+        file.sync()?;
         Ok(Self { file, marker, len })
     }
 
@@ -301,25 +300,26 @@ impl Tail {
 
     /// One write. It is not durable before [`Tail::sync`].
     pub(crate) fn write(&mut self, batch: &[u8]) -> io::Result<()> {
-        self.file.write_all(batch)?;
+        self.file.append(batch)?;
         self.len += batch.len() as u64;
         Ok(())
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::SystemDisk;
     use crate::record::Kind;
     use crate::window::CHUNK;
 
     /// Writes records with payloads of these sizes, and returns where each one starts, and the end.
     fn write(path: &Path, payloads: &[usize]) -> Vec<u64> {
-        let mut tail = Tail::create(path).expect("a new file");
+        let mut tail = Tail::create(&SystemDisk, path).expect("a new file");
         let mut offsets = vec![tail.len()];
         for (sequence, &bytes) in (1..).zip(payloads) {
             let (payload, batch) = (vec![7; bytes], tail.len());
@@ -344,7 +344,7 @@ mod tests {
     type Seen = Result<(u64, usize), (u64, Option<u64>)>;
 
     fn scan(path: &Path) -> Vec<Seen> {
-        let mut scan = Scan::open(path).expect("a readable file");
+        let mut scan = Scan::open(&SystemDisk, path).expect("a readable file");
         let mut all = Vec::new();
         while let Some(found) = scan.read_next().expect("a readable file") {
             all.push(match found {
@@ -385,7 +385,7 @@ mod tests {
         let path = dir.path().join("segment");
         let large = 20 * CHUNK;
         let offsets = write(&path, &[large, 10, 10]);
-        let mut window = Window::open(&path).expect("a readable file");
+        let mut window = Window::open(&SystemDisk, &path).expect("a readable file");
         assert!(window.at(offsets[0], large).expect("readable").len() >= large);
         assert!(window.at(offsets[1], 10).expect("readable").len() <= CHUNK);
         assert!(window.at(offsets[3], 10).expect("readable").is_empty());

@@ -6,8 +6,9 @@
 pub mod memory;
 pub mod sled;
 
+use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::name::DocumentName;
 
@@ -84,5 +85,15 @@ pub struct SnapshotRef<'a> {
     pub state: &'a [u8],
 }
 
-/// Opens the snapshots of a store directory. [`SnapshotError::Unreadable`] means that they should be set aside.
-pub type OpenSnapshots = fn(&Path, cache_bytes: u64) -> Result<Box<dyn SnapshotStore>, SnapshotError>;
+/// Opens the snapshots of a store. `dir` is where a store wants them; what keeps them elsewhere need not look at it.
+pub trait OpenSnapshots: fmt::Debug + Send + Sync {
+    /// Whether they were opened before, by any process: then they may be lost, otherwise they are new.
+    fn exist(&self, dir: &Path) -> bool;
+
+    /// Opens them, or creates them. [`SnapshotError::Unreadable`] means that they should be set aside.
+    fn open(&self, dir: &Path, cache_bytes: u64) -> Result<Box<dyn SnapshotStore>, SnapshotError>;
+
+    /// Puts those that do not open out of the way, durably, so that they don't exist any more. Returns where they are
+    /// now, if anywhere.
+    fn set_aside(&self, dir: &Path) -> io::Result<Option<PathBuf>>;
+}

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::catalog::Catalog;
-use crate::disk::{self, Faults};
+use crate::disk::{Disk, DiskLock, Faults, StoreDir, SystemDisk};
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::load::{self, StoredDocument, Whereabouts};
@@ -27,8 +26,10 @@ pub struct StoreOptions {
     /// Memory that sled may use as a cache, in bytes. A snapshot is read once when its document is opened, so little is
     /// enough. Default 1 MiB.
     pub snapshot_cache_bytes: u64,
-    /// Where snapshots are kept. Default [`snapshots::sled::open`].
-    pub snapshots: OpenSnapshots,
+    /// Where snapshots are kept. Default [`snapshots::sled::Sled`].
+    pub snapshots: Arc<dyn OpenSnapshots>,
+    /// Where the log and the catalog are kept. Default [`SystemDisk`].
+    pub disk: Arc<dyn Disk>,
     /// Lets a test make any step fail. Default `None`.
     pub faults: Option<Arc<dyn Faults>>,
 }
@@ -48,13 +49,13 @@ pub struct NewRecord<'a> {
     pub payload: &'a [u8],
 }
 
-/// A document's full state, which replaces its snapshot and its records up to `sequence`.
+/// A stored document's full state, which replaces its snapshot and its records up to `sequence`.
 #[derive(Debug, Clone, Copy)]
 pub struct Checkpoint<'a> {
     /// The document.
     pub name: &'a DocumentName,
-    /// The last record that is in the state. Not lower than that of the last checkpoint, nor, if a record of the
-    /// document is damaged, than [`Store::last_sequence`].
+    /// The last record that is in the state. Not lower than that of the last checkpoint nor higher than
+    /// [`Store::last_sequence`]; exactly that if a record of the document is damaged.
     pub sequence: u64,
     /// Milliseconds since the Unix epoch.
     pub time: u64,
@@ -65,7 +66,7 @@ pub struct Checkpoint<'a> {
 /// Documents on disk. All methods may be called from any thread; [`Store::append`] and [`Store::checkpoint`] block until the
 /// disk has answered.
 pub struct Store {
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: StoreDir,
     pub(crate) options: StoreOptions,
     /// Held while the log and the catalog are written.
     writer: Mutex<Writer>,
@@ -79,7 +80,7 @@ pub struct Store {
     /// The first failure of the snapshots: no checkpoints any more, the log goes on.
     pub(crate) snapshot_failure: OnceLock<String>,
     /// Locked as long as it is open.
-    _lock: File,
+    _lock: DiskLock,
 }
 
 /// What is written to, one call at a time.
@@ -93,7 +94,8 @@ impl Default for StoreOptions {
         Self {
             segment_bytes: 64 << 20,
             snapshot_cache_bytes: 1 << 20,
-            snapshots: snapshots::sled::open,
+            snapshots: Arc::new(snapshots::sled::Sled),
+            disk: Arc::new(SystemDisk),
             faults: None,
         }
     }
@@ -103,11 +105,12 @@ impl Store {
     /// Opens the store in `dir`, or creates it, and repairs what a crash left behind. Fails with
     /// [`StoreError::InUse`] while another process (or another `Store`) has it open.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {
-        disk::create_dir(dir).map_err(StoreError::io("create", dir))?;
-        let lock = disk::lock_exclusive(dir)?;
-        let Opened { index, log, catalog, snapshots, torn, mut recovery } = recovery::open(dir, &options)?;
+        options.disk.create_dir(dir).map_err(StoreError::io("create", dir))?;
+        let lock = options.disk.lock(dir)?;
+        let dir = StoreDir::new(dir, Arc::clone(&options.disk), options.faults.clone());
+        let Opened { index, log, catalog, snapshots, torn, mut recovery } = recovery::open(&dir, &options)?;
         let store = Self {
-            dir: dir.to_owned(),
+            dir,
             options,
             writer: Mutex::new(Writer { log, catalog }),
             covering: Mutex::default(),
@@ -243,7 +246,8 @@ impl Store {
     }
 
     pub(crate) fn fail(&self, action: &str, error: &io::Error) -> StoreError {
-        let reason = self.failure.get_or_init(|| format!("could not {action} in {:?}: {error}", self.dir));
+        let reason =
+            self.failure.get_or_init(|| format!("could not {action} in {:?}: {error}", self.dir.path));
         StoreError::Failed { reason: reason.clone() }
     }
 
@@ -270,7 +274,7 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("dir", &self.dir)
+            .field("dir", &self.dir.path)
             .field("failure", &self.failure())
             .finish_non_exhaustive()
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index, Position, RecordRef, Segment};
 use crate::log;
@@ -45,12 +46,12 @@ struct Owned {
 
 impl Survey {
     /// Reads the log, given what covers each document.
-    pub(crate) fn read(dir: &Path, covered: HashMap<DocumentName, Covered>) -> Result<Self, StoreError> {
+    pub(crate) fn read(dir: &StoreDir, covered: HashMap<DocumentName, Covered>) -> Result<Self, StoreError> {
         let mut survey = Self { index: Index::new(covered), ..Self::default() };
-        let segments = log::segments(dir).map_err(StoreError::io("list", dir))?;
+        let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
         let last = segments.keys().next_back().copied().unwrap_or(0);
         for (number, path) in segments {
-            survey.read_segment(number, &path, number == last)?;
+            survey.read_segment(dir, number, &path, number == last)?;
         }
         survey.last = last;
         if survey.torn.as_ref().is_some_and(|torn| torn.damage.offset == 0) {
@@ -61,9 +62,15 @@ impl Survey {
         Ok(survey)
     }
 
-    fn read_segment(&mut self, number: u32, path: &Path, last: bool) -> Result<(), StoreError> {
-        let torn_at = if last { segment::torn_at(path)? } else { None };
-        let mut scan = Scan::open(path)?;
+    fn read_segment(
+        &mut self,
+        dir: &StoreDir,
+        number: u32,
+        path: &Path,
+        last: bool,
+    ) -> Result<(), StoreError> {
+        let torn_at = if last { segment::torn_at(&*dir.disk, path)? } else { None };
+        let mut scan = Scan::open(&*dir.disk, path)?;
         let (marker, len) = (scan.marker(), scan.len());
         self.index.segments.insert(number, Segment { marker, live: 0, damaged: false });
         let mut sound_header = len >= HEADER_BYTES as u64;

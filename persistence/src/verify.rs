@@ -6,9 +6,10 @@ use std::fs;
 use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::catalog::Contents;
-use crate::disk;
+use crate::disk::{self, StoreDir, SystemDisk};
 use crate::error::StoreError;
 use crate::index::{Covered, Index};
 use crate::load::{self, StoredDocument, Whereabouts};
@@ -27,8 +28,8 @@ pub struct VerifyOptions {
     /// Where sled's files are copied to, since sled writes to what it opens. They may take several times the size of
     /// the documents. Default: the system's directory for temporary files.
     pub scratch: PathBuf,
-    /// Where snapshots are kept. Default [`snapshots::sled::open`].
-    pub snapshots: OpenSnapshots,
+    /// Where snapshots are kept. Default [`snapshots::sled::Sled`].
+    pub snapshots: Arc<dyn OpenSnapshots>,
 }
 
 /// What [`verify`] found.
@@ -85,7 +86,7 @@ pub struct UnreadableSnapshot {
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { scratch: std::env::temp_dir(), snapshots: snapshots::sled::open }
+        Self { scratch: std::env::temp_dir(), snapshots: Arc::new(snapshots::sled::Sled) }
     }
 }
 
@@ -104,7 +105,8 @@ pub fn verify_with(
     mut visit: impl FnMut(&DocumentName, Result<StoredDocument, StoreError>),
 ) -> Result<Report, StoreError> {
     let lock = disk::lock_shared(dir)?;
-    let mut contents = Contents::read(dir)?;
+    let store = StoreDir::new(dir, Arc::new(SystemDisk), None);
+    let mut contents = Contents::read(&store)?;
     let mut covered = mem::take(&mut contents.covered);
     let snapshots = Snapshots::open(dir, options, &contents, &covered)?;
     let adopted = match &snapshots {
@@ -113,7 +115,7 @@ pub fn verify_with(
         }
         _ => Vec::new(),
     };
-    let survey = Survey::read(dir, covered)?;
+    let survey = Survey::read(&store, covered)?;
     let index = &survey.index;
     let mut report = Report {
         segments: index.segments.len(),
@@ -128,7 +130,7 @@ pub fn verify_with(
         snapshots_lost: snapshots.lost(),
         ..Report::default()
     };
-    visit_documents(dir, index, &snapshots, &mut report, &mut visit);
+    visit_documents(&store, index, &snapshots, &mut report, &mut visit);
     if lock.is_none() && disk::lock_shared(dir)?.is_some() {
         let holder = "a process that was started meanwhile".to_owned();
         return Err(StoreError::InUse { path: dir.to_owned(), holder });
@@ -137,7 +139,7 @@ pub fn verify_with(
 }
 
 fn visit_documents(
-    dir: &Path,
+    dir: &StoreDir,
     index: &Index,
     snapshots: &Snapshots,
     report: &mut Report,
@@ -252,14 +254,14 @@ impl Snapshots {
     ) -> Result<Self, StoreError> {
         let source = dir.join(SNAPSHOTS_DIR);
         let expected = covered.values().any(Covered::has_snapshot);
-        if !source.exists() {
+        if !options.snapshots.exist(&source) {
             return Ok(if expected { Self::Lost("they are missing".to_owned()) } else { Self::None });
         }
         if !expected && !contents.is_doubtful() {
             return Ok(Self::None);
         }
         let copy = Scratch::copy_of(&source, &options.scratch)?;
-        match (options.snapshots)(&copy.0, CACHE_BYTES) {
+        match options.snapshots.open(&copy.0, CACHE_BYTES) {
             Ok(snapshots) => Ok(Self::Open(snapshots, copy)),
             Err(SnapshotError::Unreadable(reason)) => Ok(Self::Lost(reason)),
             Err(error) => Err(snapshots_in(&copy.0)(error)),

@@ -1,8 +1,9 @@
 //! A file of any size, seen through a small buffer.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
+
+use crate::disk::{Disk, DiskFile};
 
 /// Bytes that are read at once, unless more are asked for.
 pub(crate) const CHUNK: usize = 64 << 10;
@@ -11,7 +12,7 @@ pub(crate) const CHUNK: usize = 64 << 10;
 /// allocator has once got for it, it may keep.
 #[derive(Debug)]
 pub(crate) struct Window {
-    file: File,
+    file: Box<dyn DiskFile>,
     /// Bytes in the file when it was opened; what is appended later is not seen.
     len: u64,
     /// Where the buffer is in the file.
@@ -20,9 +21,9 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
+    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let file = disk.open(path)?;
+        let len = file.len()?;
         Ok(Self { file, len, start: 0, buffer: Vec::new() })
     }
 
@@ -56,9 +57,8 @@ impl Window {
         // One large record is no reason to stay large.
         self.buffer.shrink_to(bytes.max(CHUNK));
         self.buffer.reserve_exact(bytes);
+        self.buffer.resize(bytes, 0);
         self.start = offset;
-        self.file.seek(SeekFrom::Start(offset))?;
-        (&mut self.file).take(bytes as u64).read_to_end(&mut self.buffer)?;
-        if self.buffer.len() == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        self.file.read_at(offset, &mut self.buffer).inspect_err(|_| self.buffer.clear())
     }
 }

@@ -2,7 +2,10 @@
 
 mod scene;
 
-use coscribe_persistence::{Checkpoint, DocumentName, NameError, Store, StoreError, StoreOptions, snapshots};
+use std::sync::Arc;
+
+use coscribe_persistence::snapshots::memory::MemorySnapshots;
+use coscribe_persistence::{Checkpoint, DocumentName, NameError, Store, StoreError, StoreOptions};
 use scene::*;
 
 #[test]
@@ -15,7 +18,8 @@ fn missing_and_empty_documents_are_two_things() {
     let empty = load(&store, "empty").unwrap();
     assert_eq!((empty.snapshot, empty.updates, empty.sequence), (None, vec![vec![]], 1));
     let (b, state) = (name("empty snapshot"), []);
-    store.checkpoint(&[Checkpoint { name: &b, sequence: 0, time: 0, state: &state }]).unwrap();
+    store.append(&[record(&b, 1, b"")]).unwrap();
+    store.checkpoint(&[Checkpoint { name: &b, sequence: 1, time: 0, state: &state }]).unwrap();
     assert_eq!(load(&store, "empty snapshot").unwrap().snapshot, Some(vec![]));
 }
 
@@ -152,11 +156,11 @@ fn an_imported_state_replaces_what_is_there_and_the_sequence_goes_on() {
     let scene = Scene::new();
     let store = scene.open_clean();
     write(&store, "a", 1..=3);
-    let next = store.last_sequence(&name("a")) + 1;
-    checkpoint(&store, "a", next).unwrap();
-    assert_eq!(load(&store, "a"), covered("a", 4, 4));
-    write(&store, "a", 5..=5);
-    assert_eq!(load(&store, "a"), covered("a", 4, 5));
+    let last = store.last_sequence(&name("a"));
+    checkpoint(&store, "a", last).unwrap();
+    assert_eq!(load(&store, "a"), covered("a", 3, 3));
+    write(&store, "a", 4..=4);
+    assert_eq!(load(&store, "a"), covered("a", 3, 4));
 }
 
 #[test]
@@ -164,9 +168,10 @@ fn one_document_twice_in_a_checkpoint_is_refused() {
     let scene = Scene::new();
     let store = scene.open_clean();
     let a = name("a");
+    write(&store, "a", 1..=2);
     let twice = [1, 2].map(|sequence| Checkpoint { name: &a, sequence, time: 0, state: b"" });
     assert!(matches!(store.checkpoint(&twice), Err(StoreError::Repeated { .. })));
-    assert_eq!(load(&store, "a"), None);
+    assert_eq!(load(&store, "a"), only_updates("a", 1..=2));
 }
 
 #[test]
@@ -229,6 +234,7 @@ fn large_snapshots_come_back_and_do_not_fill_the_disk() {
             number ^= number << 17;
             *byte = number.to_le_bytes()[3];
         });
+        store.append(&[record(&a, sequence, b"")]).unwrap();
         store.checkpoint(&[Checkpoint { name: &a, sequence, time: 0, state: &state }]).unwrap();
         assert!(store.load(&a).unwrap().unwrap().snapshot.as_ref() == Some(&state), "generation {sequence}");
     }
@@ -271,14 +277,31 @@ fn documents_can_be_loaded_while_others_are_written_and_checkpointed() {
     });
 }
 
+/// What a crash leaves of a checkpoint may count later, and must not cover a record that came after it.
+#[test]
+fn a_checkpoint_of_more_than_there_is_is_refused() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    assert!(matches!(checkpoint(&store, "a", 0), Err(StoreError::NotStored { .. })));
+    write(&store, "a", 1..=2);
+    let error = checkpoint(&store, "a", 3).unwrap_err();
+    assert!(matches!(error, StoreError::OutOfOrder { expected: 2, found: 3, .. }), "{error}");
+    checkpoint(&store, "a", 2).unwrap();
+    assert_eq!(load(&store, "a"), covered("a", 2, 2));
+    assert!(store.delete(&name("a")).unwrap());
+    assert!(matches!(checkpoint(&store, "a", 2), Err(StoreError::NotStored { .. })));
+}
+
 #[test]
 fn the_catalog_does_not_grow_with_every_checkpoint() {
-    let scene = Scene::with(StoreOptions { snapshots: snapshots::memory::open, ..StoreOptions::default() });
+    let snapshots = Arc::new(MemorySnapshots::default());
+    let scene = Scene::with(StoreOptions { snapshots, ..StoreOptions::default() });
     let store = scene.open_clean();
     let names: Vec<_> = (0..500).map(|number| name(&format!("document {number}"))).collect();
     let catalog = || std::fs::metadata(scene.path().join("catalog")).unwrap().len();
     let mut largest = 0;
     for sequence in 1..=60 {
+        store.append(&names.iter().map(|name| record(name, sequence, b"u")).collect::<Vec<_>>()).unwrap();
         let checkpoints = names.iter().map(|name| Checkpoint { name, sequence, time: 0, state: b"s" });
         store.checkpoint(&checkpoints.collect::<Vec<_>>()).unwrap();
         largest = largest.max(catalog());

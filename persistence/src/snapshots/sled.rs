@@ -28,11 +28,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Snapshot, SnapshotError, SnapshotRef, SnapshotStore};
+use super::{OpenSnapshots, Snapshot, SnapshotError, SnapshotRef, SnapshotStore};
 use crate::disk;
 use crate::name::DocumentName;
 use crate::record::take;
@@ -61,6 +61,10 @@ struct Head {
     state_crc: u32,
 }
 
+/// Keeps the snapshots of a store in a sled database in its directory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sled;
+
 /// Snapshots in a sled database.
 pub struct SledSnapshots {
     db: sled::Db,
@@ -82,17 +86,32 @@ struct Release {
     locked: PathBuf,
 }
 
-/// Opens or creates the database in `dir`.
-pub fn open(dir: &Path, cache_bytes: u64) -> Result<Box<dyn SnapshotStore>, SnapshotError> {
-    disk::create_dir(dir)?;
-    // No flushing in the background: it would not be durable, and what has to be is synced by `sync`.
-    let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-    let db = guarded(|| config.open()).map_err(|error| match error {
-        SnapshotError::Io(error) if is_damage(&error) => SnapshotError::Unreadable(error.to_string()),
-        other => other,
-    })?;
-    let release = Release { locked: dir.join("db") };
-    Ok(Box::new(SledSnapshots { db, _release: release, dir: dir.to_owned(), synced_blobs: Mutex::default() }))
+impl OpenSnapshots for Sled {
+    fn exist(&self, dir: &Path) -> bool {
+        dir.exists()
+    }
+
+    fn open(&self, dir: &Path, cache_bytes: u64) -> Result<Box<dyn SnapshotStore>, SnapshotError> {
+        disk::create_dir(dir)?;
+        // No flushing in the background: it would not be durable, and what has to be is synced by `sync`.
+        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+        let db = guarded(|| config.open()).map_err(|error| match error {
+            SnapshotError::Io(error) if is_damage(&error) => SnapshotError::Unreadable(error.to_string()),
+            other => other,
+        })?;
+        let (release, dir) = (Release { locked: dir.join("db") }, dir.to_owned());
+        Ok(Box::new(SledSnapshots { db, _release: release, dir, synced_blobs: Mutex::default() }))
+    }
+
+    fn set_aside(&self, dir: &Path) -> io::Result<Option<PathBuf>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut name = dir.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".broken-{}", now.as_millis()));
+        let aside = dir.with_file_name(name);
+        fs::rename(dir, &aside)?;
+        dir.parent().map_or(Ok(()), disk::sync_dir)?;
+        Ok(Some(aside))
+    }
 }
 
 impl Drop for Release {

@@ -1,0 +1,78 @@
+//! A map whose latest changes a power loss may undo: the names in a directory, the snapshots in memory.
+
+use std::collections::BTreeMap;
+
+/// Decides what a power loss leaves: called with the number of possible outcomes, at least 1, it returns one of them. 0
+/// is always the one in which the least is kept, the highest number the one in which everything is.
+pub type Choose<'a> = &'a mut dyn FnMut(u64) -> u64;
+
+/// What happens to some keys in one step: a new value, or none.
+type Change<K, V> = Vec<(K, Option<V>)>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Volatile<K, V> {
+    /// With all changes.
+    now: BTreeMap<K, V>,
+    /// Without those since the last sync.
+    synced: BTreeMap<K, V>,
+    changes: Vec<Change<K, V>>,
+}
+
+impl<K, V> Default for Volatile<K, V> {
+    fn default() -> Self {
+        Self { now: BTreeMap::new(), synced: BTreeMap::new(), changes: Vec::new() }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Volatile<K, V> {
+    /// Everything in it is durable.
+    pub(crate) fn synced(map: BTreeMap<K, V>) -> Self {
+        Self { now: map.clone(), synced: map, changes: Vec::new() }
+    }
+
+    /// What it is as long as there is power.
+    pub(crate) fn now(&self) -> &BTreeMap<K, V> {
+        &self.now
+    }
+
+    /// Changes several keys in one step: a power loss undoes all of it or nothing.
+    pub(crate) fn change(&mut self, change: Change<K, V>) {
+        apply(&mut self.now, change.iter().cloned());
+        self.changes.push(change);
+    }
+
+    /// Makes all changes durable.
+    pub(crate) fn sync(&mut self) {
+        apply(&mut self.synced, self.changes.drain(..).flatten());
+    }
+
+    /// What a power loss leaves: each change that was not synced may be there or not, whatever became of those before.
+    pub(crate) fn after_power_loss(&self, choose: Choose<'_>) -> BTreeMap<K, V> {
+        let mut left = self.synced.clone();
+        for change in &self.changes {
+            if choose(2) == 1 {
+                apply(&mut left, change.iter().cloned());
+            }
+        }
+        left
+    }
+
+    /// The same with other values.
+    pub(crate) fn map<W>(&self, mut value: impl FnMut(&V) -> W) -> Volatile<K, W> {
+        let mut all = |map: &BTreeMap<K, V>| map.iter().map(|(key, v)| (key.clone(), value(v))).collect();
+        let (now, synced) = (all(&self.now), all(&self.synced));
+        let mut one = |change: &Change<K, V>| {
+            change.iter().map(|(key, v)| (key.clone(), v.as_ref().map(&mut value))).collect()
+        };
+        Volatile { now, synced, changes: self.changes.iter().map(&mut one).collect() }
+    }
+}
+
+fn apply<K: Ord, V>(map: &mut BTreeMap<K, V>, change: impl Iterator<Item = (K, Option<V>)>) {
+    for (key, value) in change {
+        match value {
+            Some(value) => map.insert(key, value),
+            None => map.remove(&key),
+        };
+    }
+}

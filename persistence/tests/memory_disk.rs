@@ -1,0 +1,174 @@
+//! The store on a disk in memory: it behaves as on the system's, and thousands of random histories with power losses and killed
+//! processes lose nothing that was acknowledged, and invent nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod history;
+mod scene;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coscribe_persistence::snapshots::memory::MemorySnapshots;
+use coscribe_persistence::{Disk, Faults, MemoryDisk, Step, Store, StoreError, StoreOptions, SystemDisk};
+use history::{Fate, History, Seen};
+use scene::*;
+
+const HISTORIES: u64 = 2500;
+
+#[test]
+fn what_was_acknowledged_survives_every_crash_and_nothing_else_appears() {
+    let mut seen = Seen::default();
+    for seed in 0..HISTORIES {
+        let mut history = History::new(seed);
+        for _ in 0..6 {
+            history.live();
+            history.end();
+            history.reopen();
+        }
+        seen.add(&history.seen);
+    }
+    println!("{seen:?}");
+    // A history in which nothing of this happens would prove nothing.
+    let Seen { acknowledged, interrupted, kept, lost, torn, rescued, adopted, .. } = seen;
+    for count in [acknowledged, interrupted, kept, lost, torn, rescued, adopted] {
+        assert!(count > HISTORIES / 100, "{seen:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let run = |seed| {
+        let mut history = History::new(seed);
+        for _ in 0..4 {
+            history.live();
+            history.end();
+            history.reopen();
+        }
+        files(history.disk(), Path::new(history::DIR))
+    };
+    for seed in 0..50 {
+        assert!(run(seed) == run(seed), "seed {seed}");
+    }
+    assert!(run(1) != run(2));
+}
+
+#[test]
+fn a_history_leaves_the_same_documents_and_files_as_on_the_system_s_disk() {
+    for seed in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut system = History::on(Arc::new(SystemDisk), dir.path(), seed);
+        let mut memory = History::on(Arc::new(MemoryDisk::new(seed)), Path::new(history::DIR), seed);
+        for _ in 0..3 {
+            for history in [&mut system, &mut memory] {
+                history.live();
+                history.end_by(Fate::Killed);
+                history.reopen();
+            }
+            let lengths = |disk: &dyn Disk, dir| -> Vec<_> {
+                let files = files(disk, dir).into_iter().filter(|(name, _)| name != "lock");
+                files.map(|(name, bytes)| (name, bytes.len())).collect()
+            };
+            assert_eq!(lengths(&SystemDisk, dir.path()), lengths(memory.disk(), Path::new(history::DIR)));
+            assert_eq!(system.documents(), memory.documents());
+        }
+    }
+}
+
+#[test]
+fn a_store_is_locked_until_it_is_dropped() {
+    let options = on(&MemoryDisk::new(1), &MemorySnapshots::default());
+    let open = || Store::open(Path::new("store"), options.clone());
+    let (first, _) = open().unwrap();
+    assert!(matches!(open(), Err(StoreError::InUse { .. })));
+    drop(first);
+    open().unwrap();
+}
+
+#[test]
+fn a_store_whose_disk_crashed_writes_to_the_old_disk_only() {
+    let (disk, snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
+    let (store, _) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    write(&store, "a", 1..=2);
+    let (left, left_snapshots) = (disk.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
+    write(&store, "a", 3..=3);
+    checkpoint(&store, "a", 3).unwrap();
+    let (again, recovery) = Store::open(Path::new("store"), on(&left, &left_snapshots)).unwrap();
+    assert_eq!(recovery.warnings(), Vec::<String>::new());
+    assert_eq!(load(&again, "a"), only_updates("a", 1..=2));
+    assert_eq!(load(&store, "a"), covered("a", 3, 3));
+}
+
+/// A process that is killed leaves what it wrote in the system's memory: the next one must not build on it before it is
+/// durable.
+#[test]
+fn names_that_a_killed_process_did_not_sync_are_synced_by_the_next_one() {
+    for changes in 0.. {
+        let (disk, snapshots) = (MemoryDisk::new(changes), MemorySnapshots::default());
+        let options = StoreOptions { segment_bytes: 40, ..on(&disk, &snapshots) };
+        let (store, _) = Store::open(Path::new("store"), options).unwrap();
+        write(&store, "a", 1..=1);
+        disk.fail_after(changes);
+        let done = store.append(&[record(&name("a"), 2, &payload("a", 2))]);
+        let (killed, snapshots) = (disk.kill(), snapshots.kill());
+        let (store, _) = Store::open(Path::new("store"), on(&killed, &snapshots)).unwrap();
+        let next = store.last_sequence(&name("a")) + 1;
+        write(&store, "a", next..=4);
+        let (left, snapshots) = (killed.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
+        let (store, _) = Store::open(Path::new("store"), on(&left, &snapshots)).unwrap();
+        assert_eq!(load(&store, "a"), only_updates("a", 1..=4), "killed after {changes} changes");
+        if done.is_ok() {
+            assert!(changes > 3, "the append must have been interrupted before");
+            return;
+        }
+    }
+}
+
+/// A snapshot that stands in for a lost entry of the catalog may have been left by a process that was killed before it synced
+/// it.
+#[test]
+fn a_snapshot_that_is_adopted_is_durable_before_the_catalog_names_it() {
+    let (disk, snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
+    let faults: Arc<dyn Faults> = FailAt::new(Step::SyncSnapshots, 1);
+    let options = StoreOptions { faults: Some(faults), ..on(&disk, &snapshots) };
+    let (store, _) = Store::open(Path::new("store"), options).unwrap();
+    write(&store, "a", 1..=2);
+    write(&store, "b", 1..=1);
+    checkpoint(&store, "a", 2).unwrap_err();
+
+    let (disk, snapshots) = (disk.kill(), snapshots.kill());
+    let (store, _) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    assert_eq!(load(&store, "a"), only_updates("a", 1..=2));
+    disk.fail_after(0);
+    store.delete(&name("b")).unwrap_err();
+
+    let (disk, snapshots) = (disk.kill(), snapshots.kill());
+    let (store, recovery) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    assert_eq!(recovery.adopted, [name("a")]);
+    assert_eq!(load(&store, "a"), covered("a", 2, 2));
+
+    let (disk, snapshots) = (disk.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
+    let (store, _) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    assert_eq!(load(&store, "a"), covered("a", 2, 2));
+    assert_eq!(load(&store, "b"), only_updates("b", 1..=1));
+}
+
+fn on(disk: &MemoryDisk, snapshots: &MemorySnapshots) -> StoreOptions {
+    StoreOptions {
+        disk: Arc::new(disk.clone()),
+        snapshots: Arc::new(snapshots.clone()),
+        ..StoreOptions::default()
+    }
+}
+
+/// Every file in the directory with its content.
+fn files(disk: &dyn Disk, dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |path: std::path::PathBuf| {
+        let mut file = disk.open(&path).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_at(0, &mut bytes).unwrap();
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), bytes)
+    };
+    let mut files: Vec<_> = disk.list(dir).unwrap().into_iter().map(read).collect();
+    files.sort();
+    files
+}
