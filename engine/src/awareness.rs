@@ -4,7 +4,7 @@
 //! higher than the known one, or equal and the state is null. A state belongs to the peer that introduced its client
 //! id: no other peer can change it, and it goes when that peer goes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
@@ -54,9 +54,11 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Awareness {
     states: BTreeMap<ClientId, State>,
-    /// Clocks of clients that have left, with the oldest removal first in `removals`.
-    removed: BTreeMap<ClientId, u64>,
-    removals: VecDeque<ClientId>,
+    /// Clients that have left: the clock at which the others know them as gone, and the number of the removal.
+    removed: BTreeMap<ClientId, (u64, u64)>,
+    /// The same clients by the number of their removal.
+    removals: BTreeMap<u64, ClientId>,
+    next_removal: u64,
 }
 
 impl Awareness {
@@ -90,7 +92,7 @@ impl Awareness {
 
     /// Whether the client is known to have left at this clock or a later one.
     fn is_past(&self, client: ClientId, clock: u64) -> bool {
-        self.removed.get(&client).is_some_and(|&removed| clock <= removed)
+        self.removed.get(&client).is_some_and(|&(removed, _)| clock <= removed)
     }
 
     fn receive_state(&mut self, peer: PeerId, client: ClientId, state: State, received: &mut Received) {
@@ -109,7 +111,7 @@ impl Awareness {
         if leaves {
             self.remove(client, state.clock);
         } else {
-            self.removed.remove(&client);
+            self.forget_removal(client);
             self.states.insert(client, state);
         }
         received.changed.push(client);
@@ -135,6 +137,17 @@ impl Awareness {
         self.states.keys().copied()
     }
 
+    /// How many states were ever removed: a mark for [`Awareness::removed_since`].
+    pub fn removals(&self) -> u64 {
+        self.next_removal
+    }
+
+    /// Clients that have left since there had been so many removals, and have not come back. Of very many the first are
+    /// forgotten.
+    pub fn removed_since(&self, removals: u64) -> impl Iterator<Item = ClientId> {
+        self.removals.range(removals..).map(|(_, &client)| client)
+    }
+
     /// Encodes the states of some clients; those who have left are null.
     pub fn encode(&self, clients: impl ExactSizeIterator<Item = ClientId>) -> Vec<u8> {
         let mut out = Vec::with_capacity(1 + clients.len() * 64);
@@ -142,7 +155,7 @@ impl Awareness {
         for client in clients {
             let (clock, json) = match self.states.get(&client) {
                 Some(state) => (state.clock, &*state.json),
-                None => (self.removed.get(&client).copied().unwrap_or(0), NULL),
+                None => (self.removed.get(&client).map_or(0, |&(clock, _)| clock), NULL),
             };
             write_var_uint(&mut out, client);
             write_var_uint(&mut out, clock);
@@ -166,13 +179,20 @@ impl Awareness {
     /// Removes a state and remembers its clock, at which the others now know it as gone.
     fn remove(&mut self, client: ClientId, clock: u64) {
         self.states.remove(&client);
-        if self.removed.insert(client, clock).is_none() {
-            self.removals.push_back(client);
+        self.forget_removal(client);
+        self.removed.insert(client, (clock, self.next_removal));
+        self.removals.insert(self.next_removal, client);
+        self.next_removal += 1;
+        if self.removals.len() > AWARENESS_REMOVED
+            && let Some((_, oldest)) = self.removals.pop_first()
+        {
+            self.removed.remove(&oldest);
         }
-        while self.removals.len() > AWARENESS_REMOVED {
-            if let Some(oldest) = self.removals.pop_front() {
-                self.removed.remove(&oldest);
-            }
+    }
+
+    fn forget_removal(&mut self, client: ClientId) {
+        if let Some((_, number)) = self.removed.remove(&client) {
+            self.removals.remove(&number);
         }
     }
 }

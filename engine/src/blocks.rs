@@ -62,7 +62,7 @@ pub struct Admission {
     pub update: Option<Bytes>,
     /// The same as a place to diff from.
     pub changes: Changes,
-    /// Whether something of this author waits for what is missing.
+    /// Whether a part of it waits for what is missing.
     pub parked: bool,
     /// Whether what others had sent earlier is in it, because it stopped waiting.
     pub woken: bool,
@@ -110,7 +110,7 @@ impl Blocks {
     /// author, and taken in as soon as they come.
     pub fn admit(&mut self, update: &Update, author: Author) -> Admission {
         let taken = self.take_in(update, author);
-        let parked = self.parked.waits_for(author);
+        let parked = taken.parked > 0;
         let bytes = match taken {
             _ if taken.changes.is_empty() => None,
             Taken { as_it_came: true, .. } => Some(update.bytes().clone()),

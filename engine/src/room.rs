@@ -140,7 +140,15 @@ struct Peer {
     /// Whether it was asked for what is missing, and has not answered.
     asked: bool,
     /// What it misses since its outbox went over the limit.
-    lagging: Option<Changes>,
+    lagging: Option<Missed>,
+}
+
+/// What a lagging peer misses.
+#[derive(Debug, Default)]
+struct Missed {
+    changes: Changes,
+    /// How many awareness states had been removed in the last flush that it got.
+    removals: u64,
 }
 
 /// Who wrote what a flush holds.
@@ -181,12 +189,16 @@ pub struct Room {
     blocks: Blocks,
     awareness: Awareness,
     peers: BTreeMap<PeerId, Peer>,
+    /// How many acknowledgements the peers wait for.
+    unanswered: usize,
     effects: VecDeque<Effect>,
     /// The last one given to an append.
     sequence: u64,
     durable: u64,
     pending: Pending,
     last_flush: Duration,
+    /// How many awareness states had been removed in all at the last flush.
+    flushed_removals: u64,
     flush_window: Duration,
     next_expiry: Duration,
     /// SyncStep2 with the whole document, until it changes.
@@ -259,9 +271,8 @@ impl Room {
 
     /// A peer has gone, and its awareness goes with it.
     pub fn disconnect(&mut self, peer: PeerId) {
-        if self.peers.remove(&peer).is_none() {
-            return;
-        }
+        let Some(gone) = self.peers.remove(&peer) else { return };
+        self.unanswered -= gone.acknowledgements.len();
         self.blocks.forget_parked(peer.0);
         let left = self.awareness.leave(peer);
         if !left.is_empty() {
@@ -283,7 +294,8 @@ impl Room {
     /// A peer's outbox is over its limit: it is sent nothing until [`Room::drained`].
     pub fn stalled(&mut self, peer: PeerId) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.lagging.get_or_insert_default();
+            let removals = self.flushed_removals;
+            peer.lagging.get_or_insert_with(|| Missed { removals, ..Missed::default() });
         }
     }
 
@@ -292,14 +304,15 @@ impl Room {
         let Some(missed) = self.peers.get_mut(&peer).and_then(|peer| peer.lagging.take()) else {
             return;
         };
-        if !missed.is_empty() {
-            let diff = self.blocks.diff_changes(&missed);
+        if !missed.changes.is_empty() {
+            let diff = self.blocks.diff_changes(&missed.changes);
             self.send(peer, y_websocket::sync_frame(&SyncMessage::Step2(&diff)));
         }
         if self.blocks.parked().waits_for(peer.0) {
             self.send_step_1(peer);
         }
-        self.send_awareness(peer);
+        let left = self.awareness.removed_since(missed.removals).collect();
+        self.send_awareness_and(peer, left);
         self.acknowledge(peer);
     }
 
@@ -307,6 +320,11 @@ impl Room {
     pub fn durable(&mut self, sequence: u64) {
         self.durable = sequence;
         self.acknowledge_all();
+    }
+
+    /// Whether somebody waits to hear what is durable.
+    pub fn awaits_durable(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// What the fan-out of the last flush took. The time to the next one follows it.
@@ -348,10 +366,13 @@ impl Room {
                 Message::Sync(SyncMessage::Step1(known)) => self.receive_step_1(peer, known)?,
                 Message::Sync(SyncMessage::Step2(update)) => {
                     self.peer(peer).asked = false;
+                    // What is still missing then it does not have: to ask again would go on for ever.
                     self.receive_update(peer, frame.slice_ref(update))?;
                 }
                 Message::Sync(SyncMessage::Update(update)) => {
-                    self.receive_update(peer, frame.slice_ref(update))?
+                    if self.receive_update(peer, frame.slice_ref(update))? {
+                        self.ask(peer);
+                    }
                 }
                 Message::Awareness(states) => self.receive_awareness(peer, states, now)?,
                 Message::QueryAwareness => self.send_awareness(peer),
@@ -366,7 +387,7 @@ impl Room {
         if self.peer(peer).lagging.is_some() {
             // Answered by the diff that it gets when its outbox is empty.
             let missed = self.blocks.changes_since(&known);
-            self.peer(peer).lagging.get_or_insert_default().extend(&missed);
+            self.peer(peer).lagging.get_or_insert_default().changes.extend(&missed);
         } else if known.is_empty() {
             let frame = self.full_state();
             self.send(peer, frame);
@@ -377,7 +398,8 @@ impl Room {
         Ok(())
     }
 
-    fn receive_update(&mut self, peer: PeerId, update: Bytes) -> Result<(), Violation> {
+    /// Takes in an update, and says whether a part of it waits for what is missing.
+    fn receive_update(&mut self, peer: PeerId, update: Bytes) -> Result<bool, Violation> {
         let update = Update::scan(update)?;
         self.check_size(&update)?;
         let admission = self.blocks.admit(&update, peer.0);
@@ -396,9 +418,9 @@ impl Room {
             self.acknowledge_all();
         }
         if admission.parked {
-            self.ask(peer);
+            self.limit_parked();
         }
-        Ok(())
+        Ok(admission.parked)
     }
 
     /// Refuses an update that would make the document too large.
@@ -411,14 +433,18 @@ impl Room {
         Ok(())
     }
 
-    /// Asks a peer for what is missing before the updates of its that wait.
-    fn ask(&mut self, peer: PeerId) {
+    /// Closes the connection that makes the most wait, if it is too much in all.
+    fn limit_parked(&mut self) {
         if self.blocks.parked().bytes() > self.limits.parked_bytes
             && let Some(largest) = self.blocks.parked().largest_author()
         {
             let reason = "too much waits for updates that are missing".to_owned();
             self.close(PeerId(largest), close::TRY_AGAIN_LATER, reason);
         }
+    }
+
+    /// Asks a peer for what is missing before the updates of its that wait.
+    fn ask(&mut self, peer: PeerId) {
         if let Some(asked) = self.peers.get_mut(&peer)
             && !std::mem::replace(&mut asked.asked, true)
         {
@@ -450,6 +476,7 @@ impl Room {
             return Err(Violation::TooManySyncStatuses);
         }
         acknowledgements.push_back((sequence, Bytes::copy_from_slice(payload)));
+        self.unanswered += 1;
         self.acknowledge(peer);
         Ok(())
     }
@@ -475,6 +502,7 @@ impl Room {
         let due =
             acknowledgements.iter().take_while(|(due, _)| due.is_some_and(|due| due <= durable)).count();
         let due: Vec<_> = acknowledgements.drain(..due).collect();
+        self.unanswered -= due.len();
         for (_, payload) in due {
             self.send(peer, y_websocket::sync_status_frame(&payload));
         }
@@ -482,12 +510,13 @@ impl Room {
 
     fn flush(&mut self, now: Duration) {
         self.last_flush = now;
+        self.flushed_removals = self.awareness.removals();
         let pending = std::mem::take(&mut self.pending);
         if !pending.changes.is_empty() {
             let merged = || self.blocks.diff_changes(&pending.changes);
             let update = pending.only.unwrap_or_else(merged);
             for lagging in self.peers.values_mut().filter_map(|peer| peer.lagging.as_mut()) {
-                lagging.extend(&pending.changes);
+                lagging.changes.extend(&pending.changes);
             }
             self.broadcast(y_websocket::sync_frame(&SyncMessage::Update(&update)), pending.authors);
         }
@@ -520,8 +549,13 @@ impl Room {
     }
 
     fn send_awareness(&mut self, peer: PeerId) {
-        if !self.awareness.is_empty() {
-            let clients: Vec<_> = self.awareness.clients().collect();
+        self.send_awareness_and(peer, Vec::new());
+    }
+
+    /// Tells a peer who is here, and who of those that it may know have left.
+    fn send_awareness_and(&mut self, peer: PeerId, mut clients: Vec<ClientId>) {
+        clients.extend(self.awareness.clients());
+        if !clients.is_empty() {
             let states = self.awareness.encode(clients.into_iter());
             self.send(peer, y_websocket::awareness_frame(&states));
         }

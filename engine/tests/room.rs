@@ -195,6 +195,21 @@ fn an_update_with_a_gap_waits_and_its_sender_is_asked_once() {
 }
 
 #[test]
+fn whoever_does_not_have_what_is_missing_is_not_asked_for_ever() {
+    let mut stage = Stage::with(&[A]);
+    stage.frames.clear();
+    stage.send(A, update(&typed(1, 1, "b")));
+    assert_eq!(stage.take(A).iter().filter(|frame| is_step_1(frame)).count(), 1);
+    // It answers with what it has, which has the same gap.
+    for _ in 0..3 {
+        stage.send(A, y_websocket::sync_frame(&SyncMessage::Step2(&typed(1, 1, "b"))));
+        assert!(stage.take(A).is_empty());
+    }
+    stage.send(A, update(&typed(1, 2, "c")));
+    assert_eq!(stage.take(A).iter().filter(|frame| is_step_1(frame)).count(), 1, "now it may have more");
+}
+
+#[test]
 fn whoever_fills_anothers_gap_gets_what_had_waited() {
     let mut stage = Stage::with(&[A, B]);
     stage.send(A, update(&typed(1, 1, "b")));
@@ -345,6 +360,27 @@ fn a_lagging_peer_gets_what_it_missed_as_one_diff() {
     stage.send(A, update(&typed(1, 1_000, "x")));
     stage.take_update(B, &mut replica);
     assert_eq!(replica.state_vector().get(1), 1_001);
+}
+
+#[test]
+fn a_lagging_peer_hears_who_has_left_meanwhile() {
+    let mut stage = Stage::with(&[A, B, C]);
+    stage.send(A, awareness(1, 1, "{}"));
+    stage.send(C, awareness(3, 1, "{}"));
+    stage.frames.clear();
+    stage.room.stalled(B);
+    stage.room.disconnect(A);
+    stage.settle();
+    stage.room.drained(B);
+    stage.settle();
+    let expected = {
+        let mut states = vec![2, 1, 1, 4];
+        states.extend(b"null");
+        states.extend([3, 1, 2]);
+        states.extend(b"{}");
+        y_websocket::awareness_frame(&states)
+    };
+    assert_eq!(stage.take(B), [expected]);
 }
 
 #[test]
