@@ -8,17 +8,18 @@ SHELL := /bin/bash
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 ENGINE_NODE := engine/tests/yjs
 CLIENTS_NODE := server/tests/clients
+FUZZ_NODE := fuzz/node
 PEERS_NODE := bench/peers
 DEMO := demo
 DEMO_SOURCES := $(shell find $(DEMO)/src $(DEMO)/public -type f) $(addprefix $(DEMO)/,index.html package.json tsconfig.json vite.config.ts)
 
 # Written by npm at the end of an installation, so it says whether the lock file was installed since it changed.
-INSTALLED := $(ENGINE_NODE)/node_modules/.package-lock.json $(CLIENTS_NODE)/node_modules/.package-lock.json
+INSTALLED := $(addsuffix /node_modules/.package-lock.json,$(ENGINE_NODE) $(FUZZ_NODE) $(CLIENTS_NODE))
 
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2019 ? 0 : 1)' 2>/dev/null \
   && npm --version >/dev/null 2>&1
 
-.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet fixtures deny node
+.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet fuzz fixtures deny node
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -41,6 +42,7 @@ lint: ## clippy, warnings are errors
 # Tests that compare with real Yjs skip themselves with a message where it is missing, but not here.
 rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 	COSCRIBE_REQUIRE_NODE=1 cargo test --workspace --locked
+	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --locked
 
 client-tests: $(INSTALLED) ## unmodified clients against the real binary
 	cargo build --package coscribe --locked
@@ -60,6 +62,10 @@ bench: ## measure coscribe beside other servers, half an hour (ARGS="--servers c
 
 bench-y-sweet: ## build y-sweet once, for the benchmark
 	cargo install y-sweet --version 0.9.1 --locked --root $(PEERS_NODE)/.cargo
+
+fuzz: ## simulated runs and each byte target, a minute each (ARGS="--time 1h"; the byte targets need a nightly toolchain)
+	cargo run --release --locked --package coscribe-fuzz -- simulate $(or $(ARGS),--time 1m)
+	fuzz/bytes/run $(SECONDS_EACH)
 
 conformance: ## the Autobahn suite against the WebSocket transport; needs Python 2.7 (CASES="12.*" for some)
 	cargo build --release --package coscribe --locked

@@ -1,0 +1,45 @@
+//! The byte targets: each takes whatever bytes come, and panics if anything does not hold that must hold for all bytes.
+//!
+//! They are plain functions, so that libFuzzer (`fuzz/bytes`) and `cargo test` (`fuzz/tests/bytes.rs`) run the same.
+
+mod against_yrs;
+mod allocation;
+mod awareness;
+mod blocks;
+mod dialect;
+mod elements;
+#[cfg(not(test))]
+mod inflate;
+mod model;
+pub mod oracle;
+mod room;
+pub mod seeds;
+mod state_vector;
+mod update;
+// Its unit tests are the server's.
+#[cfg(not(test))]
+mod ws;
+
+pub use awareness::awareness;
+pub use blocks::blocks;
+pub use dialect::dialect;
+pub use room::room;
+#[cfg(not(test))]
+pub use inflate::inflate;
+pub use state_vector::state_vector;
+pub use update::update;
+
+/// A target: the name that its corpus has too, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("awareness", awareness),
+    ("blocks", blocks),
+    ("dialect", dialect),
+    #[cfg(not(test))]
+    ("inflate", inflate),
+    ("room", room),
+    ("state_vector", state_vector),
+    ("update", update),
+];

@@ -1,0 +1,246 @@
+//! What yrs makes of updates, in a process that may die: known updates make yrs overflow its stack, loop for ever, take
+//! gigabytes or use freed memory. That is not what is looked for here, so a death only means that there is no answer.
+//!
+//! Frames go both ways: `length (u32, little-endian), body`. A request is `count, varBuf update*`; an answer is empty if yrs
+//! does not read them all or still waits for something, otherwise `varBuf state vector, varBuf delete set, varString JSON`.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coscribe_engine::document::{Document, Summary};
+use coscribe_engine::id_set::IdSet;
+use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
+use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::update::Update;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use yrs::updates::decoder::Decode;
+use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact};
+
+/// The argument that makes a program call [`serve`].
+const ARGUMENT: &str = "oracle";
+
+/// One in so many inputs is shown to yrs; all, if it is not set.
+const SAMPLE: &str = "COSCRIBE_FUZZ_YRS";
+
+/// Longest time for an answer. Usually it takes less than a millisecond.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Address space of the process, its stack included.
+const MEMORY_BYTES: u64 = 1 << 30;
+
+/// Stack on which yrs runs. Only what is touched is resident.
+const STACK_BYTES: usize = 128 << 20;
+
+/// Longest frame. Inputs have a few kilobytes, but JSON may repeat what is shared.
+const MAX_FRAME_BYTES: u32 = 64 << 20;
+
+/// What yrs has made of some updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A document.
+    Document(Reading),
+    /// It does not read them, or waits for something.
+    Refused,
+    /// Nothing: it had to be started again.
+    Died,
+}
+
+/// What yrs says of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) state_vector: StateVector,
+    pub(super) delete_set: IdSet,
+    pub(super) json: String,
+}
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+static ORACLE: Mutex<Option<Oracle>> = Mutex::new(None);
+
+/// Which program to start with the argument `oracle`: it must call [`serve`]. Otherwise it is the running one.
+pub fn use_program(path: impl Into<PathBuf>) {
+    PROGRAM.get_or_init(|| path.into());
+}
+
+/// Serves until stdin ends, and ends the process, if this is the process that was started for that.
+pub fn serve_if_asked() {
+    if std::env::args().nth(1).as_deref() == Some(ARGUMENT) {
+        std::process::exit(i32::from(serve().is_err()));
+    }
+}
+
+/// Whether this input is among those that are shown to yrs.
+pub(super) fn is_to_be_asked(input: &[u8]) -> bool {
+    static ONE_IN: OnceLock<u32> = OnceLock::new();
+    let one_in = ONE_IN.get_or_init(|| {
+        std::env::var(SAMPLE).map_or(1, |number| number.parse().expect("COSCRIBE_FUZZ_YRS is a number"))
+    });
+    // Decided by the input, so that it is the same when a finding is replayed.
+    crc32c::crc32c(input).is_multiple_of(*one_in)
+}
+
+/// What yrs makes of these updates, applied in their order.
+pub(super) fn read(updates: &[Bytes]) -> Answer {
+    let mut request = Vec::new();
+    write_var_uint(&mut request, updates.len() as u64);
+    updates.iter().for_each(|update| write_var_buf(&mut request, update));
+    let mut oracle = ORACLE.lock().unwrap_or_else(PoisonError::into_inner);
+    match oracle.get_or_insert_with(Oracle::start).ask(&request) {
+        Some(answer) => read_answer(&answer).map_or(Answer::Refused, Answer::Document),
+        None => {
+            *oracle = None;
+            report_death();
+            Answer::Died
+        }
+    }
+}
+
+fn read_answer(answer: &[u8]) -> Option<Reading> {
+    let mut reader = Reader::new(answer);
+    let state_vector = StateVector::decode(reader.var_buf().ok()?).ok()?;
+    // An update that has nothing but this delete set.
+    let deletions = [&[0], reader.var_buf().ok()?].concat();
+    let mut delete_set = IdSet::default();
+    let deletions = Update::scan(deletions.into()).ok()?;
+    deletions.deletions().for_each(|(client, range)| delete_set.insert(client, range, |_| {}));
+    Some(Reading { state_vector, delete_set, json: reader.var_string().ok()?.to_owned() })
+}
+
+/// Says so at the first death, the second, the fourth and so on.
+fn report_death() {
+    static DEATHS: Mutex<u64> = Mutex::new(0);
+    let mut deaths = DEATHS.lock().unwrap_or_else(PoisonError::into_inner);
+    *deaths += 1;
+    if deaths.is_power_of_two() {
+        eprintln!("yrs has died {deaths} times");
+    }
+}
+
+/// The process with yrs in it.
+struct Oracle {
+    process: Child,
+    requests: ChildStdin,
+    answers: Receiver<Vec<u8>>,
+}
+
+impl Oracle {
+    fn start() -> Self {
+        let running = || std::env::current_exe().expect("a running program has a path");
+        let mut command = Command::new(PROGRAM.get().cloned().unwrap_or_else(running));
+        command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().expect("the oracle starts");
+        let requests = process.stdin.take().expect("piped");
+        let mut stdout = process.stdout.take().expect("piped");
+        let (sender, answers) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            while let Ok(Some(answer)) = read_frame(&mut stdout) {
+                if sender.send(answer).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { process, requests, answers }
+    }
+
+    /// `None` if it died of this request, or took too long.
+    fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        write_frame(&mut self.requests, request).ok()?;
+        self.answers.recv_timeout(PATIENCE).ok()
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn write_frame(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
+    let len = u32::try_from(body.len()).ok().filter(|&len| len <= MAX_FRAME_BYTES);
+    let len = len.ok_or(ErrorKind::FileTooLarge)?;
+    to.write_all(&[&len.to_le_bytes(), body].concat())?;
+    to.flush()
+}
+
+/// `None` at the end.
+fn read_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut len = [0; 4];
+    match from.read_exact(&mut len) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let len = u32::from_le_bytes(len);
+    if len > MAX_FRAME_BYTES {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut body = vec![0; len as usize];
+    from.read_exact(&mut body)?;
+    Ok(Some(body))
+}
+
+/// The side of the process that may die: answers on stdout what comes on stdin, until that ends.
+///
+/// # Errors
+/// If the limits cannot be set, or the other side breaks off.
+pub fn serve() -> io::Result<()> {
+    limit(Resource::As, MEMORY_BYTES)?;
+    limit(Resource::Core, 0)?;
+    // After a panic inside yrs nothing about this process is known.
+    std::panic::set_hook(Box::new(|_| std::process::exit(101)));
+    let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(|| {
+        let (mut requests, mut answers) = (io::stdin().lock(), io::stdout().lock());
+        while let Some(request) = read_frame(&mut requests)? {
+            write_frame(&mut answers, &answer(&request).unwrap_or_default())?;
+        }
+        Ok(())
+    })?;
+    thread.join().expect("a panic ends the process")
+}
+
+/// Sets the soft limit, as far as the hard one allows.
+fn limit(resource: Resource, most: u64) -> io::Result<()> {
+    let maximum = getrlimit(resource).maximum;
+    let current = Some(maximum.map_or(most, |maximum| most.min(maximum)));
+    Ok(setrlimit(resource, Rlimit { current, maximum })?)
+}
+
+fn answer(request: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(request);
+    let count = reader.var_uint().ok()?;
+    let updates: Option<Vec<_>> = (0..count).map(|_| reader.var_buf().ok()).collect();
+    let document = Document::from_update(&merged(&updates?)?).ok()?;
+    let Summary { state_vector, delete_set } = document.summary();
+    let mut deletions = Vec::new();
+    delete_set.encode(&mut deletions);
+    let mut answer = Vec::new();
+    write_var_buf(&mut answer, &state_vector.encode());
+    write_var_buf(&mut answer, &deletions);
+    write_var_buf(&mut answer, document.to_json().to_string().as_bytes());
+    Some(answer)
+}
+
+/// The state of a document that has applied these updates one after the other; `None` if one is refused or has to wait.
+/// What yrs writes is not always what it read (large integers become floats), so a single update goes through here too.
+fn merged(updates: &[&[u8]]) -> Option<Vec<u8>> {
+    let doc = Doc::with_options(Options {
+        skip_gc: true,
+        cleanup_formatting: false,
+        offset_kind: OffsetKind::Utf16,
+        ..Options::default()
+    });
+    for update in updates {
+        let mut txn = doc.transact_mut();
+        txn.apply_update(yrs::Update::decode_v1(update).ok()?).ok()?;
+        if txn.has_missing_updates() {
+            return None;
+        }
+    }
+    Some(doc.transact().encode_state_as_update_v1(&yrs::StateVector::default()))
+}

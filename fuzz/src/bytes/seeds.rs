@@ -1,0 +1,112 @@
+//! Inputs to start from: what real Yjs wrote, in the form that each target takes.
+
+use std::io;
+use std::path::Path;
+
+use coscribe_engine::lib0::{ReadError, Reader, write_var_buf};
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::{sync_frame, sync_status_frame};
+
+/// One input.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// The name of its target.
+    pub target: &'static str,
+    /// What is in it.
+    pub name: String,
+    /// The input itself.
+    pub bytes: Vec<u8>,
+}
+
+/// Awareness of two clients, as y-protocols encodes it.
+const CURSORS: &[u8] = b"\x02\x07\x01\x10{\"user\":\"\xc3\xa4nn\"}\xe9\x07\x03\x02{}";
+
+/// Longest seed: longer ones make mutation slow, and say nothing that shorter ones don't.
+const LONGEST: usize = 4096;
+
+/// What one of the engine's fixtures (`engine/tests/yjs/make-fixtures.mjs`) has of updates.
+struct Fixture {
+    name: String,
+    updates: Vec<Vec<u8>>,
+    state: Vec<u8>,
+    state_vector: Vec<u8>,
+}
+
+/// All seeds that are made of the fixtures in the engine's folder `tests/yjs/fixtures`.
+///
+/// # Errors
+/// If the folder cannot be read, or a fixture is not one.
+pub fn seeds(fixtures: &Path) -> io::Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
+    for entry in fixtures.read_dir()? {
+        let path = entry?.path();
+        let group = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for fixture in read_fixtures(&group, &std::fs::read(&path)?).map_err(io::Error::other)? {
+            seeds_of(&fixture, &mut seeds);
+        }
+    }
+    seeds.extend(awareness());
+    seeds.extend(inflate());
+    seeds.retain(|seed| seed.bytes.len() <= LONGEST);
+    seeds.sort_unstable_by(|a, b| (a.target, &a.name).cmp(&(b.target, &b.name)));
+    Ok(seeds)
+}
+
+fn read_fixtures(group: &str, file: &[u8]) -> Result<Vec<Fixture>, ReadError> {
+    let mut reader = Reader::new(file);
+    let mut fixtures = Vec::new();
+    for number in 0..reader.var_uint()? {
+        reader.var_string()?;
+        let updates = reader.var_uint()?;
+        let updates: Result<_, _> = (0..updates).map(|_| reader.var_buf().map(<[u8]>::to_vec)).collect();
+        fixtures.push(Fixture {
+            name: format!("{group}-{number:02}"),
+            updates: updates?,
+            state: reader.var_buf()?.to_vec(),
+            state_vector: reader.var_buf()?.to_vec(),
+        });
+        reader.var_string()?;
+    }
+    Ok(fixtures)
+}
+
+fn seeds_of(fixture: &Fixture, seeds: &mut Vec<Seed>) {
+    let Fixture { name, updates, state, state_vector } = fixture;
+    let mut seed = |target, bytes| seeds.push(Seed { target, name: name.clone(), bytes });
+    seed("update", state.clone());
+    seed("state_vector", state_vector.clone());
+    let mut framed = Vec::new();
+    updates.iter().for_each(|update| write_var_buf(&mut framed, update));
+    seed("blocks", framed);
+    let exchange = [
+        sync_frame(&SyncMessage::Step1(state_vector)),
+        sync_frame(&SyncMessage::Step2(state)),
+        sync_frame(&SyncMessage::Update(updates.first().unwrap_or(state))),
+        sync_status_frame(&[1]),
+    ];
+    seed("dialect", exchange.concat());
+    seed("room", super::room::seed(updates, CURSORS));
+}
+
+/// Awareness as it comes: two clients, then one of them alone, its end, and what its peer leaves behind.
+fn awareness() -> impl Iterator<Item = Seed> {
+    let mut received = vec![0];
+    write_var_buf(&mut received, CURSORS);
+    let renewed = [&received[..], &[3, 100, 1, 1, 7, 2, 1, 3, 60, 0, 4, 1, 7, 2, 0]].concat();
+    let left = [&received[..], &[0x10], &received[1..], &[2, 0x12, 3, 200]].concat();
+    let seed = |(name, bytes): (&str, Vec<u8>)| Seed { target: "awareness", name: name.to_owned(), bytes };
+    [("received", received), ("renewed", renewed), ("left", left)].into_iter().map(seed)
+}
+
+/// Frames with and without compression, whole and in fragments.
+fn inflate() -> impl Iterator<Item = Seed> {
+    let scripts: [(&str, &[u8]); 5] = [
+        ("plain", b"\x00\x07\x05\x01\x82\x09\x05hello\x01\x89\x01\x00"),
+        ("compressed", b"\x00\x40\x10\x02\x03\x00\x05hello\x01\x82\x09\x01x"),
+        ("fragments", b"\x00\x03\x20\x02\x20\x03\x0ahello hell"),
+        ("large", b"\x04\x80\x40\x80\x20\x02\xff\x01\x10abcdefghijklmnop"),
+        ("too_large", b"\x02\x01\x01\x02\xff\x00\x10abcdefghijklmnop"),
+    ];
+    let seed = |(name, bytes): (&str, &[u8])| Seed { target: "inflate", name: name.to_owned(), bytes: bytes.to_vec() };
+    scripts.into_iter().map(seed)
+}

@@ -1,0 +1,83 @@
+//! A scenario in a file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Failure;
+use crate::scenario::Scenario;
+
+/// What a file says: a scenario, and what was wrong with it when it was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Case {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// What was wrong, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Why a case could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no case.
+    #[error("{} holds no scenario: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl Case {
+    /// Reads a case from a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no case.
+    pub fn read(path: &Path) -> Result<Self, CaseError> {
+        let text = fs::read(path).map_err(|source| CaseError::Io { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|source| CaseError::Json { path: path.to_owned(), source })
+    }
+
+    /// The text of its file.
+    pub fn to_json(&self) -> String {
+        let scenario = indented(&scenario_json(&self.scenario));
+        let failure = self.failure.as_ref().map_or(String::new(), |failure| {
+            let failure = serde_json::to_string_pretty(failure).expect("strings and numbers");
+            format!(",\n  \"failure\": {}", indented(&failure))
+        });
+        format!("{{\n  \"scenario\": {scenario}{failure}\n}}\n")
+    }
+}
+
+/// A scenario as JSON with each step on a line of its own.
+pub(crate) fn scenario_json(scenario: &Scenario) -> String {
+    let steps: Vec<_> = scenario.steps.iter().map(|step| format!("\n    {}", json(step))).collect();
+    format!(
+        "{{\n  \"seed\": {},\n  \"replicas\": {},\n  \"steps\": [{}\n  ]\n}}",
+        scenario.seed,
+        json(&scenario.replicas),
+        steps.join(",")
+    )
+}
+
+/// As JSON in one line.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("all maps have strings as keys")
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n  ")
+}

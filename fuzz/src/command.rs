@@ -1,0 +1,104 @@
+//! What can be done from the command line.
+
+mod interrupt;
+pub(crate) mod replay;
+mod runner;
+mod search;
+pub(crate) mod shrink;
+pub(crate) mod simulate;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use coscribe_fuzz::generate::Shape;
+use coscribe_fuzz::replica::NodeProcess;
+use coscribe_fuzz::report::{Finding, replay_command};
+#[cfg(feature = "planted-bugs")]
+use coscribe_fuzz::simulation::PlantedBug;
+
+/// How large runs are.
+#[derive(Args, Debug, Clone)]
+struct Size {
+    /// Replicas in each run
+    #[arg(long, value_name = "N", default_value_t = Shape::default().replicas)]
+    replicas: usize,
+    /// Edits in each run
+    #[arg(long, value_name = "N", default_value_t = Shape::default().edits)]
+    edits: usize,
+    /// How many of the replicas run real Yjs, in a Node process [default: 2 where Node is found]
+    #[arg(long, value_name = "N", conflicts_with = "no_yjs")]
+    yjs: Option<usize>,
+    /// No replicas that run real Yjs: many more runs a second
+    #[arg(long)]
+    no_yjs: bool,
+}
+
+/// Replicas of real Yjs, unless something else is asked for.
+const YJS: usize = 2;
+
+impl Size {
+    /// The shape of runs.
+    fn shape(&self) -> anyhow::Result<Shape> {
+        let (replicas, edits) = (self.replicas, self.edits);
+        anyhow::ensure!(replicas > 0, "at least one replica is needed");
+        let yjs = match self.yjs {
+            _ if self.no_yjs => 0,
+            None if NodeProcess::start().is_err() => 0,
+            None => YJS.min(replicas - 1),
+            Some(yjs) => yjs.min(replicas),
+        };
+        Ok(Shape { replicas, yjs, edits })
+    }
+}
+
+/// What is wrong with the simulated server on purpose.
+#[derive(Args, Debug, Clone, Copy)]
+struct Plant {
+    /// Give the simulated server this bug, to see that it is found
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long = "plant", value_name = "BUG", value_enum)]
+    bug: Option<PlantedBug>,
+}
+
+impl Plant {
+    /// The flag that plants it, with a blank before it.
+    #[cfg(feature = "planted-bugs")]
+    fn flag(self) -> String {
+        use clap::ValueEnum;
+        let value = self.bug.and_then(|bug| bug.to_possible_value());
+        value.map_or(String::new(), |value| format!(" --plant {}", value.get_name()))
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn flag(self) -> String {
+        String::new()
+    }
+}
+
+/// The command that repeats the run of a seed.
+fn seed_command(seed: u64, shape: &Shape, plant: Plant) -> String {
+    let Shape { replicas, yjs, edits } = shape;
+    let flag = plant.flag();
+    format!("coscribe-fuzz replay --seed {seed} --replicas {replicas} --edits {edits} --yjs {yjs}{flag}")
+}
+
+/// Writes the files of a finding, and says where they are. Gives the command that replays it.
+fn write(finding: &Finding, directory: &Path, plant: Plant) -> anyhow::Result<String> {
+    let written = finding
+        .write(directory)
+        .with_context(|| format!("cannot write what was found to {}", directory.display()))?;
+    let replay = replay_command(&written.json) + &plant.flag();
+    println!("{}", finding.failure);
+    println!("  {}", finding.scenario);
+    println!("  page      {}", written.html.display());
+    println!("  test      {}", written.rust.display());
+    println!("  for Yjs   {}", written.javascript.display());
+    println!("  again     {replay}");
+    Ok(replay)
+}
+
+fn exit_code(found: bool) -> ExitCode {
+    if found { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,104 @@
+//! Where two documents differ, in words: for somebody who has to find out why.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use coscribe_engine::id_set::IdSet;
+use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::update::{ClientId, Clock};
+use serde_json::Value;
+
+/// How much of a value is shown.
+const SHOWN: usize = 80;
+
+/// The first place where two contents differ: the path, and what is there in each. `None` if they are the same.
+pub fn contents(left: &Value, right: &Value) -> Option<String> {
+    let mut path = String::new();
+    let (left, right) = descend(left, right, &mut path)?;
+    Some(format!("{path} is {} and {}", shortened(left), shortened(right)))
+}
+
+/// What of the second state vector the first lacks. `None` if it lacks nothing.
+pub fn lacks(there: &StateVector, all: &StateVector) -> Option<(ClientId, Range<Clock>)> {
+    all.iter().find(|&(client, clock)| there.get(client) < clock).map(|(client, clock)| (client, there.get(client)..clock))
+}
+
+/// What of the second set the first lacks. `None` if it lacks nothing.
+pub fn lacks_deletion(there: &IdSet, all: &IdSet) -> Option<(ClientId, Range<Clock>)> {
+    let mut union = there.clone();
+    for (client, range) in all.iter() {
+        let mut fresh = None;
+        union.insert(client, range, |part| fresh = fresh.take().or(Some(part)));
+        if let Some(part) = fresh {
+            return Some((client, part));
+        }
+    }
+    None
+}
+
+/// Elements of a client as people write them: `client 5, clocks 3 to 7`.
+pub fn elements((client, clocks): &(ClientId, Range<Clock>)) -> String {
+    let mut words = format!("client {client}, clock");
+    // Writing to a string cannot fail.
+    let _ = match clocks.len() {
+        1 => write!(words, " {}", clocks.start),
+        _ => write!(words, "s {} to {}", clocks.start, clocks.end - 1),
+    };
+    words
+}
+
+const NOTHING: &Value = &Value::Null;
+
+fn descend<'a>(left: &'a Value, right: &'a Value, path: &mut String) -> Option<(&'a Value, &'a Value)> {
+    if left == right {
+        return None;
+    }
+    match (left, right) {
+        (Value::Object(a), Value::Object(b)) => {
+            let key = a.keys().chain(b.keys()).find(|&key| a.get(key) != b.get(key))?;
+            // Writing to a string cannot fail.
+            let _ = write!(path, "{}{key}", if path.is_empty() { "" } else { "." });
+            descend(a.get(key).unwrap_or(NOTHING), b.get(key).unwrap_or(NOTHING), path).or(Some((left, right)))
+        }
+        (Value::Array(a), Value::Array(b)) if !a.is_empty() && !b.is_empty() => {
+            let at = (0..a.len().max(b.len())).find(|&at| a.get(at) != b.get(at))?;
+            let _ = write!(path, "[{at}]");
+            descend(a.get(at).unwrap_or(NOTHING), b.get(at).unwrap_or(NOTHING), path).or(Some((left, right)))
+        }
+        _ => Some((left, right)),
+    }
+}
+
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_path_leads_to_the_first_difference() {
+        let left = json!({ "map": { "a": [1, { "b": "x" }] }, "text": [] });
+        let right = json!({ "map": { "a": [1, { "b": "y" }] }, "text": [] });
+        assert_eq!(contents(&left, &right).as_deref(), Some(r#"map.a[1].b is "x" and "y""#));
+        assert_eq!(contents(&left, &left), None);
+        let longer = json!({ "map": { "a": [1] }, "text": [] });
+        assert_eq!(contents(&left, &longer).as_deref(), Some(r#"map.a[1] is {"b":"x"} and null"#));
+    }
+
+    #[test]
+    fn what_is_lacking_is_named() {
+        let all = StateVector::from_iter([(5, 8), (7, 1)]);
+        let there = StateVector::from_iter([(5, 3), (7, 1)]);
+        let lacking = lacks(&there, &all).map(|lacking| elements(&lacking));
+        assert_eq!(lacking.as_deref(), Some("client 5, clocks 3 to 7"));
+        assert_eq!(lacks(&all, &there), None);
+    }
+}

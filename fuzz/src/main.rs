@@ -1,0 +1,46 @@
+//! The command line.
+#![forbid(unsafe_code)]
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::command::{replay, shrink, simulate};
+
+/// Tests that merges of Yjs documents converge
+///
+/// Documents that have seen the same updates must show the same, in whatever order these came, whatever connections, servers
+/// and disks did meanwhile. This looks for a run in which they don't, and cuts it down to a few steps.
+#[derive(Parser, Debug)]
+#[command(name = "coscribe-fuzz", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Ends with 0 if nothing was found, with 1 if something was, and with 2 if it could not be tried.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Search simulated runs, with replicas, a server, a disk and faults, for one that breaks a promise
+    Simulate(simulate::Arguments),
+    /// Repeat one simulated run, from a file or from its seed
+    Replay(replay::Arguments),
+    /// Cut a failing run down to a small one
+    Shrink(shrink::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Simulate(arguments) => simulate::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Shrink(arguments) => shrink::run(arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,190 @@
+//! A run as data: who takes part, and what happens to them when. From the same scenario always comes the same run, to the
+//! byte.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::edit::Edit;
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scenario {
+    /// Decides what the steps leave open: client ids, delays, what of the unsynced bytes a crash leaves.
+    pub seed: u64,
+    /// Who takes part; steps name them by their place here.
+    pub replicas: Vec<Kind>,
+    /// What happens, in this order. In the end everything is healed and compared once more.
+    pub steps: Vec<Step>,
+}
+
+/// What a replica runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// A document of yrs.
+    Yrs,
+    /// A document of real Yjs, in Node.
+    Yjs,
+}
+
+/// Something happens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Milliseconds after the step before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after: u32,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What can happen. Replicas are taken modulo their number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Event {
+    /// Somebody edits.
+    Edit {
+        /// Who.
+        replica: usize,
+        /// What.
+        edit: Edit,
+    },
+    /// Somebody moves a cursor: the awareness state is this number; `None`: takes the state away.
+    Cursor {
+        /// Who.
+        replica: usize,
+        /// Where to.
+        state: Option<u32>,
+    },
+    /// Everything is connected, read and waited for; then all is compared.
+    Heal,
+    /// Something goes wrong, or takes its time.
+    Fault(Fault),
+}
+
+/// What can go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fault {
+    /// A connection ends, and both ends know. The replica goes on offline.
+    Disconnect(usize),
+    /// A replica connects again, if it is not connected.
+    Connect(usize),
+    /// Nothing passes any more between these replicas and the server, and nobody knows: what is sent is lost.
+    Partition(Vec<usize>),
+    /// The replicas behind a partition notice it, and connect again.
+    Rejoin,
+    /// From now on a replica's messages take this many milliseconds, each way.
+    Delay(usize, u32),
+    /// A replica stops reading.
+    Stall(usize),
+    /// It reads again.
+    Resume(usize),
+    /// A replica sends its last updates again, the newest first: as many as this.
+    Duplicate(usize, usize),
+    /// The second replica gets what the first has past the server, as tabs of one browser do. What it writes then may reach
+    /// the server before what it builds on.
+    Overtake(usize, usize),
+    /// The next update of a replica never reaches the server: there is a gap before those that follow.
+    Lose(usize),
+    /// The server stops without warning, and starts again.
+    Crash(Crash),
+    /// The document is checkpointed: a snapshot takes the place of its log.
+    Checkpoint,
+    /// All connections end, and the document is closed and opened again.
+    Evict,
+    /// A replica is replaced by what it was so many edits ago, as a new client: a browser profile from a backup.
+    Restore(usize, usize),
+}
+
+/// How the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Crash {
+    /// Whether the machine loses power: of what was not synced, anything may be lost. Otherwise only the process is killed,
+    /// and what was written is there.
+    pub power: bool,
+    /// In the middle of what.
+    pub during: During,
+}
+
+/// What the server is doing when it stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum During {
+    /// Nothing: updates wait to be written.
+    Nothing,
+    /// Updates are written to the log and not yet synced.
+    Append,
+    /// A checkpoint, before this step of it (modulo their number).
+    Checkpoint(u8),
+}
+
+impl Event {
+    /// What kind of event it is, for the account of what was tried.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Edit { edit, .. } => edit.kind(),
+            Self::Cursor { state: Some(_), .. } => "cursor",
+            Self::Cursor { state: None, .. } => "cursor taken away",
+            Self::Heal => "heal",
+            Self::Fault(fault) => fault.kind(),
+        }
+    }
+}
+
+impl Fault {
+    /// What kind of fault it is, for the account of what was tried.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Disconnect(_) => "disconnect",
+            Self::Connect(_) => "connect",
+            Self::Partition(_) => "partition",
+            Self::Rejoin => "rejoin",
+            Self::Delay(..) => "delay",
+            Self::Stall(_) => "stall",
+            Self::Resume(_) => "resume",
+            Self::Duplicate(..) => "duplicate",
+            Self::Overtake(..) => "overtake",
+            Self::Lose(_) => "lose",
+            Self::Crash(crash) => crash.kind(),
+            Self::Checkpoint => "checkpoint",
+            Self::Evict => "evict",
+            Self::Restore(..) => "restore",
+        }
+    }
+}
+
+impl Crash {
+    fn kind(self) -> &'static str {
+        match (self.power, self.during) {
+            (true, During::Nothing) => "power loss",
+            (true, During::Append) => "power loss during append",
+            (true, During::Checkpoint(_)) => "power loss during checkpoint",
+            (false, During::Nothing) => "kill",
+            (false, During::Append) => "kill during append",
+            (false, During::Checkpoint(_)) => "kill during checkpoint",
+        }
+    }
+}
+
+impl Scenario {
+    /// How many edits it has.
+    pub fn edits(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step.event, Event::Edit { .. })).count()
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (replicas, steps, edits) = (self.replicas.len(), self.steps.len(), self.edits());
+        write!(f, "seed {}: {replicas} replicas, {steps} steps, {edits} of them edits", self.seed)
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}

@@ -1,0 +1,222 @@
+//! Cuts a failing scenario down to a small one that breaks the same promise.
+//!
+//! Each attempt is simpler than the best so far by a [`Weight`] that cannot fall for ever, so the search ends.
+
+mod simpler;
+mod weight;
+
+use std::ops::Range;
+
+use self::weight::Weight;
+use crate::outcome::Failure;
+use crate::scenario::{Event, Fault, Kind, Scenario, Step};
+
+/// No more runs than this are spent on one scenario.
+const MAX_RUNS: usize = 20_000;
+/// With no more steps than this, removing two at once is tried as well: one that stops reading and reads again.
+const MAX_STEPS_FOR_PAIRS: usize = 24;
+
+/// Cuts a scenario down for as long as `fails` gives a failure of the same oracle. Gives the smallest scenario that was found
+/// and its failure; `None` if `fails` finds nothing wrong with the scenario as it is.
+pub fn shrink(
+    scenario: &Scenario,
+    mut fails: impl FnMut(&Scenario) -> Option<Failure>,
+) -> Option<(Scenario, Failure)> {
+    let failure = fails(scenario)?;
+    let mut search = Search { best: scenario.clone(), weight: Weight::of(scenario), failure, runs: 1, fails };
+    loop {
+        let before = search.weight;
+        search.remove_what_follows();
+        search.remove_steps();
+        search.remove_replicas();
+        search.remove_pairs_of_steps();
+        search.use_yrs();
+        search.simplify_events();
+        search.shorten_pauses();
+        if search.weight == before {
+            return Some((search.best, search.failure));
+        }
+    }
+}
+
+struct Search<F> {
+    best: Scenario,
+    weight: Weight,
+    failure: Failure,
+    runs: usize,
+    fails: F,
+}
+
+impl<F: FnMut(&Scenario) -> Option<Failure>> Search<F> {
+    /// Takes the candidate if it is simpler and fails in the same way.
+    fn attempt(&mut self, candidate: Scenario) -> bool {
+        let weight = Weight::of(&candidate);
+        if weight >= self.weight || self.runs == MAX_RUNS {
+            return false;
+        }
+        self.runs += 1;
+        let Some(failure) = (self.fails)(&candidate).filter(|failure| failure.oracle == self.failure.oracle)
+        else {
+            return false;
+        };
+        (self.best, self.weight, self.failure) = (candidate, weight, failure);
+        true
+    }
+
+    /// As [`Self::attempt`], with the best so far after `change`.
+    fn attempt_with(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
+        let mut candidate = self.best.clone();
+        change(&mut candidate);
+        self.attempt(candidate)
+    }
+
+    /// In the end everything is healed in any case, so what came after the failure is hardly needed.
+    fn remove_what_follows(&mut self) {
+        for kept in [self.failure.step, self.failure.step + 1] {
+            if kept < self.best.steps.len() && self.attempt_with(|scenario| scenario.steps.truncate(kept)) {
+                return;
+            }
+        }
+    }
+
+    /// In chunks of half the steps, of a quarter, down to one by one; the last steps first.
+    fn remove_steps(&mut self) {
+        let mut size = self.best.steps.len().div_ceil(2).max(1);
+        loop {
+            let mut end = self.best.steps.len();
+            while end > 0 {
+                let start = end.saturating_sub(size);
+                self.remove(start..end);
+                end = start;
+            }
+            if size == 1 {
+                return;
+            }
+            size = size.div_ceil(2);
+        }
+    }
+
+    /// Without some steps; if it takes the time that they took, with that.
+    fn remove(&mut self, steps: Range<usize>) -> bool {
+        let pause =
+            self.best.steps[steps.clone()].iter().fold(0, |sum: u32, step| sum.saturating_add(step.after));
+        let removed = self.attempt_with(|scenario| drop(scenario.steps.drain(steps.clone())));
+        removed
+            || pause > 0
+                && self.attempt_with(|scenario| {
+                    scenario.steps.drain(steps.clone());
+                    if let Some(next) = scenario.steps.get_mut(steps.start) {
+                        next.after = next.after.saturating_add(pause);
+                    }
+                })
+    }
+
+    fn remove_pairs_of_steps(&mut self) {
+        if self.best.steps.len() > MAX_STEPS_FOR_PAIRS {
+            return;
+        }
+        let mut second = self.best.steps.len();
+        while second > 1 {
+            second -= 1;
+            let found = (0..second).rev().any(|first| {
+                self.attempt_with(|scenario| {
+                    scenario.steps.remove(second);
+                    scenario.steps.remove(first);
+                })
+            });
+            if found {
+                second = second.min(self.best.steps.len());
+            }
+        }
+    }
+
+    /// With all that a replica does, or with its part given to another.
+    fn remove_replicas(&mut self) {
+        let mut index = self.best.replicas.len();
+        while index > 0 && self.best.replicas.len() > 1 {
+            index -= 1;
+            let heirs = (0..self.best.replicas.len()).filter(|heir| *heir != index).map(Some);
+            let _ = std::iter::once(None).chain(heirs).any(|heir| {
+                let candidate = without_replica(&self.best, index, heir);
+                self.attempt(candidate)
+            });
+        }
+    }
+
+    fn use_yrs(&mut self) {
+        for index in 0..self.best.replicas.len() {
+            self.attempt_with(|scenario| scenario.replicas[index] = Kind::Yrs);
+        }
+    }
+
+    fn simplify_events(&mut self) {
+        let mut index = 0;
+        while index < self.best.steps.len() {
+            let candidates = simpler::events(&self.best.steps[index].event);
+            let found = candidates
+                .into_iter()
+                .any(|event| self.attempt_with(|scenario| scenario.steps[index].event = event));
+            if !found {
+                index += 1;
+            }
+        }
+    }
+
+    fn shorten_pauses(&mut self) {
+        if self.attempt_with(|scenario| scenario.steps.iter_mut().for_each(|step| step.after = 0)) {
+            return;
+        }
+        for index in 0..self.best.steps.len() {
+            while simpler::numbers(self.best.steps[index].after)
+                .any(|after| self.attempt_with(|scenario| scenario.steps[index].after = after))
+            {}
+        }
+    }
+}
+
+/// The scenario without a replica. What it does is done by its heir, or not at all.
+fn without_replica(scenario: &Scenario, removed: usize, heir: Option<usize>) -> Scenario {
+    let count = scenario.replicas.len();
+    let rename = |replica: usize| {
+        let replica = if replica % count == removed { heir? } else { replica % count };
+        Some(if replica > removed { replica - 1 } else { replica })
+    };
+    let mut replicas = scenario.replicas.clone();
+    replicas.remove(removed);
+    let steps = scenario
+        .steps
+        .iter()
+        .filter_map(|step| Some(Step { after: step.after, event: renamed(&step.event, rename)? }))
+        .collect();
+    Scenario { seed: scenario.seed, replicas, steps }
+}
+
+/// The event with other numbers of replicas; `None` if it needs one that has none.
+fn renamed(event: &Event, rename: impl Fn(usize) -> Option<usize>) -> Option<Event> {
+    Some(match event {
+        Event::Edit { replica, edit } => Event::Edit { replica: rename(*replica)?, edit: edit.clone() },
+        Event::Cursor { replica, state } => Event::Cursor { replica: rename(*replica)?, state: *state },
+        Event::Heal => Event::Heal,
+        Event::Fault(fault) => Event::Fault(match fault {
+            Fault::Disconnect(replica) => Fault::Disconnect(rename(*replica)?),
+            Fault::Connect(replica) => Fault::Connect(rename(*replica)?),
+            Fault::Partition(replicas) => {
+                let mut replicas: Vec<_> = replicas.iter().filter_map(|replica| rename(*replica)).collect();
+                replicas.sort_unstable();
+                replicas.dedup();
+                if replicas.is_empty() {
+                    return None;
+                }
+                Fault::Partition(replicas)
+            }
+            Fault::Delay(replica, time) => Fault::Delay(rename(*replica)?, *time),
+            Fault::Stall(replica) => Fault::Stall(rename(*replica)?),
+            Fault::Resume(replica) => Fault::Resume(rename(*replica)?),
+            Fault::Duplicate(replica, count) => Fault::Duplicate(rename(*replica)?, *count),
+            Fault::Overtake(replica, other) => Fault::Overtake(rename(*replica)?, rename(*other)?),
+            Fault::Lose(replica) => Fault::Lose(rename(*replica)?),
+            Fault::Restore(replica, edits) => Fault::Restore(rename(*replica)?, *edits),
+            Fault::Rejoin | Fault::Crash(_) | Fault::Checkpoint | Fault::Evict => fault.clone(),
+        }),
+    })
+}

@@ -1,0 +1,178 @@
+//! Bugs that the simulated server can be given, to see that they are found. Without the feature `planted-bugs` there are none.
+
+#[cfg(not(feature = "planted-bugs"))]
+pub(super) use absent::Bugs;
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
+#[cfg(feature = "planted-bugs")]
+pub(super) use planted::Bugs;
+
+#[cfg(not(feature = "planted-bugs"))]
+mod absent {
+    use bytes::Bytes;
+    use coscribe_engine::room::{PeerId, Room};
+
+    use super::super::host::Sent;
+
+    /// None.
+    pub(in super::super) struct Bugs;
+
+    impl Bugs {
+        pub(in super::super) fn incoming(&mut self, frame: &Bytes, _room: &Room) -> Option<Bytes> {
+            Some(frame.clone())
+        }
+
+        pub(in super::super) fn outgoing(
+            &mut self,
+            frame: Bytes,
+            to: &[PeerId],
+            _flush: bool,
+            sent: &mut Vec<Sent>,
+        ) {
+            sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
+        }
+
+        pub(in super::super) fn appended(&mut self, _room: &mut Room, _sequence: u64) {}
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+mod planted {
+    use bytes::Bytes;
+    use clap::ValueEnum;
+    use coscribe_engine::id_set::IdSet;
+    use coscribe_engine::lib0::Reader;
+    use coscribe_engine::protocol::sync::SyncMessage;
+    use coscribe_engine::protocol::y_websocket::{self, Message};
+    use coscribe_engine::room::{PeerId, Room};
+    use coscribe_engine::state_vector::StateVector;
+    use coscribe_engine::update::Update;
+
+    use super::super::host::Sent;
+
+    /// A bug of the server.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+    pub enum PlantedBug {
+        /// What is broadcast has no delete set.
+        DropDeleteSet,
+        /// A diff starts one element too late.
+        SliceOffByOne,
+        /// Updates are acknowledged before they are on disk.
+        AcknowledgeEarly,
+        /// An update with a gap before it is forgotten instead of parked.
+        ForgetParked,
+        /// Two flushes leave in the wrong order.
+        SwapFlushes,
+        /// Nobody hears that an awareness state was removed.
+        LoseAwarenessRemoval,
+    }
+
+    impl PlantedBug {
+        /// All of them.
+        pub const ALL: [Self; 6] = [
+            Self::DropDeleteSet,
+            Self::SliceOffByOne,
+            Self::AcknowledgeEarly,
+            Self::ForgetParked,
+            Self::SwapFlushes,
+            Self::LoseAwarenessRemoval,
+        ];
+    }
+
+    /// The one that was planted, if any.
+    pub(in super::super) struct Bugs {
+        bug: Option<PlantedBug>,
+        /// A flush that is held back until the next.
+        held: Option<(Bytes, Vec<PeerId>)>,
+    }
+
+    impl Bugs {
+        pub(in super::super) fn new(bug: Option<PlantedBug>) -> Self {
+            Self { bug, held: None }
+        }
+
+        pub(in super::super) fn incoming(&mut self, frame: &Bytes, room: &Room) -> Option<Bytes> {
+            match (self.bug, sync_message(frame)) {
+                (Some(PlantedBug::SliceOffByOne), Some(SyncMessage::Step1(known))) => Some(one_more(known)),
+                (Some(PlantedBug::ForgetParked), Some(SyncMessage::Update(update)))
+                    if has_gap(update, room.blocks().state_vector()) =>
+                {
+                    None
+                }
+                _ => Some(frame.clone()),
+            }
+        }
+
+        pub(in super::super) fn outgoing(
+            &mut self,
+            frame: Bytes,
+            to: &[PeerId],
+            flush: bool,
+            sent: &mut Vec<Sent>,
+        ) {
+            let mut send = |frame: &Bytes, to: &[PeerId]| {
+                sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
+            };
+            match (self.bug, sync_message(&frame)) {
+                (Some(PlantedBug::DropDeleteSet), Some(SyncMessage::Update(update))) => {
+                    send(&without_delete_set(update), to);
+                }
+                (Some(PlantedBug::SwapFlushes), Some(SyncMessage::Update(_))) if flush => {
+                    match self.held.take() {
+                        None => self.held = Some((frame, to.to_vec())),
+                        Some((held, before)) => {
+                            send(&frame, to);
+                            send(&held, &before);
+                        }
+                    }
+                }
+                (Some(PlantedBug::LoseAwarenessRemoval), None) if removes_a_state(&frame) => {}
+                _ => send(&frame, to),
+            }
+        }
+
+        pub(in super::super) fn appended(&mut self, room: &mut Room, sequence: u64) {
+            if self.bug == Some(PlantedBug::AcknowledgeEarly) {
+                room.durable(sequence);
+            }
+        }
+    }
+
+    fn sync_message(frame: &[u8]) -> Option<SyncMessage<'_>> {
+        match Message::read(&mut Reader::new(frame)) {
+            Ok(Message::Sync(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// A SyncStep1 that claims to know one element more of each client.
+    fn one_more(known: &[u8]) -> Bytes {
+        let known = StateVector::decode(known).unwrap_or_default();
+        let more: StateVector = known.iter().map(|(client, clock)| (client, clock + 1)).collect();
+        y_websocket::sync_frame(&SyncMessage::Step1(&more.encode()))
+    }
+
+    fn has_gap(update: &[u8], known: &StateVector) -> bool {
+        let Ok(update) = Update::scan(Bytes::copy_from_slice(update)) else { return false };
+        update.runs().any(|run| run.blocks().next().is_some_and(|block| block.id.clock > known.get(run.client())))
+    }
+
+    fn without_delete_set(update: &[u8]) -> Bytes {
+        let mut delete_set = IdSet::default();
+        let mut bytes = update.to_vec();
+        if let Ok(update) = Update::scan(Bytes::copy_from_slice(update)) {
+            update.deletions().for_each(|(client, range)| delete_set.insert(client, range, |_| {}));
+            let mut encoded = Vec::new();
+            delete_set.encode(&mut encoded);
+            bytes.truncate(bytes.len().saturating_sub(encoded.len()));
+            bytes.push(0);
+        }
+        y_websocket::sync_frame(&SyncMessage::Update(&bytes))
+    }
+
+    /// The frame has a null state: a string of four letters, `null`.
+    fn removes_a_state(frame: &[u8]) -> bool {
+        matches!(Message::read(&mut Reader::new(frame)), Ok(Message::Awareness(_)))
+            && frame.windows(5).any(|part| part == b"\x04null")
+    }
+}

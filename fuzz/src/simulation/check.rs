@@ -1,0 +1,205 @@
+//! What must be true when all is healed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coscribe_engine::blocks::Blocks;
+use serde_json::Value;
+
+use super::{Broken, Simulation};
+use crate::outcome::{Failure, Oracle};
+use crate::provider::Acknowledged;
+use crate::replica::{Replica, View, YrsReplica};
+
+/// After so long everybody has renewed their awareness: clients ignore states that they have seen before a reconnect until then.
+const RENEWED: Duration = Duration::from_secs(20);
+/// What is looked at to see whether everything has come to rest.
+const REST: Duration = Duration::from_millis(50);
+/// How often that is looked at before it counts as endless.
+const PATIENCE: usize = 200;
+/// How much of two contents is shown where they differ.
+const SHOWN: usize = 60;
+
+impl Simulation<'_> {
+    /// Everything is mended, comes to rest, and is compared.
+    pub(super) fn heal(&mut self) -> Result<(), Failure> {
+        self.mend()?;
+        self.wait(RENEWED)?;
+        self.rest()?;
+        self.check().map_err(|broken| self.broken(broken))?;
+        self.record.healed();
+        Ok(())
+    }
+
+    fn rest(&mut self) -> Result<(), Failure> {
+        for _ in 0..PATIENCE {
+            self.wait(REST)?;
+            let now = self.now;
+            let next = self.room(|room| room.next_tick())?;
+            let flushes = next.is_some_and(|at| at < now + REST);
+            if self.busy == 0 && !flushes && !self.host.has_unwritten() {
+                return Ok(());
+            }
+        }
+        Err(self.broken((Oracle::Rest, format!("{} messages are still on their way", self.busy))))
+    }
+
+    fn check(&mut self) -> Result<(), Broken> {
+        self.check_providers()?;
+        self.check_awareness()?;
+        let first = self.check_replicas()?;
+        self.check_server(&first)?;
+        let stored = self.host.stored()?;
+        let room = self.host.room()?;
+        if stored.state_vector() != room.blocks().state_vector() {
+            let (stored, live) = (stored.state_vector(), room.blocks().state_vector());
+            return Err((Oracle::Stored, format!("state vector {stored:?}, in the room {live:?}")));
+        }
+        if stored.delete_set() != room.blocks().delete_set() {
+            let (stored, live) = (stored.delete_set(), room.blocks().delete_set());
+            return Err((Oracle::Stored, format!("delete set {stored:?}, in the room {live:?}")));
+        }
+        Ok(())
+    }
+
+    /// Nobody waits for anything.
+    fn check_providers(&mut self) -> Result<(), Broken> {
+        for (number, seat) in self.seats.iter_mut().enumerate() {
+            let waits = |what: &str| Err((Oracle::Waiting, format!("replica {number} waits for {what}")));
+            if !seat.provider.is_synced() {
+                return waits("the server's state");
+            }
+            if !seat.provider.is_acknowledged() {
+                return waits("an acknowledgement");
+            }
+        }
+        let parked = self.host.room()?.blocks().parked();
+        if !parked.is_empty() {
+            return Err((Oracle::Waiting, "updates are parked in the room".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// All replicas are equal; gives what they show.
+    fn check_replicas(&mut self) -> Result<View, Broken> {
+        let mut first: Option<View> = None;
+        for (number, seat) in self.seats.iter_mut().enumerate() {
+            let view = seat.replica.view().map_err(|error| (Oracle::Refused, error.to_string()))?;
+            let Some(first) = &first else {
+                first = Some(view);
+                continue;
+            };
+            let broken = |oracle, what: String| Err((oracle, format!("replica 0 and {number}: {what}")));
+            if first.state_vector != view.state_vector {
+                let (left, right) = (&first.state_vector, &view.state_vector);
+                return broken(Oracle::StateVector, format!("{left:?} and {right:?}"));
+            }
+            if first.content != view.content {
+                return broken(Oracle::Content, difference(&first.content, &view.content));
+            }
+            if first.delete_set != view.delete_set {
+                let (left, right) = (&first.delete_set, &view.delete_set);
+                return broken(Oracle::DeleteSet, format!("{left:?} and {right:?}"));
+            }
+        }
+        Ok(first.expect("there is a replica"))
+    }
+
+    /// The server has the same document as the replicas, whoever reads it.
+    fn check_server(&mut self, replicas: &View) -> Result<(), Broken> {
+        let room = self.host.room()?;
+        let state = room.encode_state();
+        let broken = |what: String| Err((Oracle::ServerDocument, what));
+        if *room.blocks().state_vector() != replicas.state_vector {
+            let (server, replicas) = (room.blocks().state_vector(), &replicas.state_vector);
+            return broken(format!("state vector {server:?}, at the replicas {replicas:?}"));
+        }
+        // Replicas also delete what loses against a concurrent change, which no update says.
+        let deletions = Acknowledged { delete_set: room.blocks().delete_set().clone(), ..Acknowledged::default() };
+        if let Some(extra) = deletions.missing_in(&replicas.state_vector, &replicas.delete_set) {
+            return broken(format!("the server has a deletion that the replicas do not have: {extra}"));
+        }
+        let refused = |error: crate::replica::ReplicaError| (Oracle::ServerDocument, error.to_string());
+        let yrs = YrsReplica::from_updates(&[&state]).and_then(|mut replica| replica.view()).map_err(refused)?;
+        if yrs.content != replicas.content {
+            return broken(format!("in yrs: {}", difference(&yrs.content, &replicas.content)));
+        }
+        check_reencoding(&state, &yrs)?;
+        if let Some(node) = self.surroundings.node {
+            let yjs = node.view_of(&[&state]).map_err(refused)?;
+            if yjs.content != replicas.content {
+                return broken(format!("in Yjs: {}", difference(&yjs.content, &replicas.content)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody sees the states of those who are here.
+    fn check_awareness(&mut self) -> Result<(), Broken> {
+        let own = |seat: &super::Seat<'_>| {
+            Some((seat.replica.client(), seat.provider.awareness().own()?.to_owned()))
+        };
+        let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
+        for (number, seat) in self.seats.iter().enumerate() {
+            let seen = seat.provider.awareness().states();
+            if *seen != expected {
+                return Err((Oracle::Awareness, format!("replica {number} sees {seen:?} instead of {expected:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was acknowledged is there after the server has started again.
+    pub(super) fn check_acknowledged(&mut self) -> Result<(), Failure> {
+        let mut acknowledged = self.acknowledged.clone();
+        for seat in &self.seats {
+            acknowledged.extend(seat.provider.acknowledged());
+        }
+        let stored = self.host.stored().map_err(|broken| self.broken(broken))?;
+        match acknowledged.missing_in(stored.state_vector(), stored.delete_set()) {
+            Some(lost) => Err(self.broken((Oracle::Acknowledged, lost))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A state that is decoded and encoded again is the same document. Its blocks may be cut differently, as those that were typed
+/// one after the other are, but only once.
+fn check_reencoding(state: &[u8], view: &View) -> Result<(), Broken> {
+    let broken = |error: &dyn std::fmt::Display| (Oracle::Reencoding, error.to_string());
+    let again = |state: &[u8]| Blocks::from_update(state).map(|blocks| blocks.encode_state());
+    let once = again(state).map_err(|error| broken(&error))?;
+    if once == state {
+        return Ok(());
+    }
+    let twice = again(&once).map_err(|error| broken(&error))?;
+    let reread = YrsReplica::from_updates(&[&once]).and_then(|mut replica| replica.view());
+    let reread = reread.map_err(|error| broken(&error))?;
+    if twice != once || reread != *view {
+        return Err(broken(&difference(&reread.content, &view.content)));
+    }
+    Ok(())
+}
+
+/// Where two contents differ: the path, and what is there.
+fn difference(left: &Value, right: &Value) -> String {
+    match (left, right) {
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
+            let differs = a.iter().find(|&(key, value)| b[key] != *value);
+            differs.map_or_else(String::new, |(key, value)| format!(".{key}{}", difference(value, &b[key])))
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let differs = a.iter().zip(b).position(|(a, b)| a != b);
+            differs.map_or_else(String::new, |at| format!("[{at}]{}", difference(&a[at], &b[at])))
+        }
+        _ => format!(" is {} and {}", shortened(left), shortened(right)),
+    }
+}
+
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text,
+    }
+}

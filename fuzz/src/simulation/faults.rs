@@ -1,0 +1,152 @@
+//! What goes wrong, and how it is healed.
+
+use std::time::Duration;
+
+use super::{Due, RECONNECT, Simulation};
+use crate::outcome::Failure;
+use crate::scenario::{Crash, Fault};
+
+/// The server notices within this time that a connection is dead.
+const DEAD: Duration = Duration::from_secs(50);
+/// Latency of a connection that is well.
+const QUICK: Duration = Duration::from_millis(1);
+
+impl Simulation<'_> {
+    pub(super) fn fault(&mut self, fault: &Fault) -> Result<(), Failure> {
+        let seats = self.seats.len();
+        match fault {
+            Fault::Disconnect(replica) => self.disconnect(replica % seats)?,
+            Fault::Connect(replica) => self.connect(replica % seats)?,
+            Fault::Partition(replicas) => {
+                for replica in replicas {
+                    let seat = &mut self.seats[replica % seats];
+                    seat.cut = seat.link.is_some();
+                }
+            }
+            Fault::Rejoin => self.rejoin()?,
+            Fault::Delay(replica, millis) => {
+                self.seats[replica % seats].latency = QUICK + Duration::from_millis((*millis).into());
+            }
+            Fault::Stall(replica) => {
+                let seat = &mut self.seats[replica % seats];
+                seat.stalled = seat.link.is_some();
+            }
+            Fault::Resume(replica) => self.resume(replica % seats)?,
+            Fault::Duplicate(replica, updates) => self.duplicate(replica % seats, *updates),
+            Fault::Overtake(author, reader) => self.overtake(author % seats, reader % seats)?,
+            Fault::Lose(replica) => {
+                let seat = &mut self.seats[replica % seats];
+                seat.loses_next = seat.link.is_some();
+            }
+            Fault::Crash(crash) => self.crash(*crash)?,
+            Fault::Checkpoint => self.host.checkpoint(self.now).map_err(|broken| self.broken(broken))?,
+            Fault::Evict => self.evict()?,
+            Fault::Restore(replica, edits) => self.restore(replica % seats, *edits)?,
+        }
+        self.serve()
+    }
+
+    /// Who is behind a partition notices it, and connects again. The server takes the old connection for alive.
+    pub(super) fn rejoin(&mut self) -> Result<(), Failure> {
+        for seat in 0..self.seats.len() {
+            if !self.seats[seat].cut {
+                continue;
+            }
+            if let Some(link) = self.leave(seat) {
+                self.ghosts.push(link.peer);
+                let after = DEAD.mul_f64(self.rng.f64());
+                self.schedule(after, Due::Notice(link.peer));
+            }
+            self.connect(seat)?;
+        }
+        Ok(())
+    }
+
+    /// A replica reads again.
+    fn resume(&mut self, seat: usize) -> Result<(), Failure> {
+        self.seats[seat].stalled = false;
+        self.pass_on(seat);
+        let Some(link) = &mut self.seats[seat].link else { return Ok(()) };
+        if std::mem::take(&mut link.lagging) {
+            let peer = link.peer;
+            self.room(|room| room.drained(peer))?;
+        }
+        self.serve()
+    }
+
+    fn duplicate(&mut self, seat: usize, updates: usize) {
+        let provider = &mut self.seats[seat].provider;
+        let again: Vec<_> = provider.recent().take(updates).cloned().collect();
+        for update in again {
+            let frames = self.seats[seat].provider.send(update);
+            self.send(seat, frames);
+        }
+    }
+
+    fn overtake(&mut self, author: usize, reader: usize) -> Result<(), Failure> {
+        let known = self.seats[reader].replica.state_vector();
+        let past = known.and_then(|known| self.seats[author].replica.diff(&known));
+        let written = past.and_then(|past| self.seats[reader].replica.apply(&past));
+        // Whoever wrote it may be gone before the server has it, and who only read it brings it with its next connection.
+        self.seats[reader].has_lost |= self.seats[reader].link.is_some();
+        for update in written.map_err(|error| self.replica_failed(&error))? {
+            let frames = self.seats[reader].provider.write(update);
+            self.send(reader, frames);
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, crash: Crash) -> Result<(), Failure> {
+        self.host.crash(crash, self.now, &mut self.rng).map_err(|broken| self.broken(broken))?;
+        self.ghosts.clear();
+        for seat in 0..self.seats.len() {
+            if self.leave(seat).is_some() {
+                self.schedule(RECONNECT, Due::Reconnect(seat));
+            }
+        }
+        self.check_acknowledged()
+    }
+
+    fn evict(&mut self) -> Result<(), Failure> {
+        for seat in 0..self.seats.len() {
+            if self.seats[seat].link.is_some() {
+                self.disconnect(seat)?;
+                self.schedule(RECONNECT, Due::Reconnect(seat));
+            }
+        }
+        while let Some(&peer) = self.ghosts.first() {
+            self.notice(peer)?;
+        }
+        self.host.evict(self.now).map_err(|broken| self.broken(broken))?;
+        self.check_acknowledged()
+    }
+
+    fn restore(&mut self, seat: usize, edits: usize) -> Result<(), Failure> {
+        let Some(former) = self.seats[seat].former(edits) else { return Ok(()) };
+        self.disconnect(seat)?;
+        let mut replica =
+            self.replica(self.scenario.replicas[seat]).map_err(|error| self.replica_failed(&error))?;
+        replica.apply(&former).map_err(|error| self.replica_failed(&error))?;
+        self.acknowledged.extend(self.seats[seat].provider.acknowledged());
+        self.seats[seat].replace(replica, self.now);
+        self.connect(seat)
+    }
+
+    /// Everybody is connected, reads, and has nothing lost.
+    pub(super) fn mend(&mut self) -> Result<(), Failure> {
+        self.rejoin()?;
+        while let Some(&peer) = self.ghosts.first() {
+            self.notice(peer)?;
+        }
+        for seat in 0..self.seats.len() {
+            self.seats[seat].latency = QUICK;
+            self.seats[seat].loses_next = false;
+            if self.seats[seat].has_lost {
+                self.disconnect(seat)?;
+            }
+            self.resume(seat)?;
+            self.connect(seat)?;
+        }
+        Ok(())
+    }
+}

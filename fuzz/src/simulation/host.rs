@@ -1,0 +1,253 @@
+//! The simulated server: one room of the engine and the store on a disk in memory, put together as the server does it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_persistence::snapshots::memory::MemorySnapshots;
+use coscribe_persistence::{
+    Checkpoint, DocumentName, Faults, MemoryDisk, NewRecord, Step, Store, StoreError, StoreOptions,
+};
+use fastrand::Rng;
+
+use super::bugs::Bugs;
+use crate::outcome::Oracle;
+use crate::scenario::{Crash, During};
+
+/// Where the store is on its disk.
+const DIRECTORY: &str = "/store";
+/// Segments so small that some are retired in a run.
+const SEGMENT_BYTES: u64 = 2 << 10;
+/// What putting a frame into one outbox is taken to cost; the flush window follows it.
+const FAN_OUT_COST: Duration = Duration::from_micros(20);
+/// The steps of a checkpoint at which it can be stopped.
+const CHECKPOINT_STEPS: [Step; 7] = [
+    Step::WriteSnapshot,
+    Step::SyncSnapshots,
+    Step::WriteCatalog,
+    Step::SyncCatalog,
+    Step::CreateSegment,
+    Step::RetireSegment,
+    Step::PruneSnapshots,
+];
+
+/// A promise that is broken, and how.
+pub(super) type Broken = (Oracle, String);
+
+/// A frame on its way to a peer.
+pub(super) struct Sent {
+    pub(super) peer: PeerId,
+    pub(super) frame: Bytes,
+}
+
+/// The server.
+pub(super) struct Host {
+    disk: MemoryDisk,
+    snapshots: MemorySnapshots,
+    stop: Arc<StopBefore>,
+    store: Store,
+    name: DocumentName,
+    room: Option<Room>,
+    /// What the room has appended and the log does not have yet.
+    unwritten: Vec<(u64, Bytes)>,
+    pub(super) bugs: Bugs,
+}
+
+/// Lets the store fail before a step.
+#[derive(Debug, Default)]
+struct StopBefore(Mutex<Option<Step>>);
+
+impl StopBefore {
+    fn set(&self, step: Option<Step>) {
+        *self.0.lock().expect("nobody panics here") = step;
+    }
+}
+
+impl Faults for StopBefore {
+    fn before(&self, step: Step) -> io::Result<()> {
+        let stops = *self.0.lock().expect("nobody panics here") == Some(step);
+        if stops { Err(io::Error::other("the machine stops")) } else { Ok(()) }
+    }
+}
+
+impl Host {
+    /// A server with an empty disk.
+    pub(super) fn new(seed: u64, bugs: Bugs) -> Result<Self, Broken> {
+        let (disk, snapshots) = (MemoryDisk::new(seed), MemorySnapshots::default());
+        let stop = Arc::new(StopBefore::default());
+        let store = open(&disk, &snapshots, &stop)?;
+        let name = DocumentName::new("document").expect("a valid name");
+        Ok(Self { disk, snapshots, stop, store, name, room: None, unwritten: Vec::new(), bugs })
+    }
+
+    /// The room; the document is opened if it is not.
+    pub(super) fn room(&mut self) -> Result<&mut Room, Broken> {
+        if self.room.is_none() {
+            self.room = Some(self.load()?);
+        }
+        Ok(self.room.as_mut().expect("it has just been put there"))
+    }
+
+    fn load(&self) -> Result<Room, Broken> {
+        let mut room = Room::new(RoomLimits::default());
+        if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
+            for update in stored.snapshot.iter().chain(&stored.updates) {
+                room.load(update).map_err(|error| (Oracle::Store, format!("a stored update: {error}")))?;
+            }
+            room.resume_at(stored.sequence);
+        }
+        Ok(room)
+    }
+
+    /// A frame has come from a peer.
+    pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
+        self.room()?;
+        let room = self.room.as_mut().expect("opened");
+        if let Some(frame) = self.bugs.incoming(frame, room) {
+            room.receive(peer, &frame, now);
+        }
+        Ok(())
+    }
+
+    /// Carries out what the room wants done; gives what it sends.
+    pub(super) fn effects(&mut self) -> Result<Vec<Sent>, Broken> {
+        let mut sent = Vec::new();
+        let Some(room) = &mut self.room else { return Ok(sent) };
+        while let Some(effect) = room.poll_effect() {
+            match effect {
+                Effect::Send { peer, frame } => self.bugs.outgoing(frame, &[peer], false, &mut sent),
+                Effect::Broadcast { frame, to } => {
+                    let receivers = u32::try_from(to.len()).unwrap_or(u32::MAX);
+                    room.fanned_out(FAN_OUT_COST * receivers);
+                    self.bugs.outgoing(frame, &to, true, &mut sent);
+                }
+                Effect::Append { sequence, update, .. } => {
+                    self.unwritten.push((sequence, update));
+                    self.bugs.appended(room, sequence);
+                }
+                Effect::Close { peer, code, reason } => {
+                    let detail = format!("the server closes connection {} with {code}: {reason}", peer.0);
+                    return Err((Oracle::Refused, detail));
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// Writes and syncs what waits; the room hears of it.
+    pub(super) fn commit(&mut self, now: Duration) -> Result<(), Broken> {
+        self.append(now).map_err(store_error)?;
+        let last = self.unwritten.drain(..).next_back();
+        if let Some((sequence, _)) = last {
+            self.room()?.durable(sequence);
+        }
+        Ok(())
+    }
+
+    fn append(&self, now: Duration) -> Result<(), StoreError> {
+        let record = |(sequence, payload): &(u64, Bytes)| (*sequence, payload.clone());
+        let records: Vec<_> = self.unwritten.iter().map(record).collect();
+        let records = records.iter().map(|(sequence, payload)| NewRecord {
+            name: &self.name,
+            sequence: *sequence,
+            time: millis(now),
+            author: "",
+            payload,
+        });
+        self.store.append(&records.collect::<Vec<_>>())
+    }
+
+    /// Replaces the document's log by a snapshot.
+    pub(super) fn checkpoint(&mut self, now: Duration) -> Result<(), Broken> {
+        self.commit(now)?;
+        let room = self.room()?;
+        let (sequence, state) = (room.sequence(), room.encode_state());
+        self.replace(sequence, &state, now).map_err(store_error)
+    }
+
+    fn replace(&self, sequence: u64, state: &[u8], now: Duration) -> Result<(), StoreError> {
+        if sequence == 0 {
+            return Ok(());
+        }
+        self.store.checkpoint(&[Checkpoint { name: &self.name, sequence, time: millis(now), state }])
+    }
+
+    /// Closes the document, whose peers have gone.
+    pub(super) fn evict(&mut self, now: Duration) -> Result<(), Broken> {
+        self.commit(now)?;
+        self.room = None;
+        Ok(())
+    }
+
+    /// Stops without warning, and starts again.
+    pub(super) fn crash(&mut self, crash: Crash, now: Duration, rng: &mut Rng) -> Result<(), Broken> {
+        match crash.during {
+            During::Nothing => {}
+            During::Append => {
+                self.stop.set(Some(Step::SyncLog));
+                // It fails there, if there was anything to write.
+                let _ = self.append(now);
+            }
+            During::Checkpoint(step) => {
+                self.commit(now)?;
+                let room = self.room()?;
+                let (sequence, state) = (room.sequence(), room.encode_state());
+                self.stop.set(Some(CHECKPOINT_STEPS[usize::from(step) % CHECKPOINT_STEPS.len()]));
+                let _ = self.replace(sequence, &state, now);
+            }
+        }
+        self.stop.set(None);
+        self.unwritten.clear();
+        self.room = None;
+        let mut choose = |below| rng.u64(..below);
+        (self.disk, self.snapshots) = match crash.power {
+            true => (self.disk.crash(&mut choose), self.snapshots.crash(&mut choose)),
+            false => (self.disk.kill(), self.snapshots.kill()),
+        };
+        self.store = open(&self.disk, &self.snapshots, &self.stop)?;
+        Ok(())
+    }
+
+    /// What is stored, as blocks.
+    pub(super) fn stored(&self) -> Result<Blocks, Broken> {
+        let mut blocks = Blocks::default();
+        if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
+            for update in stored.snapshot.iter().chain(&stored.updates) {
+                blocks.load(update).map_err(|error| (Oracle::Stored, error.to_string()))?;
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+fn open(disk: &MemoryDisk, snapshots: &MemorySnapshots, stop: &Arc<StopBefore>) -> Result<Store, Broken> {
+    let options = StoreOptions {
+        segment_bytes: SEGMENT_BYTES,
+        disk: Arc::new(disk.clone()),
+        snapshots: Arc::new(snapshots.clone()),
+        faults: Some(Arc::clone(stop) as Arc<dyn Faults>),
+        ..StoreOptions::default()
+    };
+    let (store, recovery) = Store::open(Path::new(DIRECTORY), options).map_err(store_error)?;
+    if !recovery.damage.is_empty() || !recovery.unreadable.is_empty() {
+        return Err((Oracle::Store, recovery.warnings().join("; ")));
+    }
+    Ok(store)
+}
+
+fn store_error(error: StoreError) -> Broken {
+    (Oracle::Store, error.to_string())
+}
+
+fn millis(now: Duration) -> u64 {
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
