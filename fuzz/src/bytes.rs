@@ -10,6 +10,7 @@ mod dialect;
 mod elements;
 #[cfg(not(test))]
 mod inflate;
+mod log;
 mod model;
 pub mod oracle;
 mod room;
@@ -26,6 +27,7 @@ pub use dialect::dialect;
 pub use room::room;
 #[cfg(not(test))]
 pub use inflate::inflate;
+pub use log::log;
 pub use state_vector::state_vector;
 pub use update::update;
 
@@ -39,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("dialect", dialect),
     #[cfg(not(test))]
     ("inflate", inflate),
+    ("log", log),
     ("room", room),
     ("state_vector", state_vector),
     ("update", update),

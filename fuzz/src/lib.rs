@@ -12,6 +12,8 @@
 //! | [`case`], [`corpus`] | scenarios in files |
 //! | [`shrink`] | cuts a failing scenario down |
 //! | [`report`], [`progress`] | what is told of runs |
+//! | [`difference`] | where two documents differ, in words |
+//! | [`against`] | carries out scenarios against a running server |
 //! | [`bytes`] | what cargo-fuzz feeds with arbitrary bytes |
 #![forbid(unsafe_code)]
 
@@ -32,5 +34,9 @@ pub mod corpus;
 pub mod progress;
 pub mod report;
 pub mod shrink;
+
+pub mod difference;
+
+pub mod against;
 
 pub mod bytes;

@@ -6,6 +6,8 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use coscribe_fuzz::against;
+use coscribe_fuzz::bytes::oracle;
 
 use self::command::{replay, shrink, simulate};
 
@@ -31,6 +33,11 @@ enum Command {
     Replay(replay::Arguments),
     /// Cut a failing run down to a small one
     Shrink(shrink::Arguments),
+    /// Do the same to a server that runs, over real WebSockets, whoever wrote it
+    Against(against::Arguments),
+    /// Say what yrs makes of updates, for the byte targets
+    #[command(hide = true)]
+    Oracle,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +45,8 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Shrink(arguments) => shrink::run(arguments),
+        Command::Against(arguments) => against::run(arguments),
+        Command::Oracle => oracle::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

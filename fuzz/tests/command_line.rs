@@ -1,4 +1,5 @@
 //! The program as it is called.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

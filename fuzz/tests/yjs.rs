@@ -107,7 +107,8 @@ fn replicas_of_yjs_and_of_yrs_show_the_same_when_they_have_met() {
 fn an_update_with_a_gap_waits_for_what_is_missing() {
     let Some(process) = start() else { return };
     let mut author = YrsReplica::new(1, false);
-    let updates: Vec<_> = ["a", "b", "c"].iter().flat_map(|text| author.edit(&write(0, text)).unwrap()).collect();
+    let updates: Vec<_> =
+        ["a", "b", "c"].iter().flat_map(|text| author.edit(&write(0, text)).unwrap()).collect();
     let mut reader = NodeReplica::new(&process, 2, false).unwrap();
     let mut waited = Vec::new();
     for update in [0, 2, 1].map(|at| &updates[at]) {
@@ -162,7 +163,9 @@ fn only_own_edits_are_taken_back_and_come_again() {
     for update in other.edit(&write(0, "other")).unwrap() {
         replica.apply(&update).unwrap();
     }
-    for edit in [write(0, "own "), write(0, "my "), Edit::Undo, Edit::Undo, Edit::Undo, Edit::Redo, Edit::Redo] {
+    for edit in
+        [write(0, "own "), write(0, "my "), Edit::Undo, Edit::Undo, Edit::Undo, Edit::Redo, Edit::Redo]
+    {
         for update in replica.edit(&edit).unwrap() {
             other.apply(&update).unwrap();
         }
@@ -233,4 +236,29 @@ fn a_client_id_that_somebody_else_uses_is_noticed() {
     let update = YrsReplica::new(1, false).edit(&write(0, "double")).unwrap().remove(0);
     let mut replica = NodeReplica::new(&process, 1, false).unwrap();
     assert!(matches!(replica.apply(&update), Err(ReplicaError::Refused(_))));
+}
+
+/// What `node/DIFFERENCES.md` says. When this fails, yrs has changed: then that page has to, and what relies on it.
+#[test]
+fn yrs_and_yjs_differ_while_something_is_missing() {
+    let Some(process) = start() else { return };
+    let shown = |updates: &[Vec<u8>]| {
+        let mut yrs = YrsReplica::from_updates(updates).unwrap();
+        let (yrs, yjs) = (yrs.view().unwrap(), process.view_of(updates).unwrap());
+        assert_ne!(yrs, yjs);
+        (yrs.content["array"].clone(), yjs.content["array"].clone())
+    };
+    let alone = hex("01 01 01 05 08 01 05 61 72 72 61 79 01 7d 07 00");
+    assert_eq!(shown(&[alone.clone()]), (json!([7]), json!([])), "elements after a gap");
+    assert!(!YrsReplica::from_updates(&[alone]).unwrap().is_waiting().unwrap(), "which yrs does not notice");
+    let complete = [
+        "01 01 03 00 48 01 00 01 7d 08 00",
+        "01 01 01 02 88 02 02 01 7d 09 00",
+        "01 01 01 00 08 01 05 61 72 72 61 79 01 7d 07 00",
+    ];
+    assert_eq!(shown(&complete.map(hex)), (json!([7]), json!([8, 7])), "elements that lack nothing any more");
+}
+
+fn hex(digits: &str) -> Vec<u8> {
+    digits.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }

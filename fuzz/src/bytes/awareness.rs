@@ -96,7 +96,7 @@ impl Stage {
             }
         }
         for client in &received.unseen {
-            assert!(before.contains_key(client), "only of a client that was here");
+            assert!(self.seen.contains_key(client), "only of a client that was here");
         }
         self.check_owners();
     }

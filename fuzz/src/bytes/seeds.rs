@@ -85,6 +85,7 @@ fn seeds_of(fixture: &Fixture, seeds: &mut Vec<Seed>) {
         sync_status_frame(&[1]),
     ];
     seed("dialect", exchange.concat());
+    seed("log", super::log::seed(updates));
     seed("room", super::room::seed(updates, CURSORS));
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use coscribe_fuzz::case::Case;
 use coscribe_fuzz::generate;
 use coscribe_fuzz::report::html::Page;
@@ -25,10 +25,9 @@ Examples:
 
 /// The flags of `replay`.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("which").args(["file", "seed"]).required(true))]
 pub(crate) struct Arguments {
     /// The scenario: a .json file that was written by `simulate` or `shrink`, or is in a corpus
-    #[arg(required_unless_present = "seed", conflicts_with = "seed")]
     file: Option<PathBuf>,
     /// The seed of the run
     #[arg(long, value_name = "N")]

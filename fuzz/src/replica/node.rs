@@ -157,7 +157,9 @@ impl Drop for Running {
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("no answer for {} s", PATIENCE.as_secs()),
-        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => "it has ended".to_owned(),
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
+            "it has ended".to_owned()
+        }
         _ => error.to_string(),
     }
 }

@@ -1,0 +1,97 @@
+//! Updates that come before what they build on. Yjs lets them wait, and its servers send such on; yrs shows them as if nothing
+//! were wrong (its state vector then claims what is missing). So they wait here, in front of the replica.
+
+use bytes::Bytes;
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::lib0::Reader;
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::{self, Message};
+use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::update::{Content, Update};
+
+use super::run::Stop;
+use crate::outcome::Oracle;
+use crate::replica::Replica;
+
+/// What waits in front of a replica.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    waiting: Vec<Update>,
+    /// How many updates had to wait.
+    pub(super) gaps: usize,
+}
+
+impl Gate {
+    /// The connection has ended: what waits comes again.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// A frame for a replica, without what has to wait, and with what does not have to any more. What comes before the server's
+    /// answer with its state (`synced`) may well build on that.
+    pub(super) fn pass(&mut self, replica: &mut dyn Replica, frame: &Bytes, synced: bool) -> Result<Bytes, Stop> {
+        let mut reader = Reader::new(frame);
+        let (mut passed, mut changed) = (Vec::new(), false);
+        while !reader.is_empty() {
+            let start = reader.position();
+            // What is wrong with it is said by the provider.
+            let Ok(message) = Message::read(&mut reader) else { return Ok(frame.clone()) };
+            let (Message::Sync(SyncMessage::Step2(update)) | Message::Sync(SyncMessage::Update(update))) = message else {
+                passed.extend_from_slice(reader.read_since(start));
+                continue;
+            };
+            let is_early = !synced && matches!(message, Message::Sync(SyncMessage::Update(_)));
+            let admitted = self.admit(replica, update, !is_early)?;
+            changed |= admitted.is_some();
+            let update = admitted.as_deref().unwrap_or(update);
+            passed.extend(match message {
+                Message::Sync(SyncMessage::Step2(_)) => y_websocket::sync_frame(&SyncMessage::Step2(update)),
+                _ => y_websocket::sync_frame(&SyncMessage::Update(update)),
+            });
+        }
+        Ok(if changed { passed.into() } else { frame.clone() })
+    }
+
+    /// What the replica can take in now; `None` if that is the update as it is.
+    fn admit(&mut self, replica: &mut dyn Replica, update: &[u8], counts: bool) -> Result<Option<Bytes>, Stop> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Stop::Broken(Oracle::Refused, format!("the server sent an update that cannot be read: {error}"))
+        };
+        let update = Update::scan(Bytes::copy_from_slice(update)).map_err(|error| unreadable(&error))?;
+        let known = replica.state_vector()?;
+        let known = StateVector::decode(&known).map_err(|error| unreadable(&error))?;
+        let has_gap = has_gap(&update, &known);
+        self.gaps += usize::from(has_gap && counts);
+        if !has_gap && self.waiting.is_empty() {
+            return Ok(None);
+        }
+        self.waiting.push(update);
+        let mut blocks = Blocks::default();
+        blocks.load(&replica.diff(&[0])?).map_err(|error| unreadable(&error))?;
+        for update in &self.waiting {
+            blocks.admit(update, 0);
+        }
+        if blocks.parked().is_empty() {
+            self.waiting.clear();
+        }
+        Ok(Some(blocks.diff(&known)))
+    }
+}
+
+/// Whether an update builds on something that is neither known nor in it.
+fn has_gap(update: &Update, known: &StateVector) -> bool {
+    let mut then = known.clone();
+    for run in update.runs() {
+        for block in run.blocks() {
+            if block.content == Content::Skip || block.id.clock > then.get(run.client()) {
+                return true;
+            }
+            then.set(run.client(), block.end().max(then.get(run.client())));
+        }
+    }
+    let builds_on_others = |run: &coscribe_engine::update::Run| {
+        run.blocks().any(|block| block.dependencies().any(|id| !then.contains(id)))
+    };
+    update.runs().any(|run| builds_on_others(&run))
+        || update.deletions().any(|(client, range)| range.end > then.get(client))
+}

@@ -1,0 +1,267 @@
+//! What must be true when everybody is connected again, and what the server must have when nobody is.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coscribe_engine::id_set::IdSet;
+use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::update::ClientId;
+use tokio::time::{Instant, timeout_at};
+
+use super::gaps::Gate;
+use super::line::{Incoming, Line};
+use super::run::{Run, Stop, is_for_yjs, refused};
+use crate::awareness::{ClientAwareness, OUTDATED};
+use crate::difference;
+use crate::outcome::Oracle;
+use crate::provider::Provider;
+use crate::replica::{Replica, View, YrsReplica};
+
+/// How often it is looked whether everybody has everything.
+const INTERVAL: Duration = Duration::from_millis(2);
+
+impl Run<'_> {
+    /// Everybody is connected; when they have all there is they must be equal, and so must be whoever comes new.
+    pub(super) async fn heal(&mut self, awareness: bool) -> Result<(), Stop> {
+        self.mend().await?;
+        let deadline = Instant::now() + self.server.settle;
+        while !self.has_settled()? {
+            if Instant::now() > deadline {
+                return Err(self.unsettled()?);
+            }
+            self.wait(INTERVAL).await?;
+        }
+        let view = self.check_replicas()?;
+        self.check_reader(&view).await?;
+        if awareness {
+            self.check_awareness().await?;
+        }
+        self.settled = Some(view);
+        self.account.heals += 1;
+        Ok(())
+    }
+
+    /// Whether everybody has the server's answer, the same elements and the same deletions, and nothing waits for an
+    /// acknowledgement.
+    fn has_settled(&mut self) -> Result<bool, Stop> {
+        let acknowledges = self.server.acknowledges;
+        if !self.seats.iter().all(|seat| seat.is_settled(acknowledges)) {
+            return Ok(false);
+        }
+        let mut vectors = Vec::new();
+        for seat in &mut self.seats {
+            vectors.push(state_vector(seat.replica.as_mut())?);
+        }
+        if vectors.windows(2).any(|two| two[0] != two[1]) {
+            return Ok(false);
+        }
+        let mut sets = Vec::new();
+        for seat in &mut self.seats {
+            sets.push(seat.replica.view()?.delete_set);
+        }
+        Ok(sets.windows(2).all(|two| two[0] == two[1]))
+    }
+
+    /// Time is up: what is wrong.
+    fn unsettled(&mut self) -> Result<Stop, Stop> {
+        let broken = |oracle, what: String| Ok(Stop::Broken(oracle, what));
+        let time = format!("{:?} after everybody had connected", self.server.settle);
+        if let Some(seat) = self.seats.iter().position(|seat| !seat.provider.is_synced()) {
+            return broken(Oracle::Waiting, format!("{time} the server has not answered replica {seat} with its state (SyncStep2)"));
+        }
+        let views = self.views()?;
+        let mut all = StateVector::default();
+        for (client, clock) in views.iter().flat_map(|view| view.state_vector.iter()) {
+            all.set(client, clock.max(all.get(client)));
+        }
+        for (seat, view) in views.iter().enumerate() {
+            if let Some(lacking) = difference::lacks(&view.state_vector, &all) {
+                let author = self.author(lacking.0);
+                let who: Vec<_> = (0..views.len()).filter(|&n| views[n].state_vector.get(lacking.0) == lacking.1.end).collect();
+                let what = difference::elements(&lacking);
+                return broken(
+                    Oracle::StateVector,
+                    format!("{time} replica {seat} lacks what {author} wrote ({what}); replicas {who:?} have it"),
+                );
+            }
+        }
+        let mut deleted = IdSet::default();
+        views.iter().for_each(|view| deleted.extend(&view.delete_set));
+        for (seat, view) in views.iter().enumerate() {
+            if let Some(lacking) = difference::lacks_deletion(&view.delete_set, &deleted) {
+                let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
+                return broken(
+                    Oracle::DeleteSet,
+                    format!("{time} replica {seat} does not know that something of {author} is deleted ({what}), others do"),
+                );
+            }
+        }
+        let waits = |seat: &super::seat::Seat<'_>| !seat.is_settled(self.server.acknowledges);
+        let seat = self.seats.iter().position(waits).unwrap_or_default();
+        broken(Oracle::Waiting, format!("{time} something that replica {seat} has sent is not acknowledged"))
+    }
+
+    fn author(&self, client: ClientId) -> String {
+        let seat = self.seats.iter().position(|seat| seat.replica.client() == client);
+        seat.map_or_else(|| "a replica that is no more".to_owned(), |seat| format!("replica {seat}"))
+    }
+
+    fn views(&mut self) -> Result<Vec<View>, Stop> {
+        Ok(self.seats.iter_mut().map(|seat| seat.replica.view()).collect::<Result<_, _>>()?)
+    }
+
+    /// With the same elements and deletions, replicas show the same; gives what they show.
+    fn check_replicas(&mut self) -> Result<View, Stop> {
+        let mut views = self.views()?;
+        for (seat, view) in views.iter().enumerate().skip(1) {
+            if let Some(difference) = difference::contents(&views[0].content, &view.content) {
+                let detail = format!("replicas 0 and {seat} have the same elements, and {difference}");
+                return Err(Stop::Broken(Oracle::Content, detail));
+            }
+        }
+        Ok(views.swap_remove(0))
+    }
+
+    /// Who comes new sees the same.
+    async fn check_reader(&mut self, expected: &View) -> Result<(), Stop> {
+        let mut reader = Reader::join(self).await?;
+        let deadline = Instant::now() + self.server.settle;
+        let complete = |view: &View| {
+            view.state_vector == expected.state_vector
+                && difference::lacks_deletion(&view.delete_set, &expected.delete_set).is_none()
+        };
+        let view = reader.read_until(deadline, complete).await?;
+        reader.line.close().await;
+        let broken = |what: String| Err(Stop::Broken(Oracle::ServerDocument, format!("somebody who joins {what}")));
+        let lacking = difference::lacks(&view.state_vector, &expected.state_vector);
+        if let Some(lacking) = lacking {
+            let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
+            return broken(format!("does not get what {author} wrote and everybody else has ({what})"));
+        }
+        if let Some(extra) = difference::lacks(&expected.state_vector, &view.state_vector) {
+            return broken(format!("gets what nobody else has: {}", difference::elements(&extra)));
+        }
+        if let Some(lacking) = difference::lacks_deletion(&view.delete_set, &expected.delete_set) {
+            return broken(format!("does not hear that something is deleted: {}", difference::elements(&lacking)));
+        }
+        match difference::contents(&expected.content, &view.content) {
+            Some(difference) => broken(format!("sees something else than the others, though elements are the same: {difference}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Nobody is connected: who comes first must find what was promised to be there.
+    pub(super) async fn check_kept(&mut self, when: &str) -> Result<(), Stop> {
+        if !self.server.keeps {
+            return Ok(());
+        }
+        let mut acknowledged = self.acknowledged.clone();
+        for seat in &self.seats {
+            acknowledged.extend(seat.provider.acknowledged());
+        }
+        let mut reader = Reader::join(self).await?;
+        let view = reader.read_until(Instant::now() + self.server.settle, |_| true).await?;
+        reader.line.close().await;
+        if let Some(lost) = acknowledged.missing_in(&view.state_vector, &view.delete_set) {
+            let detail = format!("{when} the server lacks what it had acknowledged (SyncStatus given back): {lost}");
+            return Err(Stop::Broken(Oracle::Acknowledged, detail));
+        }
+        let Some(settled) = &self.settled else { return Ok(()) };
+        let lost = difference::lacks(&view.state_vector, &settled.state_vector);
+        let lost = lost.or_else(|| difference::lacks_deletion(&view.delete_set, &settled.delete_set));
+        match lost {
+            Some(lost) => Err(Stop::Broken(
+                Oracle::Stored,
+                format!("{when} the server lacks what everybody had at the last heal: {}", difference::elements(&lost)),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Everybody sees the states of those who are here, at the latest when they have been renewed: clients ignore states
+    /// that they have seen before a reconnect.
+    async fn check_awareness(&mut self) -> Result<(), Stop> {
+        let deadline = Instant::now() + OUTDATED / 2 + self.server.settle;
+        loop {
+            let own = |seat: &super::seat::Seat<'_>| {
+                Some((seat.replica.client(), seat.provider.awareness().own()?.to_owned()))
+            };
+            let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
+            let wrong = self.seats.iter().position(|seat| *seat.provider.awareness().states() != expected);
+            let Some(wrong) = wrong else { return Ok(()) };
+            if Instant::now() > deadline {
+                let seen = self.seats[wrong].provider.awareness().states();
+                let detail = format!("replica {wrong} sees {seen:?} instead of {expected:?}");
+                return Err(Stop::Broken(Oracle::Awareness, detail));
+            }
+            self.wait(INTERVAL).await?;
+        }
+    }
+}
+
+/// Somebody who joins, reads, and says nothing.
+struct Reader {
+    replica: YrsReplica,
+    provider: Provider,
+    line: Line,
+    /// What it has been sent too early; `None` if there must not be such.
+    gate: Option<Gate>,
+    start: Instant,
+}
+
+impl Reader {
+    async fn join(run: &mut Run<'_>) -> Result<Self, Stop> {
+        let mut replica = YrsReplica::new(0, false);
+        let mut awareness = ClientAwareness::new(0, Duration::ZERO);
+        awareness.set_own(None, Duration::ZERO);
+        let mut provider = Provider::new(awareness);
+        let mut line = run.open().await?;
+        provider.open(&mut replica)?.into_iter().for_each(|frame| line.send(frame));
+        let gate = run.server.allows_gaps.then(Gate::default);
+        Ok(Self { replica, provider, line, gate, start: Instant::now() })
+    }
+
+    /// Reads until it has the server's answer and a view satisfies it, or time is up; gives the view.
+    async fn read_until(&mut self, deadline: Instant, satisfied: impl Fn(&View) -> bool) -> Result<View, Stop> {
+        loop {
+            if self.provider.is_synced() {
+                let view = self.replica.view()?;
+                if satisfied(&view) || Instant::now() > deadline {
+                    return Ok(view);
+                }
+            }
+            match timeout_at(deadline, poll_fn(|cx| self.line.poll(cx))).await {
+                Ok(Incoming::Frame(frame)) => self.take_in(&frame)?,
+                Ok(Incoming::Closed(how)) => {
+                    let detail = format!("the server closed the connection of somebody who joined unasked, {how}");
+                    return Err(Stop::Broken(Oracle::Refused, detail));
+                }
+                Err(_) if self.provider.is_synced() => return Ok(self.replica.view()?),
+                Err(_) => {
+                    let detail = "the server does not answer somebody who joins with its state (SyncStep2)";
+                    return Err(Stop::Broken(Oracle::Waiting, detail.to_owned()));
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, frame: &Bytes) -> Result<(), Stop> {
+        if is_for_yjs(frame)? {
+            let frame = match &mut self.gate {
+                Some(gate) => &gate.pass(&mut self.replica, frame, self.provider.is_synced())?,
+                None => frame,
+            };
+            // What it would answer says nothing new: it has written nothing.
+            let answers = self.provider.receive(&mut self.replica, frame, self.start.elapsed());
+            answers.map_err(|error| refused("somebody who joins", &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn state_vector(replica: &mut dyn Replica) -> Result<StateVector, Stop> {
+    let encoded = replica.state_vector()?;
+    StateVector::decode(&encoded).map_err(|error| Stop::Impossible(anyhow::anyhow!("a replica's state vector: {error}")))
+}

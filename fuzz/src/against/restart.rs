@@ -1,0 +1,42 @@
+//! Restarts of the server, and whatever else commands of the user's do.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tokio::time::sleep;
+
+use super::target::Target;
+
+/// How long a server may take to take connections again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is tried.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// Restarts the server, and waits until it takes connections to a document.
+///
+/// # Errors
+/// If the command fails, or the server takes no connection afterwards.
+pub(super) async fn restart(command: &str, target: &Target, document: &str) -> anyhow::Result<()> {
+    run(command)?;
+    let start = Instant::now();
+    while let Err(error) = target.open(document).await {
+        if start.elapsed() > PATIENCE {
+            bail!("{} s after {command:?}: {error}", PATIENCE.as_secs());
+        }
+        sleep(INTERVAL).await;
+    }
+    Ok(())
+}
+
+/// Runs a command of the user's, with its output on stderr.
+///
+/// # Errors
+/// If it does not run, or fails.
+pub(super) fn run(command: &str) -> anyhow::Result<()> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(std::io::stderr());
+    let status = shell.status().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(status.success(), "{command:?} failed: {status}");
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Where a server is, and what its documents are called there.
+
+use std::io;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::http::uri::Authority;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
+
+/// How long a connection may take to open.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The address of a server, for any of its documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    authority: Authority,
+    /// Path and query, with `{}` for the document.
+    path: String,
+}
+
+/// Why a connection does not open.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// Nobody is there.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(Authority, io::Error),
+    /// Somebody is there who does not want it.
+    #[error("the server answers {status} to GET {path}{}", reason(body))]
+    Refused { status: u16, path: String, body: String },
+    /// Somebody is there who does not speak WebSocket.
+    #[error("no WebSocket at {0}: {1}")]
+    NotWebSocket(String, Box<tungstenite::Error>),
+    /// Somebody is there who does not answer.
+    #[error("{authority} does not answer for {} s", PATIENCE.as_secs())]
+    Silent { authority: Authority },
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        if url.starts_with("wss://") {
+            return Err("there is no TLS here: give the ws:// address of the server behind the proxy".to_owned());
+        }
+        let rest = url.strip_prefix("ws://").ok_or("it must start with ws://")?;
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let authority = Authority::from_str(authority).map_err(|error| format!("{authority:?}: {error}"))?;
+        let (path, query) = rest.split_once('?').map_or((rest, String::new()), |(path, query)| (path, format!("?{query}")));
+        let path = if rest.contains("{}") { path.to_owned() } else { format!("{}/{{}}", path.trim_end_matches('/')) };
+        Ok(Self { authority, path: path + &query })
+    }
+}
+
+impl Target {
+    /// The URL of all documents, with `{}` for their names.
+    pub(super) fn template(&self) -> String {
+        self.url("{}")
+    }
+
+    /// The URL of a document.
+    pub(super) fn url(&self, document: &str) -> String {
+        format!("ws://{}{}", self.authority, self.path.replace("{}", document))
+    }
+
+    /// Opens a connection to a document.
+    pub(super) async fn open(&self, document: &str) -> Result<WebSocketStream<TcpStream>, OpenError> {
+        let stream = self.connect().await?;
+        let url = self.url(document);
+        let handshake = timeout(PATIENCE, client_async(&url, stream)).await;
+        match handshake.map_err(|_| self.silent())? {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => Err(OpenError::Refused {
+                status: response.status().as_u16(),
+                path: self.path.replace("{}", document),
+                body: String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned(),
+            }),
+            Err(error) => Err(OpenError::NotWebSocket(url, Box::new(error))),
+        }
+    }
+
+    fn silent(&self) -> OpenError {
+        OpenError::Silent { authority: self.authority.clone() }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, OpenError> {
+        let host = self.authority.host().trim_matches(['[', ']']);
+        let connected = timeout(PATIENCE, TcpStream::connect((host, self.authority.port_u16().unwrap_or(80)))).await;
+        let cannot = |error| OpenError::Connect(self.authority.clone(), error);
+        let stream = connected.map_err(|_| self.silent())?.map_err(cannot)?;
+        // Without it small frames wait for each other.
+        stream.set_nodelay(true).map_err(cannot)?;
+        Ok(stream)
+    }
+}
+
+fn reason(body: &str) -> String {
+    let line = body.lines().next().unwrap_or_default();
+    if line.is_empty() { String::new() } else { format!(": {line}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use super::*;
+
+    #[test]
+    fn a_document_has_its_place_in_the_path() {
+        let url = |url: &str| Target::from_str(url).unwrap().url("d");
+        assert_eq!(url("ws://h:1234"), "ws://h:1234/d");
+        assert_eq!(url("ws://h:1234/"), "ws://h:1234/d");
+        assert_eq!(url("ws://h/a/b?token=x/y&z=1"), "ws://h/a/b/d?token=x/y&z=1");
+        assert_eq!(url("ws://h?token=x"), "ws://h/d?token=x");
+        assert_eq!(url("ws://[::1]:80/d/{}/ws/{}?token=x"), "ws://[::1]:80/d/d/ws/d?token=x");
+        assert_eq!(url("ws://h/collaboration?document={}"), "ws://h/collaboration?document=d");
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_the_reason() {
+        let error = |url: &str| Target::from_str(url).unwrap_err();
+        assert!(error("wss://h").contains("TLS"));
+        assert!(error("http://h").contains("ws://"));
+        assert!(error("ws://").contains("\"\""));
+    }
+}

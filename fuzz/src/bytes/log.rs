@@ -1,0 +1,184 @@
+//! A store is opened from files with anything in them: it invents nothing, says what it cannot read, gives all that is
+//! sound, and goes on from there.
+
+mod image;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use coscribe_engine::lib0::write_var_buf;
+use coscribe_persistence::snapshots::memory::MemorySnapshots;
+use coscribe_persistence::snapshots::{OpenSnapshots, SnapshotRef};
+use coscribe_persistence::{
+    Disk, DocumentName, MemoryDisk, NewRecord, Recovery, Store, StoreError, StoreOptions, StoredDocument,
+};
+
+use self::image::{Found, Image, NAMES};
+use super::allocation::{Limit, bounded};
+
+/// A file is read through a buffer, twice; the index has an entry for each record, of which the shortest has 49 bytes.
+const OPEN: Limit = Limit { peak: 16, sum: 64 };
+
+/// Takes `data` as an image: see [`image`].
+pub fn log(data: &[u8]) {
+    let image = Image::read(data);
+    let (disk, snapshots) = write(&image);
+    let opened = bounded(image.len(), OPEN, || open(&disk, &snapshots));
+    let Ok((store, recovery)) = opened else {
+        assert!(image.sound().is_none(), "what is sound can be opened");
+        return;
+    };
+    let findable = image.findable();
+    let before = load_all(&store);
+    for (name, document) in &before {
+        check_document(name, document, &image, &findable, &recovery);
+    }
+    check_reports(&image, &before, &recovery);
+    let appended = append(&store, &before);
+    drop(store);
+    check_again(open(&disk, &snapshots), before, &appended);
+}
+
+/// Every document as it can be read.
+type Documents = BTreeMap<DocumentName, Result<StoredDocument, StoreError>>;
+
+fn dir() -> &'static Path {
+    Path::new("store")
+}
+
+fn open(disk: &MemoryDisk, snapshots: &MemorySnapshots) -> Result<(Store, Recovery), StoreError> {
+    let (disk, snapshots) = (Arc::new(disk.clone()), Arc::new(snapshots.clone()));
+    Store::open(dir(), StoreOptions { disk, snapshots, ..StoreOptions::default() })
+}
+
+/// Puts the files on a disk.
+fn write(image: &Image) -> (MemoryDisk, MemorySnapshots) {
+    const MEMORY: &str = "a disk in memory does not fail";
+    let (disk, snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
+    disk.create_dir(dir()).expect(MEMORY);
+    let segments = (1..).zip(&image.segments).map(|(number, bytes)| (format!("{number:08}.log"), bytes));
+    for (name, bytes) in segments.chain([("catalog".to_owned(), &image.catalog)]) {
+        let mut file = disk.create(&dir().join(name)).expect(MEMORY);
+        file.append(bytes).and_then(|()| file.sync()).expect(MEMORY);
+    }
+    disk.sync_dir(dir()).expect(MEMORY);
+    if !image.snapshots.is_empty() {
+        let opened = snapshots.open(dir(), 0).expect(MEMORY);
+        for (name, generation, sequence, born, state) in &image.snapshots {
+            let snapshot = SnapshotRef { sequence: *sequence, time: 0, born: *born, state };
+            opened.put(&document(name), *generation, snapshot).expect(MEMORY);
+        }
+        opened.sync().expect(MEMORY);
+    }
+    (disk, snapshots)
+}
+
+fn document(name: &str) -> DocumentName {
+    DocumentName::new(name).expect("a name")
+}
+
+fn load_all(store: &Store) -> Documents {
+    for name in NAMES.map(document) {
+        let stored = !matches!(store.load(&name), Ok(None));
+        assert_eq!(store.contains(&name), stored, "what is stored is listed, or an error");
+    }
+    let load = |name: DocumentName| {
+        let document = store.load(&name).transpose().expect("what is listed is there, or an error");
+        (name, document)
+    };
+    store.names().into_iter().map(load).collect()
+}
+
+/// A document that can be read was written; one that cannot is reported.
+fn check_document(
+    name: &DocumentName,
+    document: &Result<StoredDocument, StoreError>,
+    image: &Image,
+    findable: &[Found],
+    recovery: &Recovery,
+) {
+    let StoredDocument { snapshot, updates, sequence } = match document {
+        Ok(document) => document,
+        Err(StoreError::Damaged { .. } | StoreError::Gap { .. }) => {
+            return assert!(recovery.unreadable.contains(name), "{name:?} is reported");
+        }
+        Err(StoreError::Snapshot { .. } | StoreError::SnapshotMissing { .. }) => return,
+        Err(error) => panic!("{name:?}: {error}"),
+    };
+    let covered = sequence.checked_sub(updates.len() as u64).expect("sequences begin with 1");
+    if let Some(snapshot) = snapshot {
+        let put = |(other, _, sequence, _, state): &(&str, u64, u64, u64, Vec<u8>)| {
+            *other == name.as_str() && *sequence == covered && state == snapshot
+        };
+        assert!(image.snapshots.iter().any(put), "the snapshot of {name:?} was put there");
+    }
+    for (sequence, update) in (covered + 1..).zip(updates) {
+        let written = |found: &Found| found.0 == name.as_str() && found.1 == sequence && found.2 == *update;
+        assert!(findable.iter().any(written), "update {sequence} of {name:?} was written");
+    }
+}
+
+/// If all is sound, everything is there and nothing is reported. If not, that is reported.
+fn check_reports(image: &Image, documents: &Documents, recovery: &Recovery) {
+    let Some(sound) = image.sound() else {
+        let catalog_is_new = image.catalog == image::header();
+        assert!(!catalog_is_new || !recovery.warnings().is_empty(), "what cannot be read is reported");
+        return;
+    };
+    assert!(recovery.torn.is_none() && recovery.damage.is_empty(), "nothing is wrong: {recovery:?}");
+    assert!(documents.keys().map(DocumentName::as_str).eq(sound.keys()), "all documents are there");
+    for (document, updates) in documents.values().zip(sound.values()) {
+        let complete = (1..).zip(updates).all(|(expected, (sequence, _))| expected == *sequence);
+        match document {
+            Ok(document) => assert!(complete && updates.iter().map(|(_, update)| update).eq(&document.updates)),
+            Err(error) => assert!(!complete, "nothing is missing: {error}"),
+        }
+    }
+}
+
+/// Appends to each document what comes next, if it can be; gives to which that was done.
+fn append(store: &Store, documents: &Documents) -> Vec<DocumentName> {
+    let mut appended = Vec::new();
+    for name in documents.keys() {
+        let sequence = store.last_sequence(name).saturating_add(1);
+        let record = NewRecord { name, sequence, time: 0, author: "", payload: b"appended" };
+        if store.append(&[record]).is_ok() {
+            appended.push(name.clone());
+        }
+    }
+    appended
+}
+
+/// Opened once more, the store has what it had, and what was appended.
+fn check_again(opened: Result<(Store, Recovery), StoreError>, before: Documents, appended: &[DocumentName]) {
+    let (store, recovery) = opened.expect("what was opened once can be opened again");
+    assert!(recovery.torn.is_none() && recovery.catalog_torn.is_none() && recovery.catalog_damage.is_empty());
+    let mut after = load_all(&store);
+    assert!(after.keys().eq(before.keys()), "the same documents");
+    for (name, before) in before {
+        let after = after.remove(&name).expect("just compared");
+        let Ok(mut before) = before else {
+            assert!(after.is_err(), "{name:?} does not become readable by itself");
+            continue;
+        };
+        if appended.contains(&name) {
+            before.updates.push(b"appended".to_vec());
+            before.sequence += 1;
+        }
+        assert_eq!(after.expect("it stays readable"), before);
+    }
+}
+
+/// An image in which two documents have these updates in turns, in batches of two, and a snapshot covers a third one.
+pub(super) fn seed(updates: &[Vec<u8>]) -> Vec<u8> {
+    let mut image = vec![1, 2, 1, 3, 1, 40, 7, 2, 1, 3, 1, 40, 1, b'x'];
+    for (turn, update) in updates.iter().enumerate() {
+        image.extend([0, u8::from(turn % 2 == 1), 0, u8::from(turn % 4 == 1)]);
+        write_var_buf(&mut image, update);
+        if turn % 8 == 7 {
+            image.extend([6, 1]);
+        }
+    }
+    image
+}

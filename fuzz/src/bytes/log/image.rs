@@ -1,0 +1,197 @@
+//! The files of a store, made of bytes: records as they are documented in `coscribe_persistence::record`, and whatever
+//! else a disk may hold.
+//!
+//! ```text
+//! image = step*, where a step is a number and what it needs; numbers are lib0's varUint
+//! ```
+
+use std::collections::BTreeMap;
+
+use coscribe_engine::lib0::{ReadError, Reader};
+use coscribe_persistence::record::{self, HEADER_BYTES, Kind};
+
+/// Names of documents.
+pub(super) const NAMES: [&str; 4] = ["a", "b", "notes/ä", "d"];
+
+/// The marker of all files. That of a real segment is random, so that nobody can guess it.
+const MARKER: u64 = 0x1122_3344_5566_7788;
+
+/// Bytes of a segment's header, and where its marker is.
+const SEGMENT_HEADER: usize = 32;
+const MARKER_AT: usize = 16;
+
+/// Most segments of one image.
+const SEGMENTS: usize = 4;
+
+/// What is on the disk.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) segments: Vec<Vec<u8>>,
+    pub(super) catalog: Vec<u8>,
+    /// Snapshots: name, generation, sequence, position of birth, state.
+    pub(super) snapshots: Vec<(&'static str, u64, u64, u64, Vec<u8>)>,
+    in_catalog: bool,
+    /// Where the last batch of the present file starts.
+    batch: u64,
+    /// The next sequence of each document.
+    next: BTreeMap<&'static str, u64>,
+}
+
+/// An update that can be found in a segment: document, sequence and payload.
+pub(super) type Found = (String, u64, Vec<u8>);
+
+impl Image {
+    pub(super) fn read(data: &[u8]) -> Self {
+        let mut image = Self {
+            segments: vec![header()],
+            catalog: header(),
+            snapshots: Vec::new(),
+            in_catalog: false,
+            batch: SEGMENT_HEADER as u64,
+            next: BTreeMap::new(),
+        };
+        let mut reader = Reader::new(data);
+        while image.read_step(&mut reader).is_ok() {}
+        image
+    }
+
+    fn read_step(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
+        match reader.u8()? % 8 {
+            0 => self.read_update(reader)?,
+            1 => self.read_entry(reader)?,
+            2 => {
+                let bytes = reader.var_buf()?;
+                self.file().extend_from_slice(bytes);
+            }
+            3 => {
+                let zeros = usize::from(reader.u8()?);
+                self.file().extend(std::iter::repeat_n(0, zeros));
+            }
+            4 => {
+                let (at, change) = (reader.var_uint()?, reader.u8()?);
+                let at = usize::try_from(at).ok();
+                at.and_then(|at| self.file().get_mut(at)).into_iter().for_each(|byte| *byte ^= change);
+            }
+            5 => {
+                let (cut, file) = (reader.var_uint()?, self.file());
+                file.truncate(file.len().saturating_sub(usize::try_from(cut).unwrap_or(usize::MAX)));
+            }
+            6 => {
+                self.in_catalog = reader.u8()?.is_multiple_of(2);
+                if !self.in_catalog && self.segments.len() < SEGMENTS {
+                    self.segments.push(header());
+                    self.batch = SEGMENT_HEADER as u64;
+                }
+            }
+            _ => {
+                let (name, generation, sequence) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
+                self.snapshots.push((name, generation, sequence, read_position(reader)?, reader.var_buf()?.to_vec()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A record of the log: usually the next one of its document, and in a batch of its own.
+    fn read_update(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
+        let (name, sequence, batch) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
+        let next = self.next.entry(name).or_insert(1);
+        let sequence = if sequence == 0 { *next } else { sequence };
+        *next = sequence.saturating_add(1);
+        let payload = reader.var_buf()?;
+        self.batch = match batch {
+            0 => self.file().len() as u64,
+            1 => self.batch,
+            other => other,
+        };
+        let batch = self.batch;
+        write_record(Kind::Update, (name, sequence), batch, payload, self.file());
+        Ok(())
+    }
+
+    /// An entry of the catalog: which snapshot covers a document, or that it was deleted.
+    fn read_entry(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
+        let (name, generation, sequence) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
+        let payload = [generation.to_le_bytes(), read_position(reader)?.to_le_bytes()].concat();
+        let kind = if generation == 0 { Kind::Deleted } else { Kind::Checkpoint };
+        let batch = self.catalog.len() as u64;
+        write_record(kind, (name, sequence), batch, &payload, &mut self.catalog);
+        Ok(())
+    }
+
+    fn file(&mut self) -> &mut Vec<u8> {
+        if self.in_catalog { &mut self.catalog } else { self.segments.last_mut().expect("there is always one") }
+    }
+
+    /// Bytes of all files.
+    pub(super) fn len(&self) -> usize {
+        let snapshots: usize = self.snapshots.iter().map(|(.., state)| state.len() + 32).sum();
+        self.segments.iter().map(Vec::len).sum::<usize>() + self.catalog.len() + snapshots
+    }
+
+    /// Every update that somebody could find anywhere in the log.
+    pub(super) fn findable(&self) -> Vec<Found> {
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            let candidates = [Some(&MARKER.to_le_bytes()[..]), segment.get(MARKER_AT..), segment.get(SEGMENT_HEADER..)];
+            for marker in candidates.into_iter().flatten().filter_map(|bytes| bytes.first_chunk()) {
+                let starts = (0..segment.len()).filter(|&at| segment[at..].starts_with(marker));
+                let records = starts.filter_map(|at| record::decode(&segment[at..], u64::from_le_bytes(*marker)).ok());
+                found.extend(records.map(|record| (record.name.to_owned(), record.sequence, record.payload.to_vec())));
+            }
+        }
+        found
+    }
+
+    /// The updates of each document in the order of the log, if every byte of the log and the catalog is sound and nothing
+    /// is covered by a snapshot.
+    pub(super) fn sound(&self) -> Option<BTreeMap<String, Vec<(u64, Vec<u8>)>>> {
+        let mut documents: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        if self.catalog != header() {
+            return None;
+        }
+        for segment in &self.segments {
+            let mut rest = segment.strip_prefix(&header()[..])?;
+            while !rest.is_empty() {
+                let record = record::decode(rest, MARKER).ok().filter(|record| record.kind == Kind::Update)?;
+                let document = documents.entry(record.name.to_owned()).or_default();
+                document.push((record.sequence, record.payload.to_vec()));
+                rest = &rest[record.encoded_len()..];
+            }
+        }
+        Some(documents)
+    }
+}
+
+fn read_name(reader: &mut Reader<'_>) -> Result<&'static str, ReadError> {
+    Ok(NAMES[usize::from(reader.u8()?) % NAMES.len()])
+}
+
+/// A place in the log: segment and offset.
+fn read_position(reader: &mut Reader<'_>) -> Result<u64, ReadError> {
+    Ok(u64::from(reader.u8()?) << 32 | reader.var_uint()?)
+}
+
+/// A file without records.
+pub(super) fn header() -> Vec<u8> {
+    let fields: [&[u8]; 5] = [b"coscrseg", &1u32.to_le_bytes(), &[0; 4], &MARKER.to_le_bytes(), &[0; 4]];
+    let mut header = fields.concat();
+    header.extend(crc32c::crc32c(&header).to_le_bytes());
+    header
+}
+
+fn write_record(kind: Kind, (name, sequence): (&str, u64), batch: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let len = |bytes: usize| u16::try_from(bytes).expect("names are short").to_le_bytes();
+    let mut checked = vec![record::VERSION, kind as u8];
+    checked.extend(len(name.len()));
+    checked.extend([0; 4]);
+    checked.extend(u32::try_from(payload.len()).expect("inputs are small").to_le_bytes());
+    checked.extend(batch.to_le_bytes());
+    checked.extend(sequence.to_le_bytes());
+    checked.extend([0; 8]);
+    checked.extend([name.as_bytes(), payload].concat());
+    let start = out.len();
+    out.extend(MARKER.to_le_bytes());
+    out.extend(crc32c::crc32c(&checked).to_le_bytes());
+    out.extend(checked);
+    debug_assert_eq!(out.len() - start, HEADER_BYTES + name.len() + payload.len());
+}
