@@ -301,10 +301,12 @@ impl Room {
 
     /// A peer's outbox is empty again: it gets what it missed as one diff.
     pub fn drained(&mut self, peer: PeerId) {
-        let Some(missed) = self.peers.get_mut(&peer).and_then(|peer| peer.lagging.take()) else {
+        let Some(mut missed) = self.peers.get_mut(&peer).and_then(|peer| peer.lagging.take()) else {
             return;
         };
         if !missed.changes.is_empty() {
+            // The diff reaches up to the last block of each client, and that may depend on what is yet to be flushed.
+            missed.changes.extend(&self.pending.changes);
             let diff = self.blocks.diff_changes(&missed.changes);
             self.send(peer, y_websocket::sync_frame(&SyncMessage::Step2(&diff)));
         }
