@@ -7,6 +7,7 @@ mod connections;
 mod http;
 mod listener;
 mod metrics;
+mod moderation;
 mod proxies;
 mod room_task;
 mod rooms;

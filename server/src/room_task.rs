@@ -187,7 +187,7 @@ impl RoomTask {
             let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
             tokio::select! {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
-                Ok(()) = self.durable.changed() => {}
+                Ok(()) = self.durable.changed(), if self.awaits_durable() => {}
                 (sequence, result) = poll(&mut self.checkpoint) => self.after_checkpoint(sequence, result),
                 () = sleep_until_if_any(wake) => {}
             }
@@ -370,6 +370,11 @@ impl RoomTask {
 
     fn expired(&self) -> bool {
         self.expiry().is_some_and(|at| at <= self.now())
+    }
+
+    /// Whether there is something to do when the disk has caught up.
+    fn awaits_durable(&self) -> bool {
+        self.room.awaits_durable() || self.door.peers.is_empty()
     }
 
     fn is_durable(&self) -> bool {

@@ -222,16 +222,19 @@ impl Membership {
     /// Hands a frame to the room, if it has space for it now; else gives the frame back.
     pub(crate) fn try_send(&self, frame: Bytes) -> Result<(), Bytes> {
         match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&frame)) {
-            Ok(space) => self.deliver(frame, space),
+            Ok(_space) => self.mailbox.send(Input::Frame { peer: self.peer, frame, _space }),
             Err(_) => return Err(frame),
         }
         Ok(())
     }
 
-    /// Hands a frame to the room, waiting until it has space.
-    pub(crate) async fn send(&self, frame: Bytes) {
-        if let Ok(space) = Arc::clone(&self.mailbox.space).acquire_many_owned(self.cost(&frame)).await {
-            self.deliver(frame, space);
+    /// Hands a frame to the room as soon as it has space.
+    pub(crate) fn send(&self, frame: Bytes) -> impl Future<Output = ()> + Send + use<> {
+        let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&frame));
+        async move {
+            if let Ok(_space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
+                mailbox.send(Input::Frame { peer, frame, _space });
+            }
         }
     }
 
@@ -244,10 +247,6 @@ impl Membership {
     pub(crate) fn spent(&self, writing: Duration) {
         let nanos = u64::try_from(writing.as_nanos()).unwrap_or(u64::MAX);
         self.mailbox.writing.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    fn deliver(&self, frame: Bytes, space: OwnedSemaphorePermit) {
-        self.mailbox.send(Input::Frame { peer: self.peer, frame, _space: space });
     }
 
     /// A frame larger than the inbox takes all of it.

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::writer::{Writer, WriterThread};
 use crate::ws::echo;
-use crate::{http, listener};
+use crate::{http, listener, moderation};
 
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
 const LOADING_THREADS: usize = 8;
@@ -37,11 +37,10 @@ const LAST_CONNECTIONS: Duration = Duration::from_secs(4);
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(LOADING_THREADS)
-        .build()
-        .context("cannot start")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().max_blocking_threads(LOADING_THREADS);
+    moderation::moderate(&mut runtime);
+    let runtime = runtime.build().context("cannot start")?;
     let result = runtime.block_on(serve(config));
     runtime.shutdown_background();
     result

@@ -1,5 +1,5 @@
 //! The one thread that appends to the log: updates of all rooms that arrive within the commit window are written and
-//! synced together, then each room hears which of its sequences is durable.
+//! synced together, then each room hears which of its sequences is durable. Where syncing takes long, it is done less often.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -20,6 +20,13 @@ const QUEUE_BYTES: u32 = 64 << 20;
 
 /// A batch this large is committed without waiting for more.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// At most one part in so many of the time is spent on syncing, while that keeps syncs nearer than the longest interval. A
+/// sync takes the processor about as long as the disk, and with it everybody who shares that.
+const SYNC_SHARE: u32 = 64;
+
+/// How far apart syncs are put. An acknowledgement that comes so much later is as good to whoever waits for it.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where rooms put their updates.
 pub(crate) struct Writer {
@@ -57,6 +64,20 @@ struct Queued {
     time: u64,
     since: Instant,
     _space: OwnedSemaphorePermit,
+}
+
+/// What is committed together.
+#[derive(Default)]
+struct Batch {
+    updates: Vec<Queued>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, next: Queued) {
+        self.bytes += next.append.update.len();
+        self.updates.push(next);
+    }
 }
 
 impl Writer {
@@ -120,7 +141,12 @@ impl Log {
         while go_on {
             let batch;
             (batch, go_on) = collect(jobs, window);
-            self.commit(&batch);
+            let start = Instant::now();
+            self.commit(&batch.updates);
+            // Where more waits than a batch holds, there is nothing to be gained by waiting.
+            if go_on && batch.bytes < BATCH_BYTES {
+                sleep_until(start + (start.elapsed() * SYNC_SHARE).min(LONGEST_INTERVAL));
+            }
         }
     }
 
@@ -165,27 +191,28 @@ fn fail(failure: &OnceLock<String>, reason: String) {
     }
 }
 
-/// Waits for a first job, then takes what arrives within the window. The window counts from when the first was queued:
-/// what collected while the last sync ran is committed at once. The flag is false when there will be no more.
-fn collect(jobs: &Receiver<Job>, window: Duration) -> (Vec<Queued>, bool) {
+/// Waits for a first job, then takes what arrives within the window, which counts from when that was queued. The flag is false
+/// when there will be no more.
+fn collect(jobs: &Receiver<Job>, window: Duration) -> (Batch, bool) {
+    let mut batch = Batch::default();
     let Ok(Job::Append(first)) = jobs.recv() else {
-        return (Vec::new(), false);
+        return (batch, false);
     };
     // To wait for each job would be to wake up for each, which costs more than all the rest.
-    thread::sleep((first.since + window).saturating_duration_since(Instant::now()));
-    let mut bytes = first.append.update.len();
-    let mut batch = vec![first];
-    while bytes < BATCH_BYTES {
+    sleep_until(first.since + window);
+    batch.add(first);
+    while batch.bytes < BATCH_BYTES {
         match jobs.try_recv() {
-            Ok(Job::Append(next)) => {
-                bytes += next.append.update.len();
-                batch.push(next);
-            }
+            Ok(Job::Append(next)) => batch.add(next),
             Err(TryRecvError::Empty) => break,
             Ok(Job::Stop) | Err(TryRecvError::Disconnected) => return (batch, false),
         }
     }
     (batch, true)
+}
+
+fn sleep_until(at: Instant) {
+    thread::sleep(at.saturating_duration_since(Instant::now()));
 }
 
 /// Milliseconds since the Unix epoch; 0 on a machine whose clock is before it.

@@ -68,7 +68,7 @@ struct Settings {
     /// A peer whose full socket takes not one byte for so long is gone [default: 5m]
     #[arg(long, value_name = "TIME", env = "COSCRIBE_STALL_TIMEOUT")]
     stall_timeout: Option<Interval>,
-    /// Updates that arrive within this time are synced to disk together [default: 2ms]
+    /// Updates that arrive within this time, or up to 20ms where syncs are frequent, are synced to disk together [default: 2ms]
     #[arg(long, value_name = "TIME", env = "COSCRIBE_COMMIT_WINDOW")]
     commit_window: Option<Span>,
     /// At shutdown, connections are closed one after another over this time [default: 2s]
@@ -135,7 +135,7 @@ pub(crate) struct Config {
     pub(crate) ping_interval: Duration,
     /// How long a full socket may take nothing.
     pub(crate) stall_timeout: Duration,
-    /// How long the writer collects before it syncs.
+    /// How long the writer collects before it syncs, at least.
     pub(crate) commit_window: Duration,
     /// Over which time connections are closed at shutdown.
     pub(crate) shutdown_spread: Duration,

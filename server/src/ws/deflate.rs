@@ -60,16 +60,18 @@ impl Payload {
         }
     }
 
-    /// Compresses what is still to be compressed, or waits until another connection has. Can be dropped at any point and
-    /// called again.
-    pub(crate) async fn make_ready(&mut self) {
-        if let Some(large) = self.large.clone() {
-            // Rare, and not to be part of what every connection holds.
-            if let Some(bytes) = Box::pin(large.deflated(&self.bytes)).await {
-                self.bytes = bytes;
-                self.compressed = true;
-            }
-            self.large = None;
+    /// Whether it is still to be compressed.
+    pub(crate) fn is_uncompressed(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// Compresses what is still to be compressed, or waits until another connection has.
+    pub(crate) async fn compress(&mut self) {
+        if let Some(large) = self.large.take()
+            && let Some(bytes) = large.deflated(&self.bytes).await
+        {
+            self.bytes = bytes;
+            self.compressed = true;
         }
     }
 }
@@ -170,7 +172,7 @@ mod tests {
             let mut outgoing = Outgoing::new(words.to_vec().into());
             for bits in 9..=15 {
                 let mut payload = outgoing.payload(window(bits));
-                payload.make_ready().await;
+                payload.compress().await;
                 assert!(payload.compressed && payload.bytes.len() < words.len() / 2);
                 assert_eq!(inflate(&payload.bytes, bits), words, "window of {bits} bits");
             }
@@ -182,7 +184,7 @@ mod tests {
         for len in [LARGE - 1, LARGE] {
             let mut outgoing = Outgoing::new(vec![7; len].into());
             let (mut one, mut other) = (outgoing.payload(window(15)), outgoing.payload(window(15)));
-            tokio::join!(one.make_ready(), other.make_ready());
+            tokio::join!(one.compress(), other.compress());
             assert_eq!(one.bytes.as_ptr(), other.bytes.as_ptr());
             assert!(one.compressed && one.bytes.len() < 1000);
             assert!(!outgoing.payload(None).compressed);
@@ -194,7 +196,7 @@ mod tests {
         let noise = |len| std::iter::repeat_with(|| fastrand::u8(..)).take(len).collect();
         for plain in [vec![7; WORTH_COMPRESSING - 1], noise(LARGE - 1), noise(LARGE)] {
             let mut payload = Outgoing::new(plain.clone().into()).payload(window(15));
-            payload.make_ready().await;
+            payload.compress().await;
             assert!(!payload.compressed && payload.bytes == plain);
         }
     }

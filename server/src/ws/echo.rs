@@ -1,11 +1,11 @@
 //! A server that sends every message back: the transport without documents, for suites that test the protocol.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::IntoResponse;
-use futures_util::StreamExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
 use super::deflate::Outgoing;
 use super::extensions::WindowBits;
-use super::transport::{self, End, Reading, Writing};
+use super::transport::{End, Transport};
 use super::upgrade::{Handshake, stream_of};
 use crate::listener::serve_http;
 use crate::metrics::Metrics;
@@ -54,24 +54,23 @@ async fn answer(
 }
 
 async fn serve(stream: TcpStream, read_ahead: Vec<u8>, window: Option<WindowBits>, metrics: Arc<Metrics>) {
-    let (mut reading, mut writing, _) =
-        transport::open(stream, read_ahead, window.is_some(), MAX_MESSAGE_BYTES, metrics).await;
-    let end = echo(&mut reading, &mut writing, window).await;
-    transport::close(end, reading, writing).await;
+    let mut transport = Transport::new(stream, read_ahead, window.is_some(), MAX_MESSAGE_BYTES, metrics);
+    let end = echo(&mut transport, window).await;
+    transport.close(end).await;
 }
 
-async fn echo(reading: &mut Reading, writing: &mut Writing, window: Option<WindowBits>) -> End {
+async fn echo(transport: &mut Transport, window: Option<WindowBits>) -> End {
     loop {
-        let (kind, message) = match reading.next().await {
-            Some(Ok(Message::Binary(message))) => (Data::Binary, message),
-            Some(Ok(Message::Text(message))) => (Data::Text, message.into()),
-            Some(Ok(Message::Close(_))) | None => return End::ByPeer,
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Err(error)) => return End::after(&error),
+        let (kind, message) = match poll_fn(|cx| transport.poll_next(cx)).await {
+            Ok(Message::Binary(message)) => (Data::Binary, message),
+            Ok(Message::Text(message)) => (Data::Text, message.into()),
+            Ok(Message::Close(_)) => return End::ByPeer,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+            Err(error) => return End::after(&error),
         };
-        writing.kind = kind;
-        writing.messages.push_back(Outgoing::new(message).payload(window));
-        if let Err(error) = writing.write_all().await {
+        transport.kind = kind;
+        transport.messages.push_back(Outgoing::new(message).payload(window));
+        if let Err(error) = poll_fn(|cx| transport.poll_write_all(cx)).await {
             return End::after(&error);
         }
     }

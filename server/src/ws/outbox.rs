@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::Notify;
 
 use super::deflate::Payload;
 use super::extensions::WindowBits;
@@ -17,8 +18,8 @@ pub(crate) struct Outbox {
     limit: usize,
     window: Option<WindowBits>,
     lagging: Gauge,
-    pushed: Notify,
-    closed: Notify,
+    /// The task that writes.
+    writer: AtomicWaker,
 }
 
 /// Why a connection ends, as told to its peer.
@@ -51,8 +52,7 @@ impl Outbox {
     /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes. Its connection reads what is compressed
     /// with `window`.
     pub(crate) fn new(limit: usize, window: Option<WindowBits>, lagging: Gauge) -> Outbox {
-        let (pushed, closed) = (Notify::new(), Notify::new());
-        Outbox { queue: Mutex::default(), limit, window, lagging, pushed, closed }
+        Outbox { queue: Mutex::default(), limit, window, lagging, writer: AtomicWaker::new() }
     }
 
     /// What messages may be compressed with, if they may.
@@ -75,32 +75,33 @@ impl Outbox {
         if stalls {
             self.lagging.inc();
         }
-        self.pushed.notify_one();
+        self.writer.wake();
         stalls
     }
 
     /// Asks the connection to end after what is queued. The first reason counts.
     pub(crate) fn close(&self, code: u16, reason: Cow<'static, str>) {
         self.queue().close.get_or_insert(Close { code, reason });
-        self.closed.notify_one();
+        self.writer.wake();
     }
 
-    /// Waits for frames and takes all of them.
-    pub(crate) async fn take(&self) -> Batch {
-        loop {
-            let batch = self.try_take();
-            if !batch.frames.is_empty() {
-                return batch;
-            }
-            self.pushed.notified().await;
+    /// Takes all frames, if there are any and `wanted` says so, or the reason to close the connection. One task may wait for
+    /// either.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, wanted: bool) -> Poll<Result<Batch, Close>> {
+        self.writer.register(cx.waker());
+        let mut queue = self.queue();
+        if let Some(close) = queue.close.clone() {
+            return Poll::Ready(Err(close));
         }
+        if !wanted || queue.frames.is_empty() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(queue.take()))
     }
 
     /// Takes what is queued now.
     pub(crate) fn try_take(&self) -> Batch {
-        let frames = mem::take(&mut self.queue().frames);
-        let cost = frames.iter().map(cost).sum();
-        Batch { frames, cost }
+        self.queue().take()
     }
 
     /// Reports that a batch is in the kernel's hands. True if the peer was stalled and no longer is: tell the room.
@@ -116,18 +117,16 @@ impl Outbox {
         drained
     }
 
-    /// Waits until somebody wants the connection to end.
-    pub(crate) async fn closed(&self) -> Close {
-        loop {
-            if let Some(close) = self.queue().close.clone() {
-                return close;
-            }
-            self.closed.notified().await;
-        }
-    }
-
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Batch {
+        let frames = mem::take(&mut self.frames);
+        let cost = frames.iter().map(cost).sum();
+        Batch { frames, cost }
     }
 }
 
@@ -153,6 +152,8 @@ fn cost(frame: &Payload) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     fn plain(bytes: usize) -> Payload {
@@ -195,12 +196,13 @@ mod tests {
         assert_eq!(lagging.get(), 0);
     }
 
-    #[tokio::test]
-    async fn the_first_reason_to_close_counts_and_nothing_is_queued_after_it() {
+    #[test]
+    fn the_first_reason_to_close_counts_and_nothing_is_queued_after_it() {
         let outbox = Outbox::new(1000, None, Gauge::default());
         outbox.close(1008, "first".into());
         outbox.close(1001, "second".into());
-        assert_eq!(outbox.closed().await.code, 1008);
+        let taken = outbox.poll_take(&mut Context::from_waker(Waker::noop()), true);
+        assert!(matches!(taken, Poll::Ready(Err(Close { code: 1008, .. }))));
         assert!(!outbox.push(plain(9000)));
         assert!(outbox.try_take().frames.is_empty());
     }

@@ -1,10 +1,12 @@
-//! A TCP stream that notes signs of life of its peer, and gives compressed messages in plain form.
+//! A TCP stream that is read and written at once or not at all, as tungstenite wants it. It notes signs of life of its peer,
+//! and gives compressed messages in plain form.
 
 use std::io;
+use std::mem;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,8 +23,13 @@ const READ: usize = 4 << 10;
 /// A TCP stream and what was last seen of the other end.
 pub(crate) struct Socket {
     stream: TcpStream,
-    life: Arc<Life>,
     unread: Unread,
+    /// What was last seen of the other end.
+    pub(crate) life: Life,
+    /// The one task that reads and writes.
+    task: Waker,
+    /// All that had come was read and passed on.
+    dry: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -38,49 +45,74 @@ enum Unread {
 /// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
 /// which means that the peer has acknowledged others.
 pub(crate) struct Life {
-    opened: Instant,
-    /// Milliseconds after `opened`.
-    seen: AtomicU64,
+    seen: Instant,
     /// The kernel takes nothing more of what we write.
-    full: AtomicBool,
+    full: bool,
     /// We don't read, because the room has too much to do.
-    unread: AtomicBool,
+    unread: bool,
 }
 
 impl Socket {
-    /// Wraps a stream; the other half is for whoever watches it.
-    pub(crate) fn new(
-        stream: TcpStream,
-        inflating: Option<Inflating>,
-        metrics: Arc<Metrics>,
-    ) -> (Socket, Arc<Life>) {
-        let life = Arc::new(Life {
-            opened: Instant::now(),
-            seen: AtomicU64::new(0),
-            full: AtomicBool::new(false),
-            unread: AtomicBool::new(false),
-        });
+    /// Wraps a stream. `inflating` is for messages that come compressed, if they may.
+    pub(crate) fn new(stream: TcpStream, inflating: Option<Inflating>, metrics: Arc<Metrics>) -> Socket {
+        let life = Life { seen: Instant::now(), full: false, unread: false };
         let unread = match inflating {
             Some(inflating) => Unread::Compressed(Box::new(inflating)),
             None => Unread::Plain { bytes: Vec::new(), taken: 0 },
         };
-        (Socket { stream, life: Arc::clone(&life), unread, metrics }, life)
+        Socket { stream, unread, life, task: Waker::noop().clone(), dry: false, metrics }
     }
 
-    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let received = buf.filled().len() - before;
-        if received > 0 {
-            self.life.see();
-            self.metrics.received_wire_bytes.inc_by(received as u64);
+    /// Has this task woken when a read or write that has failed with `WouldBlock` is worth another try.
+    pub(crate) fn wake(&mut self, task: &Waker) {
+        self.task.clone_from(task);
+    }
+
+    /// Ready if reading may bring something, or lets tungstenite write a pong that has been waiting.
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.dry && !self.life.full {
+            // An error is seen by who reads.
+            let _ = ready!(self.stream.poll_read_ready(cx));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
     /// The stream itself.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.stream
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        while buf.filled().len() == before {
+            // A message can take long to inflate, without a word from the socket: others are to have their turn.
+            let turn = ready!(coop::poll_proceed(cx));
+            let passed = ready!(self.unread.poll_pass(cx, buf));
+            if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+                turn.made_progress();
+                break;
+            }
+            let mut bytes = [const { MaybeUninit::uninit() }; READ];
+            let mut received = ReadBuf::uninit(&mut bytes);
+            ready!(self.poll_stream(cx, &mut received))?;
+            if received.filled().is_empty() {
+                break;
+            }
+            buf.put_slice(self.unread.receive(received.filled(), buf.remaining()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.dry = polled.is_pending();
+        ready!(polled)?;
+        let received = buf.filled().len();
+        if received > 0 {
+            self.life.see();
+            self.metrics.received_wire_bytes.inc_by(received as u64);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -88,20 +120,18 @@ impl Life {
     /// When the peer is to be given up if nothing more is seen of it: after `silence`, or after `stall` where silence is no
     /// sign of death because its pongs cannot reach us or our pings cannot reach it.
     pub(crate) fn deadline(&self, silence: Duration, stall: Duration) -> Instant {
-        let excused = self.full.load(Ordering::Relaxed) || self.unread.load(Ordering::Relaxed);
-        let patience = if excused { stall } else { silence };
-        self.opened + Duration::from_millis(self.seen.load(Ordering::Relaxed)) + patience
+        let excused = self.full || self.unread;
+        self.seen + if excused { stall } else { silence }
     }
 
     /// Tells whether we leave unread what the peer sends.
-    pub(crate) fn set_unread(&self, unread: bool) {
-        self.unread.store(unread, Ordering::Relaxed);
+    pub(crate) fn set_unread(&mut self, unread: bool) {
+        self.unread = unread;
         self.see();
     }
 
-    fn see(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.seen.store(now, Ordering::Relaxed);
+    fn see(&mut self) {
+        self.seen = Instant::now();
     }
 }
 
@@ -140,52 +170,40 @@ impl Unread {
     }
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        while buf.filled().len() == before {
-            // A message can take long to inflate, without a word from the socket: others are to have their turn.
-            let turn = ready!(coop::poll_proceed(cx));
-            let passed = ready!(self.unread.poll_pass(cx, buf));
-            if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
-                turn.made_progress();
-                break;
-            }
-            let mut bytes = [0; READ];
-            let mut received = ReadBuf::new(&mut bytes);
-            ready!(self.poll_stream(cx, &mut received))?;
-            if received.filled().is_empty() {
-                break;
-            }
-            buf.put_slice(self.unread.receive(received.filled(), buf.remaining()));
-        }
-        Poll::Ready(Ok(()))
+impl io::Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(buf);
+        let task = mem::replace(&mut self.task, Waker::noop().clone());
+        let polled = self.poll_read(&mut Context::from_waker(&task), &mut buf);
+        self.task = task;
+        at_once(polled)?;
+        Ok(buf.filled().len())
     }
 }
 
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+impl io::Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(&self.task), buf);
         // Taking bytes is no sign of life while the kernel has room for them, whether or not the peer is there.
-        let was_full = self.life.full.swap(written.is_pending(), Ordering::Relaxed);
+        let was_full = mem::replace(&mut self.life.full, written.is_pending());
         if was_full && written.is_ready() {
             self.life.see();
         }
         if let Poll::Ready(Ok(written)) = written {
             self.metrics.sent_wire_bytes.inc_by(written as u64);
         }
-        written
+        at_once(written)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn flush(&mut self) -> io::Result<()> {
+        // A TCP stream has no buffer of its own.
+        Ok(())
     }
+}
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+fn at_once<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -3,19 +3,19 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::deflate::Payload;
@@ -44,9 +44,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A control frame has 125 bytes, two of which are the code.
 const LONGEST_REASON: usize = 123;
 
-/// The half that reads: messages, inflated, pings answered.
-pub(crate) type Reading = SplitStream<WebSocketStream<Socket>>;
-
 /// How the open part of a connection's life ended.
 pub(crate) enum End {
     /// The stream is at its end or broken.
@@ -66,6 +63,7 @@ impl End {
     /// What an error while reading or writing means for the connection.
     pub(crate) fn after(error: &Error) -> End {
         match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => End::ByPeer,
             Error::Capacity(_) => End::by_us(1009, "the message is too large"),
             Error::Utf8(_) => End::by_us(1007, "text that is not UTF-8"),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
@@ -82,66 +80,121 @@ impl End {
     }
 }
 
-/// The half that writes whole messages, in fragments where they are large.
-pub(crate) struct Writing {
-    sink: SplitSink<WebSocketStream<Socket>, Message>,
+/// A WebSocket on which the handshake is over: messages, inflated, pings answered. One task reads and writes.
+pub(crate) struct Transport {
+    websocket: WebSocket<Socket>,
     /// What is to be written.
     pub(crate) messages: VecDeque<Payload>,
-    /// Text or binary.
+    /// Whether that is text or binary.
     pub(crate) kind: Data,
     /// The first of `messages` is the rest of one whose beginning has been written.
     continues: bool,
+    /// What is to be written before `messages`, when it has been compressed.
+    compressing: Option<Pin<Box<dyn Future<Output = Payload> + Send>>>,
+    /// The socket has not taken all that was written.
+    blocked: bool,
+    /// An error ends what can be read.
+    ended: bool,
 }
 
-/// Makes a WebSocket of a stream on which the handshake is over. `read_ahead` is what arrived behind it; `compressed`
-/// says whether messages may come compressed.
-pub(crate) async fn open(
-    stream: TcpStream,
-    read_ahead: Vec<u8>,
-    compressed: bool,
-    max_message_bytes: usize,
-    metrics: Arc<Metrics>,
-) -> (Reading, Writing, Arc<Life>) {
-    let (inflating, read_ahead) = if compressed {
-        (Some(Inflating::new(max_message_bytes, read_ahead)), Vec::new())
-    } else {
-        (None, read_ahead)
-    };
-    let (socket, life) = Socket::new(stream, inflating, metrics);
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(Some(max_message_bytes))
-        .max_frame_size(Some(max_message_bytes));
-    let websocket =
-        WebSocketStream::from_partially_read(socket, read_ahead, Role::Server, Some(limits)).await;
-    let (sink, reading) = websocket.split();
-    let writing = Writing { sink, messages: VecDeque::new(), kind: Data::Binary, continues: false };
-    (reading, writing, life)
-}
+impl Transport {
+    /// `read_ahead` is what arrived behind the handshake; `compressed` says whether messages may come compressed.
+    pub(crate) fn new(
+        stream: TcpStream,
+        read_ahead: Vec<u8>,
+        compressed: bool,
+        max_message_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> Transport {
+        let (inflating, read_ahead) = if compressed {
+            (Some(Inflating::new(max_message_bytes, read_ahead)), Vec::new())
+        } else {
+            (None, read_ahead)
+        };
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_write_buffer_size(MAX_WRITE_BUFFER)
+            .max_message_size(Some(max_message_bytes))
+            .max_frame_size(Some(max_message_bytes));
+        let socket = Socket::new(stream, inflating, metrics);
+        Transport {
+            websocket: WebSocket::from_partially_read(socket, read_ahead, Role::Server, Some(limits)),
+            messages: VecDeque::new(),
+            kind: Data::Binary,
+            continues: false,
+            compressing: None,
+            blocked: false,
+            ended: false,
+        }
+    }
 
-impl Writing {
-    /// Writes all messages down to the kernel. Can be dropped at any point and called again.
-    pub(crate) async fn write_all(&mut self) -> Result<(), Error> {
-        while let Some(message) = self.messages.front_mut() {
-            message.make_ready().await;
-            poll_fn(|cx| self.sink.poll_ready_unpin(cx)).await?;
-            if let Some(fragment) = self.next_fragment() {
-                self.sink.start_send_unpin(fragment)?;
+    /// When the peer was last seen.
+    pub(crate) fn life(&mut self) -> &mut Life {
+        &mut self.websocket.get_mut().life
+    }
+
+    /// The next message.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        if self.ended {
+            return Poll::Ready(Err(Error::AlreadyClosed));
+        }
+        let socket = self.websocket.get_mut();
+        socket.wake(cx.waker());
+        ready!(socket.poll_read_ready(cx));
+        let read = ready!(unless_blocked(self.websocket.read()));
+        self.ended = read.is_err();
+        Poll::Ready(read)
+    }
+
+    /// Writes all messages down to the kernel.
+    pub(crate) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.websocket.get_mut().wake(cx.waker());
+        loop {
+            if self.blocked {
+                ready!(self.poll_flush())?;
+            }
+            match ready!(self.poll_fragment(cx)) {
+                Some(fragment) => self.feed(fragment)?,
+                None => return self.poll_flush(),
             }
         }
-        self.sink.flush().await
     }
 
-    /// Writes a message that is not in `messages`, and is small.
-    pub(crate) async fn feed(&mut self, message: Message) -> Result<(), Error> {
-        self.sink.feed(message).await
+    /// Takes a message that is not in `messages`, and is small, to be written with these.
+    pub(crate) fn feed(&mut self, message: Message) -> Result<(), Error> {
+        match self.websocket.write(message) {
+            // It has been taken all the same.
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.blocked = true,
+            written => written?,
+        }
+        Ok(())
     }
 
-    /// Writes what was fed down to the kernel.
-    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
-        self.sink.flush().await
+    fn poll_flush(&mut self) -> Poll<Result<(), Error>> {
+        let flushed = unless_blocked(self.websocket.flush());
+        self.blocked = flushed.is_pending();
+        match flushed {
+            // What was to be said in reply to the peer's Close frame has been said.
+            Poll::Ready(Err(Error::ConnectionClosed)) => Poll::Ready(Ok(())),
+            flushed => flushed,
+        }
+    }
+
+    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if let Some(compressing) = &mut self.compressing {
+            let message = ready!(compressing.as_mut().poll(cx));
+            self.compressing = None;
+            self.messages.push_front(message);
+        }
+        if let Some(mut message) = self.messages.pop_front_if(|message| message.is_uncompressed()) {
+            self.compressing = Some(Box::pin(async move {
+                message.compress().await;
+                message
+            }));
+            return self.poll_fragment(cx);
+        }
+        Poll::Ready(self.next_fragment())
     }
 
     fn next_fragment(&mut self) -> Option<Message> {
@@ -157,32 +210,39 @@ impl Writing {
         }
         Some(Message::Frame(frame))
     }
-}
 
-/// Closes in order, as far as the other side plays along: the messages that are left, our Close frame, then everything the
-/// peer still sends, up to the end of its stream. A socket that is dropped with unread bytes is reset, and the peer would
-/// never see why.
-pub(crate) async fn close(end: End, reading: Reading, writing: Writing) {
-    // Rarely needed and not small: not part of what every open connection holds.
-    let _ = timeout(CLOSE_TIMEOUT, Box::pin(finish(end, reading, writing))).await;
-}
-
-async fn finish(end: End, mut reading: Reading, mut writing: Writing) -> Result<(), Error> {
-    match end {
-        End::Gone => return Ok(()),
-        End::ByPeer => {}
-        End::ByUs(Close { code, reason }) => {
-            writing.write_all().await?;
-            let shown = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
-            let close = CloseFrame { code: code.into(), reason: shown.into() };
-            writing.sink.send(Message::Close(Some(close))).await?;
-        }
+    /// Closes in order, as far as the other side plays along: the messages that are left, our Close frame, then everything the
+    /// peer still sends, up to the end of its stream. A socket that is dropped with unread bytes is reset, and the peer would
+    /// never see why.
+    pub(crate) async fn close(self, end: End) {
+        // Rarely needed and not small: not part of what every open connection holds.
+        let _ = timeout(CLOSE_TIMEOUT, Box::pin(self.finish(end))).await;
     }
-    while let Some(Ok(_)) = reading.next().await {}
-    if let Ok(websocket) = reading.reunite(writing.sink) {
-        let mut socket = websocket.into_inner().into_inner();
+
+    async fn finish(mut self, end: End) -> Result<(), Error> {
+        match end {
+            End::Gone => return Ok(()),
+            End::ByPeer => {}
+            End::ByUs(Close { code, reason }) => {
+                poll_fn(|cx| self.poll_write_all(cx)).await?;
+                let shown = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
+                let close = CloseFrame { code: code.into(), reason: shown.into() };
+                self.feed(Message::Close(Some(close)))?;
+                poll_fn(|cx| self.poll_write_all(cx)).await?;
+            }
+        }
+        while poll_fn(|cx| self.poll_next(cx)).await.is_ok() {}
+        let mut socket = self.websocket.into_inner().into_inner();
         socket.shutdown().await?;
         tokio::io::copy(&mut socket, &mut tokio::io::sink()).await?;
+        Ok(())
     }
-    Ok(())
+}
+
+/// Pending where the socket has nothing to read or no room to write: it will wake the task.
+fn unless_blocked<T>(result: Result<T, Error>) -> Poll<Result<T, Error>> {
+    match result {
+        Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
 }
