@@ -29,7 +29,8 @@ function entries (map) {
   return Object.fromEntries([...map.keys()].sort().map(key => [key, value(map.get(key))]))
 }
 
-function value (of) {
+/** A value inside a document; also a whole shared type. */
+export function value (of) {
   if (of instanceof Y.XmlText) return { $xmlText: delta(of) }
   if (of instanceof Y.Text) return { $text: delta(of) }
   if (of instanceof Y.Map) return entries(of)

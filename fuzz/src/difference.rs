@@ -11,10 +11,10 @@ use serde_json::Value;
 /// How much of a value is shown.
 const SHOWN: usize = 80;
 
-/// The first place where two contents differ: the path, and what is there in each. `None` if they are the same.
+/// The first place where two contents differ: the path, and what is there in each. `None` if they are the same; 2.0 is 2.
 pub fn contents(left: &Value, right: &Value) -> Option<String> {
-    let mut path = String::new();
-    let (left, right) = descend(left, right, &mut path)?;
+    let (path, left, right) = descend(left, right)?;
+    let path = path.strip_prefix('.').unwrap_or(&path);
     Some(format!("{path} is {} and {}", shortened(left), shortened(right)))
 }
 
@@ -49,23 +49,24 @@ pub fn elements((client, clocks): &(ClientId, Range<Clock>)) -> String {
 
 const NOTHING: &Value = &Value::Null;
 
-fn descend<'a>(left: &'a Value, right: &'a Value, path: &mut String) -> Option<(&'a Value, &'a Value)> {
-    if left == right {
-        return None;
-    }
+fn descend<'a>(left: &'a Value, right: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
+    let deeper = |step: String, left: Option<&'a Value>, right: Option<&'a Value>| {
+        let (path, left, right) = match (left, right) {
+            (Some(left), Some(right)) => descend(left, right)?,
+            (left, right) => (String::new(), left.unwrap_or(NOTHING), right.unwrap_or(NOTHING)),
+        };
+        Some((step + &path, left, right))
+    };
     match (left, right) {
         (Value::Object(a), Value::Object(b)) => {
-            let key = a.keys().chain(b.keys()).find(|&key| a.get(key) != b.get(key))?;
-            // Writing to a string cannot fail.
-            let _ = write!(path, "{}{key}", if path.is_empty() { "" } else { "." });
-            descend(a.get(key).unwrap_or(NOTHING), b.get(key).unwrap_or(NOTHING), path).or(Some((left, right)))
+            let only_there = b.keys().filter(|&key| !a.contains_key(key));
+            a.keys().chain(only_there).find_map(|key| deeper(format!(".{key}"), a.get(key), b.get(key)))
         }
-        (Value::Array(a), Value::Array(b)) if !a.is_empty() && !b.is_empty() => {
-            let at = (0..a.len().max(b.len())).find(|&at| a.get(at) != b.get(at))?;
-            let _ = write!(path, "[{at}]");
-            descend(a.get(at).unwrap_or(NOTHING), b.get(at).unwrap_or(NOTHING), path).or(Some((left, right)))
+        (Value::Array(a), Value::Array(b)) => {
+            (0..a.len().max(b.len())).find_map(|at| deeper(format!("[{at}]"), a.get(at), b.get(at)))
         }
-        _ => Some((left, right)),
+        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => None,
+        (left, right) => (left != right).then(|| (String::new(), left, right)),
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`report`], [`progress`] | what is told of runs |
 //! | [`difference`] | where two documents differ, in words |
 //! | [`against`] | carries out scenarios against a running server |
+//! | [`trace`] | reads recorded updates in many orders |
 //! | [`bytes`] | what cargo-fuzz feeds with arbitrary bytes |
 #![forbid(unsafe_code)]
 
@@ -36,7 +37,9 @@ pub mod report;
 pub mod shrink;
 
 pub mod difference;
+mod gap;
 
 pub mod against;
+pub mod trace;
 
 pub mod bytes;

@@ -6,7 +6,7 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use coscribe_fuzz::against;
+use coscribe_fuzz::{against, trace};
 use coscribe_fuzz::bytes::oracle;
 
 use self::command::{replay, shrink, simulate};
@@ -35,6 +35,8 @@ enum Command {
     Shrink(shrink::Arguments),
     /// Do the same to a server that runs, over real WebSockets, whoever wrote it
     Against(against::Arguments),
+    /// Read recorded updates in many orders, with Yjs and with yrs
+    Trace(trace::Arguments),
     /// Say what yrs makes of updates, for the byte targets
     #[command(hide = true)]
     Oracle,
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Shrink(arguments) => shrink::run(arguments),
         Command::Against(arguments) => against::run(arguments),
+        Command::Trace(arguments) => trace::run(arguments),
         Command::Oracle => oracle::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     result.unwrap_or_else(|error| {

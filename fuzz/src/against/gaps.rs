@@ -7,9 +7,10 @@ use coscribe_engine::lib0::Reader;
 use coscribe_engine::protocol::sync::SyncMessage;
 use coscribe_engine::protocol::y_websocket::{self, Message};
 use coscribe_engine::state_vector::StateVector;
-use coscribe_engine::update::{Content, Update};
+use coscribe_engine::update::Update;
 
 use super::run::Stop;
+use crate::gap::has_gap;
 use crate::outcome::Oracle;
 use crate::replica::Replica;
 
@@ -76,22 +77,4 @@ impl Gate {
         }
         Ok(Some(blocks.diff(&known)))
     }
-}
-
-/// Whether an update builds on something that is neither known nor in it.
-fn has_gap(update: &Update, known: &StateVector) -> bool {
-    let mut then = known.clone();
-    for run in update.runs() {
-        for block in run.blocks() {
-            if block.content == Content::Skip || block.id.clock > then.get(run.client()) {
-                return true;
-            }
-            then.set(run.client(), block.end().max(then.get(run.client())));
-        }
-    }
-    let builds_on_others = |run: &coscribe_engine::update::Run| {
-        run.blocks().any(|block| block.dependencies().any(|id| !then.contains(id)))
-    };
-    update.runs().any(|run| builds_on_others(&run))
-        || update.deletions().any(|(client, range)| range.end > then.get(client))
 }

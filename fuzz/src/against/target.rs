@@ -90,6 +90,10 @@ impl Target {
         let connected = timeout(PATIENCE, TcpStream::connect((host, self.authority.port_u16().unwrap_or(80)))).await;
         let cannot = |error| OpenError::Connect(self.authority.clone(), error);
         let stream = connected.map_err(|_| self.silent())?.map_err(cannot)?;
+        // Where nobody listens, the system may have taken the very port to connect from: then it is connected to itself.
+        if stream.local_addr().ok() == stream.peer_addr().ok() {
+            return Err(cannot(io::ErrorKind::ConnectionRefused.into()));
+        }
         // Without it small frames wait for each other.
         stream.set_nodelay(true).map_err(cannot)?;
         Ok(stream)

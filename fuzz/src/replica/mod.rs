@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 pub use self::node::{FOLDER_VARIABLE, NodeError, NodeProcess, NodeReplica};
 pub use self::yrs::YrsReplica;
+pub(crate) use self::yrs::value;
 use crate::edit::Edit;
 
 /// What a document shows, and what it is made of. Two replicas that have seen the same are equal.

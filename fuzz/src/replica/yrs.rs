@@ -470,7 +470,8 @@ fn nodes(parent: &impl XmlFragment, txn: &impl ReadTxn) -> Value {
     parent.children(txn).map(node).collect()
 }
 
-fn value(out: &Out, txn: &impl ReadTxn) -> Value {
+/// A value inside a document, also a whole shared type, in the form of [`View::content`].
+pub(crate) fn value(out: &Out, txn: &impl ReadTxn) -> Value {
     match out {
         Out::Any(any) => plain(any),
         Out::YText(text) => json!({ "$text": delta(text, txn) }),
@@ -496,7 +497,7 @@ fn plain(any: &Any) -> Value {
         Any::Null | Any::Undefined => Value::Null,
         Any::Bool(boolean) => Value::Bool(*boolean),
         Any::Number(Number::Int(integer)) => Value::from(*integer),
-        Any::Number(Number::Float(float)) => Value::from(*float),
+        Any::Number(Number::Float(float)) => number(*float),
         Any::String(string) => Value::String(string.to_string()),
         Any::Buffer(bytes) => json!({ "$binary": bytes.as_ref() }),
         Any::Array(values) => values.iter().map(plain).collect(),
@@ -504,4 +505,14 @@ fn plain(any: &Any) -> Value {
             Value::Object(members.iter().map(|(key, member)| (key.clone(), plain(member))).collect())
         }
     }
+}
+
+/// JavaScript has one kind of numbers, and from 2³¹ on Yjs writes integers as floats.
+fn number(float: f64) -> Value {
+    // Up to 2⁵³ all integers are floats.
+    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and is small")]
+    if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 {
+        return Value::from(float as i64);
+    }
+    Value::from(float)
 }

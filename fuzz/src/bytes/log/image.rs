@@ -98,11 +98,9 @@ impl Image {
         let sequence = if sequence == 0 { *next } else { sequence };
         *next = sequence.saturating_add(1);
         let payload = reader.var_buf()?;
-        self.batch = match batch {
-            0 => self.file().len() as u64,
-            1 => self.batch,
-            other => other,
-        };
+        if batch.is_multiple_of(2) {
+            self.batch = self.file().len() as u64;
+        }
         let batch = self.batch;
         write_record(Kind::Update, (name, sequence), batch, payload, self.file());
         Ok(())
@@ -112,7 +110,7 @@ impl Image {
     fn read_entry(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
         let (name, generation, sequence) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
         let payload = [generation.to_le_bytes(), read_position(reader)?.to_le_bytes()].concat();
-        let kind = if generation == 0 { Kind::Deleted } else { Kind::Checkpoint };
+        let (kind, sequence) = if generation == 0 { (Kind::Deleted, 0) } else { (Kind::Checkpoint, sequence) };
         let batch = self.catalog.len() as u64;
         write_record(kind, (name, sequence), batch, &payload, &mut self.catalog);
         Ok(())
@@ -149,7 +147,8 @@ impl Image {
         if self.catalog != header() {
             return None;
         }
-        for segment in &self.segments {
+        // One that is empty was never begun.
+        for segment in self.segments.iter().filter(|segment| !segment.is_empty()) {
             let mut rest = segment.strip_prefix(&header()[..])?;
             while !rest.is_empty() {
                 let record = record::decode(rest, MARKER).ok().filter(|record| record.kind == Kind::Update)?;
