@@ -117,8 +117,12 @@ impl ClientAwareness {
             self.set_own(Some(own), now);
             changed.push(self.client);
         }
-        let outdated: Vec<_> =
-            self.states.keys().filter(|&client| *client != self.client && old(&self.meta[client], OUTDATED)).copied().collect();
+        let outdated: Vec<_> = self
+            .states
+            .keys()
+            .filter(|&client| *client != self.client && old(&self.meta[client], OUTDATED))
+            .copied()
+            .collect();
         for client in outdated {
             self.states.remove(&client);
             changed.push(client);

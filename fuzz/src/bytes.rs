@@ -24,10 +24,10 @@ mod ws;
 pub use awareness::awareness;
 pub use blocks::blocks;
 pub use dialect::dialect;
-pub use room::room;
 #[cfg(not(test))]
 pub use inflate::inflate;
 pub use log::log;
+pub use room::room;
 pub use state_vector::state_vector;
 pub use update::update;
 

@@ -20,7 +20,9 @@ pub fn contents(left: &Value, right: &Value) -> Option<String> {
 
 /// What of the second state vector the first lacks. `None` if it lacks nothing.
 pub fn lacks(there: &StateVector, all: &StateVector) -> Option<(ClientId, Range<Clock>)> {
-    all.iter().find(|&(client, clock)| there.get(client) < clock).map(|(client, clock)| (client, there.get(client)..clock))
+    all.iter()
+        .find(|&(client, clock)| there.get(client) < clock)
+        .map(|(client, clock)| (client, there.get(client)..clock))
 }
 
 /// What of the second set the first lacks. `None` if it lacks nothing.

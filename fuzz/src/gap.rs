@@ -17,7 +17,8 @@ pub(crate) fn has_gap(update: &Update, known: &StateVector) -> bool {
             then.set(run.client(), block.end().max(then.get(run.client())));
         }
     }
-    let builds_on_others = |run: &Run| run.blocks().any(|block| block.dependencies().any(|id| !then.contains(id)));
+    let builds_on_others =
+        |run: &Run| run.blocks().any(|block| block.dependencies().any(|id| !then.contains(id)));
     update.runs().any(|run| builds_on_others(&run))
         || update.deletions().any(|(client, range)| range.end > then.get(client))
 }

@@ -6,8 +6,8 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use coscribe_fuzz::{against, trace};
 use coscribe_fuzz::bytes::oracle;
+use coscribe_fuzz::{against, trace};
 
 use self::command::{replay, shrink, simulate};
 

@@ -277,7 +277,9 @@ fn refuse_gaps(replica: &mut dyn Replica, update: &[u8]) -> Result<(), ProviderE
             && block.id.clock > known.get(run.client())
         {
             let (client, clock, known) = (run.client(), block.id.clock, known.get(run.client()));
-            return gap(format!("an update of client {client} starts at clock {clock}, and {known} is known"));
+            return gap(format!(
+                "an update of client {client} starts at clock {clock}, and {known} is known"
+            ));
         }
     }
     Ok(())

@@ -112,7 +112,10 @@ fn tell(verdicts: &[Verdict], has_yjs: bool) {
     }
     for verdict in verdicts.iter().filter(|verdict| !verdict.gaps.is_empty()) {
         let gaps = verdict.gaps.join("; ");
-        println!("gap in {}: no update has {gaps}. What builds on it waits for ever in Yjs, and yrs was not asked.", verdict.name);
+        println!(
+            "gap in {}: no update has {gaps}. What builds on it waits for ever in Yjs, and yrs was not asked.",
+            verdict.name
+        );
     }
     let findings: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.findings).collect();
     let (known, new): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.known.is_some());

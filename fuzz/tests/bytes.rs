@@ -42,7 +42,8 @@ fn what_yjs_writes_holds_to_the_invariants() {
 /// The files in a folder, sorted; none if it is missing.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("readable").path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.expect("readable").path()).filter(|path| path.is_file()).collect();
     files.sort_unstable();
     files
 }

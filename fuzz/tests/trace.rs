@@ -17,7 +17,10 @@ fn trace(path: &Path, flags: &[&str]) -> (Value, i32) {
     command.arg("trace").arg(path).args(["--json", "--shuffles", "2", "--patience", "5s"]).args(flags);
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    (serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}")), output.status.code().unwrap())
+    (
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}")),
+        output.status.code().unwrap(),
+    )
 }
 
 fn fixtures() -> PathBuf {
@@ -64,7 +67,13 @@ fn what_is_missing_is_told_and_is_no_finding() {
     assert_eq!(code, 0, "{told:#}");
     let (told, code) = trace(&fixtures().join("unfilled.bin"), &[]);
     assert_eq!(code, 0, "{told:#}");
-    assert!(told["recordings"].as_array().unwrap().iter().all(|recording| recording["gaps"] != serde_json::json!([])));
+    assert!(
+        told["recordings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|recording| recording["gaps"] != serde_json::json!([]))
+    );
 }
 
 #[test]
@@ -76,7 +85,10 @@ fn two_editors_with_one_client_id_are_found() {
     let findings = told["recordings"][0]["findings"].as_array().unwrap();
     let detail = |finding: &Value| finding["detail"].as_str().unwrap().to_owned();
     assert!(findings.iter().any(|finding| finding["way"] == "reversed"), "{told:#}");
-    assert!(findings.iter().map(detail).any(|detail| detail.contains("left") || detail.contains("clock")), "{told:#}");
+    assert!(
+        findings.iter().map(detail).any(|detail| detail.contains("left") || detail.contains("clock")),
+        "{told:#}"
+    );
 }
 
 #[test]
@@ -112,7 +124,8 @@ fn what_is_no_recording_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("notes.txt"), "nothing").unwrap();
     for path in [folder.path().to_owned(), folder.path().join("notes.txt"), folder.path().join("missing")] {
-        let output = Command::new(env!("CARGO_BIN_EXE_coscribe-fuzz")).arg("trace").arg(&path).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_coscribe-fuzz")).arg("trace").arg(&path).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", path.display());
     }
 }

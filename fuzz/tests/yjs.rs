@@ -238,7 +238,7 @@ fn a_client_id_that_somebody_else_uses_is_noticed() {
     assert!(matches!(replica.apply(&update), Err(ReplicaError::Refused(_))));
 }
 
-/// What `node/DIFFERENCES.md` says. When this fails, yrs has changed: then that page has to, and what relies on it.
+/// What `README.md` says. When this fails, yrs has changed: then that page has to, and what relies on it.
 #[test]
 fn yrs_and_yjs_differ_while_something_is_missing() {
     let Some(process) = start() else { return };
@@ -249,7 +249,7 @@ fn yrs_and_yjs_differ_while_something_is_missing() {
         (yrs.content["array"].clone(), yjs.content["array"].clone())
     };
     let alone = hex("01 01 01 05 08 01 05 61 72 72 61 79 01 7d 07 00");
-    assert_eq!(shown(&[alone.clone()]), (json!([7]), json!([])), "elements after a gap");
+    assert_eq!(shown(std::slice::from_ref(&alone)), (json!([7]), json!([])), "elements after a gap");
     assert!(!YrsReplica::from_updates(&[alone]).unwrap().is_waiting().unwrap(), "which yrs does not notice");
     let complete = [
         "01 01 03 00 48 01 00 01 7d 08 00",

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::protocol::sync::SyncMessage;
 use coscribe_engine::protocol::y_websocket::{self, Message};
@@ -23,6 +24,17 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// Adds what waits to what is there: it was not lost, though what it builds on may have been.
+    pub(super) fn add_to(&self, state_vector: &mut StateVector, delete_set: &mut IdSet) {
+        for update in &self.waiting {
+            for run in update.runs() {
+                let end = run.blocks().map(|block| block.end()).max().unwrap_or_default();
+                state_vector.set(run.client(), end.max(state_vector.get(run.client())));
+            }
+            update.deletions().for_each(|(client, range)| delete_set.insert(client, range, |_| {}));
+        }
+    }
+
     /// The connection has ended: what waits comes again.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
@@ -30,14 +42,21 @@ impl Gate {
 
     /// A frame for a replica, without what has to wait, and with what does not have to any more. What comes before the server's
     /// answer with its state (`synced`) may well build on that.
-    pub(super) fn pass(&mut self, replica: &mut dyn Replica, frame: &Bytes, synced: bool) -> Result<Bytes, Stop> {
+    pub(super) fn pass(
+        &mut self,
+        replica: &mut dyn Replica,
+        frame: &Bytes,
+        synced: bool,
+    ) -> Result<Bytes, Stop> {
         let mut reader = Reader::new(frame);
         let (mut passed, mut changed) = (Vec::new(), false);
         while !reader.is_empty() {
             let start = reader.position();
             // What is wrong with it is said by the provider.
             let Ok(message) = Message::read(&mut reader) else { return Ok(frame.clone()) };
-            let (Message::Sync(SyncMessage::Step2(update)) | Message::Sync(SyncMessage::Update(update))) = message else {
+            let (Message::Sync(SyncMessage::Step2(update)) | Message::Sync(SyncMessage::Update(update))) =
+                message
+            else {
                 passed.extend_from_slice(reader.read_since(start));
                 continue;
             };
@@ -54,7 +73,12 @@ impl Gate {
     }
 
     /// What the replica can take in now; `None` if that is the update as it is.
-    fn admit(&mut self, replica: &mut dyn Replica, update: &[u8], counts: bool) -> Result<Option<Bytes>, Stop> {
+    fn admit(
+        &mut self,
+        replica: &mut dyn Replica,
+        update: &[u8],
+        counts: bool,
+    ) -> Result<Option<Bytes>, Stop> {
         let unreadable = |error: &dyn std::fmt::Display| {
             Stop::Broken(Oracle::Refused, format!("the server sent an update that cannot be read: {error}"))
         };

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::gaps::Gate;
 use super::line::{Incoming, Line};
-use super::run::{Run, Stop, is_for_yjs, refused};
+use super::run::{AWARENESS_INTERVAL, Run, Stop, is_for_yjs, refused};
+use super::seat::Seat;
 use crate::awareness::{ClientAwareness, OUTDATED};
 use crate::difference;
 use crate::outcome::Oracle;
@@ -66,41 +67,51 @@ impl Run<'_> {
 
     /// Time is up: what is wrong.
     fn unsettled(&mut self) -> Result<Stop, Stop> {
-        let broken = |oracle, what: String| Ok(Stop::Broken(oracle, what));
-        let time = format!("{:?} after everybody had connected", self.server.settle);
-        if let Some(seat) = self.seats.iter().position(|seat| !seat.provider.is_synced()) {
-            return broken(Oracle::Waiting, format!("{time} the server has not answered replica {seat} with its state (SyncStep2)"));
-        }
         let views = self.views()?;
+        let unanswered = self.seats.iter().position(|seat| !seat.provider.is_synced());
+        let unanswered = unanswered.map(|seat| {
+            (
+                Oracle::Waiting,
+                format!("the server has not answered replica {seat} with its state (SyncStep2)"),
+            )
+        });
+        let waits = |seat: &Seat<'_>| !seat.is_settled(self.server.acknowledges);
+        let (oracle, what) = unanswered
+            .or_else(|| Some((Oracle::StateVector, self.lacks_elements(&views)?)))
+            .or_else(|| Some((Oracle::DeleteSet, self.lacks_deletions(&views)?)))
+            .unwrap_or_else(|| {
+                let seat = self.seats.iter().position(waits).unwrap_or_default();
+                (Oracle::Waiting, format!("something that replica {seat} has sent is not acknowledged"))
+            });
+        Ok(Stop::Broken(oracle, format!("{:?} after everybody had connected {what}", self.server.settle)))
+    }
+
+    /// Which replica lacks what somebody wrote, if one does.
+    fn lacks_elements(&self, views: &[View]) -> Option<String> {
         let mut all = StateVector::default();
         for (client, clock) in views.iter().flat_map(|view| view.state_vector.iter()) {
             all.set(client, clock.max(all.get(client)));
         }
-        for (seat, view) in views.iter().enumerate() {
-            if let Some(lacking) = difference::lacks(&view.state_vector, &all) {
-                let author = self.author(lacking.0);
-                let who: Vec<_> = (0..views.len()).filter(|&n| views[n].state_vector.get(lacking.0) == lacking.1.end).collect();
-                let what = difference::elements(&lacking);
-                return broken(
-                    Oracle::StateVector,
-                    format!("{time} replica {seat} lacks what {author} wrote ({what}); replicas {who:?} have it"),
-                );
-            }
-        }
-        let mut deleted = IdSet::default();
-        views.iter().for_each(|view| deleted.extend(&view.delete_set));
-        for (seat, view) in views.iter().enumerate() {
-            if let Some(lacking) = difference::lacks_deletion(&view.delete_set, &deleted) {
-                let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
-                return broken(
-                    Oracle::DeleteSet,
-                    format!("{time} replica {seat} does not know that something of {author} is deleted ({what}), others do"),
-                );
-            }
-        }
-        let waits = |seat: &super::seat::Seat<'_>| !seat.is_settled(self.server.acknowledges);
-        let seat = self.seats.iter().position(waits).unwrap_or_default();
-        broken(Oracle::Waiting, format!("{time} something that replica {seat} has sent is not acknowledged"))
+        let lacks = |(seat, view): (usize, &View)| Some((seat, difference::lacks(&view.state_vector, &all)?));
+        let (seat, lacking) = views.iter().enumerate().find_map(lacks)?;
+        let (client, clocks) = &lacking;
+        let has = |&seat: &usize| views[seat].state_vector.get(*client) == clocks.end;
+        let who: Vec<_> = (0..views.len()).filter(has).collect();
+        let (author, what) = (self.author(*client), difference::elements(&lacking));
+        Some(format!("replica {seat} lacks what {author} wrote ({what}); replicas {who:?} have it"))
+    }
+
+    /// Which replica does not know that something is deleted, if one does not.
+    fn lacks_deletions(&self, views: &[View]) -> Option<String> {
+        let mut all = IdSet::default();
+        views.iter().for_each(|view| all.extend(&view.delete_set));
+        let lacks =
+            |(seat, view): (usize, &View)| Some((seat, difference::lacks_deletion(&view.delete_set, &all)?));
+        let (seat, lacking) = views.iter().enumerate().find_map(lacks)?;
+        let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
+        Some(format!(
+            "replica {seat} does not know that something of {author} is deleted ({what}), others do"
+        ))
     }
 
     fn author(&self, client: ClientId) -> String {
@@ -134,7 +145,8 @@ impl Run<'_> {
         };
         let view = reader.read_until(deadline, complete).await?;
         reader.line.close().await;
-        let broken = |what: String| Err(Stop::Broken(Oracle::ServerDocument, format!("somebody who joins {what}")));
+        let broken =
+            |what: String| Err(Stop::Broken(Oracle::ServerDocument, format!("somebody who joins {what}")));
         let lacking = difference::lacks(&view.state_vector, &expected.state_vector);
         if let Some(lacking) = lacking {
             let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
@@ -144,10 +156,15 @@ impl Run<'_> {
             return broken(format!("gets what nobody else has: {}", difference::elements(&extra)));
         }
         if let Some(lacking) = difference::lacks_deletion(&view.delete_set, &expected.delete_set) {
-            return broken(format!("does not hear that something is deleted: {}", difference::elements(&lacking)));
+            return broken(format!(
+                "does not hear that something is deleted: {}",
+                difference::elements(&lacking)
+            ));
         }
         match difference::contents(&expected.content, &view.content) {
-            Some(difference) => broken(format!("sees something else than the others, though elements are the same: {difference}")),
+            Some(difference) => broken(format!(
+                "sees something else than the others, though elements are the same: {difference}"
+            )),
             None => Ok(()),
         }
     }
@@ -162,10 +179,14 @@ impl Run<'_> {
             acknowledged.extend(seat.provider.acknowledged());
         }
         let mut reader = Reader::join(self).await?;
-        let view = reader.read_until(Instant::now() + self.server.settle, |_| true).await?;
+        let mut view = reader.read_until(Instant::now() + self.server.settle, |_| true).await?;
         reader.line.close().await;
+        if let Some(gate) = &reader.gate {
+            gate.add_to(&mut view.state_vector, &mut view.delete_set);
+        }
         if let Some(lost) = acknowledged.missing_in(&view.state_vector, &view.delete_set) {
-            let detail = format!("{when} the server lacks what it had acknowledged (SyncStatus given back): {lost}");
+            let detail =
+                format!("{when} the server lacks what it had acknowledged (SyncStatus given back): {lost}");
             return Err(Stop::Broken(Oracle::Acknowledged, detail));
         }
         let Some(settled) = &self.settled else { return Ok(()) };
@@ -174,7 +195,10 @@ impl Run<'_> {
         match lost {
             Some(lost) => Err(Stop::Broken(
                 Oracle::Stored,
-                format!("{when} the server lacks what everybody had at the last heal: {}", difference::elements(&lost)),
+                format!(
+                    "{when} the server lacks what everybody had at the last heal: {}",
+                    difference::elements(&lost)
+                ),
             )),
             None => Ok(()),
         }
@@ -183,11 +207,10 @@ impl Run<'_> {
     /// Everybody sees the states of those who are here, at the latest when they have been renewed: clients ignore states
     /// that they have seen before a reconnect.
     async fn check_awareness(&mut self) -> Result<(), Stop> {
-        let deadline = Instant::now() + OUTDATED / 2 + self.server.settle;
+        let deadline = Instant::now() + OUTDATED / 2 + AWARENESS_INTERVAL + self.server.settle;
         loop {
-            let own = |seat: &super::seat::Seat<'_>| {
-                Some((seat.replica.client(), seat.provider.awareness().own()?.to_owned()))
-            };
+            let own =
+                |seat: &Seat<'_>| Some((seat.replica.client(), seat.provider.awareness().own()?.to_owned()));
             let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
             let wrong = self.seats.iter().position(|seat| *seat.provider.awareness().states() != expected);
             let Some(wrong) = wrong else { return Ok(()) };
@@ -224,7 +247,11 @@ impl Reader {
     }
 
     /// Reads until it has the server's answer and a view satisfies it, or time is up; gives the view.
-    async fn read_until(&mut self, deadline: Instant, satisfied: impl Fn(&View) -> bool) -> Result<View, Stop> {
+    async fn read_until(
+        &mut self,
+        deadline: Instant,
+        satisfied: impl Fn(&View) -> bool,
+    ) -> Result<View, Stop> {
         loop {
             if self.provider.is_synced() {
                 let view = self.replica.view()?;
@@ -235,7 +262,8 @@ impl Reader {
             match timeout_at(deadline, poll_fn(|cx| self.line.poll(cx))).await {
                 Ok(Incoming::Frame(frame)) => self.take_in(&frame)?,
                 Ok(Incoming::Closed(how)) => {
-                    let detail = format!("the server closed the connection of somebody who joined unasked, {how}");
+                    let detail =
+                        format!("the server closed the connection of somebody who joined unasked, {how}");
                     return Err(Stop::Broken(Oracle::Refused, detail));
                 }
                 Err(_) if self.provider.is_synced() => return Ok(self.replica.view()?),
@@ -263,5 +291,6 @@ impl Reader {
 
 fn state_vector(replica: &mut dyn Replica) -> Result<StateVector, Stop> {
     let encoded = replica.state_vector()?;
-    StateVector::decode(&encoded).map_err(|error| Stop::Impossible(anyhow::anyhow!("a replica's state vector: {error}")))
+    StateVector::decode(&encoded)
+        .map_err(|error| Stop::Impossible(anyhow::anyhow!("a replica's state vector: {error}")))
 }

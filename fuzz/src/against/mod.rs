@@ -113,7 +113,7 @@ pub struct Arguments {
     /// Leave out these faults
     #[arg(long, value_name = "FAULT", value_delimiter = ',', value_parser = FAULTS)]
     without: Vec<String>,
-    /// Compare awareness in the end of each run, which may take 15 s
+    /// Compare awareness in the end of each run, which may take 20 s
     #[arg(long)]
     awareness: bool,
     /// Carry out this scenario, a .json file, instead of those of seeds
@@ -135,8 +135,20 @@ pub struct Arguments {
 
 /// Faults, as they are named on the command line.
 const FAULTS: [&str; 14] = [
-    "disconnect", "connect", "partition", "rejoin", "delay", "stall", "resume", "duplicate", "overtake", "lose", "restart",
-    "checkpoint", "evict", "restore",
+    "disconnect",
+    "connect",
+    "partition",
+    "rejoin",
+    "delay",
+    "stall",
+    "resume",
+    "duplicate",
+    "overtake",
+    "lose",
+    "restart",
+    "checkpoint",
+    "evict",
+    "restore",
 ];
 
 /// Carries out runs against the server, and tells what was found.
@@ -184,7 +196,10 @@ impl<'a> Plan<'a> {
         let (replicas, edits) = (arguments.replicas, arguments.edits);
         ensure!(replicas > 0, "at least one replica is needed");
         let replayed = arguments.replay.as_deref().map(Case::read).transpose()?.map(|case| case.scenario);
-        ensure!(replayed.as_ref().is_none_or(|scenario| !scenario.replicas.is_empty()), "the scenario has no replicas");
+        ensure!(
+            replayed.as_ref().is_none_or(|scenario| !scenario.replicas.is_empty()),
+            "the scenario has no replicas"
+        );
         let yjs = match arguments.yjs {
             None if NodeProcess::start().is_err() => 0,
             None => YJS.min(replicas - 1),
@@ -300,7 +315,8 @@ fn carry_out(
     let run = || runtime.block_on(run::carry_out(scenario, server, node, document));
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
-        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+        let message =
+            message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
         let detail = format!("yrs, in a replica, panics on what the server sent: {message}");
         let failure = Failure { oracle: Oracle::Panic, step: scenario.steps.len(), time: 0, detail };
         Ok(Account { failure: Some(failure), ..Account::default() })

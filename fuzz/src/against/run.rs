@@ -24,7 +24,7 @@ use crate::scenario::{Event, Fault, Kind, Scenario};
 const HASTE: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_millis(30);
 /// How often clients look after their awareness.
-const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
+pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
 /// The message that says that access is denied.
 const AUTH: u8 = 2;
 
@@ -115,7 +115,12 @@ pub(super) async fn carry_out(
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, server: &'a Server, node: Option<&'a NodeProcess>, document: String) -> Self {
+    fn new(
+        scenario: &'a Scenario,
+        server: &'a Server,
+        node: Option<&'a NodeProcess>,
+        document: String,
+    ) -> Self {
         let mut rng = Rng::with_seed(scenario.seed);
         Self {
             next_client: rng.u64(1..1 << 31),
@@ -137,7 +142,8 @@ impl<'a> Run<'a> {
 
     async fn run(&mut self, step: &mut usize) -> Result<(), Stop> {
         let scenario = self.scenario;
-        let restores = scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
+        let restores =
+            scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
             let replica = self.replica(kind)?;
             self.seats.push(Seat::new(replica, restores, self.now()));
@@ -162,9 +168,11 @@ impl<'a> Run<'a> {
     pub(super) fn replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, Stop> {
         let client = self.next_client;
         self.next_client = self.rng.u64(1..1 << 31);
-        let undo = self.scenario.steps.iter().any(|step| {
-            matches!(&step.event, Event::Edit { edit: Edit::Undo | Edit::Redo, .. })
-        });
+        let undo = self
+            .scenario
+            .steps
+            .iter()
+            .any(|step| matches!(&step.event, Event::Edit { edit: Edit::Undo | Edit::Redo, .. }));
         Ok(match (kind, self.node) {
             (Kind::Yjs, Some(node)) => Box::new(NodeReplica::new(node, client, undo)?),
             _ => Box::new(YrsReplica::new(client, undo)),
@@ -221,7 +229,9 @@ impl<'a> Run<'a> {
         self.account.connections += 1;
         match self.server.target.open(&self.document).await {
             Ok(stream) => Ok(Line::new(stream)),
-            Err(error @ OpenError::Refused { status: 401 | 403 | 404, .. }) => Err(Stop::Impossible(error.into())),
+            Err(error @ OpenError::Refused { status: 401 | 403 | 404, .. }) => {
+                Err(Stop::Impossible(error.into()))
+            }
             Err(error) => {
                 let detail = format!("the server takes no new connection, though it took others: {error}");
                 Err(Stop::Broken(Oracle::Refused, detail))
@@ -239,7 +249,8 @@ impl<'a> Run<'a> {
                 match incoming {
                     Incoming::Frame(frame) => self.take_in(seat, &frame)?,
                     Incoming::Closed(how) => {
-                        let detail = format!("the server closed the connection of replica {seat} unasked, {how}");
+                        let detail =
+                            format!("the server closed the connection of replica {seat} unasked, {how}");
                         return Err(Stop::Broken(Oracle::Refused, detail));
                     }
                 }
@@ -325,11 +336,16 @@ pub(super) fn is_for_yjs(frame: &[u8]) -> Result<bool, Stop> {
 /// A frame that somebody does not take.
 pub(super) fn refused(who: &str, error: &ProviderError) -> Stop {
     match error {
-        ProviderError::Gap(_) => {
-            Stop::Broken(Oracle::Gap, format!("{who} was sent what builds on something it does not have: {error}"))
+        ProviderError::Gap(_) => Stop::Broken(
+            Oracle::Gap,
+            format!("{who} was sent what builds on something it does not have: {error}"),
+        ),
+        ProviderError::Message(_) => {
+            Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}"))
         }
-        ProviderError::Message(_) => Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}")),
-        ProviderError::Replica(_) => Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}")),
+        ProviderError::Replica(_) => {
+            Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}"))
+        }
     }
 }
 

@@ -42,14 +42,21 @@ impl FromStr for Target {
 
     fn from_str(url: &str) -> Result<Self, String> {
         if url.starts_with("wss://") {
-            return Err("there is no TLS here: give the ws:// address of the server behind the proxy".to_owned());
+            return Err(
+                "there is no TLS here: give the ws:// address of the server behind the proxy".to_owned()
+            );
         }
         let rest = url.strip_prefix("ws://").ok_or("it must start with ws://")?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let authority = Authority::from_str(authority).map_err(|error| format!("{authority:?}: {error}"))?;
-        let (path, query) = rest.split_once('?').map_or((rest, String::new()), |(path, query)| (path, format!("?{query}")));
-        let path = if rest.contains("{}") { path.to_owned() } else { format!("{}/{{}}", path.trim_end_matches('/')) };
+        let (path, query) =
+            rest.split_once('?').map_or((rest, String::new()), |(path, query)| (path, format!("?{query}")));
+        let path = if rest.contains("{}") {
+            path.to_owned()
+        } else {
+            format!("{}/{{}}", path.trim_end_matches('/'))
+        };
         Ok(Self { authority, path: path + &query })
     }
 }
@@ -87,7 +94,8 @@ impl Target {
 
     async fn connect(&self) -> Result<TcpStream, OpenError> {
         let host = self.authority.host().trim_matches(['[', ']']);
-        let connected = timeout(PATIENCE, TcpStream::connect((host, self.authority.port_u16().unwrap_or(80)))).await;
+        let connected =
+            timeout(PATIENCE, TcpStream::connect((host, self.authority.port_u16().unwrap_or(80)))).await;
         let cannot = |error| OpenError::Connect(self.authority.clone(), error);
         let stream = connected.map_err(|_| self.silent())?.map_err(cannot)?;
         // Where nobody listens, the system may have taken the very port to connect from: then it is connected to itself.

@@ -79,7 +79,8 @@ impl<'a> Watch<'a> {
         self.restarts += account.restarts;
         self.gaps += account.gaps;
         let document = format!("{}{number}", self.name);
-        let mut case = TestCase::new(format!("seed {}, document {document}", scenario.seed), TestCaseStatus::success());
+        let mut case =
+            TestCase::new(format!("seed {}, document {document}", scenario.seed), TestCaseStatus::success());
         case.set_classname("coscribe-fuzz").set_time(time);
         if let Some(failure) = account.failure {
             let again = self.write(scenario, &failure, &document)?;
@@ -96,8 +97,14 @@ impl<'a> Watch<'a> {
         self.clear();
         let finding = Finding { scenario, failure: failure.clone(), timeline: Timeline::default() };
         let file = self.write_case(&finding)?;
-        let mut again = format!("coscribe-fuzz against '{}' --replay {} --runs 20", self.arguments.target.template(), file.display());
-        for (flag, given) in [("may-forget", self.arguments.may_forget), ("forbid-gaps", self.arguments.forbid_gaps)] {
+        let mut again = format!(
+            "coscribe-fuzz against '{}' --replay {} --runs 20",
+            self.arguments.target.template(),
+            file.display()
+        );
+        for (flag, given) in
+            [("may-forget", self.arguments.may_forget), ("forbid-gaps", self.arguments.forbid_gaps)]
+        {
             again += &if given { format!(" --{flag}") } else { String::new() };
         }
         if let Some(command) = &self.arguments.create_cmd {
@@ -113,7 +120,8 @@ impl<'a> Watch<'a> {
     fn write_case(&self, finding: &Finding) -> anyhow::Result<PathBuf> {
         let file = self.arguments.failures.join(format!("{}.json", finding.name()));
         let case = Case { scenario: finding.scenario.clone(), failure: Some(finding.failure.clone()) };
-        let written = fs::create_dir_all(&self.arguments.failures).and_then(|()| fs::write(&file, case.to_json()));
+        let written =
+            fs::create_dir_all(&self.arguments.failures).and_then(|()| fs::write(&file, case.to_json()));
         written.with_context(|| format!("cannot write {}", file.display()))?;
         Ok(file)
     }
@@ -151,7 +159,8 @@ impl<'a> Watch<'a> {
             suite.add_test_cases(self.cases);
             let mut report = Report::new("coscribe-fuzz");
             report.add_test_suite(suite);
-            fs::write(file, report.to_string()?).with_context(|| format!("cannot write {}", file.display()))?;
+            fs::write(file, report.to_string()?)
+                .with_context(|| format!("cannot write {}", file.display()))?;
         }
         Ok(if self.progress.failures > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }

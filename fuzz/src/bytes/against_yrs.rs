@@ -35,7 +35,8 @@ pub(super) fn check(blocks: &Blocks, model: &Model, ways: &[Vec<Bytes>]) {
         }
         let orders = [plain.clone(), written.one_by_one(false), written.one_by_one(true)];
         let [first, second, third] = orders.map(|order| oracle::read(&order));
-        let converges = json(&first).is_some() && json(&first) == json(&second) && json(&second) == json(&third);
+        let converges =
+            json(&first).is_some() && json(&first) == json(&second) && json(&second) == json(&third);
         assert!(!converges, "yrs reads {first:?}\nas the state it is {state:?}\nin another way {other:?}");
     }
 }

@@ -133,10 +133,13 @@ impl History {
         }
     }
 
-    /// A replica that stood anywhere gets just what it lacks.
+    /// Who was passed on everything has the same, and a replica that stood anywhere gets just what it lacks.
     fn check_diffs(&self) {
         let state = self.blocks.encode_state();
         let all = elements_of(&state);
+        if let (Some(all), Some(found)) = (&all, elements_of(&self.follower.encode_state())) {
+            assert_elements(all, &found);
+        }
         for Past { state, state_vector } in &self.past {
             let mut replica = Blocks::from_update(state).expect("it was read before");
             let diff = self.blocks.diff(state_vector);
@@ -146,8 +149,12 @@ impl History {
                 assert_elements(all, &found);
             }
         }
-        let halves: StateVector =
-            self.blocks.state_vector().iter().map(|(client, clock): (_, Clock)| (client, clock / 2)).collect();
+        let halves: StateVector = self
+            .blocks
+            .state_vector()
+            .iter()
+            .map(|(client, clock): (_, Clock)| (client, clock / 2))
+            .collect();
         let halves_diff = Update::scan(self.blocks.diff(&halves)).expect("a diff can be read");
         if let (Some(mut all), Some(found)) = (all, elements::of_update(&halves_diff)) {
             all.retain(|id, _| !halves.contains(*id));
@@ -158,7 +165,8 @@ impl History {
     /// However yrs gets there, it has the same document in the end.
     fn check_with_yrs(&self) {
         let Some(model) = &self.model else { return };
-        let diffs = self.past.iter().map(|past| vec![past.state.clone(), self.blocks.diff(&past.state_vector)]);
+        let diffs =
+            self.past.iter().map(|past| vec![past.state.clone(), self.blocks.diff(&past.state_vector)]);
         let mut ways: Vec<_> = diffs.chain([self.passed_on.clone()]).collect();
         if !self.parked {
             ways.push(self.came.clone());

@@ -17,7 +17,8 @@ pub fn dialect(data: &[u8]) {
     let canonical: Vec<u8> = messages.iter().flat_map(write).collect();
     assert!(canonical.len() <= data.len() - rest, "the canonical form is the shortest");
     assert_eq!(read(&canonical), (messages.clone(), 0), "what was written can be read");
-    let brings_update = matches!(messages.first(), Some(Message::Sync(SyncMessage::Step2(_) | SyncMessage::Update(_))));
+    let brings_update =
+        matches!(messages.first(), Some(Message::Sync(SyncMessage::Step2(_) | SyncMessage::Update(_))));
     assert_eq!(is_update(data), brings_update);
 }
 

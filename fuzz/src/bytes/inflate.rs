@@ -44,7 +44,10 @@ pub fn inflate(data: &[u8]) {
         let inflated = |error| matches!(error, InflateError::TooLarge | InflateError::Damaged);
         assert!(Some(error) == expected_error || inflated(error) && expected_error.is_some_and(inflated));
     }
-    assert!(rest.len() <= script.max_message_bytes + script.max_message_bytes / 8 + 64, "no more than a message");
+    assert!(
+        rest.len() <= script.max_message_bytes + script.max_message_bytes / 8 + 64,
+        "no more than a message"
+    );
 }
 
 /// What arrives, and how.
@@ -83,11 +86,17 @@ impl Script {
             0 => self.wire.extend_from_slice(reader.var_buf()?),
             1 => {
                 let (first, mask) = (reader.u8()?, reader.u8()?);
-                write_frame(first, (mask > 0).then_some([mask, 7, 0, 255]), reader.var_buf()?, &mut self.wire);
+                write_frame(
+                    first,
+                    (mask > 0).then_some([mask, 7, 0, 255]),
+                    reader.var_buf()?,
+                    &mut self.wire,
+                );
             }
             _ => {
                 let (times, fragments, plain) = (reader.u8()?, reader.u8()? % 4, reader.var_buf()?);
-                let times = usize::from(times).min(LONGEST.saturating_sub(self.wire.len()) / plain.len().max(1));
+                let times =
+                    usize::from(times).min(LONGEST.saturating_sub(self.wire.len()) / plain.len().max(1));
                 self.write_message(&deflate(&plain.repeat(times)), usize::from(fragments));
             }
         }
@@ -179,7 +188,11 @@ impl Item<'_> {
             let frame = Frame::at(passed).expect("a frame with a piece of the message");
             assert_eq!(frame.mask, Some([0; 4]), "the mask changes nothing");
             assert_eq!(frame.len, frame.payload.len() as u64, "the piece is complete");
-            assert_eq!(frame.first & !FIN, opcode, "the first frame has the opcode, those after it have none");
+            assert_eq!(
+                frame.first & !FIN,
+                opcode,
+                "the first frame has the opcode, those after it have none"
+            );
             found.extend_from_slice(frame.payload);
             passed = &passed[frame.header + frame.payload.len()..];
             opcode = 0;

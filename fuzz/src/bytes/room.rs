@@ -235,7 +235,10 @@ impl Stage {
             Message::Sync(SyncMessage::Step1(known)) => {
                 let known = StateVector::decode(known).expect("the room's own encoding");
                 let state = self.room.blocks().state_vector();
-                assert!(known.iter().all(|(client, clock)| clock <= state.get(client)), "what the room knows");
+                assert!(
+                    known.iter().all(|(client, clock)| clock <= state.get(client)),
+                    "what the room knows"
+                );
             }
             Message::Sync(SyncMessage::Step2(update)) if asked == Asked::Truly => {
                 peer.replica.load(update).expect("an answer has no gap");
@@ -276,7 +279,10 @@ impl Stage {
             if peer.synced {
                 assert_same(&peer.replica, self.room.blocks());
             }
-            assert!(peer.is_answered() || self.room.blocks().parked().waits_for(id.0), "who waits is answered");
+            assert!(
+                peer.is_answered() || self.room.blocks().parked().waits_for(id.0),
+                "who waits is answered"
+            );
             let mut others = all.clone();
             others.retain(|client, _| !peer.own.contains(client));
             assert_eq!(peer.sees(), others, "all see the same");

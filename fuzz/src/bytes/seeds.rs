@@ -108,6 +108,10 @@ fn inflate() -> impl Iterator<Item = Seed> {
         ("large", b"\x04\x80\x40\x80\x20\x02\xff\x01\x10abcdefghijklmnop"),
         ("too_large", b"\x02\x01\x01\x02\xff\x00\x10abcdefghijklmnop"),
     ];
-    let seed = |(name, bytes): (&str, &[u8])| Seed { target: "inflate", name: name.to_owned(), bytes: bytes.to_vec() };
+    let seed = |(name, bytes): (&str, &[u8])| Seed {
+        target: "inflate",
+        name: name.to_owned(),
+        bytes: bytes.to_vec(),
+    };
     scripts.into_iter().map(seed)
 }

@@ -70,7 +70,7 @@ fn cut(block: &Block<'_>) {
         let halves = [Piece::between(*block, block.id.clock, at), Piece::between(*block, at, block.end())];
         assert_parts(block, &halves);
         let stripped = halves.map(|half| alone(&half.without_content()));
-        assert_eq!(stripped.iter().map(|half| len(half)).sum::<u32>(), block.len);
+        assert_eq!(stripped.iter().map(len).sum::<u32>(), block.len);
     }
     let mut parts = Vec::new();
     Piece::from(*block).cut(16, |part| parts.push(part));
@@ -113,7 +113,10 @@ fn alone(piece: &Piece<'_>) -> Update {
 
 /// Elements in an update of one block.
 fn len(update: &Update) -> u32 {
-    let blocks: Vec<_> = update.runs().flat_map(|run| run.blocks().map(|block| (block.len, block.content)).collect::<Vec<_>>()).collect();
+    let blocks: Vec<_> = update
+        .runs()
+        .flat_map(|run| run.blocks().map(|block| (block.len, block.content)).collect::<Vec<_>>())
+        .collect();
     match blocks[..] {
         [(len, content)] if content != Content::Skip => len,
         _ => panic!("one block was written, and {blocks:?} were read"),

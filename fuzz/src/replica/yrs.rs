@@ -6,16 +6,17 @@ use bytes::Bytes;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::update::ClientId;
 use serde_json::{Map, Value, json};
+use yrs::block::ClientID;
 use yrs::types::Attrs;
 use yrs::types::text::YChange;
 use yrs::undo::UndoManager;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
-use yrs::block::ClientID;
 use yrs::{
-    Any, Array, ArrayPrelim, ArrayRef, Doc, GetString as _, In, Map as _, MapPrelim, MapRef, Number, OffsetKind,
-    Options, Out, ReadTxn, StateVector, Text, TextPrelim, TextRef, Transact, TransactionMut, Update, Xml,
-    XmlElementPrelim, XmlElementRef, XmlFragment, XmlFragmentRef, XmlOut, XmlTextPrelim, XmlTextRef,
+    Any, Array, ArrayPrelim, ArrayRef, Doc, GetString as _, In, Map as _, MapPrelim, MapRef, Number,
+    OffsetKind, Options, Out, ReadTxn, StateVector, Text, TextPrelim, TextRef, Transact, TransactionMut,
+    Update, Xml, XmlElementPrelim, XmlElementRef, XmlFragment, XmlFragmentRef, XmlOut, XmlTextPrelim,
+    XmlTextRef,
 };
 
 use super::{Replica, ReplicaError, View};
@@ -212,7 +213,9 @@ impl Place {
     fn descend(self, step: u32, txn: &impl ReadTxn) -> Self {
         let mut nested: Vec<_> = match &self {
             Self::Text(text) => chunks(text, txn).into_iter().filter_map(|(out, _)| Self::of(out)).collect(),
-            Self::XmlText(text) => chunks(text, txn).into_iter().filter_map(|(out, _)| Self::of(out)).collect(),
+            Self::XmlText(text) => {
+                chunks(text, txn).into_iter().filter_map(|(out, _)| Self::of(out)).collect()
+            }
             Self::Array(array) => array.iter(txn).filter_map(Self::of).collect(),
             Self::Map(map) => {
                 let mut entries: Vec<_> = map.iter(txn).collect();
@@ -289,9 +292,11 @@ fn insert_into_text<T: Text>(text: &T, at: u32, content: &Content, txn: &mut Tra
         }
         // Nobody puts XML nodes into texts, yrs cannot put documents there, and embeds are JSON.
         Content::Type(Nested::Element(_)) | Content::Document(_) | Content::Binary(_) => {}
-        Content::Type(Nested::Text(string)) => drop(text.insert_embed(txn, at, TextPrelim::new(string.as_str()))),
-        Content::Type(Nested::Map(n)) => drop(text.insert_embed(txn, at, map(*n))),
-        Content::Type(Nested::Array(elements)) => drop(text.insert_embed(txn, at, array(elements))),
+        Content::Type(Nested::Text(string)) => {
+            _ = text.insert_embed(txn, at, TextPrelim::new(string.as_str()))
+        }
+        Content::Type(Nested::Map(n)) => _ = text.insert_embed(txn, at, map(*n)),
+        Content::Type(Nested::Array(elements)) => _ = text.insert_embed(txn, at, array(elements)),
     }
 }
 
@@ -317,8 +322,8 @@ fn change_array(array: &ArrayRef, action: &Action, txn: &mut TransactionMut<'_>)
             let at = at % (len + 1);
             match content {
                 Content::Values(values) => array.insert_range(txn, at, values.iter().map(any)),
-                Content::Document(guid) => drop(array.insert(txn, at, document(guid))),
-                content => drop(array.insert(txn, at, input(content))),
+                Content::Document(guid) => _ = array.insert(txn, at, document(guid)),
+                content => _ = array.insert(txn, at, input(content)),
             }
         }
         Action::Delete { at, len: deleted } if len > 0 => {

@@ -3,9 +3,9 @@
 #[cfg(not(feature = "planted-bugs"))]
 pub(super) use absent::Bugs;
 #[cfg(feature = "planted-bugs")]
-pub use planted::PlantedBug;
-#[cfg(feature = "planted-bugs")]
 pub(super) use planted::Bugs;
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 
 #[cfg(not(feature = "planted-bugs"))]
 mod absent {
@@ -154,7 +154,9 @@ mod planted {
 
     fn has_gap(update: &[u8], known: &StateVector) -> bool {
         let Ok(update) = Update::scan(Bytes::copy_from_slice(update)) else { return false };
-        update.runs().any(|run| run.blocks().next().is_some_and(|block| block.id.clock > known.get(run.client())))
+        update
+            .runs()
+            .any(|run| run.blocks().next().is_some_and(|block| block.id.clock > known.get(run.client())))
     }
 
     fn without_delete_set(update: &[u8]) -> Bytes {

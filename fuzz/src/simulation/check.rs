@@ -115,12 +115,14 @@ impl Simulation<'_> {
             return broken(format!("state vector {server:?}, at the replicas {replicas:?}"));
         }
         // Replicas also delete what loses against a concurrent change, which no update says.
-        let deletions = Acknowledged { delete_set: room.blocks().delete_set().clone(), ..Acknowledged::default() };
+        let deletions =
+            Acknowledged { delete_set: room.blocks().delete_set().clone(), ..Acknowledged::default() };
         if let Some(extra) = deletions.missing_in(&replicas.state_vector, &replicas.delete_set) {
             return broken(format!("the server has a deletion that the replicas do not have: {extra}"));
         }
         let refused = |error: crate::replica::ReplicaError| (Oracle::ServerDocument, error.to_string());
-        let yrs = YrsReplica::from_updates(&[&state]).and_then(|mut replica| replica.view()).map_err(refused)?;
+        let yrs =
+            YrsReplica::from_updates(&[&state]).and_then(|mut replica| replica.view()).map_err(refused)?;
         if yrs.content != replicas.content {
             return broken(format!("in yrs: {}", difference(&yrs.content, &replicas.content)));
         }
@@ -143,7 +145,10 @@ impl Simulation<'_> {
         for (number, seat) in self.seats.iter().enumerate() {
             let seen = seat.provider.awareness().states();
             if *seen != expected {
-                return Err((Oracle::Awareness, format!("replica {number} sees {seen:?} instead of {expected:?}")));
+                return Err((
+                    Oracle::Awareness,
+                    format!("replica {number} sees {seen:?} instead of {expected:?}"),
+                ));
             }
         }
         Ok(())

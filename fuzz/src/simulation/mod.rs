@@ -140,7 +140,8 @@ impl<'a> Simulation<'a> {
             step: 0,
             acknowledged: Acknowledged::default(),
         };
-        let restores = scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
+        let restores =
+            scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
             let replica = simulation.replica(kind).map_err(|error| simulation.replica_failed(&error))?;
             let latency = Duration::from_micros(simulation.rng.u64(200..5_000));
@@ -175,9 +176,11 @@ impl<'a> Simulation<'a> {
         let client = self.next_client;
         // Some are smaller than those before, some are larger: their order decides between concurrent edits.
         self.next_client = self.rng.u64(1..1 << 31);
-        let undo = self.scenario.steps.iter().any(|step| {
-            matches!(&step.event, Event::Edit { edit: Edit::Undo | Edit::Redo, .. })
-        });
+        let undo = self
+            .scenario
+            .steps
+            .iter()
+            .any(|step| matches!(&step.event, Event::Edit { edit: Edit::Undo | Edit::Redo, .. }));
         Ok(match (kind, self.surroundings.node) {
             (Kind::Yjs, Some(node)) => Box::new(NodeReplica::new(node, client, undo)?),
             _ => Box::new(YrsReplica::new(client, undo)),
@@ -338,7 +341,9 @@ impl<'a> Simulation<'a> {
         self.busy -= usize::from(due.is_work());
         match due {
             Due::ToServer { peer, frame, message } => self.server_receives(peer, &frame, message),
-            Due::ToReplica { seat, peer, frame, message } => self.replica_receives(seat, peer, &frame, message),
+            Due::ToReplica { seat, peer, frame, message } => {
+                self.replica_receives(seat, peer, &frame, message)
+            }
             Due::Commit => {
                 self.commit_due = false;
                 self.host.commit(self.now).map_err(|broken| self.broken(broken))?;
@@ -371,7 +376,13 @@ impl<'a> Simulation<'a> {
         self.serve()
     }
 
-    fn replica_receives(&mut self, seat: usize, peer: PeerId, frame: &[u8], message: usize) -> Result<(), Failure> {
+    fn replica_receives(
+        &mut self,
+        seat: usize,
+        peer: PeerId,
+        frame: &[u8],
+        message: usize,
+    ) -> Result<(), Failure> {
         let now = self.now;
         let place = &mut self.seats[seat];
         if place.link.as_ref().is_none_or(|link| link.peer != peer) || place.cut {

@@ -53,9 +53,12 @@ impl Record {
         };
         if let Some(timeline) = &mut self.timeline {
             let time = micros(now);
-            timeline.marks.extend(
-                lanes.into_iter().map(|lane| Mark { time, lane, kind: mark, label: kind.to_owned() }),
-            );
+            timeline.marks.extend(lanes.into_iter().map(|lane| Mark {
+                time,
+                lane,
+                kind: mark,
+                label: kind.to_owned(),
+            }));
         }
     }
 

@@ -90,15 +90,7 @@ impl Examiner {
             deaths: [0; 2],
             findings: Vec::new(),
         };
-        let mut ways = ways::orders(&recording.updates, self.shuffles, &mut self.rng);
-        if recording.updates.len() > 1 {
-            for library in &mut self.outside {
-                match ways::merged(&recording.updates, library, &mut self.rng) {
-                    Ok(way) => ways.push(way),
-                    Err(trouble) => case.trouble(library.library, &Way::new("merged in groups", Vec::new()), &trouble),
-                }
-            }
-        }
+        let ways = self.ways(recording, &mut case);
         for way in &ways {
             case.examine(way, &whole, &mut self.outside);
         }
@@ -113,6 +105,23 @@ impl Examiner {
             roots: case.roots,
             findings: case.findings,
         }
+    }
+
+    /// The ways in which it is read; libraries may fail to merge it.
+    fn ways(&mut self, recording: &Recording, case: &mut Case<'_>) -> Vec<Way> {
+        let mut ways = ways::orders(&recording.updates, self.shuffles, &mut self.rng);
+        if recording.updates.len() == 1 {
+            return ways;
+        }
+        for library in &mut self.outside {
+            match ways::merged(&recording.updates, library, &mut self.rng) {
+                Ok(way) => ways.push(way),
+                Err(trouble) => {
+                    case.trouble(library.library, &Way::new("merged in groups", Vec::new()), &trouble);
+                }
+            }
+        }
+        ways
     }
 }
 
@@ -153,11 +162,15 @@ impl Case<'_> {
     }
 
     fn check_blocks(&mut self, way: &Way, blocks: &Blocks, whole: &Blocks) {
-        let mut found = |oracle, detail| self.findings.push(finding(self.name, "coscribe", way, oracle, detail));
+        let mut found =
+            |oracle, detail| self.findings.push(finding(self.name, "coscribe", way, oracle, detail));
         if let Some(lacking) = difference::lacks(blocks.state_vector(), whole.state_vector()) {
             found(Oracle::StateVector, format!("{} is not taken in", difference::elements(&lacking)));
         } else if let Some(extra) = difference::lacks(whole.state_vector(), blocks.state_vector()) {
-            found(Oracle::StateVector, format!("{} is taken in, and not as recorded", difference::elements(&extra)));
+            found(
+                Oracle::StateVector,
+                format!("{} is taken in, and not as recorded", difference::elements(&extra)),
+            );
         } else if blocks.delete_set() != whole.delete_set() {
             let lacking = difference::lacks_deletion(blocks.delete_set(), whole.delete_set());
             let extra = difference::lacks_deletion(whole.delete_set(), blocks.delete_set());

@@ -87,13 +87,20 @@ impl Outside {
         let header = header(&parts)?;
         let state_vector = parts.pop().unwrap_or_default();
         let deletions = parts.pop().unwrap_or_default();
-        let unreadable = |error: &dyn std::fmt::Display| Trouble::Died(format!("it answers what cannot be read: {error}"));
+        let unreadable =
+            |error: &dyn std::fmt::Display| Trouble::Died(format!("it answers what cannot be read: {error}"));
         // An update that has nothing but this delete set.
-        let deletions = Update::scan([&[0], &deletions[..]].concat().into()).map_err(|error| unreadable(&error))?;
+        let deletions =
+            Update::scan([&[0], &deletions[..]].concat().into()).map_err(|error| unreadable(&error))?;
         let mut delete_set = IdSet::default();
         deletions.deletions().for_each(|(client, range)| delete_set.insert(client, range, |_| {}));
         let state_vector = StateVector::decode(&state_vector).map_err(|error| unreadable(&error))?;
-        Ok(Reading { content: header["content"].clone(), state_vector, delete_set, waiting: header["waiting"] == true })
+        Ok(Reading {
+            content: header["content"].clone(),
+            state_vector,
+            delete_set,
+            waiting: header["waiting"] == true,
+        })
     }
 
     /// Several updates as one, as its library merges them.
@@ -106,9 +113,12 @@ impl Outside {
     fn ask(&mut self, header: &Value, blobs: &[Bytes]) -> Result<Vec<Bytes>, Trouble> {
         if self.running.is_none() {
             let started = start(&mut self.command, self.patience);
-            self.running = Some(started.map_err(|error| Trouble::Died(format!("it does not start: {error}")))?);
+            self.running =
+                Some(started.map_err(|error| Trouble::Died(format!("it does not start: {error}")))?);
         }
-        let Some((_, stream)) = &mut self.running else { return Err(Trouble::Died("it has ended".to_owned())) };
+        let Some((_, stream)) = &mut self.running else {
+            return Err(Trouble::Died("it has ended".to_owned()));
+        };
         let parts = [header.to_string().into()].into_iter().chain(blobs.iter().cloned());
         let answer = write_parts(stream, parts).and_then(|()| read_parts(stream));
         let answer = answer.and_then(|answer| answer.ok_or_else(|| ErrorKind::UnexpectedEof.into()));
@@ -125,7 +135,9 @@ impl Outside {
         }
         let how = match child.wait() {
             _ if is_late => format!("does not answer for {} s", self.patience.as_secs()),
-            Ok(status) if status.signal().is_some() => format!("dies of signal {}", status.signal().unwrap_or_default()),
+            Ok(status) if status.signal().is_some() => {
+                format!("dies of signal {}", status.signal().unwrap_or_default())
+            }
             Ok(status) => format!("ends with {status}"),
             Err(error) => error.to_string(),
         };
@@ -172,7 +184,8 @@ fn header(parts: &[Bytes]) -> Result<Value, Trouble> {
 
 /// Writes a list of parts.
 pub(super) fn write_parts(stream: &mut impl Write, parts: impl Iterator<Item = Bytes>) -> io::Result<()> {
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::Error::from(ErrorKind::FileTooLarge));
+    let length =
+        |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::Error::from(ErrorKind::FileTooLarge));
     let mut body = Vec::new();
     for part in parts {
         body.extend(length(&part)?.to_le_bytes());

@@ -96,7 +96,9 @@ fn read_folder(path: &Path) -> anyhow::Result<Recording> {
     let entries = path.read_dir().with_context(|| format!("cannot read {}", path.display()))?;
     let files: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
     let mut files = files.with_context(|| format!("cannot read {}", path.display()))?;
-    files.retain(|file| file.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known)));
+    files.retain(|file| {
+        file.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+    });
     files.sort_unstable();
     ensure!(!files.is_empty(), "{} has no files *.{}", path.display(), EXTENSIONS.join(", *."));
     let mut updates = Vec::new();
@@ -159,7 +161,10 @@ fn cases(
 }
 
 /// Reads something that goes to the end.
-fn whole<T>(file: &Bytes, read: impl FnOnce(&mut Reader<'_>) -> Result<T, ReadError>) -> Result<T, ReadError> {
+fn whole<T>(
+    file: &Bytes,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
     let mut reader = Reader::new(file);
     let value = read(&mut reader)?;
     if reader.is_empty() { Ok(value) } else { Err(ReadError::UnexpectedEnd) }

@@ -50,7 +50,9 @@ pub(super) fn roots(updates: &[Update]) -> Roots {
     let mut places = Places::default();
     let mut unplaced = Vec::new();
     for update in updates {
-        unplaced.extend(update.runs().flat_map(|run| run.blocks().map(|block| Item::of(&block)).collect::<Vec<_>>()));
+        unplaced.extend(
+            update.runs().flat_map(|run| run.blocks().map(|block| Item::of(&block)).collect::<Vec<_>>()),
+        );
     }
     loop {
         let before = unplaced.len();

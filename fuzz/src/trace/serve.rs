@@ -30,7 +30,8 @@ pub(super) fn serve() -> io::Result<()> {
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         while let Some(request) = read_parts(&mut stream)? {
-            let answer = answer(&request).unwrap_or_else(|refused| vec![json!({ "refused": refused }).to_string().into()]);
+            let answer = answer(&request)
+                .unwrap_or_else(|refused| vec![json!({ "refused": refused }).to_string().into()]);
             write_parts(&mut stream, answer.into_iter())?;
         }
         Ok(())
@@ -72,7 +73,8 @@ fn read(roots: &Map<String, Value>, updates: &[Bytes]) -> Result<Vec<Bytes>, Str
     let content = roots.into_iter().map(|(name, out)| (name, value(&out, &txn)));
     let header = json!({ "content": Value::Object(content.collect()), "waiting": txn.has_missing_updates() });
     let snapshot = txn.snapshot();
-    let parts = [header.to_string().into_bytes(), snapshot.delete_set.encode_v1(), snapshot.state_map.encode_v1()];
+    let parts =
+        [header.to_string().into_bytes(), snapshot.delete_set.encode_v1(), snapshot.state_map.encode_v1()];
     Ok(parts.into_iter().map(Bytes::from).collect())
 }
 

@@ -54,8 +54,14 @@ pub(super) fn orders(updates: &[Bytes], shuffles: usize, rng: &mut Rng) -> Vec<W
         rng.shuffle(&mut shuffled);
         ways.push(Way::new(name, shuffled.clone()));
         let seen = rng.usize(..=updates.len());
-        ways.push(Way::new(format!("the first {seen}, then a diff from there ({number})"), then_diff(updates, seen)));
-        ways.push(Way::new(format!("through a room, with random flushes ({number})"), through_room(&shuffled, rng)));
+        ways.push(Way::new(
+            format!("the first {seen}, then a diff from there ({number})"),
+            then_diff(updates, seen),
+        ));
+        ways.push(Way::new(
+            format!("through a room, with random flushes ({number})"),
+            through_room(&shuffled, rng),
+        ));
     }
     ways
 }

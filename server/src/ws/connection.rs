@@ -136,29 +136,30 @@ impl<'a> Open<'a> {
     /// Writes what the room wants to have sent, or ends the connection if it wants that.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let Connection { outbox, membership, config, metrics, .. } = self.connection;
-        match outbox.poll_take(cx, self.writing.is_none()) {
-            Poll::Ready(Ok(batch)) => {
-                metrics.messages_sent.inc_by(batch.frames.len() as u64);
-                metrics.sent_bytes.inc_by(batch.frames.iter().map(|frame| frame.plain_len as u64).sum());
-                self.writing = Some(batch.cost());
-                self.transport.messages = batch.frames;
+        loop {
+            match outbox.poll_take(cx, self.writing.is_none()) {
+                Poll::Ready(Ok(batch)) => {
+                    metrics.messages_sent.inc_by(batch.frames.len() as u64);
+                    metrics.sent_bytes.inc_by(batch.frames.iter().map(|frame| frame.plain_len as u64).sum());
+                    self.writing = Some(batch.cost());
+                    self.transport.messages = batch.frames;
+                }
+                Poll::Ready(Err(close)) => return Poll::Ready(End::ByUs(close)),
+                Poll::Pending if self.writing.is_none() => return Poll::Pending,
+                Poll::Pending => {}
             }
-            Poll::Ready(Err(close)) => return Poll::Ready(End::ByUs(close)),
-            Poll::Pending if self.writing.is_none() => return Poll::Pending,
-            Poll::Pending => {}
+            let start = Instant::now();
+            let written = self.transport.poll_write_all(cx);
+            let now = Instant::now();
+            membership.spent(now - start);
+            if let Err(error) = ready!(written) {
+                return Poll::Ready(End::after(&error));
+            }
+            self.keep_alive_at = now + config.keep_alive;
+            if self.writing.take().is_some_and(|cost| outbox.written(cost)) {
+                membership.drained();
+            }
         }
-        let start = Instant::now();
-        let written = self.transport.poll_write_all(cx);
-        let now = Instant::now();
-        membership.spent(now - start);
-        if let Err(error) = ready!(written) {
-            return Poll::Ready(End::after(&error));
-        }
-        self.keep_alive_at = now + config.keep_alive;
-        if self.writing.take().is_some_and(|cost| outbox.written(cost)) {
-            membership.drained();
-        }
-        Poll::Pending
     }
 
     /// Brings messages to the room until there is a reason to stop.

@@ -411,4 +411,5 @@ impl Inflation {
 }
 
 #[cfg(test)]
+#[path = "inflate/tests.rs"]
 mod tests;

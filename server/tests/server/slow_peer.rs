@@ -46,6 +46,26 @@ async fn a_peer_that_stops_reading_for_30_mb_converges_on_the_same_connection() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_queued_behind_a_full_socket_follows_of_itself_when_the_peer_reads() {
+    let data = tempdir().unwrap();
+    // Nothing else that would make the server look after the connection.
+    let flags = ["--outbox-bytes", "64MiB", "--keep-alive", "10m", "--ping-interval", "10m"];
+    let server = Server::start(data.path(), &flags);
+    let mut slow = Client::over(narrow(server.address).await, "doc", Doc::new()).await.unwrap();
+    slow.synced().await;
+    let mut writer = Client::connect(server.address, "doc").await;
+    let mut reader = Client::connect(server.address, "doc").await;
+    // More than the kernel takes of what nobody reads.
+    let text = |n: u32| format!("{n:04}{}", "x".repeat(100_000));
+    for n in 1..=150 {
+        writer.replace(&text(n)).await;
+        reader.shows(|shown| shown == text(n)).await;
+    }
+    slow.shows(|shown| shown == text(150)).await;
+    assert!(!server.log().contains("lagging"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_with_a_full_socket_is_not_taken_for_dead_by_pings_but_by_the_stall_timeout() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--ping-interval", "1s", "--stall-timeout", "6s"]);

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_persistence::record::{self, HEADER_BYTES, Kind};
 
+/// Updates with their sequences.
+pub(super) type Updates = Vec<(u64, Vec<u8>)>;
+
 /// Names of documents.
 pub(super) const NAMES: [&str; 4] = ["a", "b", "notes/ä", "d"];
 
@@ -84,8 +87,15 @@ impl Image {
                 }
             }
             _ => {
-                let (name, generation, sequence) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
-                self.snapshots.push((name, generation, sequence, read_position(reader)?, reader.var_buf()?.to_vec()));
+                let (name, generation, sequence) =
+                    (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
+                self.snapshots.push((
+                    name,
+                    generation,
+                    sequence,
+                    read_position(reader)?,
+                    reader.var_buf()?.to_vec(),
+                ));
             }
         }
         Ok(())
@@ -110,14 +120,19 @@ impl Image {
     fn read_entry(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
         let (name, generation, sequence) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
         let payload = [generation.to_le_bytes(), read_position(reader)?.to_le_bytes()].concat();
-        let (kind, sequence) = if generation == 0 { (Kind::Deleted, 0) } else { (Kind::Checkpoint, sequence) };
+        let (kind, sequence) =
+            if generation == 0 { (Kind::Deleted, 0) } else { (Kind::Checkpoint, sequence) };
         let batch = self.catalog.len() as u64;
         write_record(kind, (name, sequence), batch, &payload, &mut self.catalog);
         Ok(())
     }
 
     fn file(&mut self) -> &mut Vec<u8> {
-        if self.in_catalog { &mut self.catalog } else { self.segments.last_mut().expect("there is always one") }
+        if self.in_catalog {
+            &mut self.catalog
+        } else {
+            self.segments.last_mut().expect("there is always one")
+        }
     }
 
     /// Bytes of all files.
@@ -130,11 +145,15 @@ impl Image {
     pub(super) fn findable(&self) -> Vec<Found> {
         let mut found = Vec::new();
         for segment in &self.segments {
-            let candidates = [Some(&MARKER.to_le_bytes()[..]), segment.get(MARKER_AT..), segment.get(SEGMENT_HEADER..)];
+            let candidates =
+                [Some(&MARKER.to_le_bytes()[..]), segment.get(MARKER_AT..), segment.get(SEGMENT_HEADER..)];
             for marker in candidates.into_iter().flatten().filter_map(|bytes| bytes.first_chunk()) {
                 let starts = (0..segment.len()).filter(|&at| segment[at..].starts_with(marker));
-                let records = starts.filter_map(|at| record::decode(&segment[at..], u64::from_le_bytes(*marker)).ok());
-                found.extend(records.map(|record| (record.name.to_owned(), record.sequence, record.payload.to_vec())));
+                let records =
+                    starts.filter_map(|at| record::decode(&segment[at..], u64::from_le_bytes(*marker)).ok());
+                found.extend(
+                    records.map(|record| (record.name.to_owned(), record.sequence, record.payload.to_vec())),
+                );
             }
         }
         found
@@ -142,7 +161,7 @@ impl Image {
 
     /// The updates of each document in the order of the log, if every byte of the log and the catalog is sound and nothing
     /// is covered by a snapshot.
-    pub(super) fn sound(&self) -> Option<BTreeMap<String, Vec<(u64, Vec<u8>)>>> {
+    pub(super) fn sound(&self) -> Option<BTreeMap<String, Updates>> {
         let mut documents: BTreeMap<String, Vec<_>> = BTreeMap::new();
         if self.catalog != header() {
             return None;
@@ -151,7 +170,8 @@ impl Image {
         for segment in self.segments.iter().filter(|segment| !segment.is_empty()) {
             let mut rest = segment.strip_prefix(&header()[..])?;
             while !rest.is_empty() {
-                let record = record::decode(rest, MARKER).ok().filter(|record| record.kind == Kind::Update)?;
+                let record =
+                    record::decode(rest, MARKER).ok().filter(|record| record.kind == Kind::Update)?;
                 let document = documents.entry(record.name.to_owned()).or_default();
                 document.push((record.sequence, record.payload.to_vec()));
                 rest = &rest[record.encoded_len()..];

@@ -70,9 +70,12 @@ impl Peer {
                         self.sent.add(&update);
                     }
                 }
-                Message::SyncStatus(payload) => self.requests.push_back((payload.to_vec(), self.sent.clone())),
+                Message::SyncStatus(payload) => {
+                    self.requests.push_back((payload.to_vec(), self.sent.clone()))
+                }
                 Message::Awareness(states) => {
-                    self.own.extend(decode(states).unwrap_or_default().into_iter().map(|(client, ..)| client));
+                    self.own
+                        .extend(decode(states).unwrap_or_default().into_iter().map(|(client, ..)| client));
                 }
                 Message::Sync(SyncMessage::Step1(_)) | Message::QueryAwareness => {}
             }
