@@ -1,5 +1,5 @@
 //! A run as data: who takes part, and what happens to them when. From the same scenario always comes the same run, to the
-//! byte.
+//! byte; only what yrs undoes may come in another order.
 
 use std::fmt;
 

@@ -80,7 +80,8 @@ const CONTENT: u8 = 0x1f;
 impl Content {
     fn from_info(info: u8) -> Result<Self, UpdateError> {
         Ok(match info & CONTENT {
-            0 => Self::Gc,
+            // Flags have no meaning here, and yrs takes what has any for an item.
+            0 if info == 0 => Self::Gc,
             1 => Self::Deleted,
             2 => Self::Json,
             3 => Self::Binary,
@@ -90,7 +91,7 @@ impl Content {
             7 => Self::Type,
             8 => Self::Any,
             9 => Self::Doc,
-            10 => Self::Skip,
+            10 if info == 10 => Self::Skip,
             unknown => return Err(UpdateError::UnknownContent(unknown)),
         })
     }
