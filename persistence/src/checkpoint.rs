@@ -131,11 +131,7 @@ impl Store {
             self.roll(writer)?;
         }
         let active = writer.log.number();
-        let retired: Vec<_> = self
-            .index_mut()
-            .segments
-            .extract_if(.., |number, segment| *number != active && segment.live == 0)
-            .collect();
+        let retired = self.index_mut().extract_retired(active);
         log::retire(&self.dir, &retired).map_err(|error| self.fail("remove a segment", &error))
     }
 

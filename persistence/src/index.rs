@@ -218,6 +218,17 @@ impl Index {
         }
     }
 
+    /// Takes out the segments in which nothing is live, but not the active one, nor one with damage that makes a document
+    /// unreadable: without it, the document would be taken for a complete, smaller one.
+    pub(crate) fn extract_retired(&mut self, active: u32) -> Vec<(u32, Segment)> {
+        let lost = self.damaged.values().flatten();
+        let needed: BTreeSet<u32> = lost.map(|(position, _)| position.segment()).collect();
+        let retired = |number: &u32, segment: &Segment| {
+            *number != active && segment.live == 0 && !needed.contains(number)
+        };
+        self.segments.extract_if(.., |number, segment| retired(number, segment)).collect()
+    }
+
     /// Sets what covers a document; records and damage that this makes dead are forgotten.
     pub(crate) fn cover(&mut self, name: &DocumentName, covered: Covered) {
         if let Some(mut live) = self.live.remove(name) {

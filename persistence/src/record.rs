@@ -124,9 +124,17 @@ pub fn decode(bytes: &[u8], marker: u64) -> Result<Record<'_>, RecordError> {
     Ok(record)
 }
 
-/// What a record whose checksum differs seems to say: good for a report, not to be relied on.
+/// Reads the record at the start of `bytes` as [`decode`] does, without the checksum: it was compared before.
 pub(crate) fn decode_unchecked(bytes: &[u8], marker: u64) -> Option<Record<'_>> {
     read_fields(bytes, marker).ok().map(|(record, _)| record)
+}
+
+/// Document and sequence of a damaged record, as it seems: good for a report, not to be relied on. The record may end
+/// anywhere behind the name, since its lengths may be what is damaged.
+pub(crate) fn claimed_document(bytes: &[u8], marker: u64) -> Option<(DocumentName, u64)> {
+    let header = read_header(bytes, marker).ok()?;
+    let name = bytes[HEADER_BYTES..].get(..header.name_len)?;
+    Some((DocumentName::from_bytes(name).ok()?, u64::from_le_bytes(take(bytes, 32))))
 }
 
 /// Bytes of the whole record that starts like `bytes`, by what its header says; `None` if no record does.

@@ -5,6 +5,7 @@
 //!   off, kept in a `.torn` file, and reported. Sound records of the same batch that still follow their
 //!   document's last one are written again.
 //! - Broken bytes anywhere else are damage: reported, left as they are, and a document that misses a record is unreadable.
+//!   Their segment stays in the log for as long as such a document does, and gets no more records if its end was torn as well.
 //! - A sled that does not open is set aside and never opened in place again, since a second attempt may "repair" it by
 //!   forgetting what it cannot read. Documents whose updates are all still in the log are rebuilt from there. The others
 //!   are unreadable, because the catalog remembers that they exist.

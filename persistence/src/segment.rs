@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
-use crate::name::DocumentName;
+use crate::name::{DocumentName, MAX_NAME_BYTES};
 use crate::record::{self, Record, RecordError, take};
 use crate::window::Window;
 
@@ -149,8 +149,8 @@ impl Scan {
     fn damage(&mut self, offset: u64, reason: &'static str) -> io::Result<Damage> {
         let mut document = None;
         if let Some(marker) = self.marker {
-            let guess = record::decode_unchecked(claimed_at(&mut self.window, offset, marker)?, marker);
-            document = guess.map(|record| (record.document(), record.sequence));
+            let bytes = self.window.at(offset, record::HEADER_BYTES + MAX_NAME_BYTES)?;
+            document = record::claimed_document(bytes, marker);
         }
         let reason = if self.is_zero(offset)? { ZEROS } else { reason };
         Ok(Damage { path: self.path.clone(), offset, bytes: self.offset - offset, document, reason })

@@ -91,7 +91,9 @@ impl Survey {
                 }
             }
         }
-        if last && sound_header && torn_at != Some(0) {
+        // Damage is told from a torn end by what follows it, and some of that is cut off: only a later segment keeps it so.
+        let is_both = torn_at.is_some() && self.index.segments.get(&number).is_some_and(|it| it.damaged);
+        if last && sound_header && torn_at != Some(0) && !is_both {
             let len = torn_at.unwrap_or(len);
             self.resume = marker.map(|marker| (marker, len));
         }

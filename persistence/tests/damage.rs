@@ -73,6 +73,66 @@ fn a_damaged_last_record_of_a_document_is_not_taken_for_the_end_of_it() {
     assert_eq!(load(&scene.open().0, "a"), covered("a", last, last + 1));
 }
 
+/// Nothing but the damaged record says that the document was longer.
+#[test]
+fn a_segment_whose_only_record_is_damaged_stays_in_the_log() {
+    let scene = Scene::with_tiny_segments();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=2);
+    write(&store, "b", 1..=1);
+    drop(store);
+    flip(&scene.segment(2), 32 + 50, 0);
+    for start in 1..=3 {
+        let (store, recovery) = scene.open();
+        assert_eq!(recovery.unreadable, [name("a")], "start {start}");
+        checkpoint(&store, "b", 1).unwrap();
+    }
+
+    // Until the document is replaced.
+    let (store, _) = scene.open();
+    checkpoint(&store, "a", store.last_sequence(&name("a"))).unwrap();
+    assert_eq!(scene.files_ending(".damaged"), ["00000002.log.damaged"]);
+    drop(store);
+    scene.open_clean();
+}
+
+#[test]
+fn a_damaged_length_does_not_hide_whose_record_it_was() {
+    const PAYLOAD_LEN: usize = 20;
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=2);
+    write(&store, "b", 1..=1);
+    drop(store);
+    // Now the record seems to reach far beyond the end of the file.
+    flip(&scene.segment(1), offsets(&scene, 3)[1] + PAYLOAD_LEN + 2, 4);
+    let (_, recovery) = scene.open();
+    assert_eq!(recovery.damage[0].document, Some((name("a"), 2)));
+    assert_eq!(recovery.unreadable, [name("a")]);
+}
+
+/// A batch with a broken and a sound record is torn if it is the last one, and damaged if not.
+#[test]
+fn damage_stays_damage_when_the_torn_end_behind_it_is_cut_off() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    let (a, b, c) = (name("a"), name("b"), name("c"));
+    write(&store, "a", 1..=1);
+    store.append(&[record(&a, 2, b"damaged"), record(&c, 1, b"sound")]).unwrap();
+    store.append(&[record(&b, 1, b"torn"), record(&b, 2, b"of no use without it")]).unwrap();
+    drop(store);
+    let offsets = offsets(&scene, 5);
+    flip(&scene.segment(1), offsets[2] - 1, 0);
+    flip(&scene.segment(1), offsets[4] - 1, 0);
+    for start in 1..=3 {
+        let (store, recovery) = scene.open();
+        assert_eq!(recovery.torn.is_some(), start == 1, "{recovery:?}");
+        assert_eq!(recovery.damage[0].offset, offsets[1] as u64, "start {start}");
+        assert_eq!(recovery.unreadable, [name("a")], "start {start}");
+        assert_eq!((load(&store, "b"), load(&store, "c").unwrap().updates), (None, vec![b"sound".to_vec()]));
+    }
+}
+
 #[test]
 fn any_flipped_bit_in_the_last_record_leaves_the_others() {
     let scene = Scene::new();
