@@ -22,6 +22,30 @@ export function svg<Tag extends keyof SVGElementTagNameMap>(
   return element
 }
 
+/**
+ * Shows items in a parent, an element for each. Elements stay where they are while others come and go: a new one in the place
+ * of one that looks the same would lose the focus, or a click in the middle of it.
+ */
+export function listIn<Item>(
+  parent: Element, key: (item: Item) => string, make: (item: Item) => HTMLElement, update: (element: HTMLElement, item: Item) => void
+): (items: Item[]) => void {
+  const shown = new Map<string, HTMLElement>()
+  return items => {
+    const keys = new Set(items.map(key))
+    for (const [key, element] of shown) {
+      if (keys.has(key)) continue
+      element.remove()
+      shown.delete(key)
+    }
+    for (const [at, item] of items.entries()) {
+      const element = shown.get(key(item)) ?? make(item)
+      shown.set(key(item), element)
+      update(element, item)
+      if (parent.children[at] !== element) parent.insertBefore(element, parent.children[at] ?? null)
+    }
+  }
+}
+
 /** A drawing of 24 by 24 by its path. */
 export function icon(path: string): SVGSVGElement {
   return svg('svg', { viewBox: '0 0 24 24', class: 'icon', 'aria-hidden': 'true' }, svg('path', { d: path }))

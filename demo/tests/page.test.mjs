@@ -82,6 +82,43 @@ test('two windows of one browser that has not been named are two people', async 
   assert.deepEqual(first.complaints, [])
 })
 
+test('what somebody is about to click stays where it is while the others move about', async t => {
+  const server = await Server.start(t)
+  const browser = await launch(t)
+  const [ada, grace] = [await Person.open(t, browser, server, 'r', 'Ada'), await Person.open(t, browser, server, 'r', 'Grace')]
+  const { mouse } = ada.page
+  const places = () => ada.page.getByRole('tab').evaluateAll(tabs => tabs.map(tab => tab.getBoundingClientRect().x))
+  const graceIsIn = editor => Promise.all([
+    ada.page.getByRole('button', { name: `Follow Grace, in ${TITLES[editor]}` }).waitFor(),
+    ada.page.locator(`#tab-${editor}[title$="Grace is here"] .dots i`).waitFor(),
+  ])
+  await graceIsIn('codemirror')
+  const before = await places()
+  await grace.go('quill')
+  await graceIsIn('quill')
+  assert.deepEqual(await places(), before)
+
+  // With the button held down on Grace's dot while she leaves, it is a click all the same.
+  const dot = await ada.page.locator('#tab-quill .dots i').boundingBox()
+  await mouse.move(dot.x + dot.width / 2, dot.y + dot.height / 2)
+  await mouse.down()
+  await grace.go('tiptap')
+  await graceIsIn('tiptap')
+  await mouse.up()
+  await ada.ready('quill')
+  assert.deepEqual(await places(), before)
+
+  // And so it is on what is called otherwise by the time the button is let go.
+  await ada.page.getByRole('button', { name: 'Follow Grace' }).hover()
+  await mouse.down()
+  await grace.go('monaco')
+  await graceIsIn('monaco')
+  await mouse.up()
+  await ada.page.getByRole('button', { name: 'Stop following Grace', pressed: true }).waitFor()
+  await ada.ready('monaco')
+  assert.deepEqual([...ada.complaints, ...grace.complaints], [])
+})
+
 test('everything is reached by keyboard', async t => {
   const server = await Server.start(t)
   const browser = await launch(t)

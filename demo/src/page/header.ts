@@ -1,9 +1,9 @@
 /** The room and its link, who is here, and what concerns the whole page. */
 
-import { h, icon, svg } from '../dom'
+import { h, icon, listIn, svg } from '../dom'
 import { EDITORS } from '../editors'
 import type { Following } from '../follow'
-import type { Place } from '../place'
+import type { Other, Place } from '../place'
 import { linkTo } from '../room'
 import { toggleTheme } from '../theme'
 import { ICONS } from './icons'
@@ -38,28 +38,40 @@ function copyButton(place: Place): HTMLElement {
 
 function people(place: Place, following: Following): HTMLElement {
   const list = h('ul', { class: 'people', 'aria-label': 'People in this room' })
-  const render = (): void => {
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset['page'] : undefined
-    const me = h('button', { type: 'button', class: 'avatar me', 'data-page': 'me', 'aria-label': `${place.me.name} (you): change name and colour`, title: 'Change name and colour', onclick: () => profile(place) }, ...face(place.me.name, 'You'))
-    me.style.setProperty('--person', place.me.color)
-    list.replaceChildren(h('li', {}, me), ...place.others().map(({ person, editor }) => {
-      const where = EDITORS.find(({ id }) => id === editor)?.title
-      const isFollowed = following.page === person.page
-      const title = isFollowed ? `Stop following ${person.name}` : `Follow ${person.name}${where === undefined ? '' : `, in ${where}`}`
-      const follow = (): void => isFollowed ? following.stop() : following.start(person.page)
-      const avatar = h('button', { type: 'button', class: 'avatar', 'data-page': person.page, title, 'aria-label': title, 'aria-pressed': String(isFollowed), onclick: follow }, ...face(person.name, person.name))
-      avatar.style.setProperty('--person', person.color)
-      return h('li', {}, avatar)
-    }))
-    list.querySelector<HTMLElement>(`[data-page="${CSS.escape(focused ?? '')}"]`)?.focus()
-  }
+  const toggle = (page: string): void => following.page === page ? following.stop() : following.start(page)
+  const click = (page: string): void => page === place.me.page ? profile(place) : toggle(page)
+  const make = ({ person: { page } }: Other): HTMLElement => h('li', {},
+    h('button', { type: 'button', class: 'avatar', onclick: () => click(page) },
+      h('span', { class: 'face', 'aria-hidden': 'true' }), h('span', { class: 'name' })))
+  const show = listIn<Other>(list, ({ person }) => person.page, make, (item, other) => {
+    if (other.person.page === place.me.page) showAvatar(item, other, 'You', 'Change name and colour', `${other.person.name} (you): change name and colour`)
+    else showOther(item, other, following)
+  })
+  const render = (): void => show([{ person: place.me, editor: place.current }, ...place.others()])
   place.peopleChanged.listen(render)
   following.changed.listen(render)
   render()
   return list
 }
 
-/** First letter in a circle, and the name. */
-function face(name: string, label: string): HTMLElement[] {
-  return [h('span', { class: 'face', 'aria-hidden': 'true' }, [...name][0] ?? '?'), h('span', { class: 'name' }, label)]
+function showOther(item: HTMLElement, other: Other, following: Following): void {
+  const { person: { name, page }, editor } = other
+  const where = EDITORS.find(({ id }) => id === editor)?.title
+  const isFollowed = following.page === page
+  const title = isFollowed ? `Stop following ${name}` : `Follow ${name}${where === undefined ? '' : `, in ${where}`}`
+  showAvatar(item, other, name, title, title)
+  item.firstElementChild?.setAttribute('aria-pressed', String(isFollowed))
 }
+
+/** First letter in a circle, and the name. */
+function showAvatar(item: HTMLElement, { person: { name, color } }: Other, label: string, title: string, described: string): void {
+  const [avatar, face, shown] = item.querySelectorAll<HTMLElement>('.avatar, .face, .name')
+  if (avatar === undefined || face === undefined || shown === undefined) return
+  avatar.title = title
+  avatar.setAttribute('aria-label', described)
+  avatar.style.setProperty('--person', color)
+  if (face.textContent !== firstLetter(name)) face.textContent = firstLetter(name)
+  if (shown.textContent !== label) shown.textContent = label
+}
+
+function firstLetter(name: string): string { return [...name][0] ?? '?' }

@@ -1,14 +1,18 @@
 /** The editors to choose from, with who is where and what is not saved yet. */
 
-import { h } from '../dom'
+import { h, listIn } from '../dom'
 import { EDITORS, type EditorId } from '../editors'
-import type { Place } from '../place'
+import type { Other, Place } from '../place'
+
+/** So many of those who are in an editor have a dot on its tab. */
+const MOST_DOTS = 4
 
 export function tabs(place: Place, go: (editor: EditorId) => void): { element: HTMLElement, render: () => void } {
   const all = EDITORS.map(({ id, title, about }) => {
     const dots = h('span', { class: 'dots' })
-    const tab = h('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `panel-${id}`, title: about, onclick: () => go(id) }, title, dots)
-    return { id, tab, dots }
+    const tab = h('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `panel-${id}`, onclick: () => go(id) }, h('span', { class: 'label', 'data-text': title }, title), dots)
+    const showDots = listIn<Other>(dots, ({ person }) => person.page, () => h('i'), (dot, { person }) => dot.style.setProperty('--person', person.color))
+    return { id, about, tab, showDots }
   })
   const element = h('div', { role: 'tablist', class: 'tabs', 'aria-label': 'Editors' }, ...all.map(({ tab }) => tab))
   element.addEventListener('keydown', event => {
@@ -20,15 +24,13 @@ export function tabs(place: Place, go: (editor: EditorId) => void): { element: H
   })
   const render = (): void => {
     const others = place.others()
-    for (const { id, tab, dots } of all) {
+    for (const { id, about, tab, showDots } of all) {
+      const here = others.filter(({ editor }) => editor === id)
       tab.setAttribute('aria-selected', String(id === place.current))
       tab.tabIndex = id === place.current ? 0 : -1
+      tab.title = [about, ...here.map(({ person }) => `${person.name} is here`)].join('\n')
       tab.classList.toggle('unsaved', (place.documents.get(id)?.saved.waiting ?? 0) > 0)
-      dots.replaceChildren(...others.filter(({ editor }) => editor === id).slice(0, 4).map(({ person }) => {
-        const dot = h('i', { title: `${person.name} is here` })
-        dot.style.setProperty('--person', person.color)
-        return dot
-      }))
+      showDots(here.slice(0, MOST_DOTS))
     }
   }
   place.peopleChanged.listen(render)
