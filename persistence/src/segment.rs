@@ -149,8 +149,10 @@ impl Scan {
     fn damage(&mut self, offset: u64, reason: &'static str) -> io::Result<Damage> {
         let mut document = None;
         if let Some(marker) = self.marker {
-            let bytes = self.window.at(offset, record::HEADER_BYTES + MAX_NAME_BYTES)?;
-            document = record::claimed_document(bytes, marker);
+            let most = record::HEADER_BYTES + MAX_NAME_BYTES;
+            let len = usize::try_from(self.offset - offset).map_or(most, |len| len.min(most));
+            // Not beyond it: what follows may be torn, and cut off.
+            document = record::claimed_document(&self.window.at(offset, len)?[..len], marker);
         }
         let reason = if self.is_zero(offset)? { ZEROS } else { reason };
         Ok(Damage { path: self.path.clone(), offset, bytes: self.offset - offset, document, reason })
