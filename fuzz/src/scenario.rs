@@ -180,8 +180,10 @@ impl Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (replicas, steps, edits) = (self.replicas.len(), self.steps.len(), self.edits());
-        write!(f, "seed {}: {replicas} replicas, {steps} steps, {edits} of them edits", self.seed)
+        let count =
+            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        let (replicas, steps) = (count(self.replicas.len(), "replica"), count(self.steps.len(), "step"));
+        write!(f, "seed {}: {replicas}, {steps}, {} of them edits", self.seed, self.edits())
     }
 }
 

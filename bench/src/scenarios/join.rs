@@ -131,14 +131,18 @@ fn await_document(
     }
 }
 
-/// The round of the median time.
+/// The round of the median time; the first one in which somebody waited in vain, if there is one, for it says it all.
 fn median(repeat: usize, mut round: impl FnMut() -> anyhow::Result<Round>) -> anyhow::Result<Round> {
-    let mut rounds = (0..repeat.max(1)).map(|_| round()).collect::<anyhow::Result<Vec<_>>>()?;
-    // What was lost once was lost.
-    let incomplete = rounds.iter().map(|round| round.incomplete).max().unwrap_or_default();
+    let mut rounds = Vec::new();
+    for _ in 0..repeat.max(1) {
+        let round = round()?;
+        if round.incomplete > 0 {
+            return Ok(round);
+        }
+        rounds.push(round);
+    }
     rounds.sort_by(|a, b| a.last_ms.total_cmp(&b.last_ms));
-    let middle = rounds.swap_remove(rounds.len() / 2);
-    Ok(Round { incomplete, ..middle })
+    Ok(rounds.swap_remove(rounds.len() / 2))
 }
 
 /// A message as it came.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coscribe_engine::blocks::Blocks;
-use serde_json::Value;
 
 use super::{Broken, Simulation};
+use crate::difference;
 use crate::outcome::{Failure, Oracle};
 use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
@@ -17,8 +17,6 @@ const RENEWED: Duration = Duration::from_secs(20);
 const REST: Duration = Duration::from_millis(50);
 /// How often that is looked at before it counts as endless.
 const PATIENCE: usize = 200;
-/// How much of two contents is shown where they differ.
-const SHOWN: usize = 60;
 
 impl Simulation<'_> {
     /// Everything is mended, comes to rest, and is compared.
@@ -94,8 +92,8 @@ impl Simulation<'_> {
                 let (left, right) = (&first.state_vector, &view.state_vector);
                 return broken(Oracle::StateVector, format!("{left:?} and {right:?}"));
             }
-            if first.content != view.content {
-                return broken(Oracle::Content, difference(&first.content, &view.content));
+            if let Some(difference) = difference::contents(&first.content, &view.content) {
+                return broken(Oracle::Content, difference);
             }
             if first.delete_set != view.delete_set {
                 let (left, right) = (&first.delete_set, &view.delete_set);
@@ -123,14 +121,14 @@ impl Simulation<'_> {
         let refused = |error: crate::replica::ReplicaError| (Oracle::ServerDocument, error.to_string());
         let yrs =
             YrsReplica::from_updates(&[&state]).and_then(|mut replica| replica.view()).map_err(refused)?;
-        if yrs.content != replicas.content {
-            return broken(format!("in yrs: {}", difference(&yrs.content, &replicas.content)));
+        if let Some(difference) = difference::contents(&yrs.content, &replicas.content) {
+            return broken(format!("in yrs: {difference}"));
         }
         check_reencoding(&state, &yrs)?;
         if let Some(node) = self.surroundings.node {
             let yjs = node.view_of(&[&state]).map_err(refused)?;
-            if yjs.content != replicas.content {
-                return broken(format!("in Yjs: {}", difference(&yjs.content, &replicas.content)));
+            if let Some(difference) = difference::contents(&yjs.content, &replicas.content) {
+                return broken(format!("in Yjs: {difference}"));
             }
         }
         Ok(())
@@ -180,31 +178,14 @@ fn check_reencoding(state: &[u8], view: &View) -> Result<(), Broken> {
     let twice = again(&once).map_err(|error| broken(&error))?;
     let reread = YrsReplica::from_updates(&[&once]).and_then(|mut replica| replica.view());
     let reread = reread.map_err(|error| broken(&error))?;
-    if twice != once || reread != *view {
-        return Err(broken(&difference(&reread.content, &view.content)));
+    if let Some(difference) = difference::contents(&reread.content, &view.content) {
+        return Err(broken(&difference));
+    }
+    if reread != *view {
+        return Err(broken(&"state vector or delete set are others"));
+    }
+    if twice != once {
+        return Err(broken(&"encoded for the third time, it is different again"));
     }
     Ok(())
-}
-
-/// Where two contents differ: the path, and what is there.
-fn difference(left: &Value, right: &Value) -> String {
-    match (left, right) {
-        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
-            let differs = a.iter().find(|&(key, value)| b[key] != *value);
-            differs.map_or_else(String::new, |(key, value)| format!(".{key}{}", difference(value, &b[key])))
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            let differs = a.iter().zip(b).position(|(a, b)| a != b);
-            differs.map_or_else(String::new, |at| format!("[{at}]{}", difference(&a[at], &b[at])))
-        }
-        _ => format!(" is {} and {}", shortened(left), shortened(right)),
-    }
-}
-
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text,
-    }
 }
