@@ -1,6 +1,5 @@
 //! What can be done from the command line.
 
-mod interrupt;
 pub(crate) mod replay;
 mod runner;
 mod search;

@@ -13,6 +13,7 @@
 //! | [`shrink`] | cuts a failing scenario down |
 //! | [`report`], [`progress`] | what is told of runs |
 //! | [`difference`] | where two documents differ, in words |
+//! | [`interrupt`] | Ctrl-C |
 //! | [`against`] | carries out scenarios against a running server |
 //! | [`trace`] | reads recorded updates in many orders |
 //! | [`bytes`] | what cargo-fuzz feeds with arbitrary bytes |
@@ -38,6 +39,7 @@ pub mod shrink;
 
 pub mod difference;
 mod gap;
+pub mod interrupt;
 
 pub mod against;
 pub mod trace;

@@ -3,9 +3,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -99,6 +100,22 @@ fn a_finding_is_written_where_it_can_be_tried_again() {
     let replay = ["--settle", "500ms", "--runs", "10", "--replay", file.to_str().unwrap()];
     let (code, told) = against(address, &replay);
     assert_eq!(code, 1, "{told}");
+}
+
+#[test]
+fn ctrl_c_ends_the_search_with_what_it_came_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coscribe-fuzz"));
+    command.args(["against", &format!("ws://{}", serve(Bug::None)), "--quiet", "--yjs", "0"]);
+    let mut search = command.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(search.stdout.take().unwrap());
+    // It says what it is going to do when it listens to Ctrl-C.
+    told.read_line(&mut String::new()).unwrap();
+    Command::new("kill").args(["-INT", &search.id().to_string()]).status().unwrap();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert_eq!(search.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(rest.contains("no failure") && rest.contains("times compared"), "{rest}");
 }
 
 #[test]

@@ -41,6 +41,7 @@ use self::target::Target;
 use self::tidings::{News, Watch};
 use crate::case::Case;
 use crate::generate::{self, Shape};
+use crate::interrupt;
 use crate::outcome::{Failure, Oracle};
 use crate::replica::NodeProcess;
 use crate::scenario::{Event, Fault, Kind, Scenario};
@@ -158,6 +159,7 @@ const FAULTS: [&str; 14] = [
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&arguments)?;
     let mut watch = Watch::new(&arguments, &plan.name);
+    interrupt::listen()?;
     println!("{}", plan.description());
     thread::scope(|scope| {
         let (sender, news) = mpsc::channel();
@@ -274,7 +276,7 @@ impl<'a> Plan<'a> {
     /// The number of the next run.
     fn next(&self) -> Option<u64> {
         let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if late || self.stopped.load(Ordering::Relaxed) {
+        if late || self.stopped.load(Ordering::Relaxed) || interrupt::is_interrupted() {
             return None;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
+use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::{Coverage, Failure, Oracle, Outcome, Timeline};
 use coscribe_fuzz::replica::NodeProcess;
 use coscribe_fuzz::report::Finding;
@@ -11,7 +12,7 @@ use coscribe_fuzz::scenario::{Kind, Scenario};
 use coscribe_fuzz::shrink::shrink;
 use coscribe_fuzz::simulation::{self, Surroundings};
 
-use super::{Plant, interrupt};
+use super::Plant;
 
 thread_local! {
     /// Whether this thread carries out a run.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use coscribe_fuzz::corpus::Corpus;
 use coscribe_fuzz::generate::{self, Shape};
+use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::{Coverage, Failure, Oracle};
 use coscribe_fuzz::report::Finding;
 use coscribe_fuzz::scenario::Scenario;
 
+use super::Plant;
 use super::runner::Runner;
-use super::{Plant, interrupt};
 
 /// One run in so many is made from the corpus, if there is one.
 const MUTATED: u64 = 4;

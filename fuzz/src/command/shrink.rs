@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use coscribe_fuzz::case::Case;
+use coscribe_fuzz::interrupt;
 
 use super::runner::Runner;
-use super::{Plant, exit_code, interrupt, write};
+use super::{Plant, exit_code, write};
 
 const EXAMPLES: &str = "\
 Example:

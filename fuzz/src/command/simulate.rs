@@ -11,12 +11,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::corpus::Corpus;
+use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::Coverage;
 use coscribe_fuzz::progress::Progress;
 use coscribe_fuzz::report::junit::Blocks;
 
 use super::search::{News, Origin, Search};
-use super::{Plant, Size, exit_code, interrupt, seed_command, write};
+use super::{Plant, Size, exit_code, seed_command, write};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! Ctrl-C.
+//! Ctrl-C: a search ends early, and tells what it has found.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,10 @@ use anyhow::Context;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C is noted; the second time it ends the process.
-pub(super) fn listen() -> anyhow::Result<()> {
+///
+/// # Errors
+/// If it was called before, or the system does not allow it.
+pub fn listen() -> anyhow::Result<()> {
     let interrupt = || {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             process::exit(130);
@@ -18,6 +21,6 @@ pub(super) fn listen() -> anyhow::Result<()> {
 }
 
 /// Whether it was pressed.
-pub(super) fn is_interrupted() -> bool {
+pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
