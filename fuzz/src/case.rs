@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 
 /// What a file says: a scenario, and what was wrong with it when it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
     /// The scenario.
     pub scenario: Scenario,
@@ -24,7 +24,7 @@ pub struct Case {
 #[derive(Debug, thiserror::Error)]
 pub enum CaseError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum CaseError {
         source: io::Error,
     },
     /// It is no case.
-    #[error("{} holds no scenario: {source}", path.display())]
+    #[error("{} holds no scenario", path.display())]
     Json {
         /// The file.
         path: PathBuf,

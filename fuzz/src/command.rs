@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use coscribe_fuzz::flags;
 use coscribe_fuzz::generate::Shape;
 use coscribe_fuzz::replica::NodeProcess;
 use coscribe_fuzz::report::{Finding, replay_command};
@@ -21,10 +22,10 @@ use coscribe_fuzz::simulation::PlantedBug;
 #[derive(Args, Debug, Clone)]
 struct Size {
     /// Replicas in each run
-    #[arg(long, value_name = "N", default_value_t = Shape::default().replicas)]
+    #[arg(long, value_name = "N", default_value_t = Shape::default().replicas, value_parser = flags::replicas())]
     replicas: usize,
     /// Edits in each run
-    #[arg(long, value_name = "N", default_value_t = Shape::default().edits)]
+    #[arg(long, value_name = "N", default_value_t = Shape::default().edits, value_parser = flags::edits())]
     edits: usize,
     /// How many of the replicas run real Yjs, in a Node process [default: 2 where Node is found]
     #[arg(long, value_name = "N", conflicts_with = "no_yjs")]
@@ -39,16 +40,15 @@ const YJS: usize = 2;
 
 impl Size {
     /// The shape of runs.
-    fn shape(&self) -> anyhow::Result<Shape> {
+    fn shape(&self) -> Shape {
         let (replicas, edits) = (self.replicas, self.edits);
-        anyhow::ensure!(replicas > 0, "at least one replica is needed");
         let yjs = match self.yjs {
             _ if self.no_yjs => 0,
             None if NodeProcess::start().is_err() => 0,
             None => YJS.min(replicas - 1),
             Some(yjs) => yjs.min(replicas),
         };
-        Ok(Shape { replicas, yjs, edits })
+        Shape { replicas, yjs, edits }
     }
 }
 
@@ -83,14 +83,15 @@ fn seed_command(seed: u64, shape: &Shape, plant: Plant) -> String {
     format!("coscribe-fuzz replay --seed {seed} --replicas {replicas} --edits {edits} --yjs {yjs}{flag}")
 }
 
-/// Writes the files of a finding, and says where they are. Gives the command that replays it.
+/// Tells of a finding, writes its files, and says where they are. Gives the command that replays it.
 fn write(finding: &Finding, directory: &Path, plant: Plant) -> anyhow::Result<String> {
+    // First, in case it cannot be written.
+    println!("{}", finding.failure);
+    println!("  {}", finding.scenario);
     let written = finding
         .write(directory)
         .with_context(|| format!("cannot write what was found to {}", directory.display()))?;
     let replay = replay_command(&written.json) + &plant.flag();
-    println!("{}", finding.failure);
-    println!("  {}", finding.scenario);
     println!("  page      {}", written.html.display());
     println!("  test      {}", written.rust.display());
     println!("  for Yjs   {}", written.javascript.display());

@@ -29,7 +29,7 @@ pub struct Corpus {
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// The directory cannot be read or written.
-    #[error("the corpus in {}: {source}", directory.display())]
+    #[error("cannot use {} for the corpus", directory.display())]
     Io {
         /// The directory.
         directory: PathBuf,

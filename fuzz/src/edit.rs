@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// What one person does in one transaction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Edit {
     /// A change of one shared type.
     Change {
@@ -48,7 +48,7 @@ pub type Formats = BTreeMap<String, Value>;
 
 /// A change of a shared type. Texts are measured in UTF-16 units, and never cut inside a surrogate pair.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Action {
     /// Puts something into a text, an array or an XML node.
     Insert {
@@ -89,7 +89,7 @@ pub enum Action {
 
 /// What can be put into a shared type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Content {
     /// Text in a text; a `Y.XmlText` in an XML node; a string elsewhere.
     Text(String),

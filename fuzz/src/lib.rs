@@ -13,7 +13,7 @@
 //! | [`shrink`] | cuts a failing scenario down |
 //! | [`report`], [`progress`] | what is told of runs |
 //! | [`difference`] | where two documents differ, in words |
-//! | [`interrupt`] | Ctrl-C |
+//! | [`flags`], [`interrupt`] | the command line: values of flags, and Ctrl-C |
 //! | [`against`] | carries out scenarios against a running server |
 //! | [`trace`] | reads recorded updates in many orders |
 //! | [`bytes`] | what cargo-fuzz feeds with arbitrary bytes |
@@ -38,6 +38,7 @@ pub mod report;
 pub mod shrink;
 
 pub mod difference;
+pub mod flags;
 mod gap;
 pub mod interrupt;
 

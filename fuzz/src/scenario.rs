@@ -3,13 +3,15 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::edit::Edit;
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
     /// Decides what the steps leave open: client ids, delays, what of the unsynced bytes a crash leaves.
     pub seed: u64,
@@ -30,20 +32,30 @@ pub enum Kind {
 }
 
 /// Something happens.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// Milliseconds after the step before it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub after: u32,
     /// What.
     #[serde(flatten)]
     pub event: Event,
 }
 
+/// As serde would do it, but what is misspelt is an error: serde cannot do that with flattened fields.
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let after = fields.remove("after").map_or(Ok(0), u32::deserialize).map_err(D::Error::custom)?;
+        let event = Event::deserialize(Value::Object(fields)).map_err(D::Error::custom)?;
+        Ok(Self { after, event })
+    }
+}
+
 /// What can happen. Replicas are taken modulo their number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Event {
     /// Somebody edits.
     Edit {
@@ -102,7 +114,7 @@ pub enum Fault {
 
 /// How the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Crash {
     /// Whether the machine loses power: of what was not synced, anything may be lost. Otherwise only the process is killed,
     /// and what was written is there.

@@ -20,6 +20,7 @@ use self::check::{Examiner, Finding, Verdict};
 use self::outside::Outside;
 use self::recording::Format;
 use self::roots::Given;
+use crate::flags;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// How long yrs or Yjs may take for one reading
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = flags::time)]
     patience: Duration,
     /// Do not read with Yjs
     #[arg(long)]

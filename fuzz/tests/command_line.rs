@@ -44,11 +44,19 @@ fn the_seed_that_was_taken_is_told() {
 
 #[test]
 fn what_cannot_be_tried_ends_with_2_and_a_reason() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 16] = [
         (&[], "Usage"),
         (&["simulate", "--runs", "many"], "--runs"),
         (&["simulate", "--time", "10 apples"], "--time"),
-        (&["simulate", "--replicas", "0", "--no-yjs"], "at least one replica"),
+        (&["simulate", "--time", "0s"], "longer"),
+        (&["simulate", "--runs", "0"], "--runs"),
+        (&["simulate", "--replicas", "0"], "1..=100"),
+        (&["simulate", "--edits", "18446744073709551615"], "0..=10000"),
+        (&["replay", "file.json", "--no-yjs"], "cannot be used with"),
+        (&["against", "ws://127.0.0.1:99999"], "is no port"),
+        (&["against", "ws://127.0.0.1", "--settle", "0s"], "longer"),
+        (&["trace", "/dev/null"], "empty"),
+        (&["trace", "/dev/null", "--patience", "0s"], "longer"),
         (&["simulate", "--jobs", "0"], "--jobs"),
         (&["replay"], "--seed"),
         (&["replay", "no-such-file.json"], "no-such-file.json"),
@@ -58,6 +66,30 @@ fn what_cannot_be_tried_ends_with_2_and_a_reason() {
         let output = call(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr(&output).contains(reason), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_scenario_with_a_misspelt_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.json");
+    let with_steps = |steps: &str| {
+        fs::write(&file, format!(r#"{{"scenario":{{"seed":1,"replicas":["yrs"],"steps":[{steps}]}}}}"#))
+            .unwrap();
+        call(&["replay", text(&file)])
+    };
+    assert_eq!(with_steps(r#"{"after":99,"heal":null}"#).status.code(), Some(0));
+    for steps in [
+        r#"{"aftr":99,"heal":null}"#,
+        r#"{"heal":null,"bogus":1}"#,
+        r#"{"cursor":{"replica":0,"stat":1}}"#,
+        r#"{"heel":null}"#,
+        "{}",
+    ] {
+        let output = with_steps(steps);
+        assert_eq!(output.status.code(), Some(2), "{steps}");
+        let error = stderr(&output);
+        assert!(error.contains("holds no scenario: ") && error.lines().count() == 1, "{steps}: {error}");
     }
 }
 

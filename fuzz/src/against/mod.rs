@@ -40,6 +40,7 @@ use self::run::{Account, Server};
 use self::target::Target;
 use self::tidings::{News, Watch};
 use crate::case::Case;
+use crate::flags;
 use crate::generate::{self, Shape};
 use crate::interrupt;
 use crate::outcome::{Failure, Oracle};
@@ -79,19 +80,19 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// End after so many runs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = flags::runs())]
     runs: Option<u64>,
     /// End after this time, such as 90s, 10m or 2h
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_parser = flags::time)]
     time: Option<Duration>,
     /// Runs at the same time [default: 4; with --restart-cmd 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Replicas in each run
-    #[arg(long, value_name = "N", default_value_t = Shape::default().replicas)]
+    #[arg(long, value_name = "N", default_value_t = Shape::default().replicas, value_parser = flags::replicas())]
     replicas: usize,
     /// Edits in each run
-    #[arg(long, value_name = "N", default_value_t = Shape::default().edits)]
+    #[arg(long, value_name = "N", default_value_t = Shape::default().edits, value_parser = flags::edits())]
     edits: usize,
     /// How many of the replicas run real Yjs, in a Node process [default: 2 where Node is found]
     #[arg(long, value_name = "N")]
@@ -109,7 +110,7 @@ pub struct Arguments {
     #[arg(long)]
     forbid_gaps: bool,
     /// How long the server has until everybody has everything
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = flags::time)]
     settle: Duration,
     /// Leave out these faults
     #[arg(long, value_name = "FAULT", value_delimiter = ',', value_parser = FAULTS)]
@@ -171,7 +172,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .collect();
         drop(sender);
-        watch.follow(&news)?;
+        watch.follow(&news).inspect_err(|_| plan.stop())?;
         workers.into_iter().try_for_each(|worker| worker.join().expect("panics of runs are caught"))
     })?;
     watch.finish()
@@ -196,7 +197,6 @@ impl<'a> Plan<'a> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = format!("{}{time:x}-", arguments.document);
         let (replicas, edits) = (arguments.replicas, arguments.edits);
-        ensure!(replicas > 0, "at least one replica is needed");
         let replayed = arguments.replay.as_deref().map(Case::read).transpose()?.map(|case| case.scenario);
         ensure!(
             replayed.as_ref().is_none_or(|scenario| !scenario.replicas.is_empty()),
@@ -245,13 +245,14 @@ impl<'a> Plan<'a> {
         format!("{}: {acknowledges}\n{runs}", self.server.target.url(&format!("{}…", self.name)))
     }
 
+    /// Nothing more is tried.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
     /// Carries out runs until there are no more.
     fn work(&self, news: &Sender<News>) -> anyhow::Result<()> {
-        let result = self.try_work(news);
-        if result.is_err() {
-            self.stopped.store(true, Ordering::Relaxed);
-        }
-        result
+        self.try_work(news).inspect_err(|_| self.stop())
     }
 
     fn try_work(&self, news: &Sender<News>) -> anyhow::Result<()> {
@@ -265,7 +266,7 @@ impl<'a> Plan<'a> {
             let start = Instant::now();
             let account = carry_out(&scenario, &self.server, node.as_ref(), document)?;
             if account.failure.is_some() && !self.arguments.keep_going {
-                self.stopped.store(true, Ordering::Relaxed);
+                self.stop();
             }
             // Nobody listens any more only when the search is over.
             drop(news.send(News { number, time: start.elapsed(), scenario, account }));

@@ -232,9 +232,21 @@ impl<'a> Run<'a> {
             Err(error @ OpenError::Refused { status: 401 | 403 | 404, .. }) => {
                 Err(Stop::Impossible(error.into()))
             }
+            Err(error @ OpenError::Connect(..)) => Err(gone(&error)),
             Err(error) => {
                 let detail = format!("the server takes no new connection, though it took others: {error}");
                 Err(Stop::Broken(Oracle::Refused, detail))
+            }
+        }
+    }
+
+    /// A connection ended that nobody has closed: maybe because nobody is there any more.
+    async fn closed(&self, seat: usize, how: &str) -> Stop {
+        match self.server.target.open(&self.document).await {
+            Err(error @ OpenError::Connect(..)) => gone(&error),
+            _ => {
+                let detail = format!("the server closed the connection of replica {seat} unasked, {how}");
+                Stop::Broken(Oracle::Refused, detail)
             }
         }
     }
@@ -248,11 +260,7 @@ impl<'a> Run<'a> {
             if let Ok((seat, incoming)) = timeout_at(next, next_incoming(&mut self.seats)).await {
                 match incoming {
                     Incoming::Frame(frame) => self.take_in(seat, &frame)?,
-                    Incoming::Closed(how) => {
-                        let detail =
-                            format!("the server closed the connection of replica {seat} unasked, {how}");
-                        return Err(Stop::Broken(Oracle::Refused, detail));
-                    }
+                    Incoming::Closed(how) => return Err(self.closed(seat, &how).await),
                 }
             }
             let now = Instant::now();
@@ -331,6 +339,11 @@ pub(super) fn is_for_yjs(frame: &[u8]) -> Result<bool, Stop> {
         return Err(Stop::Impossible(anyhow::anyhow!("the server denies access: {reason}")));
     }
     Ok(matches!(frame.first(), Some(0 | 1 | 3 | 102)))
+}
+
+/// Nobody takes connections any more.
+fn gone(error: &OpenError) -> Stop {
+    Stop::Broken(Oracle::Refused, format!("the server is gone, it may have died: {error}"))
 }
 
 /// A frame that somebody does not take.

@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     authority: Authority,
+    port: u16,
     /// Path and query, with `{}` for the document.
     path: String,
 }
@@ -50,6 +51,7 @@ impl FromStr for Target {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let authority = Authority::from_str(authority).map_err(|error| format!("{authority:?}: {error}"))?;
+        let port = port(&authority)?;
         let (path, query) =
             rest.split_once('?').map_or((rest, String::new()), |(path, query)| (path, format!("?{query}")));
         let path = if rest.contains("{}") {
@@ -57,7 +59,7 @@ impl FromStr for Target {
         } else {
             format!("{}/{{}}", path.trim_end_matches('/'))
         };
-        Ok(Self { authority, path: path + &query })
+        Ok(Self { authority, port, path: path + &query })
     }
 }
 
@@ -94,8 +96,7 @@ impl Target {
 
     async fn connect(&self) -> Result<TcpStream, OpenError> {
         let host = self.authority.host().trim_matches(['[', ']']);
-        let connected =
-            timeout(PATIENCE, TcpStream::connect((host, self.authority.port_u16().unwrap_or(80)))).await;
+        let connected = timeout(PATIENCE, TcpStream::connect((host, self.port))).await;
         let cannot = |error| OpenError::Connect(self.authority.clone(), error);
         let stream = connected.map_err(|_| self.silent())?.map_err(cannot)?;
         // Where nobody listens, the system may have taken the very port to connect from: then it is connected to itself.
@@ -105,6 +106,18 @@ impl Target {
         // Without it small frames wait for each other.
         stream.set_nodelay(true).map_err(cannot)?;
         Ok(stream)
+    }
+}
+
+/// The port; 80 if none is given.
+fn port(authority: &Authority) -> Result<u16, String> {
+    let Some(after_host) = authority.as_str().strip_prefix(authority.host()) else {
+        return Err("user and password cannot be sent: put a token into the query".to_owned());
+    };
+    match (after_host.strip_prefix(':'), authority.port_u16()) {
+        (None, _) => Ok(80),
+        (Some(_), Some(port)) => Ok(port),
+        (Some(port), None) => Err(format!("{port:?} is no port")),
     }
 }
 
@@ -136,5 +149,8 @@ mod tests {
         assert!(error("wss://h").contains("TLS"));
         assert!(error("http://h").contains("ws://"));
         assert!(error("ws://").contains("\"\""));
+        assert_eq!(error("ws://h:99999"), "\"99999\" is no port");
+        assert!(error("ws://[::1]:x/d").contains('x'));
+        assert!(!error("ws://ada:secret@h").contains("secret"));
     }
 }

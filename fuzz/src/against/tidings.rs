@@ -96,6 +96,8 @@ impl<'a> Watch<'a> {
     fn write(&mut self, scenario: Scenario, failure: &Failure, document: &str) -> anyhow::Result<String> {
         self.clear();
         let finding = Finding { scenario, failure: failure.clone(), timeline: Timeline::default() };
+        // First, in case it cannot be written.
+        println!("{failure}\n  {}\n  document  {document}", finding.scenario);
         let file = self.write_case(&finding)?;
         let mut again = format!(
             "coscribe-fuzz against '{}' --replay {} --runs 20",
@@ -113,7 +115,7 @@ impl<'a> Watch<'a> {
         if let Some(command) = &self.arguments.restart_cmd {
             again += &format!(" --restart-cmd '{command}'");
         }
-        println!("{failure}\n  {}\n  document  {document}\n  again     {again}", finding.scenario);
+        println!("  again     {again}");
         Ok(again)
     }
 

@@ -28,6 +28,7 @@ Examples:
 #[command(after_help = EXAMPLES, group = ArgGroup::new("which").args(["file", "seed"]).required(true))]
 pub(crate) struct Arguments {
     /// The scenario: a .json file that was written by `simulate` or `shrink`, or is in a corpus
+    #[arg(conflicts_with_all = ["replicas", "edits", "yjs", "no_yjs"])]
     file: Option<PathBuf>,
     /// The seed of the run
     #[arg(long, value_name = "N")]
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (scenario, command) = match file {
         Some(file) => (Case::read(&file)?.scenario, replay_command(&file) + &plant.flag()),
         None => {
-            let (seed, shape) = (seed.unwrap_or_default(), size.shape()?);
+            let (seed, shape) = (seed.unwrap_or_default(), size.shape());
             (generate::scenario(seed, &shape), seed_command(seed, &shape, plant))
         }
     };

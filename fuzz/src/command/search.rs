@@ -78,13 +78,14 @@ impl Search {
         }
     }
 
+    /// Nothing more is tried.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
     /// Carries out runs until there are no more.
     pub(super) fn work(&self, news: &Sender<News>) -> anyhow::Result<()> {
-        let result = self.try_work(news);
-        if result.is_err() {
-            self.stopped.store(true, Ordering::Relaxed);
-        }
-        result
+        self.try_work(news).inspect_err(|_| self.stop())
     }
 
     fn try_work(&self, news: &Sender<News>) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::corpus::Corpus;
+use coscribe_fuzz::flags;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::Coverage;
 use coscribe_fuzz::progress::Progress;
@@ -39,10 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// End after so many runs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = flags::runs())]
     runs: Option<u64>,
     /// End after this time, such as 90s, 10m or 2h
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_parser = flags::time)]
     time: Option<Duration>,
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -69,7 +70,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let shape = arguments.size.shape()?;
+    let shape = arguments.size.shape();
     let corpus = arguments.corpus.clone().map(Corpus::open).transpose()?;
     let seed = arguments.seed.unwrap_or_else(time_as_seed);
     let mut search = Search::new(shape, seed, arguments.plant, corpus);
@@ -91,7 +92,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .collect();
         drop(sender);
-        watch.follow(&news)?;
+        watch.follow(&news).inspect_err(|_| search.stop())?;
         workers.into_iter().try_for_each(|worker| worker.join().expect("panics of runs are caught"))
     })?;
     watch.finish()

@@ -134,7 +134,7 @@ impl Outside {
             let _ = child.kill();
         }
         let how = match child.wait() {
-            _ if is_late => format!("does not answer for {} s", self.patience.as_secs()),
+            _ if is_late => format!("does not answer for {}", humantime::format_duration(self.patience)),
             Ok(status) if status.signal().is_some() => {
                 format!("dies of signal {}", status.signal().unwrap_or_default())
             }

@@ -85,6 +85,7 @@ pub(super) fn read(path: &Path, format: Option<Format>) -> anyhow::Result<Vec<Re
     let file = read_file(path)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let formats = format.as_ref().map_or(&Format::ALL[..], std::slice::from_ref);
+    ensure!(!file.is_empty(), "{} is empty", path.display());
     let recordings = formats.iter().find_map(|format| format.read(&name, &file));
     recordings.with_context(|| match format {
         Some(format) => format!("{} is not in the format {format:?}, with updates v1", path.display()),

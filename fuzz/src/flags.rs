@@ -1,0 +1,39 @@
+//! What values of flags must be, so that nothing is tried that means nothing, or never ends.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+
+/// Most replicas of one run.
+const REPLICAS: u64 = 100;
+/// Most edits of one run: with so many it takes seconds, and that grows with their square.
+const EDITS: u64 = 10_000;
+
+/// A time such as 90s, 10m or 2h.
+///
+/// # Errors
+/// If it is none, or no time at all.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("it must be longer than that".to_owned()) } else { Ok(time) }
+}
+
+/// How many replicas a run has.
+pub fn replicas() -> RangedU64ValueParser<usize> {
+    range(1..=REPLICAS)
+}
+
+/// How many edits a run has.
+pub fn edits() -> RangedU64ValueParser<usize> {
+    range(0..=EDITS)
+}
+
+/// How many runs there are.
+pub fn runs() -> RangedU64ValueParser {
+    range(1..=u64::MAX)
+}
+
+fn range<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> RangedU64ValueParser<T> {
+    RangedU64ValueParser::new().range(range)
+}
