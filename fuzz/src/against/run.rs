@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
     /// A connection ended that nobody has closed: maybe because nobody is there any more.
     async fn closed(&self, seat: usize, how: &str) -> Stop {
         match self.server.target.open(&self.document).await {
-            Err(error @ OpenError::Connect(..)) => gone(&error),
+            Err(error) if !matches!(error, OpenError::Refused { .. }) => gone(&error),
             _ => {
                 let detail = format!("the server closed the connection of replica {seat} unasked, {how}");
                 Stop::Broken(Oracle::Refused, detail)
