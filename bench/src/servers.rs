@@ -119,14 +119,14 @@ impl Server {
             let package: serde_json::Value = serde_json::from_slice(&json).ok()?;
             Some(package["version"].as_str()?.to_owned())
         };
-        let binary = |path: &Path| {
-            let output = Command::new(path).arg("--version").output().ok()?;
+        let binary = |path: &Path, argument: &str| {
+            let output = Command::new(path).arg(argument).output().ok()?;
             Some(String::from_utf8_lossy(&output.stdout).split_whitespace().last()?.to_owned())
         };
         let version = match self {
             Self::Relay => Some(env!("CARGO_PKG_VERSION").to_owned()),
-            Self::Coscribe => binary(&installed.coscribe),
-            Self::YSweet => cargo_installed(&installed.y_sweet),
+            Self::Coscribe => binary(&installed.coscribe, "--version"),
+            Self::YSweet => binary(&installed.y_sweet, "version"),
             Self::YWebsocket => package("y-websocket"),
             Self::Hocuspocus => package("@hocuspocus/server"),
         };
@@ -206,14 +206,6 @@ impl Server {
         }
         Ok((child, address))
     }
-}
-
-/// The version of a binary that `cargo install` has put where it is, and which does not tell it.
-fn cargo_installed(binary: &Path) -> Option<String> {
-    let list = fs::read_to_string(binary.parent()?.with_file_name(".crates.toml")).ok()?;
-    let entry = format!("\"{} ", binary.file_name()?.to_str()?);
-    let (_, version) = list.split_once(&entry)?;
-    Some(version.split(' ').next()?.to_owned())
 }
 
 /// A free port below those that the system gives to clients, of which there are thousands when a server is started again.
