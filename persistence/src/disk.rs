@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use memory::MemoryDisk;
 pub use system::SystemDisk;
-pub(crate) use system::{create_dir, lock_shared, sync_dir};
+pub(crate) use system::{create_dir, is_locked, lock_shared, sync_dir};
 
 use crate::error::StoreError;
 

@@ -2,7 +2,10 @@
 
 mod scene;
 
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use coscribe_persistence::snapshots::memory::MemorySnapshots;
 use coscribe_persistence::{Checkpoint, DocumentName, NameError, Store, StoreError, StoreOptions};
@@ -308,6 +311,23 @@ fn the_catalog_does_not_grow_with_every_checkpoint() {
     }
     assert!(catalog() < largest, "30,000 entries for 500 documents were never tidied up");
     assert!(largest < 12_000 * 100);
+}
+
+/// A process that is being started has a copy of every file for a moment, and with it of every lock.
+#[test]
+fn a_store_can_be_opened_again_at_once_while_processes_are_started() {
+    let scene = Scene::new();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        let opened = (0..100).try_for_each(|_| Store::open(scene.path(), scene.options.clone()).map(drop));
+        stop.store(true, Ordering::Relaxed);
+        opened.unwrap();
+    });
 }
 
 #[test]

@@ -86,35 +86,47 @@ impl DiskFile for SystemFile {
     }
 }
 
-/// Takes the lock of a store for as long as the file is open, and leaves the process id in it.
-fn lock_exclusive(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StoreError::io("open the lock file", &path))?;
-    resolve(file.try_lock(), &mut file, dir)?;
-    let holder = std::process::id().to_string();
-    file.set_len(0)
-        .and_then(|()| file.write_all(holder.as_bytes()))
-        .map_err(StoreError::io("write", &path))?;
-    Ok(file)
+/// A file that may be locked, until this is dropped. To close it would not do: a process that is being started has a copy of
+/// every file for a moment, and until that is closed as well, the lock would stay.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If it fails, the lock goes when the last copy is closed.
+        let _ = self.0.unlock();
+    }
 }
 
-/// Makes sure that no process has the store open, and that none opens it while the file is open, without creating or
-/// changing a file. `None` if there is no lock file.
-pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, StoreError> {
+/// Takes the lock of a store, and leaves the process id in its file.
+fn lock_exclusive(dir: &Path) -> Result<Lock, StoreError> {
     let path = dir.join(LOCK_FILE);
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut lock = file.map(Lock).map_err(StoreError::io("open the lock file", &path))?;
+    resolve(lock.0.try_lock(), &mut lock.0, dir)?;
+    let holder = std::process::id().to_string();
+    let write = |file: &mut File| file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+    write(&mut lock.0).map_err(StoreError::io("write", &path))?;
+    Ok(lock)
+}
+
+/// Makes sure that no process has the store open, and that none opens it while the lock is held, without creating or
+/// changing a file. `None` if there is no lock file.
+pub(crate) fn lock_shared(dir: &Path) -> Result<Option<Lock>, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let mut lock = match File::open(&path) {
+        Ok(file) => Lock(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("open the lock file", &path)(error)),
     };
-    resolve(file.try_lock_shared(), &mut file, dir)?;
-    Ok(Some(file))
+    resolve(lock.0.try_lock_shared(), &mut lock.0, dir)?;
+    Ok(Some(lock))
+}
+
+/// Whether somebody has a file locked.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let outcome = File::open(path).map(Lock).map(|lock| lock.0.try_lock());
+    matches!(outcome, Ok(Err(TryLockError::WouldBlock)))
 }
 
 fn resolve(outcome: Result<(), TryLockError>, file: &mut File, dir: &Path) -> Result<(), StoreError> {

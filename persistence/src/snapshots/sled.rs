@@ -23,7 +23,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -117,11 +117,8 @@ impl OpenSnapshots for Sled {
 impl Drop for Release {
     fn drop(&mut self) {
         let start = Instant::now();
-        while start.elapsed() < RELEASE_LIMIT {
-            match File::open(&self.locked).map(|file| file.try_lock()) {
-                Ok(Err(TryLockError::WouldBlock)) => std::thread::sleep(RELEASE_POLL),
-                _ => return,
-            }
+        while start.elapsed() < RELEASE_LIMIT && disk::is_locked(&self.locked) {
+            std::thread::sleep(RELEASE_POLL);
         }
     }
 }
