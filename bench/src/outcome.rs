@@ -211,9 +211,11 @@ fn typing_cell(report: &typing::Report) -> String {
 }
 
 fn join_cell(report: &join::Report) -> String {
-    let pair = |one: &join::Round, many: &join::Round| {
-        format!("{}: {} ms, {}: {} ms", one.joiners, figure(one.last_ms), many.joiners, figure(many.last_ms))
+    let last = |round: &join::Round| match round.last_ms {
+        never if never.is_nan() => format!("{}: never", round.joiners),
+        last_ms => format!("{}: {} ms", round.joiners, figure(last_ms)),
     };
+    let pair = |one, many| format!("{}, {}", last(one), last(many));
     let warm = pair(&report.one, &report.many);
     match (&report.one_after_restart, &report.many_after_restart) {
         (Some(one), Some(many)) => format!("{warm}; after a restart {}", pair(one, many)),

@@ -71,7 +71,7 @@ pub struct Round {
     pub incomplete: usize,
     /// From the first one's connecting until the first one had all of it, in milliseconds.
     pub first_ms: f64,
-    /// Until the last one had it.
+    /// Until the last one had it; not a number if nobody ever had.
     pub last_ms: f64,
     /// In sum.
     pub cost: Cost,
