@@ -7,7 +7,7 @@ use clap::builder::RangedU64ValueParser;
 
 /// Most replicas of one run.
 const REPLICAS: u64 = 100;
-/// Most edits of one run: with so many it takes seconds, and that grows with their square.
+/// Most edits of one run: with so many it takes a quarter of a minute, with a third of them one second, and Ctrl-C waits for it.
 const EDITS: u64 = 10_000;
 
 /// A time such as 90s, 10m or 2h.
