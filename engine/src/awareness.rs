@@ -4,19 +4,23 @@
 //! higher than the known one, or equal and the state is null. A state belongs to the peer that introduced its client
 //! id: no other peer can change it, and it goes when that peer goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
-use crate::limits::{AWARENESS_CLIENTS_PER_PEER, AWARENESS_REMOVED, AWARENESS_STATE_BYTES};
+use bytes::Bytes;
+
+use crate::lib0::{ReadError, Reader, write_var_uint};
+use crate::limits::{AWARENESS_CLIENTS_PER_PEER, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, ROPE_BYTES};
 use crate::peer::PeerId;
+use crate::rope::{Rope, RopeWriter};
 use crate::update::ClientId;
+use crate::work::{Work, finish};
 
 /// How long a state lives that its owner does not renew. Clients renew every 15 s.
 pub const EXPIRY: Duration = Duration::from_secs(30);
 
 /// The state of a client that has left.
-const NULL: &str = "null";
+const NULL: &[u8] = b"null";
 
 /// Why awareness was not accepted.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,16 +40,16 @@ pub enum AwarenessError {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Clients whose state is new.
-    pub changed: Vec<ClientId>,
+    pub changed: BTreeSet<ClientId>,
     /// Clients of the sender that the others would not see, because they know them as gone at this clock or a later
     /// one. Sending them their own removal makes them announce themselves with a higher clock.
-    pub unseen: Vec<ClientId>,
+    pub unseen: BTreeSet<ClientId>,
 }
 
 #[derive(Debug)]
 struct State {
     clock: u64,
-    json: Box<str>,
+    json: Bytes,
     owner: PeerId,
     renewed: Duration,
 }
@@ -54,6 +58,10 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Awareness {
     states: BTreeMap<ClientId, State>,
+    /// The clients of each peer that has any.
+    owned: BTreeMap<PeerId, BTreeSet<ClientId>>,
+    /// The clients by when they were last renewed.
+    renewals: BTreeSet<(Duration, ClientId)>,
     /// Clients that have left: the clock at which the others know them as gone, and the number of the removal.
     removed: BTreeMap<ClientId, (u64, u64)>,
     /// The same clients by the number of their removal.
@@ -62,7 +70,7 @@ pub struct Awareness {
 }
 
 impl Awareness {
-    /// Takes in encoded states from a peer.
+    /// Takes in encoded states from a peer. O(bytes · log clients).
     ///
     /// # Errors
     /// If the bytes are malformed or over a limit; then nothing was taken in.
@@ -72,22 +80,57 @@ impl Awareness {
         encoded: &[u8],
         now: Duration,
     ) -> Result<Received, AwarenessError> {
-        let incoming = decode(encoded)?;
-        let introduced = incoming.iter().filter(|(client, state)| self.introduces(*client, state)).count();
-        let owned = || self.states.values().filter(|state| state.owner == peer).count();
-        if introduced > 0 && introduced + owned() > AWARENESS_CLIENTS_PER_PEER {
-            return Err(AwarenessError::TooManyClients);
-        }
+        finish(self.receive_in_slices(peer, encoded, now, &mut Work::default()))
+    }
+
+    /// The same, with pauses.
+    pub(crate) async fn receive_in_slices(
+        &mut self,
+        peer: PeerId,
+        encoded: &[u8],
+        now: Duration,
+        work: &mut Work,
+    ) -> Result<Received, AwarenessError> {
+        self.check(peer, encoded, work).await?;
+        let mut reader = Reader::new(encoded);
         let mut received = Received::default();
-        for (client, Incoming { clock, json }) in incoming {
-            let state = State { clock, json: json.into(), owner: peer, renewed: now };
-            self.receive_state(peer, client, state, &mut received);
+        for _ in 0..reader.var_uint()? {
+            let incoming = Incoming::read(&mut reader)?;
+            work.count(4);
+            self.receive_state(peer, &incoming, now, &mut received, work);
+            work.pause().await;
         }
         Ok(received)
     }
 
-    fn introduces(&self, client: ClientId, state: &Incoming<'_>) -> bool {
-        state.json != NULL && !self.states.contains_key(&client) && !self.is_past(client, state.clock)
+    /// Checks states that a peer has sent before any of them is taken in.
+    async fn check(&self, peer: PeerId, encoded: &[u8], work: &mut Work) -> Result<(), AwarenessError> {
+        let mut reader = Reader::new(encoded);
+        let mut introduced = BTreeSet::new();
+        let owned = self.owned.get(&peer).map_or(0, BTreeSet::len);
+        // A client, a clock and a string of at least one character with its length.
+        for _ in 0..reader.count(4)? {
+            let incoming = Incoming::read(&mut reader)?;
+            if incoming.json.len() > AWARENESS_STATE_BYTES {
+                return Err(AwarenessError::StateTooLarge);
+            }
+            crate::lib0::check_json(crate::lib0::check_utf8(incoming.json)?)?;
+            if self.introduces(&incoming) {
+                introduced.insert(incoming.client);
+            }
+            if introduced.len() + owned > AWARENESS_CLIENTS_PER_PEER && !introduced.is_empty() {
+                return Err(AwarenessError::TooManyClients);
+            }
+            // Byte by byte takes several times as long as a copy.
+            work.count_bytes(8 * incoming.json.len());
+            work.pause().await;
+        }
+        Ok(())
+    }
+
+    fn introduces(&self, incoming: &Incoming<'_>) -> bool {
+        let Incoming { client, clock, json } = incoming;
+        *json != NULL && !self.states.contains_key(client) && !self.is_past(*client, *clock)
     }
 
     /// Whether the client is known to have left at this clock or a later one.
@@ -95,41 +138,59 @@ impl Awareness {
         self.removed.get(&client).is_some_and(|&(removed, _)| clock <= removed)
     }
 
-    fn receive_state(&mut self, peer: PeerId, client: ClientId, state: State, received: &mut Received) {
-        let leaves = *state.json == *NULL;
+    fn receive_state(
+        &mut self,
+        peer: PeerId,
+        incoming: &Incoming<'_>,
+        now: Duration,
+        received: &mut Received,
+        work: &mut Work,
+    ) {
+        let &Incoming { client, clock, json } = incoming;
+        let leaves = json == NULL;
         match self.states.get(&client) {
             Some(known) if known.owner != peer => return,
-            Some(known) if state.clock > known.clock || (leaves && state.clock == known.clock) => {}
+            Some(known) if clock > known.clock || (leaves && clock == known.clock) => {}
             Some(_) => return,
             None if leaves => return,
-            None if self.is_past(client, state.clock) => {
-                received.unseen.push(client);
+            None if self.is_past(client, clock) => {
+                received.unseen.insert(client);
                 return;
             }
             None => {}
         }
         if leaves {
-            self.remove(client, state.clock);
+            self.remove(client, clock);
         } else {
-            self.forget_removal(client);
-            self.states.insert(client, state);
+            work.count_bytes(json.len());
+            let json = Bytes::copy_from_slice(json);
+            self.put(client, State { clock, json, owner: peer, renewed: now });
         }
-        received.changed.push(client);
+        received.changed.insert(client);
+        received.unseen.remove(&client);
     }
 
-    /// Removes the states of a peer that has gone; gives their clients.
+    /// Removes the states of a peer that has gone; gives their clients. O(these · log clients).
     pub fn leave(&mut self, peer: PeerId) -> Vec<ClientId> {
-        self.remove_where(|state| state.owner == peer)
+        let leaving = self.owned.get(&peer).into_iter().flatten().copied().collect();
+        self.remove_all(leaving)
     }
 
-    /// Removes states that were not renewed in time; gives their clients.
+    /// Removes states that were not renewed in time; gives their clients. O(these · log clients).
     pub fn expire(&mut self, now: Duration) -> Vec<ClientId> {
-        self.remove_where(|state| now.saturating_sub(state.renewed) > EXPIRY)
+        let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > EXPIRY;
+        let leaving = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
+        self.remove_all(leaving)
     }
 
     /// Whether nobody is here.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
+    }
+
+    /// Whether a client is here.
+    pub fn has(&self, client: ClientId) -> bool {
+        self.states.contains_key(&client)
     }
 
     /// All clients that are here.
@@ -148,37 +209,67 @@ impl Awareness {
         self.removals.range(removals..).map(|(_, &client)| client)
     }
 
-    /// Encodes the states of some clients; those who have left are null.
+    /// Encodes the states of some clients; those who have left are null. O(clients · log and bytes).
     pub fn encode(&self, clients: impl ExactSizeIterator<Item = ClientId>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1 + clients.len() * 64);
-        write_var_uint(&mut out, clients.len() as u64);
-        for client in clients {
-            let (clock, json) = match self.states.get(&client) {
-                Some(state) => (state.clock, &*state.json),
-                None => (self.removed.get(&client).map_or(0, |&(clock, _)| clock), NULL),
-            };
-            write_var_uint(&mut out, client);
-            write_var_uint(&mut out, clock);
-            write_var_buf(&mut out, json.as_bytes());
-        }
-        out
+        let clients: Vec<_> = clients.collect();
+        finish(self.encode_in_slices(&clients, &mut Work::default())).to_bytes().into()
     }
 
-    fn remove_where(&mut self, gone: impl Fn(&State) -> bool) -> Vec<ClientId> {
-        let leaving = self.states.iter().filter(|(_, state)| gone(state));
-        let leaving: Vec<_> = leaving.map(|(&client, state)| (client, state.clock)).collect();
-        leaving
-            .into_iter()
-            .map(|(client, clock)| {
-                self.remove(client, clock);
-                client
-            })
-            .collect()
+    /// The same, with pauses; where there is much, long states are shared.
+    pub(crate) async fn encode_in_slices(&self, clients: &[ClientId], work: &mut Work) -> Rope {
+        let states = clients.iter().filter_map(|client| self.states.get(client));
+        let fits = states.map(|state| state.json.len()).try_fold(ROPE_BYTES, usize::checked_sub).is_some();
+        let mut out = RopeWriter::new(!fits);
+        write_var_uint(out.tail(), clients.len() as u64);
+        for &client in clients {
+            let (clock, json) = match self.states.get(&client) {
+                Some(state) => (state.clock, &state.json),
+                None => (self.removed.get(&client).map_or(0, |&(clock, _)| clock), &Bytes::from_static(NULL)),
+            };
+            write_var_uint(out.tail(), client);
+            write_var_uint(out.tail(), clock);
+            write_var_uint(out.tail(), json.len() as u64);
+            out.share(json);
+            work.count_bytes(json.len());
+            work.count(4);
+            work.pause().await;
+        }
+        out.finish()
+    }
+
+    fn remove_all(&mut self, clients: Vec<ClientId>) -> Vec<ClientId> {
+        for client in &clients {
+            let clock = self.states.get(client).map_or(0, |state| state.clock);
+            self.remove(*client, clock);
+        }
+        clients
+    }
+
+    fn put(&mut self, client: ClientId, state: State) {
+        self.forget_removal(client);
+        self.owned.entry(state.owner).or_default().insert(client);
+        // Its owner is the same: nobody else can change it.
+        if let Some(before) = self.states.get(&client) {
+            self.renewals.remove(&(before.renewed, client));
+        }
+        self.renewals.insert((state.renewed, client));
+        self.states.insert(client, state);
+    }
+
+    fn take(&mut self, client: ClientId) {
+        let Some(state) = self.states.remove(&client) else { return };
+        self.renewals.remove(&(state.renewed, client));
+        if let Some(clients) = self.owned.get_mut(&state.owner) {
+            clients.remove(&client);
+            if clients.is_empty() {
+                self.owned.remove(&state.owner);
+            }
+        }
     }
 
     /// Removes a state and remembers its clock, at which the others now know it as gone.
     fn remove(&mut self, client: ClientId, clock: u64) {
-        self.states.remove(&client);
+        self.take(client);
         self.forget_removal(client);
         self.removed.insert(client, (clock, self.next_removal));
         self.removals.insert(self.next_removal, client);
@@ -199,22 +290,13 @@ impl Awareness {
 
 /// A state as it comes.
 struct Incoming<'a> {
+    client: ClientId,
     clock: u64,
-    json: &'a str,
+    json: &'a [u8],
 }
 
-fn decode(encoded: &[u8]) -> Result<Vec<(ClientId, Incoming<'_>)>, AwarenessError> {
-    let mut reader = Reader::new(encoded);
-    // A client, a clock and a string of at least one character with its length.
-    let count = reader.count(4)?;
-    let mut states = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
-        let json = reader.var_json()?;
-        if json.len() > AWARENESS_STATE_BYTES {
-            return Err(AwarenessError::StateTooLarge);
-        }
-        states.push((client, Incoming { clock, json }));
+impl<'a> Incoming<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+        Ok(Self { client: reader.var_uint()?, clock: reader.var_uint()?, json: reader.var_buf()? })
     }
-    Ok(states)
 }

@@ -3,55 +3,41 @@
 //! The blocks of each client are kept encoded, in chunks of about a kilobyte, as one ordered map over all clients.
 //! So a document takes the memory of its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
 use crate::chunks::Chunks;
 use crate::id_set::IdSet;
+use crate::limits::{DELETIONS_AT_ONCE, ROPE_BYTES};
 use crate::parked::{Author, Parked, Waiting};
+use crate::rope::{Rope, RopeWriter};
 use crate::state_vector::StateVector;
-use crate::update::{Block, ClientId, Clock, Content, Id, Piece, Run, Update, UpdateError};
+use crate::update::{Block, ClientId, Clock, Content, Deletions, Id, Piece, Run, Update, UpdateError};
+use crate::work::{Work, discard, finish};
+
+pub use crate::changes::Changes;
 
 /// Memory that a range or a client takes in a map.
 const ENTRY_OVERHEAD: usize = 32;
 
 /// A document: its blocks, its state vector, and what was deleted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Blocks {
     chunks: Chunks,
     state: StateVector,
     deleted: IdSet,
+    /// `deleted`, encoded, until it changes: each answer to a peer has all of it.
+    encoded_deletions: OnceLock<Bytes>,
     parked: Parked,
+    max_parked_bytes: usize,
 }
 
-/// What an update, or several, added to a document.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// For each client of which there are new blocks, the clock from which on they are new.
-    from: BTreeMap<ClientId, Clock>,
-    /// What is newly deleted.
-    deleted: IdSet,
-}
-
-impl Changes {
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.from.is_empty() && self.deleted.is_empty()
-    }
-
-    /// Adds later changes of the same document.
-    pub fn extend(&mut self, later: &Self) {
-        for (&client, &clock) in &later.from {
-            self.add_from(client, clock);
-        }
-        self.deleted.extend(&later.deleted);
-    }
-
-    fn add_from(&mut self, client: ClientId, clock: Clock) {
-        self.from.entry(client).and_modify(|from| *from = clock.min(*from)).or_insert(clock);
+impl Default for Blocks {
+    fn default() -> Self {
+        Self::with_parked_bytes(usize::MAX)
     }
 }
 
@@ -85,7 +71,36 @@ impl From<UpdateError> for LoadError {
     }
 }
 
+/// What became of an update, where its changes were kept elsewhere.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// Whether the document changed.
+    pub(crate) changed: bool,
+    /// Whether that change is the update as it came: nothing of it known or missing, nothing else woken.
+    pub(crate) as_it_came: bool,
+    /// Whether a part of it waits for what is missing.
+    pub(crate) parked: bool,
+    /// Whether what others had sent earlier is in it, because it stopped waiting.
+    pub(crate) woken: bool,
+    /// Authors of which nothing waits any more.
+    pub(crate) freed: Vec<Author>,
+    /// Authors of which what waited was forgotten, because too much waited in all.
+    pub(crate) evicted: Vec<Author>,
+}
+
 impl Blocks {
+    /// An empty document in which so many bytes may wait for a gap to fill.
+    pub fn with_parked_bytes(max_parked_bytes: usize) -> Self {
+        Self {
+            chunks: Chunks::default(),
+            state: StateVector::default(),
+            deleted: IdSet::default(),
+            encoded_deletions: OnceLock::new(),
+            parked: Parked::default(),
+            max_parked_bytes,
+        }
+    }
+
     /// The document that one update makes.
     ///
     /// # Errors
@@ -96,27 +111,42 @@ impl Blocks {
         Ok(blocks)
     }
 
-    /// Takes in a stored update, all of whose dependencies must be known.
+    /// The same, without a copy of the bytes.
+    ///
+    /// # Errors
+    /// As for [`Self::from_update`].
+    pub fn from_bytes(update: Bytes) -> Result<Self, LoadError> {
+        let mut blocks = Self::default();
+        blocks.load_bytes(update)?;
+        Ok(blocks)
+    }
+
+    /// Takes in a stored update, all of whose dependencies must be known. O(bytes).
     ///
     /// # Errors
     /// If the bytes are not an update, or depend on other updates.
     pub fn load(&mut self, update: &[u8]) -> Result<(), LoadError> {
-        let update = Update::scan(Bytes::copy_from_slice(update))?;
-        self.take_in(&update, 0);
+        self.load_bytes(Bytes::copy_from_slice(update))
+    }
+
+    fn load_bytes(&mut self, update: Bytes) -> Result<(), LoadError> {
+        let update = Update::scan(update)?;
+        finish(self.take_in(&update, 0, &mut Changes::default(), &mut Work::default()));
         if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
     }
 
     /// Takes in what is new in an update. What depends on elements that are not known is parked under the name of its
-    /// author, and taken in as soon as they come.
+    /// author, and taken in as soon as they come. O(bytes of the update and of what it wakes), and a chunk for each of its
+    /// deletions.
     pub fn admit(&mut self, update: &Update, author: Author) -> Admission {
-        let taken = self.take_in(update, author);
-        let parked = taken.parked > 0;
-        let bytes = match taken {
-            _ if taken.changes.is_empty() => None,
-            Taken { as_it_came: true, .. } => Some(update.bytes().clone()),
-            Taken { ref changes, .. } => Some(self.diff_changes(changes)),
+        let mut changes = Changes::default();
+        let intake = finish(self.take_in(update, author, &mut changes, &mut Work::default()));
+        let bytes = match intake {
+            Intake { changed: false, .. } => None,
+            Intake { as_it_came: true, .. } => Some(update.bytes().clone()),
+            Intake { .. } => Some(self.diff_changes(&changes)),
         };
-        Admission { update: bytes, changes: taken.changes, parked, woken: taken.woken }
+        Admission { update: bytes, changes, parked: intake.parked, woken: intake.woken }
     }
 
     /// How much of each client is known.
@@ -134,9 +164,14 @@ impl Blocks {
         &self.parked
     }
 
-    /// Forgets what waits and was sent by one author.
+    /// Forgets what waits and was sent by one author. O(entries · log).
     pub fn forget_parked(&mut self, author: Author) {
-        self.parked.forget(author);
+        finish(self.forget_parked_in_slices(author, &mut Work::default()));
+    }
+
+    /// The same, with pauses.
+    pub(crate) async fn forget_parked_in_slices(&mut self, author: Author, work: &mut Work) {
+        self.parked.forget(author, work).await;
     }
 
     /// Whether nothing was ever written.
@@ -149,14 +184,19 @@ impl Blocks {
         self.chunks.memory() + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD + self.parked.bytes()
     }
 
-    /// How many bytes the blocks of an update take that are not known yet. Deletions don't count.
+    /// How many bytes the blocks of an update take that are not known yet. Deletions don't count. O(bytes of the update).
     pub fn growth(&self, update: &Update) -> usize {
+        finish(self.growth_in_slices(update, &mut Work::default()))
+    }
+
+    /// The same, with pauses.
+    pub(crate) async fn growth_in_slices(&self, update: &Update, work: &mut Work) -> usize {
         let mut growth = 0;
         for run in update.runs() {
             let known = self.state.get(run.client());
             let mut blocks = run.blocks();
             let mut from = blocks.position();
-            while let Some(block) = blocks.next() {
+            while let Some(block) = blocks.next_in_slices(work).await {
                 let to = blocks.position();
                 growth += if block.end() > known { to - from } else { 0 };
                 from = to;
@@ -165,82 +205,152 @@ impl Blocks {
         growth
     }
 
-    /// The whole document as one update.
+    /// The whole document as one update. O(bytes).
     pub fn encode_state(&self) -> Bytes {
-        self.encode(self.state.iter().rev().map(|(client, _)| (client, 0)), &self.deleted)
+        finish(self.encode_state_in_slices(&mut Work::default())).to_bytes()
+    }
+
+    /// The same, with pauses and shared with the document. O(chunks and deletions).
+    pub(crate) async fn encode_state_in_slices(&self, work: &mut Work) -> Rope {
+        let all = self.state.iter().rev().map(|(client, _)| (client, 0));
+        self.encode(all, None, work).await
     }
 
     /// What a peer with this state vector lacks, as one update. State vectors say nothing of deletions, so all are in it.
+    /// O(clients and bytes).
     pub fn diff(&self, known: &StateVector) -> Bytes {
+        finish(self.diff_in_slices(known, &mut Work::default())).to_bytes()
+    }
+
+    /// The same, with pauses and shared with the document. O(clients, chunks and deletions).
+    pub(crate) async fn diff_in_slices(&self, known: &StateVector, work: &mut Work) -> Rope {
         let lacking = self.state.iter().rev().filter_map(|(client, clock)| {
             let from = known.get(client);
             (from < clock).then_some((client, from))
         });
-        self.encode(lacking, &self.deleted)
+        self.encode(lacking, None, work).await
     }
 
-    /// What a peer with this state vector lacks, as changes.
-    pub fn changes_since(&self, known: &StateVector) -> Changes {
-        let lacking = self.state.iter().map(|(client, clock)| (client, known.get(client), clock));
-        let from = lacking.filter(|(_, from, clock)| from < clock).map(|(client, from, _)| (client, from));
-        Changes { from: from.collect(), deleted: self.deleted.clone() }
-    }
-
-    /// Changes of this document as one update: however many updates brought them, this is their merge.
+    /// Changes of this document as one update: however many updates brought them, this is their merge. O(bytes), and up to a
+    /// chunk for each client in them.
     pub fn diff_changes(&self, changes: &Changes) -> Bytes {
-        self.encode(changes.from.iter().rev().map(|(&client, &clock)| (client, clock)), &changes.deleted)
+        finish(self.diff_changes_in_slices(changes, &mut Work::default())).to_bytes()
     }
 
-    /// Encodes the blocks of some clients, each from a clock on, and a delete set. Clients come from high to low, as
-    /// the lazy readers of Yjs expect.
-    fn encode(&self, from: impl Iterator<Item = (ClientId, Clock)> + Clone, deleted: &IdSet) -> Bytes {
-        let mut out = Vec::new();
-        crate::lib0::write_var_uint(&mut out, from.clone().count() as u64);
-        for (client, clock) in from {
-            self.chunks.encode_section(Id { client, clock }, &mut out);
+    /// The same, with pauses and shared with the document.
+    pub(crate) async fn diff_changes_in_slices(&self, changes: &Changes, work: &mut Work) -> Rope {
+        let from = changes.from.iter().rev().map(|(&client, &clock)| (client, clock));
+        self.encode(from, Some(&changes.deleted), work).await
+    }
+
+    /// Encodes the blocks of some clients, each from a clock on, and deletions: these, or all. Clients come from high to low,
+    /// as the lazy readers of Yjs expect.
+    async fn encode(
+        &self,
+        from: impl Iterator<Item = (ClientId, Clock)> + Clone,
+        deleted: Option<&IdSet>,
+        work: &mut Work,
+    ) -> Rope {
+        let (mut clients, mut left) = (0, Some(ROPE_BYTES));
+        for (client, clock) in from.clone() {
+            clients += 1;
+            left = left.and_then(|left| self.chunks.bytes_left(Id { client, clock }, left));
+            work.count(2);
+            work.pause().await;
         }
-        deleted.encode(&mut out);
-        Bytes::from(out)
+        let mut out = RopeWriter::new(left.is_none());
+        crate::lib0::write_var_uint(out.tail(), clients);
+        for (client, clock) in from {
+            self.chunks.encode_section(Id { client, clock }, &mut out, work).await;
+        }
+        match deleted {
+            Some(deleted) => out.share(&deleted.encode_in_slices(work).await.into()),
+            None => out.share(&self.encode_deletions(work).await),
+        }
+        out.finish()
     }
 
-    /// Takes in what can be and parks the rest; wakes what waited for it.
-    fn take_in(&mut self, update: &Update, author: Author) -> Taken {
-        let mut taken = Taken::new(update, author, self.parked.next_number());
+    /// All deletions, encoded. O(1) until they change.
+    pub(crate) async fn encode_deletions(&self, work: &mut Work) -> Bytes {
+        if let Some(encoded) = self.encoded_deletions.get() {
+            return encoded.clone();
+        }
+        let encoded = Bytes::from(self.deleted.encode_in_slices(work).await);
+        self.encoded_deletions.get_or_init(|| encoded).clone()
+    }
+
+    /// Takes in what can be and parks the rest; wakes what waited for it. What is new is added to `changes`.
+    pub(crate) async fn take_in(
+        &mut self,
+        update: &Update,
+        author: Author,
+        changes: &mut Changes,
+        work: &mut Work,
+    ) -> Intake {
+        let mut taken = Taken::new(update, author, self.parked.next_number(), changes);
         let mut runs = Runs::of(update);
         let mut next = Vec::new();
         while let Some(run) = next.pop().or_else(|| runs.take_next()) {
-            let Progress { advanced, rest } = self.take_blocks(&run, &mut taken);
+            let Progress { advanced, rest } = self.take_blocks(&run, &mut taken, work).await;
             if let Some((missing, rest)) = rest {
-                match runs.take_first_of(missing.client) {
+                match runs.take_first_of(missing.client, work).await {
                     // First what it depends on.
                     Some(on) => next.extend([rest, on]),
-                    None => self.park(missing, Waiting::Blocks(rest), &mut taken),
+                    None => self.park_blocks(missing, rest, &mut taken, work).await,
                 }
             }
             if advanced {
-                self.wake(run.client(), &mut taken);
+                self.wake(run.client(), &mut taken, work).await;
+            }
+            if taken.is_refused() {
+                break;
             }
         }
-        let mut deletions = IdSet::default();
-        for (client, range) in update.deletions() {
-            deletions.insert(client, range, |_| {});
-        }
-        for (client, ranges) in by_client(&deletions) {
-            if let Some((missing, rest)) = self.take_deletions(client, ranges, &mut taken) {
-                self.park(missing, rest, &mut taken);
-            }
-        }
-        taken.as_it_came &= taken.parked == 0;
-        taken
+        runs.discard(work).await;
+        self.take_delete_set(update.deletions(), &mut taken, work).await;
+        taken.intake()
     }
 
-    fn park(&mut self, missing: Id, waiting: Waiting, taken: &mut Taken) {
+    async fn take_delete_set(&mut self, deletions: Deletions<'_>, taken: &mut Taken<'_>, work: &mut Work) {
+        let mut deletions = deletions.peekable();
+        while !taken.is_refused()
+            && let Some((client, range)) = deletions.next()
+        {
+            let mut ranges = vec![range];
+            while ranges.len() < DELETIONS_AT_ONCE
+                && let Some((_, range)) = deletions.next_if(|(next, _)| *next == client)
+            {
+                ranges.push(range);
+            }
+            ranges.sort_unstable_by_key(|range| range.start);
+            let unknown = self.take_deletions(client, ranges, taken, work).await;
+            if !unknown.is_empty() {
+                taken.parked += 1;
+                self.parked.park_deletions(taken.author, client, unknown, work).await;
+                self.limit_parked(taken, work).await;
+            }
+        }
+    }
+
+    async fn park_blocks(&mut self, missing: Id, rest: Run, taken: &mut Taken<'_>, work: &mut Work) {
         taken.parked += 1;
-        self.parked.park_new(missing, taken.author, waiting, taken.source_bytes);
+        work.count_bytes(rest.bytes.len());
+        self.parked.park_blocks(missing, taken.author, rest, taken.source_bytes);
+        self.limit_parked(taken, work).await;
+    }
+
+    /// Forgets what the author sent of whom the most waits, where too much waits in all.
+    async fn limit_parked(&mut self, taken: &mut Taken<'_>, work: &mut Work) {
+        while self.parked.bytes() > self.max_parked_bytes
+            && let Some(largest) = self.parked.largest_author()
+        {
+            self.parked.forget(largest, work).await;
+            taken.evicted.push(largest);
+        }
     }
 
     /// Takes in what waited for blocks of `client` that have come, and what waited for that.
-    fn wake(&mut self, client: ClientId, taken: &mut Taken) {
+    async fn wake(&mut self, client: ClientId, taken: &mut Taken<'_>, work: &mut Work) {
         if self.parked.is_empty() {
             return;
         }
@@ -250,27 +360,39 @@ impl Blocks {
                 advanced.pop();
                 continue;
             };
+            work.count(8);
             let from_elsewhere = ticket.number() < taken.first_number;
             taken.woken |= from_elsewhere;
             taken.as_it_came &= !from_elsewhere;
-            let rest = match waiting {
+            let author = ticket.author();
+            match waiting {
                 Waiting::Blocks(run) => {
-                    let progress = self.take_blocks(&run, taken);
+                    let progress = self.take_blocks(&run, taken, work).await;
                     advanced.extend(progress.advanced.then_some(run.client()));
-                    progress.rest.map(|(missing, rest)| (missing, Waiting::Blocks(rest)))
+                    match progress.rest {
+                        Some((missing, rest)) => self.parked.park(missing, ticket, Waiting::Blocks(rest)),
+                        None if from_elsewhere => {}
+                        None => taken.parked -= 1,
+                    }
                 }
-                Waiting::Deletions(client, ranges) => self.take_deletions(client, ranges, taken),
-            };
-            match rest {
-                Some((missing, waiting)) => self.parked.park(missing, ticket, waiting),
-                None if !from_elsewhere => taken.parked -= 1,
-                None => {}
+                Waiting::Deletions(client, mut ranges) => {
+                    let known = ranges.take_before(client, self.state.get(client));
+                    self.take_deletions(client, known, taken, work).await;
+                    if let Some(first) = ranges.first_of(client) {
+                        let missing = Id { client, clock: first.start };
+                        self.parked.park(missing, ticket, Waiting::Deletions(client, ranges));
+                    }
+                }
             }
+            if !self.parked.waits_for(author) {
+                taken.freed.push(author);
+            }
+            work.pause().await;
         }
     }
 
-    /// Takes in blocks up to the first whose dependencies are not known.
-    fn take_blocks(&mut self, run: &Run, taken: &mut Taken) -> Progress {
+    /// Takes in blocks up to the first whose dependencies are not known. O(bytes).
+    async fn take_blocks(&mut self, run: &Run, taken: &mut Taken<'_>, work: &mut Work) -> Progress {
         let client = run.client();
         let known = self.state.get(client);
         let (mut end, mut rest) = (known, None);
@@ -278,7 +400,7 @@ impl Blocks {
         let mut blocks = run.blocks();
         loop {
             let (position, left) = (blocks.position(), blocks.left());
-            let Some(block) = blocks.next() else { break };
+            let Some(block) = blocks.next_in_slices(work).await else { break };
             if block.end() <= end {
                 taken.as_it_came = false;
                 continue;
@@ -290,11 +412,10 @@ impl Blocks {
             }
             taken.as_it_came &= block.id.clock == end;
             if matches!(block.content, Content::Gc | Content::Deleted) {
-                self.deleted.insert(client, end..block.end(), |_| {});
-                taken.changes.deleted.insert(client, end..block.end(), |_| {});
+                self.delete(client, end..block.end(), taken, |_| {});
             }
             let tail = tail.get_or_insert_with(|| self.chunks.open(Id { client, clock: end }));
-            self.chunks.push(tail, Piece::between(block, end, block.end()));
+            self.chunks.push(tail, Piece::between(block, end, block.end()), work).await;
             end = block.end();
         }
         let advanced = tail.is_some();
@@ -302,35 +423,54 @@ impl Blocks {
             self.chunks.close(tail);
             self.state.set(client, end);
             taken.changes.add_from(client, known);
+            taken.changed = true;
         }
+        work.count(4);
         Progress { advanced, rest }
     }
 
-    /// Takes in deletions of known elements; gives the first unknown one and the rest.
-    fn take_deletions(
+    /// Takes in deletions of known elements, and gives those of unknown ones. The ranges are sorted. O(ranges · log, and the
+    /// bytes of each chunk that has a new one).
+    async fn take_deletions(
         &mut self,
         client: ClientId,
-        mut ranges: VecDeque<Range<Clock>>,
-        taken: &mut Taken,
-    ) -> Option<(Id, Waiting)> {
+        ranges: Vec<Range<Clock>>,
+        taken: &mut Taken<'_>,
+        work: &mut Work,
+    ) -> IdSet {
         let known = self.state.get(client);
-        let mut fresh = Vec::new();
-        while let Some(range) = ranges.front_mut().filter(|range| range.start < known) {
+        let (mut fresh, mut unknown) = (Vec::new(), IdSet::default());
+        for range in ranges {
             let covered = range.start..range.end.min(known);
-            range.start = covered.end;
-            if range.start >= range.end {
-                ranges.pop_front();
+            if range.end > known {
+                unknown.insert(client, range.start.max(known)..range.end, |_| {});
             }
-            let before = fresh.len();
-            self.deleted.insert(client, covered.clone(), |part| fresh.push(part));
-            taken.as_it_came &= fresh[before..] == [covered];
+            if !covered.is_empty() {
+                let before = fresh.len();
+                self.delete(client, covered.clone(), taken, |part| fresh.push(part));
+                taken.as_it_came &= fresh[before..] == [covered];
+            }
+            work.count(8);
+            work.pause().await;
         }
-        self.chunks.drop_content(client, &fresh);
-        for range in fresh {
-            taken.changes.deleted.insert(client, range, |_| {});
-        }
-        let missing = Id { client, clock: ranges.front()?.start };
-        Some((missing, Waiting::Deletions(client, ranges)))
+        self.chunks.drop_content(client, &fresh, work).await;
+        unknown
+    }
+
+    /// Remembers that known elements are deleted, and calls `fresh` with those parts that were not.
+    fn delete(
+        &mut self,
+        client: ClientId,
+        range: Range<Clock>,
+        taken: &mut Taken<'_>,
+        mut fresh: impl FnMut(Range<Clock>),
+    ) {
+        self.deleted.insert(client, range, |part| {
+            taken.changes.deleted.insert(client, part.clone(), |_| {});
+            taken.changed = true;
+            fresh(part);
+        });
+        self.encoded_deletions.take();
     }
 }
 
@@ -348,31 +488,40 @@ struct Runs<'a> {
     update: &'a Update,
     looked_at: Vec<bool>,
     next: usize,
-    /// Client and index of every run, sorted; made when it is first asked for.
-    by_client: OnceCell<Vec<(ClientId, usize)>>,
+    /// The first run of each client; made when it is first asked for.
+    by_client: Option<BTreeMap<ClientId, usize>>,
 }
 
 impl<'a> Runs<'a> {
     fn of(update: &'a Update) -> Self {
-        Self { update, looked_at: vec![false; update.runs().len()], next: 0, by_client: OnceCell::new() }
+        Self { update, looked_at: vec![false; update.runs().len()], next: 0, by_client: None }
     }
 
-    /// The next one in the order of the update.
+    /// The next one in the order of the update. O(runs), over all of them.
     fn take_next(&mut self) -> Option<Run> {
         self.next += self.looked_at[self.next..].iter().position(|looked_at| !looked_at)?;
         self.take(self.next)
     }
 
-    /// The first one of a client. (It has several only where the update has gaps.)
-    fn take_first_of(&mut self, client: ClientId) -> Option<Run> {
-        let by_client = self.by_client.get_or_init(|| {
-            let mut by_client: Vec<_> = self.update.runs().map(|run| run.client()).zip(0..).collect();
-            by_client.sort_unstable();
-            by_client
-        });
-        let first = by_client.partition_point(|&(other, _)| other < client);
-        let &(_, index) = by_client.get(first).filter(|(other, _)| *other == client)?;
+    /// The first one of a client. (It has several only where the update has gaps.) O(runs · log), once, then O(log runs).
+    async fn take_first_of(&mut self, client: ClientId, work: &mut Work) -> Option<Run> {
+        if self.by_client.is_none() {
+            let mut by_client = BTreeMap::new();
+            for (run, index) in self.update.runs().zip(0..) {
+                by_client.entry(run.client()).or_insert(index);
+                work.count(4);
+                work.pause().await;
+            }
+            self.by_client = Some(by_client);
+        }
+        let index = *self.by_client.as_ref()?.get(&client)?;
         self.take(index)
+    }
+
+    async fn discard(self, work: &mut Work) {
+        if let Some(by_client) = self.by_client {
+            discard(by_client, work).await;
+        }
     }
 
     fn take(&mut self, index: usize) -> Option<Run> {
@@ -390,42 +539,50 @@ struct Progress {
 }
 
 /// What was taken in of an update.
-struct Taken {
+struct Taken<'a> {
     author: Author,
     source_bytes: usize,
-    changes: Changes,
-    /// Whether the changes are the update as it came: nothing of it known or missing, nothing else woken.
+    changes: &'a mut Changes,
+    changed: bool,
     as_it_came: bool,
     /// How many parts of it are parked.
     parked: usize,
     /// The first number that a part of it has or would have while it is parked.
     first_number: u64,
-    /// Whether what had come in other updates stopped waiting.
     woken: bool,
+    freed: Vec<Author>,
+    evicted: Vec<Author>,
 }
 
-impl Taken {
-    fn new(update: &Update, author: Author, first_number: u64) -> Self {
+impl<'a> Taken<'a> {
+    fn new(update: &Update, author: Author, first_number: u64, changes: &'a mut Changes) -> Self {
         Self {
             author,
             source_bytes: update.bytes().len(),
-            changes: Changes::default(),
+            changes,
+            changed: false,
             as_it_came: !update.has_skips(),
             parked: 0,
             first_number,
             woken: false,
+            freed: Vec::new(),
+            evicted: Vec::new(),
         }
     }
-}
 
-/// The ranges of each client of a set.
-fn by_client(set: &IdSet) -> Vec<(ClientId, VecDeque<Range<Clock>>)> {
-    let mut clients: Vec<(ClientId, VecDeque<Range<Clock>>)> = Vec::new();
-    for (client, range) in set.iter() {
-        match clients.last_mut() {
-            Some((last, ranges)) if *last == client => ranges.push_back(range),
-            _ => clients.push((client, VecDeque::from([range]))),
+    /// Whether the rest of the update is not taken in any more.
+    fn is_refused(&self) -> bool {
+        self.evicted.contains(&self.author)
+    }
+
+    fn intake(self) -> Intake {
+        Intake {
+            changed: self.changed,
+            as_it_came: self.as_it_came && self.parked == 0,
+            parked: self.parked > 0,
+            woken: self.woken,
+            freed: self.freed,
+            evicted: self.evicted,
         }
     }
-    clients
 }

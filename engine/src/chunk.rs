@@ -1,13 +1,16 @@
 //! A stretch of one client's blocks, encoded: what [`crate::blocks::Blocks`] is made of.
 
+use bytes::Bytes;
+
 use crate::lib0::{Reader, write_var_uint};
 use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES};
 use crate::update::{Block, Clock, Content, Id, Piece, RunBlocks, view_block};
+use crate::work::Work;
 
 /// Encoded blocks of one client that follow each other. Where it starts, its owner knows.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Encoded,
     /// Blocks in `bytes`.
     blocks: u32,
     /// Elements in all blocks.
@@ -18,10 +21,53 @@ pub(crate) struct Chunk {
     last_at: usize,
 }
 
+/// The bytes of a chunk.
+#[derive(Debug)]
+enum Encoded {
+    /// More may be appended.
+    Growing(Vec<u8>),
+    /// Nothing will change any more: they can be shared.
+    Sealed(Bytes),
+}
+
+impl Default for Encoded {
+    fn default() -> Self {
+        Self::Growing(Vec::new())
+    }
+}
+
+impl std::ops::Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Growing(bytes) => bytes,
+            Self::Sealed(bytes) => bytes,
+        }
+    }
+}
+
+impl Encoded {
+    fn growing(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Growing(bytes) => bytes,
+            Self::Sealed(_) => panic!("a sealed chunk does not grow"),
+        }
+    }
+}
+
 impl Chunk {
     /// The encoded blocks.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The encoded blocks, to be shared; `None` while they may grow.
+    pub(crate) fn shared(&self) -> Option<&Bytes> {
+        match &self.bytes {
+            Encoded::Growing(_) => None,
+            Encoded::Sealed(bytes) => Some(bytes),
+        }
     }
 
     /// How many blocks there are.
@@ -65,7 +111,15 @@ impl Chunk {
         view_block(&self.bytes[self.last_at..], Id { clock, ..start }, self.last_len)
     }
 
-    /// Appends a piece, which follows what is there; `start` is where the chunk starts.
+    /// Calls `each` with every block. O(bytes), but a long block that has the chunk for itself is not walked.
+    pub(crate) fn for_each_block(&self, start: Id, mut each: impl FnMut(Block<'_>)) {
+        match self.blocks {
+            1 => each(self.last(start)),
+            _ => self.blocks(start).for_each(each),
+        }
+    }
+
+    /// Appends a piece, which follows what is there; `start` is where the chunk starts. O(bytes of the piece).
     pub(crate) fn push(&mut self, start: Id, piece: &Piece<'_>) {
         if self.blocks > 0 && self.squash(start, piece) {
             self.last_len += piece.elements();
@@ -73,9 +127,17 @@ impl Chunk {
             self.last_at = self.bytes.len();
             self.last_len = piece.elements();
             self.blocks += 1;
-            piece.write(&mut self.bytes);
+            piece.write(self.bytes.growing());
         }
         self.len += piece.elements();
+    }
+
+    /// A chunk of one long piece. O(bytes of the piece).
+    pub(crate) async fn of(piece: &Piece<'_>, work: &mut Work) -> Self {
+        let mut bytes = Vec::new();
+        piece.write_in_slices(&mut bytes, work).await;
+        let len = piece.elements();
+        Self { bytes: Encoded::Growing(bytes), blocks: 1, len, last_len: len, last_at: 0 }
     }
 
     /// Makes the piece a part of the last block, if that means the same.
@@ -97,19 +159,25 @@ impl Chunk {
         }
         let mut number = Vec::with_capacity(8);
         write_var_uint(&mut number, ours + theirs);
-        self.bytes.splice(content_at..content_at + our_prefix, number);
-        self.bytes.extend_from_slice(payload);
+        let bytes = self.bytes.growing();
+        bytes.splice(content_at..content_at + our_prefix, number);
+        bytes.extend_from_slice(payload);
         true
     }
 
-    /// Gives back the memory that growing has reserved.
+    /// Gives back the memory that growing has reserved: nothing is appended any more.
     pub(crate) fn seal(&mut self) {
-        self.bytes.shrink_to_fit();
+        if let Encoded::Growing(bytes) = &mut self.bytes {
+            self.bytes = Encoded::Sealed(std::mem::take(bytes).into_boxed_slice().into());
+        }
     }
 
     /// Bytes of memory that the chunk has reserved beside itself.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        match &self.bytes {
+            Encoded::Growing(bytes) => bytes.capacity(),
+            Encoded::Sealed(bytes) => bytes.len(),
+        }
     }
 }
 

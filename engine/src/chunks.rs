@@ -5,7 +5,9 @@ use std::ops::{Bound, Range};
 
 use crate::chunk::Chunk;
 use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES};
-use crate::update::{Block, ClientId, Clock, Id, Piece, write_section_header};
+use crate::rope::RopeWriter;
+use crate::update::{Block, ClientId, Clock, Cutter, Id, Piece, Places, write_section_header};
+use crate::work::{Work, finish};
 
 /// Memory that a chunk takes beside its bytes: its place in the map, and what the allocator adds.
 const CHUNK_OVERHEAD: usize = 96;
@@ -31,7 +33,7 @@ impl Chunks {
         self.bytes + self.map.len() * CHUNK_OVERHEAD
     }
 
-    /// Opens the chunk that ends before `next`, if it has room, or else a new one.
+    /// Opens the chunk that ends before `next`, if it has room, or else a new one. O(log chunks).
     pub(crate) fn open(&mut self, next: Id) -> OpenChunk {
         if next.clock == 0 {
             return OpenChunk { start: next, chunk: Chunk::default() };
@@ -44,19 +46,31 @@ impl Chunks {
         }
     }
 
-    /// Appends a piece to an open chunk, and to further ones as that gets full.
-    pub(crate) fn push(&mut self, open: &mut OpenChunk, piece: Piece<'_>) {
-        piece.cut(MAX_CONTENT_BYTES, |part| {
+    /// Appends a piece to an open chunk, and to further ones as that gets full. O(bytes of the piece's block).
+    pub(crate) async fn push(&mut self, open: &mut OpenChunk, piece: Piece<'_>, work: &mut Work) {
+        let mut cutter = Cutter::new(piece, MAX_CONTENT_BYTES);
+        while let Some(part) = cutter.next(work).await {
+            if part.is_long() {
+                let long = OpenChunk { start: part.id(), chunk: Chunk::of(&part, work).await };
+                self.close(std::mem::replace(open, long));
+                continue;
+            }
             if open.chunk.is_full() {
                 let next = OpenChunk { start: part.id(), chunk: Chunk::default() };
                 self.close(std::mem::replace(open, next));
             }
+            let before = open.chunk.bytes().len();
             open.chunk.push(open.start, &part);
-        });
+            work.count_bytes(open.chunk.bytes().len().saturating_sub(before));
+            work.pause().await;
+        }
     }
 
-    /// Puts an open chunk back.
+    /// Puts an open chunk back. O(bytes of the chunk) where it is full.
     pub(crate) fn close(&mut self, OpenChunk { start, mut chunk }: OpenChunk) {
+        if chunk.count() == 0 {
+            return;
+        }
         if chunk.is_full() {
             chunk.seal();
         }
@@ -64,59 +78,101 @@ impl Chunks {
         self.map.insert(start, chunk);
     }
 
-    /// Encodes what one client wrote from a known element on.
-    pub(crate) fn encode_section(&self, from: Id, out: &mut Vec<u8>) {
+    /// Whether the blocks of one client, from a known element on, take more than so many bytes: what is left of these if not.
+    /// O(chunks that fit).
+    pub(crate) fn bytes_left(&self, from: Id, most: usize) -> Option<usize> {
+        let start = self.start_of(from);
+        let mut chunks = self.map.range(start..=Id { client: from.client, clock: Clock::MAX });
+        chunks.try_fold(most, |left, (_, chunk)| left.checked_sub(chunk.bytes().len()))
+    }
+
+    /// Encodes what one client wrote from a known element on. O(bytes), but O(chunks) where these are shared, and up to
+    /// one chunk more.
+    pub(crate) async fn encode_section(&self, from: Id, out: &mut RopeWriter, work: &mut Work) {
         let start = self.start_of(from);
         let first = &self.map[&start];
         let end = Id { client: from.client, clock: Clock::MAX };
         let following = || self.map.range((Bound::Excluded(start), Bound::Included(end)));
-        let following_blocks: u64 = following().map(|(_, chunk)| u64::from(chunk.count())).sum();
+        let mut following_blocks = 0;
+        for (_, chunk) in following() {
+            following_blocks += u64::from(chunk.count());
+            work.count(1);
+            work.pause().await;
+        }
         if start == from {
-            write_section_header(out, following_blocks + u64::from(first.count()), from);
-            out.extend_from_slice(first.bytes());
+            write_section_header(out.tail(), following_blocks + u64::from(first.count()), from);
+            write_chunk(first, out, work);
         } else {
             let (block, blocks, bytes) = first.split_at(start, from.clock);
-            write_section_header(out, following_blocks + u64::from(blocks) + 1, from);
-            Piece::between(block, from.clock, block.end()).write(out);
-            out.extend_from_slice(bytes);
+            write_section_header(out.tail(), following_blocks + u64::from(blocks) + 1, from);
+            Piece::between(block, from.clock, block.end()).write(out.tail());
+            out.tail().extend_from_slice(bytes);
+            work.count_bytes(first.bytes().len().min(CHUNK_BYTES + MAX_CONTENT_BYTES));
         }
         for (_, chunk) in following() {
-            out.extend_from_slice(chunk.bytes());
+            write_chunk(chunk, out, work);
+            work.pause().await;
         }
     }
 
-    /// Drops the content of known elements; `ranges` are sorted. Their blocks stay, as Deleted.
-    pub(crate) fn drop_content(&mut self, client: ClientId, mut ranges: &[Range<Clock>]) {
+    /// Drops the content of known elements; `ranges` are sorted. Their blocks stay, as Deleted. O(ranges, and the bytes of
+    /// each chunk that has one of them), but no more than the content that goes for a block with a chunk of its own.
+    pub(crate) async fn drop_content(
+        &mut self,
+        client: ClientId,
+        mut ranges: &[Range<Clock>],
+        work: &mut Work,
+    ) {
         let mut done = 0;
         while let Some(range) = ranges.first() {
             let start = self.start_of(Id { client, clock: range.start.max(done) });
             let chunk = self.take(start);
             done = start.clock + chunk.len();
-            let mut open = self.open(start);
-            for block in chunk.blocks(start) {
-                ranges = after(ranges, block.id.clock);
-                self.push_without(&mut open, block, ranges);
-            }
-            self.join_small_neighbour(&mut open, Id { client, clock: done });
-            self.close(open);
+            self.rewrite(start, &chunk, ranges);
             ranges = after(ranges, done);
+            work.count_bytes(if chunk.count() > 1 { chunk.bytes().len() } else { 0 });
+            // Reading a block and writing it again takes as long as a few hundred bytes of it.
+            work.count(4 * chunk.count() as usize);
+            work.pause().await;
         }
     }
 
-    /// Pushes a block, but not the content of those parts of it that are in `ranges`, which end after its start.
+    /// Puts a chunk back without the content of some ranges.
+    fn rewrite(&mut self, start: Id, chunk: &Chunk, mut ranges: &[Range<Clock>]) {
+        let mut open = self.open(start);
+        chunk.for_each_block(start, |block| {
+            ranges = after(ranges, block.id.clock);
+            self.push_without(&mut open, block, ranges);
+        });
+        self.join_small_neighbour(&mut open, Id { clock: start.clock + chunk.len(), ..start });
+        self.close(open);
+    }
+
+    /// Pushes a block, but not the content of those parts of it that are in `ranges`, which end after its start. O(bytes of the
+    /// block, and ranges in it).
     fn push_without(&mut self, open: &mut OpenChunk, block: Block<'_>, ranges: &[Range<Clock>]) {
         let mut at = block.id.clock;
-        for range in ranges.iter().take_while(|range| range.start < block.end()) {
+        let mut ranges = ranges.iter().take_while(|range| range.start < block.end()).peekable();
+        if ranges.peek().is_none() {
+            return self.push_short(open, block.into());
+        }
+        let mut places = Places::of(&block);
+        for range in ranges {
             let (from, to) = (range.start.max(at), range.end.min(block.end()));
             if at < from {
-                self.push(open, Piece::between(block, at, from));
+                self.push_short(open, places.piece(block, at, from));
             }
-            self.push(open, Piece::between(block, from, to).without_content());
+            self.push_short(open, Piece::between(block, from, to).without_content());
             at = to;
         }
         if at < block.end() {
-            self.push(open, Piece::between(block, at, block.end()));
+            self.push_short(open, places.piece(block, at, block.end()));
         }
+    }
+
+    /// Pushes a piece of a block that is in the document, and so is no longer than a block may be.
+    fn push_short(&mut self, open: &mut OpenChunk, piece: Piece<'_>) {
+        finish(self.push(open, piece, &mut Work::default()));
     }
 
     /// Takes the chunk that begins at `next` into an open one if both are small, so that what shrinks also joins.
@@ -124,9 +180,7 @@ impl Chunks {
         let small = |chunk: &Chunk| chunk.bytes().len() < CHUNK_BYTES / 2;
         if small(&open.chunk) && self.map.get(&next).is_some_and(small) {
             let chunk = self.take(next);
-            for block in chunk.blocks(next) {
-                self.push(open, block.into());
-            }
+            chunk.for_each_block(next, |block| self.push_short(open, block.into()));
         }
     }
 
@@ -141,6 +195,15 @@ impl Chunks {
         self.bytes -= chunk.capacity();
         chunk
     }
+}
+
+fn write_chunk(chunk: &Chunk, out: &mut RopeWriter, work: &mut Work) {
+    let before = out.tail().len();
+    match chunk.shared() {
+        Some(bytes) => out.share(bytes),
+        None => out.tail().extend_from_slice(chunk.bytes()),
+    }
+    work.count_bytes(out.tail().len().saturating_sub(before));
 }
 
 /// Those of some sorted ranges that end after a clock.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::lib0::write_var_uint;
 use crate::update::{ClientId, Clock, Id, write_deletion, write_deletions_header};
+use crate::work::{Work, discard, finish};
 
 /// A set of ids: disjoint ranges that don't touch, by client and clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +35,13 @@ impl IdSet {
     /// Its ranges, by client from low to high, then by clock.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, Range<Clock>)> {
         self.ranges.iter().map(|(id, &end)| (id.client, id.clock..end))
+    }
+
+    /// The range of one client that begins first. O(log ranges).
+    pub(crate) fn first_of(&self, client: ClientId) -> Option<Range<Clock>> {
+        let (id, &end) =
+            self.ranges.range(Id { client, clock: 0 }..=Id { client, clock: Clock::MAX }).next()?;
+        Some(id.clock..end)
     }
 
     /// Adds the ids of a range, and calls `fresh` with those parts of it that were not there before, in order.
@@ -69,24 +77,54 @@ impl IdSet {
         }
     }
 
-    /// Appends the encoded set.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let clients = self.clients().count();
-        write_var_uint(out, clients as u64);
-        for client in self.clients() {
-            let ranges = || self.ranges.range(Id { client, clock: 0 }..=Id { client, clock: Clock::MAX });
-            write_deletions_header(out, client, ranges().count() as u64);
-            for (id, &end) in ranges() {
-                write_deletion(out, &(id.clock..end));
+    /// Takes out what one client has before a clock, as ranges in order. O(ranges taken · log).
+    pub(crate) fn take_before(&mut self, client: ClientId, clock: Clock) -> Vec<Range<Clock>> {
+        let mut taken = Vec::new();
+        while let Some((&id, &end)) = self.ranges.range(Id { client, clock: 0 }..Id { client, clock }).next()
+        {
+            self.ranges.remove(&id);
+            taken.push(id.clock..end.min(clock));
+            if end > clock {
+                self.ranges.insert(Id { client, clock }, end);
             }
         }
+        taken
     }
 
-    /// The clients that have ids in the set, from low to high.
-    fn clients(&self) -> impl Iterator<Item = ClientId> {
-        let after =
-            |client: ClientId| self.ranges.range(Id { client, clock: 0 }..).next().map(|(id, _)| id.client);
-        std::iter::successors(after(0), move |&client| after(client + 1))
+    /// Encodes the set, with pauses. O(ranges).
+    pub(crate) async fn encode_in_slices(&self, work: &mut Work) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut sections: Vec<(ClientId, u64)> = Vec::new();
+        for id in self.ranges.keys() {
+            match sections.last_mut() {
+                Some((client, ranges)) if *client == id.client => *ranges += 1,
+                _ => sections.push((id.client, 1)),
+            }
+            work.count(1);
+            work.pause().await;
+        }
+        write_var_uint(&mut out, sections.len() as u64);
+        let mut ranges = self.ranges.iter();
+        for (client, count) in sections {
+            write_deletions_header(&mut out, client, count);
+            for _ in 0..count {
+                let (id, &end) = ranges.next().expect("they were counted");
+                write_deletion(&mut out, &(id.clock..end));
+                work.count(1);
+                work.pause().await;
+            }
+        }
+        out
+    }
+
+    /// Drops the set, with pauses. O(ranges).
+    pub(crate) async fn discard(self, work: &mut Work) {
+        discard(self.ranges, work).await;
+    }
+
+    /// Appends the encoded set. O(ranges).
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&finish(self.encode_in_slices(&mut Work::default())));
     }
 
     /// The last range that starts at or before `id`, of the same client.

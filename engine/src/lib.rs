@@ -10,8 +10,11 @@
 //! which runs updates with yrs and belongs in a process that may die.
 #![forbid(unsafe_code)]
 
+mod json;
 pub mod lib0;
 pub mod limits;
+pub mod rope;
+pub mod work;
 
 pub mod update;
 
@@ -19,11 +22,13 @@ pub mod id_set;
 pub mod state_vector;
 
 pub mod blocks;
+mod changes;
 mod chunk;
 mod chunks;
 pub mod parked;
 
 pub mod awareness;
+pub mod message;
 pub mod peer;
 pub mod protocol;
 pub mod room;

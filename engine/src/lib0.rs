@@ -7,7 +7,9 @@
 //! | varString, varBuf | varUint length in bytes, then that many bytes (a string is UTF-8) |
 //! | any | a tag byte from 127 down to 116, then its value (see [`Reader::skip_any`]) |
 
-use crate::limits::{MAX_ANY_DEPTH, MAX_SAFE_INTEGER};
+use crate::json::JsonCheck;
+use crate::limits::{MAX_ANY_DEPTH, MAX_SAFE_INTEGER, SHORT_BYTES};
+use crate::work::BYTES_PER_STEP;
 
 /// Why bytes could not be read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,29 +142,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over one `any` value: 127 undefined, 126 null, 125 varInt, 124 f32, 123 f64, 122 i64 (big-endian),
-    /// 121 false, 120 true, 119 string, 118 object, 117 array, 116 buffer.
+    /// 121 false, 120 true, 119 string, 118 object, 117 array, 116 buffer. O(bytes of the value).
     pub fn skip_any(&mut self) -> Result<(), ReadError> {
-        self.skip_nested_any(MAX_ANY_DEPTH)
-    }
-
-    fn skip_nested_any(&mut self, depth: usize) -> Result<(), ReadError> {
-        match self.u8()? {
-            120 | 121 | 126 | 127 => {}
-            125 => self.skip_var_int()?,
-            124 => drop(self.take(4)?),
-            122 | 123 => drop(self.take(8)?),
-            119 => drop(self.var_string()?),
-            116 => drop(self.var_buf()?),
-            tag @ (117 | 118) => {
-                let depth = depth.checked_sub(1).ok_or(ReadError::TooDeep)?;
-                for _ in 0..self.count(if tag == 118 { 2 } else { 1 })? {
-                    if tag == 118 {
-                        self.var_string()?;
-                    }
-                    self.skip_nested_any(depth)?;
-                }
-            }
-            tag => return Err(ReadError::UnknownAny(tag)),
+        let mut walk = AnyWalk::over(1);
+        while let Walked::Text(text) = walk.advance::<true>(self, usize::MAX)? {
+            check_utf8(text)?;
         }
         Ok(())
     }
@@ -176,12 +160,109 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A walk over `any` values that can stop between any two of them.
+#[derive(Debug)]
+pub(crate) struct AnyWalk {
+    /// Arrays and objects that are open, the outermost first; the values themselves are in one that is not counted as
+    /// nesting.
+    open: Vec<Level>,
+}
+
+/// How far a walk came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Walked<'a> {
+    /// To the end.
+    Done,
+    /// As far as it was to go.
+    Paused,
+    /// Behind a long string, which is still to be checked.
+    Text(&'a [u8]),
+}
+
+#[derive(Debug)]
+struct Level {
+    /// Members that have not been begun.
+    left: usize,
+    is_object: bool,
+}
+
+impl AnyWalk {
+    /// A walk over so many values that follow each other.
+    pub(crate) fn over(values: usize) -> Self {
+        Self { open: vec![Level { left: values, is_object: false }] }
+    }
+
+    /// Walks on: over about `steps` values, or so many that have [`BYTES_PER_STEP`] times as many bytes. With `CHECK`
+    /// unset, strings are passed over unread.
+    pub(crate) fn advance<'a, const CHECK: bool>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        mut steps: usize,
+    ) -> Result<Walked<'a>, ReadError> {
+        while let Some(level) = self.open.last_mut() {
+            let Some(left) = level.left.checked_sub(1) else {
+                self.open.pop();
+                continue;
+            };
+            if steps == 0 {
+                return Ok(Walked::Paused);
+            }
+            level.left = left;
+            let start = reader.position();
+            let mut long_text = None;
+            if level.is_object {
+                skip_string::<CHECK>(reader)?;
+            }
+            let depth = self.open.len();
+            match reader.u8()? {
+                120 | 121 | 126 | 127 => {}
+                125 => reader.skip_var_int()?,
+                124 => drop(reader.take(4)?),
+                122 | 123 => drop(reader.take(8)?),
+                119 if CHECK => {
+                    let text = reader.var_buf()?;
+                    if text.len() <= SHORT_BYTES {
+                        check_utf8(text)?;
+                    } else {
+                        long_text = Some(text);
+                    }
+                }
+                116 | 119 => drop(reader.var_buf()?),
+                117 | 118 if depth > MAX_ANY_DEPTH => return Err(ReadError::TooDeep),
+                117 => self.open.push(Level { left: reader.count(1)?, is_object: false }),
+                118 => self.open.push(Level { left: reader.count(2)?, is_object: true }),
+                tag => return Err(ReadError::UnknownAny(tag)),
+            }
+            if let Some(text) = long_text {
+                return Ok(Walked::Text(text));
+            }
+            let bytes = if CHECK { reader.position() - start } else { 0 };
+            steps = steps.saturating_sub(1 + bytes / BYTES_PER_STEP);
+        }
+        Ok(Walked::Done)
+    }
+}
+
+/// Checks that bytes are UTF-8.
+///
+/// # Errors
+/// [`ReadError::InvalidUtf8`].
+pub(crate) fn check_utf8(bytes: &[u8]) -> Result<&str, ReadError> {
+    std::str::from_utf8(bytes).map_err(|_| ReadError::InvalidUtf8)
+}
+
+/// The bytes of a varString; with `CHECK` unset, whatever is in it.
+pub(crate) fn skip_string<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<&'a [u8], ReadError> {
+    if CHECK { Ok(reader.var_string()?.as_bytes()) } else { reader.var_buf() }
+}
+
 /// Checks that `text` is one JSON value.
 ///
 /// # Errors
 /// [`ReadError::InvalidJson`].
 pub fn check_json(text: &str) -> Result<(), ReadError> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|_| ReadError::InvalidJson)
+    let mut check = JsonCheck::new();
+    check.read(text.as_bytes()).and_then(|()| check.end()).map_err(|_| ReadError::InvalidJson)
 }
 
 /// Appends a varUint.

@@ -8,9 +8,35 @@ pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// End of the clock range. yrs keeps lengths in 32 bits, and two billion characters by one client are no document.
 pub const MAX_CLOCK: Clock = i32::MAX as Clock;
 
-/// Runs of blocks in one update: one for each client, and one more for each gap. Documents have had thousands of clients;
-/// each costs memory beside its bytes.
+/// Runs of blocks in one update: one for each client, and one more for each gap. Each costs memory beside its bytes. Stored
+/// documents have had thousands of clients.
 pub const MAX_RUNS: usize = 1 << 20;
+
+/// The same, in an update from a peer: what one person brings. It takes some hundred bytes of memory for each run to admit
+/// an update.
+pub const MAX_RUNS_FROM_PEER: usize = 1 << 17;
+
+/// Content that is checked or passed over in one go: a few microseconds. What is longer pauses in between.
+pub const SHORT_BYTES: usize = 8 * 1024;
+
+/// From this size on, a part of a rope is shared; what is smaller is copied, which costs less than its place in the rope.
+pub const ROPE_PART_BYTES: usize = 512;
+
+/// An encoding that is shorter than this is in one part: it is written and compressed faster.
+pub const ROPE_BYTES: usize = 256 * 1024;
+
+/// Steps between two pauses: some 0.1 ms, and less than 1 ms of the costliest ones. Whoever waits for a processor waits for a
+/// few such slices at most.
+pub const SLICE_STEPS: u64 = 8 * 1024;
+
+/// Updates of one peer that come together are one record of the log, up to about this size.
+pub const APPEND_BYTES: usize = 1024 * 1024;
+
+/// Ranges of a delete set that are taken in together: so that many in one chunk rewrite it once.
+pub const DELETIONS_AT_ONCE: usize = 1024;
+
+/// Bytes of answers after which a room lets its peers' outboxes take what it has made before it goes on.
+pub const ANSWERS_AT_ONCE: usize = 1024 * 1024;
 
 /// Nesting of arrays and objects in an `Any` value. Editors use a handful; readers that recurse overflow at thousands.
 pub const MAX_ANY_DEPTH: usize = 128;
@@ -23,7 +49,7 @@ pub const MAX_STATE_VECTOR_CLIENTS: usize = 1 << 18;
 pub const CHUNK_BYTES: usize = 1024;
 
 /// Longest content that one stored block may have if it can be cut. Bounds the copying that a deletion inside a
-/// long paste costs.
+/// long paste costs. A block that is longer and cannot be cut has a chunk of its own, so that nothing beside it costs more.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024;
 
 /// A document, in bytes of memory, which is about what it takes encoded. Browsers give up on far smaller ones.

@@ -1,12 +1,15 @@
 //! What waits for a gap to fill: blocks and deletions that depend on elements which are not known yet.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::collections::BTreeMap;
 
+use crate::id_set::IdSet;
 use crate::update::{ClientId, Clock, Id, Run};
+use crate::work::Work;
 
-/// Memory that an entry takes beside its bytes: two map nodes and an allocation or two.
-const ENTRY_BYTES: usize = 160;
+/// Memory that an entry takes beside its bytes: four map nodes and an allocation or two.
+const ENTRY_BYTES: usize = 256;
+/// Memory that a range of deletions takes.
+const RANGE_BYTES: usize = 32;
 
 /// Who sent what is parked, so that it can be forgotten together.
 pub type Author = u64;
@@ -16,8 +19,8 @@ pub type Author = u64;
 pub(crate) enum Waiting {
     /// Blocks, the first of which depends on what is missing.
     Blocks(Run),
-    /// Ranges of one client, the first of which has not been seen; sorted.
-    Deletions(ClientId, VecDeque<Range<Clock>>),
+    /// Deletions of one client's elements, the first of which has not been seen.
+    Deletions(ClientId, IdSet),
 }
 
 impl Waiting {
@@ -25,7 +28,7 @@ impl Waiting {
         ENTRY_BYTES
             + match self {
                 Self::Blocks(run) => run.bytes.len(),
-                Self::Deletions(_, ranges) => ranges.len() * size_of::<Range<Clock>>(),
+                Self::Deletions(_, ranges) => ranges.len() * RANGE_BYTES,
             }
     }
 }
@@ -43,11 +46,21 @@ impl Ticket {
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
+
+    /// Who sent it.
+    pub(crate) fn author(&self) -> Author {
+        self.author
+    }
 }
 
+/// What one author has waiting.
 #[derive(Debug, Default)]
 struct Usage {
-    entries: usize,
+    /// What each entry waits for, by its number.
+    entries: BTreeMap<u64, Id>,
+    /// The entry with the deletions of each client's elements: there is one, however often they come, so that none wakes
+    /// more than one entry of an author.
+    deletions: BTreeMap<ClientId, u64>,
     bytes: usize,
 }
 
@@ -72,21 +85,24 @@ impl Parked {
         self.bytes
     }
 
-    /// Whether something of this author waits.
+    /// Whether something of this author waits. O(log authors).
     pub fn waits_for(&self, author: Author) -> bool {
         self.usage.contains_key(&author)
     }
 
-    /// The author whose entries take the most memory.
+    /// The author whose entries take the most memory. O(authors).
     pub fn largest_author(&self) -> Option<Author> {
         self.usage.iter().max_by_key(|(_, usage)| usage.bytes).map(|(&author, _)| author)
     }
 
-    /// Forgets what one author sent.
-    pub fn forget(&mut self, author: Author) {
-        if let Some(usage) = self.usage.remove(&author) {
-            self.bytes -= usage.bytes;
-            self.waiting.retain(|_, (ticket, _)| ticket.author != author);
+    /// Forgets what one author sent. O(their entries · log).
+    pub(crate) async fn forget(&mut self, author: Author, work: &mut Work) {
+        let Some(usage) = self.usage.remove(&author) else { return };
+        self.bytes -= usage.bytes;
+        for (number, missing) in usage.entries {
+            self.waiting.remove(&(missing, number));
+            work.count(4);
+            work.pause().await;
         }
     }
 
@@ -95,43 +111,75 @@ impl Parked {
         self.next
     }
 
-    /// Keeps what came in an update of `source_bytes` until the element `missing` is known. Small parts are copied, so
-    /// that they don't keep the whole update in memory.
-    pub(crate) fn park_new(
-        &mut self,
-        missing: Id,
-        author: Author,
-        mut waiting: Waiting,
-        source_bytes: usize,
-    ) {
-        if let Waiting::Blocks(run) = &mut waiting
-            && run.bytes.len() < source_bytes / 2
-        {
+    /// Keeps blocks that came in an update of `source_bytes` until the element `missing` is known. Small parts are copied, so
+    /// that they don't keep the whole update in memory. O(log entries), and the bytes where they are copied.
+    pub(crate) fn park_blocks(&mut self, missing: Id, author: Author, mut run: Run, source_bytes: usize) {
+        if run.bytes.len() < source_bytes / 2 {
             run.bytes = bytes::Bytes::copy_from_slice(&run.bytes);
         }
+        self.park_new(missing, author, Waiting::Blocks(run));
+    }
+
+    /// Keeps deletions of one client's elements until the first of them is known, with those that wait already.
+    /// O(ranges · log).
+    pub(crate) async fn park_deletions(
+        &mut self,
+        author: Author,
+        client: ClientId,
+        mut ranges: IdSet,
+        work: &mut Work,
+    ) {
+        let usage = self.usage.get(&author);
+        let before = usage
+            .and_then(|usage| Some((usage.entries[usage.deletions.get(&client)?], usage.deletions[&client])));
+        if let Some((_, Waiting::Deletions(_, mut others))) = before.and_then(|key| self.take(key)) {
+            if others.len() > ranges.len() {
+                std::mem::swap(&mut others, &mut ranges);
+            }
+            for (client, range) in others.iter() {
+                ranges.insert(client, range, |_| {});
+                work.count(4);
+                work.pause().await;
+            }
+        }
+        let first = ranges.first_of(client).expect("there is something to delete");
+        self.park_new(Id { client, clock: first.start }, author, Waiting::Deletions(client, ranges));
+    }
+
+    fn park_new(&mut self, missing: Id, author: Author, waiting: Waiting) {
         let ticket = Ticket { author, charged: waiting.bytes(), number: self.next };
         self.next += 1;
         self.park(missing, ticket, waiting);
     }
 
-    /// Keeps what is left of something that waited before.
+    /// Keeps what is left of something that waited before. O(log entries).
     pub(crate) fn park(&mut self, missing: Id, ticket: Ticket, waiting: Waiting) {
         let usage = self.usage.entry(ticket.author).or_default();
-        usage.entries += 1;
+        usage.entries.insert(ticket.number, missing);
+        if let Waiting::Deletions(client, _) = waiting {
+            usage.deletions.insert(client, ticket.number);
+        }
         usage.bytes += ticket.charged;
         self.bytes += ticket.charged;
         self.waiting.insert((missing, ticket.number), (ticket, waiting));
     }
 
-    /// Takes out one thing that waits for an element of `client` before `clock`.
+    /// Takes out one thing that waits for an element of `client` before `clock`. O(log entries).
     pub(crate) fn wake(&mut self, client: ClientId, clock: Clock) -> Option<(Ticket, Waiting)> {
         let (from, to) = (Id { client, clock: 0 }, Id { client, clock });
         let (&key, _) = self.waiting.range((from, 0)..(to, 0)).next()?;
+        self.take(key)
+    }
+
+    fn take(&mut self, key: (Id, u64)) -> Option<(Ticket, Waiting)> {
         let (ticket, waiting) = self.waiting.remove(&key)?;
         if let Some(usage) = self.usage.get_mut(&ticket.author) {
-            usage.entries -= 1;
+            usage.entries.remove(&ticket.number);
+            if let Waiting::Deletions(client, _) = waiting {
+                usage.deletions.remove(&client);
+            }
             usage.bytes -= ticket.charged;
-            if usage.entries == 0 {
+            if usage.entries.is_empty() {
                 self.usage.remove(&ticket.author);
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::lib0::{ReadError, Reader, write_var_uint};
 use crate::limits::{MAX_CLOCK, MAX_STATE_VECTOR_CLIENTS};
 use crate::update::{ClientId, Clock, Id};
+use crate::work::{Work, discard, finish};
 
 /// For each client, the clock after the last element that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,11 +36,70 @@ impl StateVector {
 
     /// The encoded state vector, clients from high to low as Yjs writes them.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1 + self.0.len() * 8);
+        finish(self.encode_in_slices(&mut Work::default()))
+    }
+
+    /// Reads what an encoded state vector says of the clients that `document` has, with pauses. O(bytes · log clients).
+    ///
+    /// # Errors
+    /// If it is cut short or claims more entries than it has.
+    pub(crate) async fn decode_for(
+        bytes: &[u8],
+        document: &Self,
+        work: &mut Work,
+    ) -> Result<Self, ReadError> {
+        let mut reader = Reader::new(bytes);
+        let mut state = Self::default();
+        for _ in 0..reader.count(2)? {
+            let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
+            if document.0.contains_key(&client) {
+                // A peer that claims to know more than can be is told nothing, which is what it asks for.
+                let clock = Clock::try_from(clock).map_or(MAX_CLOCK, |clock| clock.min(MAX_CLOCK));
+                state.set(client, clock);
+            }
+            work.count(4);
+            work.pause().await;
+        }
+        Ok(state)
+    }
+
+    /// Of each client the lower clock of the two. O(clients of the smaller · log).
+    pub(crate) async fn lower_of(self, other: Self, work: &mut Work) -> Self {
+        let (smaller, larger) = if self.len() < other.len() { (self, other) } else { (other, self) };
+        let mut lower = Self::default();
+        for (client, clock) in smaller.iter() {
+            lower.set(client, clock.min(larger.get(client)));
+            work.count(4);
+            work.pause().await;
+        }
+        smaller.discard(work).await;
+        larger.discard(work).await;
+        lower
+    }
+
+    /// Drops it, with pauses. O(clients).
+    pub(crate) async fn discard(self, work: &mut Work) {
+        discard(self.0, work).await;
+    }
+
+    /// Knows no more of `client` than what is before `clock`.
+    pub(crate) fn lower(&mut self, client: ClientId, clock: Clock) {
+        if clock == 0 {
+            self.0.remove(&client);
+        } else if let Some(known) = self.0.get_mut(&client) {
+            *known = clock.min(*known);
+        }
+    }
+
+    /// The same as [`Self::encode`], with pauses. O(clients).
+    pub(crate) async fn encode_in_slices(&self, work: &mut Work) -> Vec<u8> {
+        let mut out = Vec::new();
         write_var_uint(&mut out, self.0.len() as u64);
         for (&client, &clock) in self.0.iter().rev() {
             write_var_uint(&mut out, client);
             write_var_uint(&mut out, clock.into());
+            work.count(1);
+            work.pause().await;
         }
         out
     }

@@ -8,8 +8,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::room::Snapshot;
 use coscribe_persistence::{Checkpoint, DocumentName, Store};
 use tokio::sync::oneshot;
 use tracing::error;
@@ -33,16 +32,12 @@ pub(crate) struct CheckpointerThread {
 
 /// A state to be kept in place of the log up to `sequence`, all of which must be durable.
 pub(crate) struct State {
-    /// The document.
+    /// Which document it is of.
     pub(crate) name: DocumentName,
     /// The last log record that the state contains.
     pub(crate) sequence: u64,
-    /// The whole document as one v1 update.
-    pub(crate) update: Bytes,
-    /// What the update must read back to.
-    pub(crate) state_vector: StateVector,
-    /// What the update must read back to.
-    pub(crate) delete_set: IdSet,
+    /// The document.
+    pub(crate) snapshot: Snapshot,
 }
 
 /// A checkpoint was not made. Nothing is lost by it: the log still has everything.
@@ -94,13 +89,13 @@ impl CheckpointerThread {
 
 fn run(store: &Store, jobs: &Receiver<Job>) {
     while let Ok(Job::Checkpoint(state, done)) = jobs.recv() {
-        let mut bytes = state.update.len();
+        let mut bytes = state.snapshot.state.len();
         let mut batch = vec![(state, done)];
         let mut stop = false;
         while batch.len() < BATCH && bytes < BATCH_BYTES {
             match jobs.try_recv() {
                 Ok(Job::Checkpoint(state, done)) => {
-                    bytes += state.update.len();
+                    bytes += state.snapshot.state.len();
                     batch.push((state, done));
                 }
                 Ok(Job::Stop) => {
@@ -118,32 +113,35 @@ fn run(store: &Store, jobs: &Receiver<Job>) {
 }
 
 fn write(store: &Store, batch: Vec<(State, oneshot::Sender<Result<(), CheckpointError>>)>) {
-    let (sound, different): (Vec<_>, Vec<_>) = batch.into_iter().partition(|(state, _)| reads_back(state));
-    for (_, done) in different {
+    let batch = batch.into_iter().map(|(state, done)| (state.snapshot.state.to_bytes(), state, done));
+    let (sound, different): (Vec<_>, Vec<_>) = batch.partition(|(bytes, state, _)| reads_back(bytes, state));
+    for (.., done) in different {
         // A room that is gone does not want to know.
         let _ = done.send(Err(CheckpointError::Different));
     }
     let time = now_millis();
     let checkpoints: Vec<Checkpoint<'_>> = sound
         .iter()
-        .map(|(state, _)| Checkpoint {
+        .map(|(bytes, state, _)| Checkpoint {
             name: &state.name,
             sequence: state.sequence,
             time,
-            state: &state.update,
+            state: bytes,
         })
         .collect();
     if checkpoints.is_empty() {
         return;
     }
     let result = store.checkpoint(&checkpoints).map_err(|error| error.to_string());
-    for (_, done) in sound {
+    for (.., done) in sound {
         let _ = done.send(result.clone().map_err(CheckpointError::Store));
     }
 }
 
-fn reads_back(state: &State) -> bool {
-    Blocks::from_update(&state.update).is_ok_and(|read| {
-        *read.state_vector() == state.state_vector && *read.delete_set() == state.delete_set
+fn reads_back(bytes: &Bytes, State { snapshot, .. }: &State) -> bool {
+    Blocks::from_bytes(bytes.clone()).is_ok_and(|read| {
+        let mut deletions = Vec::new();
+        read.delete_set().encode(&mut deletions);
+        read.state_vector().encode() == snapshot.state_vector && deletions == snapshot.deletions
     })
 }

@@ -12,6 +12,7 @@ mod proxies;
 mod room_task;
 mod rooms;
 mod serve;
+mod turns;
 mod worker;
 mod writer;
 mod ws;

@@ -9,17 +9,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coscribe_engine::blocks::LoadError;
-use coscribe_engine::protocol::y_websocket;
+use coscribe_engine::limits::SLICE_STEPS;
+use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::rope::Rope;
 use coscribe_persistence::{DocumentName, Store, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tracing::{debug, error};
 
 use crate::checkpointer::{CheckpointError, State};
 use crate::rooms::{Rooms, Shown};
-use crate::writer::Append;
+use crate::writer::{Append, Space};
 use crate::ws::deflate::Outgoing;
 use crate::ws::outbox::Outbox;
 
@@ -146,6 +149,8 @@ struct RoomTask {
     known_durable: u64,
     /// Up to here there is nothing left to checkpoint.
     checkpointed: u64,
+    /// What of this room may wait for the disk.
+    log_space: Space,
     /// Log bytes since the last checkpoint.
     log_bytes: usize,
     checkpoint: Option<Checkpoint>,
@@ -155,8 +160,8 @@ struct RoomTask {
     visit: Option<OwnedSemaphorePermit>,
     /// What putting the current flush into all outboxes has cost.
     fan_out: Duration,
-    /// The last message with the whole document, as long as that has not changed: it is compressed once for all who join.
-    full_state: Option<Outgoing>,
+    /// The last answer, as long as the document has not changed: others who get the same share its compressed form.
+    last_answer: Option<Outgoing>,
     stop: bool,
 }
 
@@ -171,18 +176,20 @@ impl RoomTask {
             announce_durable,
             known_durable: stored,
             checkpointed: opened.checkpointed,
+            log_space: Space::new(),
             log_bytes: opened.log_bytes,
             checkpoint: None,
             empty_since: Some(door.rooms.origin.elapsed()),
             visit,
             fan_out: Duration::ZERO,
-            full_state: None,
+            last_answer: None,
             stop: false,
             door,
         }
     }
 
     async fn serve(mut self) {
+        let mut worked = self.room.work();
         loop {
             let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
             tokio::select! {
@@ -192,41 +199,62 @@ impl RoomTask {
                 () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
+            if self.room.work() - worked > SLICE_STEPS {
+                yield_now().await;
+                worked = self.room.work();
+            }
             if self.stop || self.evict() {
                 break;
             }
-            self.checkpoint_if_due();
+            self.checkpoint_if_due().await;
         }
         debug!(document = %Shown(&self.door.name), "closed");
     }
 
-    /// Takes what waits in the inbox before anything is flushed, so that it leaves as one frame.
+    /// Takes what waits in the inbox before anything is flushed, so that it leaves as one frame. After much work others have
+    /// their turn.
     async fn take_in(&mut self, first: Input) {
-        let (mut next, mut budget) = (Some(first), INPUTS_PER_FLUSH);
+        let (mut next, mut inputs, before) = (Some(first), 0, self.room.work());
         while let Some(input) = next {
-            self.process(input);
-            self.apply().await;
-            budget -= 1;
-            next = if budget > 0 { self.door.inbox.try_recv().ok() } else { None };
+            self.process(input).await;
+            inputs += 1;
+            let goes_on = inputs < INPUTS_PER_FLUSH && self.room.work() - before < SLICE_STEPS;
+            next = if goes_on { self.door.inbox.try_recv().ok() } else { None };
         }
     }
 
-    fn process(&mut self, input: Input) {
-        let now = self.now();
+    async fn process(&mut self, input: Input) {
         match input {
             Input::Join { peer, outbox } => {
                 self.visit = None;
                 self.door.peers.insert(peer, outbox);
+                let now = self.now();
                 self.room.connect(peer, now);
             }
+            Input::Frame { peer, frame, _space } => self.receive(peer, frame).await,
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
-            Input::Frame { peer, frame, _space } if self.door.peers.contains_key(&peer) => {
-                self.room.receive(peer, &frame, now);
-            }
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
-            Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => self.room.disconnect(peer),
-            Input::Frame { .. } | Input::Drained { .. } | Input::Leave { .. } => {}
+            Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
+                self.door.rooms.turns.run(self.room.disconnect(peer)).await;
+            }
+            Input::Drained { .. } | Input::Leave { .. } => {}
             Input::Stop => self.stop = true,
+        }
+    }
+
+    /// Gives the room the messages of a frame, and carries out what each of them makes it want.
+    async fn receive(&mut self, peer: PeerId, frame: Bytes) {
+        for message in Messages::of(frame) {
+            if !self.door.peers.contains_key(&peer) {
+                return;
+            }
+            let now = self.now();
+            let turns = &self.door.rooms.turns;
+            match message {
+                Ok(message) => turns.run(self.room.receive(peer, message, now)).await,
+                Err(error) => turns.run(self.room.refuse(peer, error)).await,
+            }
+            self.apply().await;
         }
     }
 
@@ -236,7 +264,8 @@ impl RoomTask {
             self.known_durable = durable;
             self.room.durable(durable);
         }
-        self.room.tick(self.now());
+        let now = self.now();
+        self.door.rooms.turns.run(self.room.tick(now)).await;
         self.apply().await;
         if !self.fan_out.is_zero() {
             // Most of the cost is in the connections, which are writing the flush before this one until now.
@@ -257,25 +286,26 @@ impl RoomTask {
         while let Some(effect) = self.room.poll_effect() {
             match effect {
                 Effect::Send { peer, frame } => self.send(peer, frame),
-                Effect::Broadcast { frame, to } => {
+                Effect::Broadcast { frame, is_update, to } => {
                     let start = Instant::now();
                     let metrics = &self.door.rooms.metrics;
                     metrics.flush_bytes.observe(frame.len() as f64);
-                    if y_websocket::is_update(&frame) {
+                    if is_update {
                         metrics.updates_sent.inc_by(to.len() as u64);
                     }
-                    let mut message = Outgoing::new(frame);
+                    let message = Outgoing::new(frame);
                     for peer in to {
-                        self.push(peer, &mut message);
+                        self.push(peer, &message, false);
                     }
                     self.fan_out += start.elapsed();
                 }
                 Effect::Append { sequence, update, .. } => {
-                    self.full_state = None;
+                    self.last_answer = None;
                     self.door.rooms.metrics.updates_received.inc();
-                    self.log_bytes += update.len();
                     let (name, durable) = (self.door.name.clone(), self.announce_durable.clone());
-                    self.door.rooms.writer.append(Append { name, sequence, update, durable }).await;
+                    let append = Append { name, sequence, update, durable };
+                    self.log_bytes += append.record_bytes();
+                    self.door.rooms.writer.append(append, &self.log_space).await;
                 }
                 Effect::Close { peer, code, reason } => {
                     if let Some(outbox) = self.door.peers.remove(&peer) {
@@ -286,19 +316,16 @@ impl RoomTask {
         }
     }
 
-    fn send(&mut self, peer: PeerId, frame: Bytes) {
-        if !self.room.is_full_state(&frame) {
-            return self.push(peer, &mut Outgoing::new(frame));
-        }
-        let known = self.full_state.take().filter(|known| known.plain().as_ptr() == frame.as_ptr());
-        let mut message = known.unwrap_or_else(|| Outgoing::new(frame));
-        self.push(peer, &mut message);
-        self.full_state = Some(message);
+    fn send(&mut self, peer: PeerId, frame: Rope) {
+        let same = self.last_answer.take().filter(|last| last.plain().is(&frame));
+        let message = same.unwrap_or_else(|| Outgoing::new(frame));
+        self.push(peer, &message, true);
+        self.last_answer = Some(message);
     }
 
-    fn push(&mut self, peer: PeerId, message: &mut Outgoing) {
+    fn push(&mut self, peer: PeerId, message: &Outgoing, is_answer: bool) {
         let Some(outbox) = self.door.peers.get(&peer) else { return };
-        if outbox.push(message.payload(outbox.window())) {
+        if outbox.push(message.payload(outbox.window(), is_answer)) {
             debug!(document = %Shown(&self.door.name), peer = peer.0, "lagging");
             self.room.stalled(peer);
         }
@@ -318,20 +345,17 @@ impl RoomTask {
         self.checkpointed != self.room.sequence() && self.door.rooms.writer.failure().is_none()
     }
 
-    fn checkpoint_if_due(&mut self) {
-        let large = self.log_bytes >= self.door.rooms.config.checkpoint_bytes;
+    async fn checkpoint_if_due(&mut self) {
+        // A snapshot is as large as the document: it has to be worth it.
+        let worth = self.door.rooms.config.checkpoint_bytes.max(self.room.blocks().memory() / 2);
+        let large = self.log_bytes >= worth;
         let last = self.expired() && self.is_durable();
         if !(large || last) || self.checkpoint.is_some() || !self.can_checkpoint() {
             return;
         }
         let sequence = self.room.sequence();
-        let state = State {
-            name: self.door.name.clone(),
-            sequence,
-            update: self.room.encode_state(),
-            state_vector: self.room.blocks().state_vector().clone(),
-            delete_set: self.room.blocks().delete_set().clone(),
-        };
+        let snapshot = self.door.rooms.turns.run(self.room.snapshot()).await;
+        let state = State { name: self.door.name.clone(), sequence, snapshot };
         self.log_bytes = 0;
         let (rooms, mut durable) = (Arc::clone(&self.door.rooms), self.durable.clone());
         self.checkpoint = Some(Box::pin(async move {

@@ -21,6 +21,7 @@ use crate::checkpointer::Checkpointer;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::room_task::{self, Door, Input};
+use crate::turns::Turns;
 use crate::writer::Writer;
 use crate::ws::outbox::Outbox;
 
@@ -39,6 +40,8 @@ pub(crate) struct Rooms {
     pub(crate) metrics: Arc<Metrics>,
     /// Where the rooms' clocks start.
     pub(crate) origin: Instant,
+    /// Who may go on with long work.
+    pub(crate) turns: Turns,
 }
 
 #[derive(Default)]
@@ -100,6 +103,7 @@ impl Rooms {
             checkpointer,
             metrics,
             origin: Instant::now(),
+            turns: Turns::new(),
         })
     }
 
@@ -219,9 +223,9 @@ impl Mailbox {
 }
 
 impl Membership {
-    /// Hands a frame to the room, if it has space for it now; else gives the frame back.
-    pub(crate) fn try_send(&self, frame: Bytes) -> Result<(), Bytes> {
-        match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&frame)) {
+    /// Hands a frame with so many messages to the room, if it has space for it now; else gives the frame back.
+    pub(crate) fn try_send(&self, frame: Bytes, messages: usize) -> Result<(), Bytes> {
+        match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&frame, messages)) {
             Ok(_space) => self.mailbox.send(Input::Frame { peer: self.peer, frame, _space }),
             Err(_) => return Err(frame),
         }
@@ -229,8 +233,8 @@ impl Membership {
     }
 
     /// Hands a frame to the room as soon as it has space.
-    pub(crate) fn send(&self, frame: Bytes) -> impl Future<Output = ()> + Send + use<> {
-        let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&frame));
+    pub(crate) fn send(&self, frame: Bytes, messages: usize) -> impl Future<Output = ()> + Send + use<> {
+        let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&frame, messages));
         async move {
             if let Ok(_space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
                 mailbox.send(Input::Frame { peer, frame, _space });
@@ -250,8 +254,8 @@ impl Membership {
     }
 
     /// A frame larger than the inbox takes all of it.
-    fn cost(&self, frame: &Bytes) -> u32 {
-        u32::try_from(frame.len() + MESSAGE_COST).unwrap_or(u32::MAX).min(self.inbox_bytes)
+    fn cost(&self, frame: &Bytes, messages: usize) -> u32 {
+        u32::try_from(frame.len() + messages.max(1) * MESSAGE_COST).unwrap_or(u32::MAX).min(self.inbox_bytes)
     }
 }
 

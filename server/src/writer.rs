@@ -8,15 +8,17 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use coscribe_engine::rope::Rope;
+use coscribe_persistence::record::HEADER_BYTES;
 use coscribe_persistence::{DocumentName, NewRecord, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::error;
 
 use crate::metrics::Metrics;
 
-/// What may wait for the disk; beyond it rooms wait, and with them their connections.
-const QUEUE_BYTES: u32 = 64 << 20;
+/// What may wait for the disk of one room; beyond it that room waits, and with it its connections. Were it a bound over all, a
+/// room that writes much would make all others wait.
+const QUEUE_BYTES: u32 = 32 << 20;
 
 /// A batch this large is committed without waiting for more.
 const BATCH_BYTES: usize = 4 << 20;
@@ -31,8 +33,24 @@ const LONGEST_INTERVAL: Duration = Duration::from_millis(20);
 /// Where rooms put their updates.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Job>,
-    space: Arc<Semaphore>,
     failure: Arc<OnceLock<String>>,
+}
+
+/// What the updates of one room may take while they wait.
+#[derive(Clone)]
+pub(crate) struct Space(Arc<Semaphore>);
+
+impl Space {
+    /// Nothing waits.
+    pub(crate) fn new() -> Space {
+        Space(Arc::new(Semaphore::new(QUEUE_BYTES as usize)))
+    }
+
+    /// Room for something of this size as soon as there is. What is larger than all of it takes all of it.
+    async fn acquire(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let cost = u32::try_from(bytes).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
+        Arc::clone(&self.0).acquire_many_owned(cost).await.ok()
+    }
 }
 
 /// The running thread; joined at shutdown.
@@ -48,9 +66,16 @@ pub(crate) struct Append {
     /// The room's number for it.
     pub(crate) sequence: u64,
     /// The v1 update.
-    pub(crate) update: Bytes,
+    pub(crate) update: Rope,
     /// Where the room hears that it is on disk.
     pub(crate) durable: watch::Sender<u64>,
+}
+
+impl Append {
+    /// What it takes in the log. For a small update, that is mostly the name of its document.
+    pub(crate) fn record_bytes(&self) -> usize {
+        HEADER_BYTES + self.name.as_str().len() + self.update.len()
+    }
 }
 
 enum Job {
@@ -75,7 +100,7 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, next: Queued) {
-        self.bytes += next.append.update.len();
+        self.bytes += next.append.record_bytes();
         self.updates.push(next);
     }
 }
@@ -91,21 +116,16 @@ impl Writer {
         let failure = Arc::new(OnceLock::new());
         let log = Log { store, failure: Arc::clone(&failure), metrics };
         let thread = thread::Builder::new().name("writer".into()).spawn(move || log.run(&jobs, window))?;
-        let writer =
-            Writer { queue: queue.clone(), space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)), failure };
-        Ok((writer, WriterThread { queue, thread }))
+        Ok((Writer { queue: queue.clone(), failure }, WriterThread { queue, thread }))
     }
 
-    /// Hands an update to the thread, waiting while too much is queued. After the log has failed updates are dropped:
+    /// Hands an update to the thread, waiting while too much of the same room is queued. After the log has failed updates are dropped:
     /// they will never be acknowledged.
-    pub(crate) async fn append(&self, append: Append) {
+    pub(crate) async fn append(&self, append: Append, space: &Space) {
         if self.failure().is_some() {
             return;
         }
-        let cost = u32::try_from(append.update.len()).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
-        let Ok(space) = Arc::clone(&self.space).acquire_many_owned(cost).await else {
-            return;
-        };
+        let Some(space) = space.acquire(append.record_bytes()).await else { return };
         let queued = Queued { append, time: now_millis(), since: Instant::now(), _space: space };
         // The thread outlives the rooms; should it have panicked, nothing is acknowledged any more.
         if self.queue.send(Job::Append(queued)).is_err() {
@@ -155,14 +175,16 @@ impl Log {
             return;
         }
         // Nobody says yet who they are, so records carry no author.
+        let updates: Vec<_> = batch.iter().map(|queued| queued.append.update.to_bytes()).collect();
         let records: Vec<NewRecord<'_>> = batch
             .iter()
-            .map(|Queued { append, time, .. }| NewRecord {
+            .zip(&updates)
+            .map(|(Queued { append, time, .. }, update)| NewRecord {
                 name: &append.name,
                 sequence: append.sequence,
                 time: *time,
                 author: "",
-                payload: &append.update,
+                payload: update,
             })
             .collect();
         let start = Instant::now();

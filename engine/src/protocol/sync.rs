@@ -6,8 +6,8 @@ use super::MessageError;
 use crate::lib0::{Reader, var_uint_len, write_var_buf, write_var_uint};
 
 const STEP_1: u64 = 0;
-const STEP_2: u64 = 1;
-const UPDATE: u64 = 2;
+pub(super) const STEP_2: u64 = 1;
+pub(super) const UPDATE: u64 = 2;
 
 /// A sync message, as a view of its bytes.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]

@@ -8,8 +8,11 @@
 use bytes::Bytes;
 
 use super::MessageError;
-use super::sync::SyncMessage;
+use super::sync::{self, SyncMessage};
 use crate::lib0::{Reader, write_var_buf, write_var_uint};
+use crate::limits::ROPE_BYTES;
+use crate::message::Inbound;
+use crate::rope::{Rope, RopeWriter};
 
 const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
@@ -47,12 +50,90 @@ impl<'a> Message<'a> {
             unknown => Err(MessageError::UnknownType(unknown)),
         }
     }
+
+    /// The message as a part of the frame that it was read from.
+    fn inbound(self, frame: &Bytes) -> Inbound {
+        match self {
+            Self::Sync(SyncMessage::Step1(known)) => Inbound::Step1(frame.slice_ref(known)),
+            Self::Sync(SyncMessage::Step2(update)) => Inbound::Step2(frame.slice_ref(update)),
+            Self::Sync(SyncMessage::Update(update)) => Inbound::Update(frame.slice_ref(update)),
+            Self::Awareness(states) => Inbound::Awareness(frame.slice_ref(states)),
+            Self::QueryAwareness => Inbound::QueryAwareness,
+            Self::SyncStatus(token) => Inbound::Confirm(frame.slice_ref(token)),
+        }
+    }
 }
 
-/// Whether a frame's first message brings an update.
-pub fn is_update(frame: &[u8]) -> bool {
-    let message = Message::read(&mut Reader::new(frame));
-    matches!(message, Ok(Message::Sync(SyncMessage::Step2(_) | SyncMessage::Update(_))))
+/// The messages of a frame, one after the other. A frame without any is an error, and after an error nothing comes.
+#[derive(Debug)]
+pub struct Messages {
+    frame: Bytes,
+    at: usize,
+    ended: bool,
+}
+
+impl Messages {
+    /// The messages of this frame.
+    pub fn of(frame: Bytes) -> Self {
+        Self { frame, at: 0, ended: false }
+    }
+}
+
+impl Iterator for Messages {
+    type Item = Result<Inbound, MessageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let mut reader = Reader::new(&self.frame[self.at..]);
+        let message = match Message::read(&mut reader) {
+            _ if self.frame.is_empty() => Err(MessageError::Empty),
+            message => message,
+        };
+        self.at += reader.position();
+        self.ended = message.is_err() || self.at == self.frame.len();
+        Some(message.map(|message| message.inbound(&self.frame)))
+    }
+}
+
+/// Cuts so many messages off the beginning of a frame, or all if there are fewer; gives them and their number. What follows a
+/// message that cannot be read stays with it. O(messages).
+pub fn split_off(frame: &mut Bytes, most: usize) -> (Bytes, usize) {
+    let mut reader = Reader::new(frame);
+    let mut messages = 0;
+    while messages < most && !reader.is_empty() {
+        messages += 1;
+        if Message::read(&mut reader).is_err() {
+            return (std::mem::take(frame), messages);
+        }
+    }
+    let cut = reader.position();
+    (frame.split_to(cut), messages)
+}
+
+/// A frame with a SyncStep2.
+pub fn step_2_frame(update: &Rope) -> Rope {
+    rope_frame(&[SYNC, sync::STEP_2], update)
+}
+
+/// A frame with an update.
+pub fn update_frame(update: &Rope) -> Rope {
+    rope_frame(&[SYNC, sync::UPDATE], update)
+}
+
+/// A frame with awareness states that may be shared.
+pub fn awareness_rope_frame(states: &Rope) -> Rope {
+    rope_frame(&[AWARENESS], states)
+}
+
+/// A frame of these numbers and one buffer.
+fn rope_frame(numbers: &[u64], buffer: &Rope) -> Rope {
+    let mut frame = RopeWriter::new(buffer.len() > ROPE_BYTES);
+    numbers.iter().for_each(|&number| write_var_uint(frame.tail(), number));
+    write_var_uint(frame.tail(), buffer.len() as u64);
+    frame.append(buffer);
+    frame.finish()
 }
 
 /// A frame with one sync message.
@@ -117,6 +198,31 @@ mod tests {
         for cut in [&[][..], &[0], &[0, 0], &[0, 0, 5, 0], &[1, 3, 0]] {
             assert_eq!(read(cut), Err(MessageError::Read(ReadError::UnexpectedEnd)));
         }
+    }
+
+    #[test]
+    fn a_frame_may_have_many_messages() {
+        let frame = Bytes::from_static(&[3, 102, 1, 7, 0, 2, 2, 0, 0, 3]);
+        let messages: Vec<_> =
+            Messages::of(frame.clone()).collect::<Result<_, _>>().expect("all can be read");
+        let (token, update) = (Bytes::from_static(&[7]), Bytes::from_static(&[0, 0]));
+        let query = Inbound::QueryAwareness;
+        assert_eq!(messages, [query.clone(), Inbound::Confirm(token), Inbound::Update(update), query]);
+        let mut rest = frame.clone();
+        assert_eq!(split_off(&mut rest, 2), (frame.slice(..4), 2));
+        assert_eq!(split_off(&mut rest, 9), (frame.slice(4..), 2));
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_read_after_what_cannot_be() {
+        assert_eq!(Messages::of(Bytes::new()).collect::<Vec<_>>(), [Err(MessageError::Empty)]);
+        let frame = Bytes::from_static(&[3, 9, 3, 3]);
+        let expected = [Ok(Inbound::QueryAwareness), Err(MessageError::UnknownType(9))];
+        assert_eq!(Messages::of(frame.clone()).collect::<Vec<_>>(), expected);
+        let mut rest = frame.clone();
+        assert_eq!(split_off(&mut rest, 9), (frame, 2));
+        assert!(rest.is_empty());
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! counted in UTF-16 units for a String, in elements for JSON and Any, is a number for GC, Skip and Deleted, and 1
 //! for all other content.
 
+mod content;
 mod encode;
 mod scan;
 mod slice;
@@ -23,6 +24,7 @@ pub(crate) use encode::{write_deletion, write_deletions_header, write_section_he
 pub(crate) use scan::view_block;
 pub use scan::{Deletions, Run, RunBlocks, Update};
 pub use slice::Piece;
+pub(crate) use slice::{Cutter, Places};
 
 use crate::lib0::ReadError;
 

@@ -2,9 +2,14 @@
 
 use bytes::Bytes;
 
+use super::content::{check_text, read_content, skip_content};
 use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError};
-use crate::lib0::{Reader, utf16_len};
+use crate::lib0::Reader;
 use crate::limits::{MAX_CLOCK, MAX_RUNS};
+use crate::work::{Work, finish};
+
+/// What is known of bytes that a scan has passed.
+pub(super) const CHECKED: &str = "these bytes were checked";
 
 /// Where a run of blocks is in the bytes of an update.
 #[derive(Debug, Copy, Clone)]
@@ -25,26 +30,35 @@ pub struct Update {
 }
 
 impl Update {
-    /// Checks `bytes`, one whole v1 update. Takes time in proportion to them, and memory for each client that they name.
+    /// Checks `bytes`, one whole v1 update. O(bytes), and memory for each run of blocks.
     ///
     /// # Errors
     /// Whatever makes a Yjs client fail on these bytes, or read them otherwise than another would.
     pub fn scan(bytes: Bytes) -> Result<Self, UpdateError> {
+        finish(Self::scan_in_slices(bytes, MAX_RUNS, &mut Work::default()))
+    }
+
+    /// The same, with pauses, for an update that may have so many runs of blocks.
+    ///
+    /// # Errors
+    /// As for [`Self::scan`].
+    pub async fn scan_in_slices(bytes: Bytes, max_runs: usize, work: &mut Work) -> Result<Self, UpdateError> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(UpdateError::TooLarge);
         }
         let mut reader = Reader::new(&bytes);
-        let (mut sections, mut has_skips) = (Vec::new(), false);
+        let mut sections = Sections { max: max_runs, ..Sections::default() };
         // A section takes at least 3 bytes: how many blocks, client, clock.
         for _ in 0..reader.count(3)? {
-            has_skips |= scan_section(&mut reader, &mut sections)?;
+            scan_section(&mut reader, &mut sections, work).await?;
         }
         let deletions_at = reader.position();
-        scan_delete_set(&mut reader)?;
+        scan_delete_set(&mut reader, work).await?;
         if !reader.is_empty() {
             return Err(UpdateError::TrailingBytes);
         }
-        Ok(Self { bytes, sections, has_skips, deletions_at })
+        let Sections { all, has_skips, .. } = sections;
+        Ok(Self { bytes, sections: all, has_skips, deletions_at })
     }
 
     /// The encoded update.
@@ -80,36 +94,56 @@ impl Update {
     }
 }
 
-/// Reads the blocks of one client; gives whether any were skipped.
-fn scan_section(reader: &mut Reader<'_>, sections: &mut Vec<Section>) -> Result<bool, UpdateError> {
+/// The runs that were found so far.
+#[derive(Debug, Default)]
+struct Sections {
+    all: Vec<Section>,
+    max: usize,
+    has_skips: bool,
+}
+
+impl Sections {
+    fn push(&mut self, section: Section) -> Result<(), UpdateError> {
+        if self.all.len() == self.max {
+            return Err(UpdateError::TooManyRuns);
+        }
+        self.all.push(section);
+        Ok(())
+    }
+}
+
+/// Reads the blocks of one client.
+async fn scan_section(
+    reader: &mut Reader<'_>,
+    sections: &mut Sections,
+    work: &mut Work,
+) -> Result<(), UpdateError> {
     // The shortest block is a GC: info and length.
     let mut blocks = reader.count(2)?;
     let client = reader.var_uint()?;
     let mut next = Id { client, clock: read_clock(reader)? };
-    let mut skips = false;
+    work.count(1);
+    work.pause().await;
     while blocks > 0 {
         let (start, from, mut in_run) = (next, reader.position(), 0);
         let mut end = from;
         while blocks > 0 {
-            let block = read_block::<true>(reader, next)?;
+            let block = read_block(reader, next, work).await?;
             blocks -= 1;
             next.clock = block.end();
             if block.content == Content::Skip || block.len == 0 {
-                skips = true;
+                sections.has_skips = true;
                 break;
             }
             in_run += 1;
             end = reader.position();
         }
         if in_run > 0 {
-            if sections.len() == MAX_RUNS {
-                return Err(UpdateError::TooManyRuns);
-            }
             let [from, to] = [from, end].map(offset);
-            sections.push(Section { start, blocks: in_run, from, to });
+            sections.push(Section { start, blocks: in_run, from, to })?;
         }
     }
-    Ok(skips)
+    Ok(())
 }
 
 /// A position in an update, which is not longer than 32 bits can count.
@@ -117,13 +151,17 @@ fn offset(position: usize) -> u32 {
     u32::try_from(position).expect("the update was measured")
 }
 
-fn scan_delete_set(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
+async fn scan_delete_set(reader: &mut Reader<'_>, work: &mut Work) -> Result<(), UpdateError> {
     for _ in 0..reader.count(2)? {
         reader.var_uint()?;
+        work.count(1);
         for _ in 0..reader.count(2)? {
             let clock = read_clock(reader)?;
             read_len(reader, clock)?;
+            work.count(1);
+            work.pause().await;
         }
+        work.pause().await;
     }
     Ok(())
 }
@@ -173,6 +211,18 @@ impl<'a> RunBlocks<'a> {
     pub(crate) fn left(&self) -> usize {
         self.left
     }
+
+    /// The next block, with pauses where it is long.
+    pub(crate) async fn next_in_slices(&mut self, work: &mut Work) -> Option<Block<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let start = self.reader.position();
+        let mut block = read_header(&mut self.reader, self.next).expect(CHECKED);
+        let len = read_content::<false>(&mut self.reader, block.content, block.id.clock, work).await;
+        block.len = len.expect(CHECKED);
+        block.bytes = self.reader.read_since(start);
+        self.next.clock = block.end();
+        Some(block)
+    }
 }
 
 impl<'a> Iterator for RunBlocks<'a> {
@@ -180,7 +230,10 @@ impl<'a> Iterator for RunBlocks<'a> {
 
     fn next(&mut self) -> Option<Block<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let block = read_block::<false>(&mut self.reader, self.next).expect("these bytes were checked");
+        let start = self.reader.position();
+        let mut block = read_header(&mut self.reader, self.next).expect(CHECKED);
+        block.len = skip_content(&mut self.reader, block.content, block.id.clock).expect(CHECKED);
+        block.bytes = self.reader.read_since(start);
         self.next.clock = block.end();
         Some(block)
     }
@@ -197,12 +250,12 @@ pub struct Deletions<'a> {
 
 impl<'a> Deletions<'a> {
     fn new(mut reader: Reader<'a>) -> Self {
-        let clients = reader.var_uint().expect("these bytes were checked");
+        let clients = reader.var_uint().expect(CHECKED);
         Self { reader, clients, client: 0, ranges: 0 }
     }
 
     fn number(&mut self) -> u64 {
-        self.reader.var_uint().expect("these bytes were checked")
+        self.reader.var_uint().expect(CHECKED)
     }
 }
 
@@ -217,8 +270,8 @@ impl Iterator for Deletions<'_> {
                 self.ranges = self.number();
             }
             self.ranges -= 1;
-            let clock = read_clock(&mut self.reader).expect("these bytes were checked");
-            let len = read_len(&mut self.reader, clock).expect("these bytes were checked");
+            let clock = read_clock(&mut self.reader).expect(CHECKED);
+            let len = read_len(&mut self.reader, clock).expect(CHECKED);
             if len > 0 {
                 return Some((self.client, clock..clock + len));
             }
@@ -232,7 +285,7 @@ fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> {
 }
 
 /// A number of elements after `clock`.
-fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
+pub(super) fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
     let len = read_clock(reader)?;
     if len > MAX_CLOCK - clock { Err(UpdateError::ClockOutOfRange) } else { Ok(len) }
 }
@@ -241,20 +294,21 @@ fn read_id(reader: &mut Reader<'_>) -> Result<Id, UpdateError> {
     Ok(Id { client: reader.var_uint()?, clock: read_clock(reader)? })
 }
 
-/// Reads one block whose first element is `id`. With `CHECK` unset, what only a first reading must check is passed over.
-fn read_block<'a, const CHECK: bool>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
+/// Reads one block whose first element is `id`.
+async fn read_block<'a>(reader: &mut Reader<'a>, id: Id, work: &mut Work) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
-    let mut block = read_header::<CHECK>(reader, id)?;
-    block.len = read_content::<CHECK>(reader, block.content, id.clock)?;
+    let mut block = read_header(reader, id)?;
+    check_names(&block, reader.read_since(start), work).await?;
+    block.len = read_content::<true>(reader, block.content, id.clock, work).await?;
     block.bytes = reader.read_since(start);
-    if CHECK && block.dependencies().any(|on| on.client == id.client && on.clock >= id.clock) {
+    if block.dependencies().any(|on| on.client == id.client && on.clock >= id.clock) {
         return Err(UpdateError::DependsOnLater);
     }
     Ok(block)
 }
 
-/// Reads what precedes the content of a block.
-fn read_header<'a, const CHECK: bool>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
+/// Reads what precedes the content of a block, but for whether its strings are UTF-8.
+fn read_header<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
     let info = reader.u8()?;
     let content = Content::from_info(info)?;
@@ -267,7 +321,7 @@ fn read_header<'a, const CHECK: bool>(reader: &mut Reader<'a>, id: Id) -> Result
             right_origin = Some(read_id(reader)?);
         }
         if info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) == 0 {
-            parent = read_parent::<CHECK>(reader, info)?;
+            parent = read_parent(reader, info)?;
         }
     }
     let content_at = reader.position() - start;
@@ -276,94 +330,41 @@ fn read_header<'a, const CHECK: bool>(reader: &mut Reader<'a>, id: Id) -> Result
 
 /// A view of checked bytes that are one block of known length, without walking its content.
 pub(crate) fn view_block(bytes: &[u8], id: Id, len: Clock) -> Block<'_> {
-    let header = read_header::<false>(&mut Reader::new(bytes), id).expect("these bytes were checked");
+    let header = read_header(&mut Reader::new(bytes), id).expect(CHECKED);
     Block { len, bytes, ..header }
 }
 
+/// Checks the strings in the `header` of a block: the name of the root that it lives in, and its key.
+async fn check_names(block: &Block<'_>, header: &[u8], work: &mut Work) -> Result<(), UpdateError> {
+    work.count(1);
+    if matches!(block.content, Content::Gc | Content::Skip)
+        || header[0] & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) != 0
+    {
+        return Ok(());
+    }
+    let mut reader = Reader::new(&header[1..]);
+    if reader.var_uint()? == 1 {
+        check_text(reader.var_buf()?, work).await?;
+    } else {
+        read_id(&mut reader)?;
+    }
+    if header[0] & HAS_KEY != 0 {
+        check_text(reader.var_buf()?, work).await?;
+    }
+    Ok(())
+}
+
 /// Reads where an item without origins lives: `None` is a root.
-fn read_parent<const CHECK: bool>(reader: &mut Reader<'_>, info: u8) -> Result<Option<Id>, UpdateError> {
+fn read_parent(reader: &mut Reader<'_>, info: u8) -> Result<Option<Id>, UpdateError> {
     // Yjs compares with 1, so that every other number announces an id.
     let parent = if reader.var_uint()? == 1 {
-        skip_string::<CHECK>(reader)?;
+        reader.var_buf()?;
         None
     } else {
         Some(read_id(reader)?)
     };
     if info & HAS_KEY != 0 {
-        skip_string::<CHECK>(reader)?;
-    }
-    Ok(parent)
-}
-
-/// Passes over the content of a block at `clock`; gives its length in elements.
-fn read_content<const CHECK: bool>(
-    reader: &mut Reader<'_>,
-    content: Content,
-    clock: Clock,
-) -> Result<Clock, UpdateError> {
-    let len = match content {
-        Content::Gc | Content::Deleted | Content::Skip => return read_len(reader, clock),
-        Content::String => utf16_len(skip_string::<CHECK>(reader)?),
-        Content::Json | Content::Any => {
-            let elements = reader.count(1)?;
-            for _ in 0..elements {
-                skip_element::<CHECK>(reader, content)?;
-            }
-            elements
-        }
-        Content::Binary => reader.var_buf().map(|_| 1)?,
-        Content::Embed => skip_json::<CHECK>(reader).map(|()| 1)?,
-        Content::Format => {
-            skip_string::<CHECK>(reader)?;
-            skip_json::<CHECK>(reader).map(|()| 1)?
-        }
-        Content::Type => skip_type::<CHECK>(reader).map(|()| 1)?,
-        Content::Doc => {
-            skip_string::<CHECK>(reader)?;
-            reader.skip_any().map(|()| 1)?
-        }
-    };
-    match Clock::try_from(len) {
-        Ok(len) if len <= MAX_CLOCK - clock => Ok(len),
-        _ => Err(UpdateError::ClockOutOfRange),
-    }
-}
-
-/// Passes over one element of JSON or Any content.
-pub(super) fn skip_element<const CHECK: bool>(
-    reader: &mut Reader<'_>,
-    content: Content,
-) -> Result<(), UpdateError> {
-    if content == Content::Any {
-        return Ok(reader.skip_any()?);
-    }
-    let text = skip_string::<CHECK>(reader)?;
-    // Old clients wrote `undefined` as it is, and all clients read it so.
-    if CHECK && text != b"undefined" {
-        let text = std::str::from_utf8(text).map_err(|_| crate::lib0::ReadError::InvalidUtf8)?;
-        crate::lib0::check_json(text)?;
-    }
-    Ok(())
-}
-
-fn skip_string<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<&'a [u8], UpdateError> {
-    if CHECK { Ok(reader.var_string()?.as_bytes()) } else { Ok(reader.var_buf()?) }
-}
-
-fn skip_json<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
-    if CHECK {
-        reader.var_json()?;
-    } else {
         reader.var_buf()?;
     }
-    Ok(())
-}
-
-/// Passes over a shared type: 0 Array, 1 Map, 2 Text, 3 XmlElement+name, 4 XmlFragment, 5 XmlHook+name, 6 XmlText.
-fn skip_type<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
-    match reader.var_uint()? {
-        0 | 1 | 2 | 4 | 6 => Ok(()),
-        3 | 5 => skip_string::<CHECK>(reader).map(drop),
-        unknown => Err(UpdateError::UnknownType(unknown)),
-    }
+    Ok(parent)
 }

@@ -3,13 +3,21 @@
 //! A block cut at offset k starts with the origin `(client, clock + k - 1)`, keeps its right origin and names no
 //! parent; a String cut inside a surrogate pair has U+FFFD on both sides, as in Yjs.
 
+use std::ops::Range;
+
+use super::content::read_element;
 use super::encode::write_id;
-use super::scan::skip_element;
+use super::scan::CHECKED;
 use super::{Block, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id};
 use crate::lib0::{Reader, utf16_len, write_var_uint};
+use crate::limits::MAX_CONTENT_BYTES;
+use crate::work::{Work, copy, finish};
 
 /// Half of a surrogate pair cannot be written in UTF-8; clients write this in its place.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// What the header of a block takes unless it has a long name or key.
+const HEADER_ALLOWANCE: usize = 256;
 
 /// Bytes that a character takes in UTF-8 if it takes two units in UTF-16.
 const SURROGATE_PAIR_BYTES: usize = 4;
@@ -22,23 +30,29 @@ pub struct Piece<'a> {
     to: Clock,
     /// Whether the content is left out: the piece is written as Deleted.
     deleted: bool,
+    /// Where its characters or elements are, if that has been found out.
+    span: Option<Span<'a>>,
+}
+
+/// What a piece has of the characters or elements of its block.
+#[derive(Debug, Copy, Clone)]
+struct Span<'a> {
+    bytes: &'a [u8],
+    /// Whether a surrogate pair is cut before, and after.
+    cuts: [bool; 2],
 }
 
 impl<'a> From<Block<'a>> for Piece<'a> {
     fn from(block: Block<'a>) -> Self {
-        Self { block, from: 0, to: block.len, deleted: false }
+        Self { block, from: 0, to: block.len, deleted: false, span: None }
     }
 }
 
 impl<'a> Piece<'a> {
     /// The part of a block between two clocks inside it.
     pub fn between(block: Block<'a>, from: Clock, to: Clock) -> Self {
-        Self { block, from: from - block.id.clock, to: to - block.id.clock, deleted: false }
-    }
-
-    /// The part of this piece between two clocks inside it.
-    pub fn part(self, from: Clock, to: Clock) -> Self {
-        Self { deleted: self.deleted, ..Self::between(self.block, from, to) }
+        let (from, to) = (from - block.id.clock, to - block.id.clock);
+        Self { block, from, to, deleted: false, span: None }
     }
 
     /// The same without its content.
@@ -80,6 +94,17 @@ impl<'a> Piece<'a> {
         self.block.has_key()
     }
 
+    /// Whether it takes more bytes than a block should that can be cut.
+    pub(crate) fn is_long(&self) -> bool {
+        let header = if self.from == 0 { self.block.content_at } else { 0 };
+        let content = match self.span {
+            _ if self.deleted => 0,
+            Some(span) => span.bytes.len(),
+            None => self.block.content_bytes().len(),
+        };
+        header + content > MAX_CONTENT_BYTES + HEADER_ALLOWANCE
+    }
+
     /// Appends the encoded piece.
     pub fn write(&self, out: &mut Vec<u8>) {
         if self.is_whole() {
@@ -90,16 +115,41 @@ impl<'a> Piece<'a> {
         self.write_content(out);
     }
 
-    fn write_header(&self, out: &mut Vec<u8>) {
+    /// The same, with pauses, into just the memory that it takes.
+    pub(crate) async fn write_in_slices(&self, out: &mut Vec<u8>, work: &mut Work) {
+        let Block { bytes, content_at, .. } = self.block;
+        if self.is_whole() {
+            out.reserve_exact(bytes.len());
+            copy(bytes, out, work).await;
+        } else if self.from == 0 && self.block.content != Content::Gc {
+            let mut content = Vec::new();
+            self.write_content(&mut content);
+            out.reserve_exact(content_at + content.len());
+            out.push(self.info());
+            copy(&bytes[1..content_at], out, work).await;
+            copy(&content, out, work).await;
+        } else {
+            self.write(out);
+        }
+    }
+
+    /// The first byte, where it is not the one of the whole block.
+    fn info(&self) -> u8 {
         let content = if self.deleted { 1 } else { self.block.info() & super::CONTENT };
+        if self.from == 0 {
+            return self.block.info() & !super::CONTENT | content;
+        }
+        self.block.info() & (HAS_RIGHT_ORIGIN | HAS_KEY) | HAS_ORIGIN | content
+    }
+
+    fn write_header(&self, out: &mut Vec<u8>) {
         if self.block.content == Content::Gc {
-            out.push(content);
+            out.push(self.block.info());
         } else if self.from == 0 {
-            out.push(self.block.info() & !super::CONTENT | content);
+            out.push(self.info());
             out.extend_from_slice(&self.block.bytes[1..self.block.content_at]);
         } else {
-            let kept = self.block.info() & (HAS_RIGHT_ORIGIN | HAS_KEY);
-            out.push(kept | HAS_ORIGIN | content);
+            out.push(self.info());
             let Id { client, clock } = self.id();
             write_id(out, Id { client, clock: clock - 1 });
             if let Some(right_origin) = self.block.right_origin {
@@ -124,120 +174,254 @@ impl<'a> Piece<'a> {
     fn write_content(&self, out: &mut Vec<u8>) {
         match self.content() {
             Content::Gc | Content::Deleted | Content::Skip => write_var_uint(out, self.elements().into()),
-            Content::String => self.write_string(out),
+            Content::String => {
+                let Span { bytes, cuts: [before, after] } = self.span();
+                let replaced = usize::from(before) + usize::from(after);
+                write_var_uint(out, (bytes.len() + replaced * REPLACEMENT.len()) as u64);
+                if before {
+                    out.extend_from_slice(REPLACEMENT);
+                }
+                out.extend_from_slice(bytes);
+                if after {
+                    out.extend_from_slice(REPLACEMENT);
+                }
+            }
             Content::Json | Content::Any => {
                 write_var_uint(out, self.elements().into());
-                out.extend_from_slice(self.element_bytes());
+                out.extend_from_slice(self.span().bytes);
             }
             // All other content has one element, so that a piece of it is the whole of it.
             _ => out.extend_from_slice(self.block.content_bytes()),
         }
     }
 
-    /// The encoded elements of JSON or Any content.
-    fn element_bytes(&self) -> &'a [u8] {
-        let mut reader = Reader::new(self.block.content_bytes());
-        reader.var_uint().expect("these bytes were checked");
-        let mut skip = |elements: Clock| {
-            for _ in 0..elements {
-                skip_element::<false>(&mut reader, self.block.content).expect("these bytes were checked");
-            }
-            reader.position()
-        };
-        let start = skip(self.from);
-        let end = skip(self.to - self.from);
-        &self.block.content_bytes()[start..end]
+    /// Cuts it so that no part has more than `max_bytes` of characters or elements, as far as these can be cut. Calls `each`
+    /// with the parts in order. O(bytes of the block).
+    pub fn cut(self, max_bytes: usize, mut each: impl FnMut(Piece<'a>)) {
+        let mut cutter = Cutter::new(self, max_bytes);
+        while let Some(part) = finish(cutter.next(&mut Work::default())) {
+            each(part);
+        }
     }
 
-    fn write_string(&self, out: &mut Vec<u8>) {
-        let text = string_bytes(self.block.content_bytes());
-        let (mut start, cut_before) = utf16_position(text, self.from);
-        let (end, cut_after) = utf16_position(text, self.to);
-        if cut_before {
+    /// Where its characters or elements are. O(bytes of the block), unless that is known.
+    fn span(&self) -> Span<'a> {
+        self.span.unwrap_or_else(|| Places::of(&self.block).span(self.from, self.to))
+    }
+}
+
+/// Finds parts in the content of a block, each behind the one before. O(bytes of the block), over all of them.
+#[derive(Debug)]
+pub(crate) struct Places<'a> {
+    content: Content,
+    bytes: &'a [u8],
+    /// All characters have one byte and one unit.
+    is_ascii: bool,
+    /// The element that begins at `at`.
+    element: Clock,
+    at: usize,
+}
+
+impl<'a> Places<'a> {
+    /// The places in the content of a block.
+    pub(crate) fn of(block: &Block<'a>) -> Self {
+        Self::in_bytes(block.content, payload(block))
+    }
+
+    fn in_bytes(content: Content, bytes: &'a [u8]) -> Self {
+        let is_ascii = content == Content::String && bytes.is_ascii();
+        Self { content, bytes, is_ascii, element: 0, at: 0 }
+    }
+
+    /// The part of a block between two clocks inside it, which are not before those that were asked for earlier.
+    pub(crate) fn piece(&mut self, block: Block<'a>, from: Clock, to: Clock) -> Piece<'a> {
+        let piece = Piece::between(block, from, to);
+        match block.content {
+            Content::String | Content::Json | Content::Any => {
+                Piece { span: Some(self.span(piece.from, piece.to)), ..piece }
+            }
+            _ => piece,
+        }
+    }
+
+    fn span(&mut self, from: Clock, to: Clock) -> Span<'a> {
+        let (mut start, before) = self.find(from);
+        let (end, after) = self.find(to);
+        if before {
             start += SURROGATE_PAIR_BYTES;
         }
-        // A piece may lie within one pair: then nothing is between its ends.
-        let middle = text.get(start..end).unwrap_or_default();
-        let replaced = usize::from(cut_before) + usize::from(cut_after);
-        write_var_uint(out, (middle.len() + replaced * REPLACEMENT.len()) as u64);
-        if cut_before {
-            out.extend_from_slice(REPLACEMENT);
-        }
-        out.extend_from_slice(middle);
-        if cut_after {
-            out.extend_from_slice(REPLACEMENT);
-        }
+        // A part may lie within one pair: then nothing is between its ends.
+        Span { bytes: self.bytes.get(start..end).unwrap_or_default(), cuts: [before, after] }
     }
 
-    /// Cuts the piece so that no part has much more than `max_bytes` of content, as far as content can be cut.
-    /// Calls `each` with the parts in order.
-    pub fn cut(self, max_bytes: usize, mut each: impl FnMut(Piece<'a>)) {
-        let whole = !self.deleted && self.block.content_bytes().len() > max_bytes;
-        if !whole || !matches!(self.block.content, Content::String | Content::Json | Content::Any) {
-            return each(self);
+    /// Where an element begins, or the character that holds it; and whether it is the second half of a surrogate pair.
+    fn find(&mut self, element: Clock) -> (usize, bool) {
+        if self.is_ascii {
+            return (element as usize, false);
         }
-        let mut from = self.from;
-        for_each_stretch(&self.block, max_bytes, |to| {
-            if to > from {
-                let to = to.min(self.to);
-                each(Piece { from, to, ..self });
-                from = to;
+        while self.element < element {
+            let (bytes, elements) = match self.content {
+                Content::String => character_len(self.bytes[self.at]),
+                content => (element_len(&self.bytes[self.at..], content), 1),
+            };
+            if elements > element - self.element {
+                return (self.at, true);
             }
-        });
-    }
-}
-
-/// Calls `each` with the end, counted in elements, of every stretch of about `max_bytes` in a block's content.
-fn for_each_stretch(block: &Block<'_>, max_bytes: usize, mut each: impl FnMut(Clock)) {
-    let mut reader = Reader::new(block.content_bytes());
-    if block.content == Content::String {
-        let mut text = string_bytes(block.content_bytes());
-        let mut end = 0;
-        while !text.is_empty() {
-            let is_boundary = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
-            let at = (max_bytes.min(text.len())..).find(is_boundary).unwrap_or(text.len());
-            end += clock(utf16_len(&text[..at]));
-            text = &text[at..];
-            each(end);
+            self.at += bytes;
+            self.element += elements;
         }
-        return;
-    }
-    reader.var_uint().expect("these bytes were checked");
-    let mut start = reader.position();
-    for element in 1..=block.len {
-        skip_element::<false>(&mut reader, block.content).expect("these bytes were checked");
-        if element == block.len || reader.position() - start >= max_bytes {
-            start = reader.position();
-            each(element);
-        }
+        (self.at, false)
     }
 }
 
-/// The characters of an encoded String.
-fn string_bytes(content: &[u8]) -> &[u8] {
-    Reader::new(content).var_buf().expect("these bytes were checked")
+/// Cuts a piece so that no part has more than so many bytes of characters or elements, as far as these can be cut.
+#[derive(Debug)]
+pub(crate) struct Cutter<'a> {
+    piece: Piece<'a>,
+    /// `None` where there is nothing to cut.
+    stretches: Option<Stretches<'a>>,
+    max_bytes: usize,
+    done: bool,
 }
 
-/// Where in `text` the character begins that holds the given UTF-16 unit, and whether that unit is its second.
-fn utf16_position(text: &[u8], units: Clock) -> (usize, bool) {
-    if text.is_ascii() {
-        return (units as usize, false);
+impl<'a> Cutter<'a> {
+    /// The parts of a piece, in order. Behind a long key the first character or element is alone, so that no deletion beside
+    /// it copies the key.
+    pub(crate) fn new(piece: Piece<'a>, max_bytes: usize) -> Self {
+        let Piece { block, from, deleted, .. } = piece;
+        let can_be_cut = matches!(block.content, Content::String | Content::Json | Content::Any) && !deleted;
+        let long_header = from == 0 && block.content_at > HEADER_ALLOWANCE;
+        let first = if long_header { 1 } else { max_bytes };
+        let cuts = can_be_cut && payload(&block).len() > first;
+        Self { piece, stretches: cuts.then(|| Stretches::of(&block, first)), max_bytes, done: false }
     }
-    let (mut at, mut left) = (0, units);
-    while left > 0 {
-        let (bytes, units) = match text[at] {
-            0..0x80 => (1, 1),
-            0x80..0xe0 => (2, 1),
-            0xe0..0xf0 => (3, 1),
-            0xf0.. => (SURROGATE_PAIR_BYTES, 2),
+
+    /// The next part. O(bytes of the block), over all of them.
+    pub(crate) async fn next(&mut self, work: &mut Work) -> Option<Piece<'a>> {
+        let Piece { block, from, to, .. } = self.piece;
+        let Some(stretches) = &mut self.stretches else {
+            return (!std::mem::replace(&mut self.done, true)).then_some(self.piece);
         };
-        if units > left {
-            return (at, true);
+        loop {
+            let stretch = stretches.next(work).await?;
+            stretches.max_bytes = self.max_bytes;
+            let part = stretch.elements.start.max(from)..stretch.elements.end.min(to);
+            if !part.is_empty() {
+                let span = Some(stretch.part(&block, part.start, part.end));
+                return Some(Piece { from: part.start, to: part.end, span, ..self.piece });
+            }
         }
-        left -= units;
-        at += bytes;
     }
-    (at, false)
+}
+
+/// Some of the characters or elements of a block.
+#[derive(Debug)]
+struct Stretch<'a> {
+    elements: Range<Clock>,
+    bytes: &'a [u8],
+}
+
+impl<'a> Stretch<'a> {
+    /// What it has of a part that lies in it. O(bytes of the stretch).
+    fn part(&self, block: &Block<'_>, from: Clock, to: Clock) -> Span<'a> {
+        let start = self.elements.start;
+        if (from, to) == (start, self.elements.end) {
+            return Span { bytes: self.bytes, cuts: [false; 2] };
+        }
+        Places::in_bytes(block.content, self.bytes).span(from - start, to - start)
+    }
+}
+
+/// The stretches of a block's content, each of which has as many bytes as it may, but at least one character or element.
+#[derive(Debug)]
+struct Stretches<'a> {
+    content: Content,
+    bytes: &'a [u8],
+    max_bytes: usize,
+    /// Where the next one begins.
+    at: usize,
+    element: Clock,
+    end: Clock,
+}
+
+impl<'a> Stretches<'a> {
+    fn of(block: &Block<'a>, max_bytes: usize) -> Self {
+        let bytes = payload(block);
+        Self { content: block.content, bytes, max_bytes, at: 0, element: 0, end: block.len }
+    }
+
+    async fn next(&mut self, work: &mut Work) -> Option<Stretch<'a>> {
+        if self.element == self.end {
+            return None;
+        }
+        let (len, elements) = match self.content {
+            Content::String => self.characters(),
+            _ => self.elements(work).await,
+        };
+        let start = self.element;
+        self.element += elements;
+        self.at += len;
+        // One element that is longer is passed over.
+        work.count_bytes(len.min(self.max_bytes));
+        work.pause().await;
+        Some(Stretch { elements: start..self.element, bytes: &self.bytes[self.at - len..self.at] })
+    }
+
+    fn characters(&self) -> (usize, Clock) {
+        let text = &self.bytes[self.at..];
+        let mut end = self.max_bytes.min(text.len());
+        let is_inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        while end > 0 && is_inside(end) {
+            end -= 1;
+        }
+        if end == 0 {
+            end = (1..text.len()).find(|&at| !is_inside(at)).unwrap_or(text.len());
+        }
+        (end, clock(utf16_len(&text[..end])))
+    }
+
+    async fn elements(&self, work: &mut Work) -> (usize, Clock) {
+        let mut reader = Reader::new(&self.bytes[self.at..]);
+        let (mut len, mut elements) = (0, 0);
+        while self.element + elements < self.end {
+            read_element(&mut reader, self.content, work).await.expect(CHECKED);
+            if elements > 0 && reader.position() > self.max_bytes {
+                break;
+            }
+            (len, elements) = (reader.position(), elements + 1);
+        }
+        (len, elements)
+    }
+}
+
+/// The encoded characters or elements of a block, without their number.
+fn payload<'a>(block: &Block<'a>) -> &'a [u8] {
+    let content = block.content_bytes();
+    let mut reader = Reader::new(content);
+    match block.content {
+        Content::String => reader.var_buf().expect(CHECKED),
+        _ => {
+            reader.var_uint().expect(CHECKED);
+            &content[reader.position()..]
+        }
+    }
+}
+
+/// Bytes of the first of some encoded elements.
+fn element_len(bytes: &[u8], content: Content) -> usize {
+    let mut reader = Reader::new(bytes);
+    finish(read_element(&mut reader, content, &mut Work::default())).expect(CHECKED);
+    reader.position()
+}
+
+/// Bytes of a character in UTF-8, by its first, and its units in UTF-16.
+fn character_len(first: u8) -> (usize, Clock) {
+    match first {
+        0..0x80 => (1, 1),
+        0x80..0xe0 => (2, 1),
+        0xe0..0xf0 => (3, 1),
+        0xf0.. => (SURROGATE_PAIR_BYTES, 2),
+    }
 }
 
 /// A length that was checked to be a clock.

@@ -1,19 +1,21 @@
 //! One WebSocket: reads and writes at the same time on one task, so that a peer that does not read is still heard.
 
 use std::future::poll_fn;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use coscribe_engine::protocol::y_websocket::KEEP_ALIVE;
+use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE};
 use coscribe_persistence::DocumentName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, warn};
 
+use super::deflate::Payload;
 use super::outbox::{Close, Outbox};
 use super::pace::{Pace, Verdict};
 use super::transport::{End, READ_BUFFER, Transport};
@@ -21,6 +23,10 @@ use crate::config::Config;
 use crate::connections::Registration;
 use crate::metrics::Metrics;
 use crate::rooms::{Membership, Shown};
+
+/// Messages of a frame that a room gets at once. A frame may have millions: they are counted, and wait for space, as if they
+/// had come in as many frames.
+const MESSAGES_AT_ONCE: usize = 256;
 
 /// A connection that is a peer of a room.
 pub(crate) struct Connection {
@@ -50,7 +56,7 @@ impl Connection {
         let timer = pin!(sleep_until(Instant::now()));
         let mut open = Open::new(&self, transport, timer);
         let end = poll_fn(|cx| open.poll(cx)).await;
-        let mut transport = open.transport;
+        let mut transport = open.into_transport();
 
         self.note(&end);
         let Connection { membership, _registration, outbox, .. } = self;
@@ -101,8 +107,14 @@ struct Open<'a> {
     pace: Pace,
     /// Until when nothing is read: the room has no space, or the peer is too fast.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// The last message, if it is large.
+    /// What the room has not been given yet of the last frame.
+    rest: Option<Bytes>,
+    /// The last frame, if it is large.
     large: Option<Bytes>,
+    /// Bytes that have come and were not yet counted against the rates.
+    uncounted: usize,
+    /// Bytes from the wire that were counted before their message was complete.
+    wire_bytes: usize,
     keep_alive_at: Instant,
     ping_at: Instant,
     timer: Pin<&'a mut Sleep>,
@@ -117,14 +129,23 @@ impl<'a> Open<'a> {
             writing: None,
             pace: Pace::new(config.rates, now),
             pause: None,
+            rest: None,
             large: None,
+            uncounted: 0,
+            wire_bytes: 0,
             keep_alive_at: now + config.keep_alive,
             ping_at: now + config.ping_interval,
             timer,
         }
     }
 
+    /// What is left when it has ended. Closing may take a while, so a message that was not delivered is given up first.
+    fn into_transport(self) -> Transport {
+        self.transport
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.transport.begin_turn();
         for poll in [Self::poll_write, Self::poll_read, Self::poll_timer] {
             if let Poll::Ready(end) = poll(self, cx) {
                 return Poll::Ready(end);
@@ -140,7 +161,11 @@ impl<'a> Open<'a> {
             match outbox.poll_take(cx, self.writing.is_none()) {
                 Poll::Ready(Ok(batch)) => {
                     metrics.messages_sent.inc_by(batch.frames.len() as u64);
-                    metrics.sent_bytes.inc_by(batch.frames.iter().map(|frame| frame.plain_len as u64).sum());
+                    metrics
+                        .sent_bytes
+                        .inc_by(batch.frames.iter().map(|frame| frame.plain_len() as u64).sum());
+                    let answers = batch.frames.iter().filter(|frame| frame.is_answer);
+                    self.pace.charge(answers.map(Payload::plain_len).sum(), Instant::now());
                     self.writing = Some(batch.cost());
                     self.transport.messages = batch.frames;
                 }
@@ -170,21 +195,21 @@ impl<'a> Open<'a> {
                 self.pause = None;
                 self.transport.life().set_unread(false);
             }
-            let polled = self.transport.poll_next(cx);
-            // While the last message was alive, the read buffer could not grow back into its memory and keep it for good.
-            self.large = None;
-            let (bytes, space) = match ready!(polled) {
-                Ok(Message::Binary(frame)) => (frame.len(), self.deliver(frame)),
-                Ok(Message::Text(_)) => {
-                    return Poll::Ready(End::by_us(1003, "text frames are not understood: send binary ones"));
-                }
-                Ok(Message::Close(_)) => return Poll::Ready(End::ByPeer),
-                Ok(control @ (Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                    (control.len(), None)
-                }
-                Err(error) => return Poll::Ready(End::after(&error)),
+            let mut incoming = Poll::Ready(());
+            let (messages, space) = match self.rest.take() {
+                Some(frame) => self.deliver(frame),
+                None => match self.poll_frame(cx) {
+                    Poll::Ready(Ok(controls)) => (controls, None),
+                    Poll::Ready(Err(end)) => return Poll::Ready(end),
+                    Poll::Pending => {
+                        incoming = Poll::Pending;
+                        (0, None)
+                    }
+                },
             };
-            let turn = match self.pace.count(bytes, Instant::now()) {
+            // Also bytes of a message whose end may never come.
+            self.note_wire_bytes();
+            let turn = match self.pace.count(messages, mem::take(&mut self.uncounted), Instant::now()) {
                 Verdict::GoOn => None,
                 Verdict::Wait(until) => Some(until),
                 Verdict::Exceeded => {
@@ -193,22 +218,55 @@ impl<'a> Open<'a> {
             };
             if space.is_some() || turn.is_some() {
                 self.pause(space, turn);
+            } else {
+                ready!(incoming);
             }
         }
     }
 
-    /// Hands a message to the room; where that has no space, it gives what is to be waited for.
-    fn deliver(&mut self, frame: Bytes) -> Option<impl Future<Output = ()> + Send + use<>> {
+    /// Reads a frame, which is then in `rest`, or gives how many control messages were read.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+        let polled = self.transport.poll_next(cx);
+        // While the last frame was alive, the read buffer could not grow back into its memory and keep it for good.
+        self.large = None;
+        Poll::Ready(match ready!(polled) {
+            Ok(Message::Binary(frame)) => {
+                self.connection.metrics.received_bytes.inc_by(frame.len() as u64);
+                self.note_wire_bytes();
+                // What it has inflated to.
+                self.uncounted += frame.len().saturating_sub(self.wire_bytes);
+                self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
+                self.rest = Some(if frame.len() < READ_BUFFER {
+                    // A small message must not keep the whole read buffer alive that it came in.
+                    Bytes::copy_from_slice(&frame)
+                } else {
+                    self.large.insert(frame).clone()
+                });
+                Ok(0)
+            }
+            Ok(Message::Text(_)) => Err(End::by_us(1003, "text frames are not understood: send binary ones")),
+            Ok(Message::Close(_)) => Err(End::ByPeer),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(1),
+            Err(error) => Err(End::after(&error)),
+        })
+    }
+
+    fn note_wire_bytes(&mut self) {
+        let bytes = self.transport.take_received();
+        self.wire_bytes += bytes;
+        self.uncounted += bytes;
+    }
+
+    /// Hands messages of a frame to the room, and keeps the others. Gives how many they were and, where the room has no
+    /// space, what is to be waited for.
+    fn deliver(&mut self, mut frame: Bytes) -> (usize, Option<impl Future<Output = ()> + Send + use<>>) {
         let Connection { membership, metrics, .. } = self.connection;
-        metrics.messages_received.inc();
-        metrics.received_bytes.inc_by(frame.len() as u64);
-        let frame = if frame.len() < READ_BUFFER {
-            // A small message must not keep the whole read buffer alive that it came in.
-            Bytes::copy_from_slice(&frame)
-        } else {
-            self.large.insert(frame).clone()
-        };
-        membership.try_send(frame).err().map(|frame| membership.send(frame))
+        let (part, messages) = y_websocket::split_off(&mut frame, MESSAGES_AT_ONCE);
+        self.rest = (!frame.is_empty()).then_some(frame);
+        metrics.messages_received.inc_by(messages.max(1) as u64);
+        let full = membership.try_send(part, messages).err();
+        // A frame without any message is one that the room will refuse.
+        (messages.max(1), full.map(|part| membership.send(part, messages)))
     }
 
     /// Reads nothing before the room has space and it is the peer's turn again.

@@ -1,15 +1,18 @@
-//! Compression of what is sent (RFC 7692): each message by itself, once for all peers with the same window.
+//! Compression of what is sent (RFC 7692): each message by itself, once for all peers with the same window, by the first
+//! connection that writes it. A long message is compressed as far as somebody has read it: see [`long`].
 
-use std::array;
+mod long;
+
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use coscribe_engine::rope::Rope;
 use flate2::{Compress, Compression, FlushCompress};
-use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
 
 use super::extensions::WindowBits;
+
+pub(crate) use self::long::{Block, Long};
 
 /// What a sender cuts off the end of each compressed message, and a receiver puts back: an empty block.
 pub(crate) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -17,101 +20,86 @@ pub(crate) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Below this, compression costs more than it gives.
 const WORTH_COMPRESSING: usize = 1 << 10;
 
-/// From here on compression takes long enough to be in the way of others: a millisecond for some 300 KB.
-const LARGE: usize = 64 << 10;
+/// From here on compression takes long enough to be in the way of others: half a millisecond.
+const LONG: usize = 64 << 10;
 
 /// The number of window sizes.
 const WINDOWS: usize = 7;
 
-/// What a connection writes as one message.
+/// A message for any number of peers. Its compressed forms are made when they are written.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    plain: Rope,
+    /// `None` where compression is not worth it.
+    deflated: Option<Arc<Deflated>>,
+}
+
+/// Compressed forms of a message, by window size.
+#[derive(Debug, Default)]
+struct Deflated {
+    /// Of a short message; `None` where compression gains too little.
+    short: [OnceLock<Option<Bytes>>; WINDOWS],
+    /// Of a long one.
+    long: [OnceLock<Arc<Long>>; WINDOWS],
+}
+
+/// A message as one connection writes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
-    /// What goes over the wire, without frame headers.
-    pub(crate) bytes: Bytes,
-    /// Whether `bytes` is compressed.
-    pub(crate) compressed: bool,
-    /// How long the message is when it is not.
-    pub(crate) plain_len: usize,
-    /// Set while `bytes` is large and yet to be compressed.
-    large: Option<Arc<Large>>,
+    message: Outgoing,
+    window: Option<WindowBits>,
+    /// Whether its receiver alone has caused it, and is to pay for it.
+    pub(crate) is_answer: bool,
 }
 
-/// A large message that is compressed when the first connection gets to writing it.
+/// What goes over the wire, without frame headers.
 #[derive(Debug)]
-struct Large {
-    window: WindowBits,
-    made: OnceCell<Option<Bytes>>,
-}
-
-impl Payload {
-    /// A message that is written as it is.
-    pub(crate) fn plain(bytes: Bytes) -> Payload {
-        Payload { plain_len: bytes.len(), bytes, compressed: false, large: None }
-    }
-
-    fn deflated(plain: &Bytes, window: WindowBits) -> Payload {
-        if plain.len() >= LARGE {
-            let large = Some(Arc::new(Large { window, made: OnceCell::new() }));
-            return Payload { large, ..Payload::plain(plain.clone()) };
-        }
-        match deflate(plain, window) {
-            Some(bytes) => Payload { bytes, compressed: true, plain_len: plain.len(), large: None },
-            None => Payload::plain(plain.clone()),
-        }
-    }
-
-    /// Whether it is still to be compressed.
-    pub(crate) fn is_uncompressed(&self) -> bool {
-        self.large.is_some()
-    }
-
-    /// Compresses what is still to be compressed, or waits until another connection has.
-    pub(crate) async fn compress(&mut self) {
-        if let Some(large) = self.large.take()
-            && let Some(bytes) = large.deflated(&self.bytes).await
-        {
-            self.bytes = bytes;
-            self.compressed = true;
-        }
-    }
-}
-
-impl Large {
-    async fn deflated(&self, plain: &Bytes) -> Option<Bytes> {
-        let (plain, window) = (plain.clone(), self.window);
-        let make = async || spawn_blocking(move || deflate(&plain, window)).await.ok().flatten();
-        self.made.get_or_init(make).await.clone()
-    }
-}
-
-/// A message for any number of peers, and its compressed forms, each of which is made at most once.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    plain: Bytes,
-    /// By window size.
-    deflated: [Option<Payload>; WINDOWS],
+pub(crate) enum Form {
+    /// The message as it is.
+    Plain(Rope),
+    /// The whole message, compressed.
+    Deflated(Bytes),
+    /// The message, compressed as far as it is read.
+    Long(Arc<Long>),
 }
 
 impl Outgoing {
     /// A message that has not been compressed yet.
-    pub(crate) fn new(plain: Bytes) -> Outgoing {
-        Outgoing { plain, deflated: array::from_fn(|_| None) }
+    pub(crate) fn new(plain: Rope) -> Outgoing {
+        let worth = plain.len() >= WORTH_COMPRESSING;
+        Outgoing { plain, deflated: worth.then(Arc::default) }
     }
 
     /// The message as it is.
-    pub(crate) fn plain(&self) -> &Bytes {
+    pub(crate) fn plain(&self) -> &Rope {
         &self.plain
     }
 
-    /// The message for a peer: compressed, if that was negotiated and gains something.
-    pub(crate) fn payload(&mut self, window: Option<WindowBits>) -> Payload {
-        match window.filter(|_| self.plain.len() >= WORTH_COMPRESSING) {
-            Some(window) => {
-                let made = &mut self.deflated[index(window)];
-                made.get_or_insert_with(|| Payload::deflated(&self.plain, window)).clone()
-            }
-            None => Payload::plain(self.plain.clone()),
+    /// The message for a peer with whom compression with this window was negotiated, if it was.
+    pub(crate) fn payload(&self, window: Option<WindowBits>, is_answer: bool) -> Payload {
+        Payload { message: self.clone(), window, is_answer }
+    }
+}
+
+impl Payload {
+    /// How long the message is when it is not compressed.
+    pub(crate) fn plain_len(&self) -> usize {
+        self.message.plain.len()
+    }
+
+    /// How it is to be written. Compresses it, if nobody has yet and it is short.
+    pub(crate) fn form(&self) -> Form {
+        let Outgoing { plain, deflated } = &self.message;
+        let (Some(window), Some(deflated)) = (self.window, deflated) else {
+            return Form::Plain(plain.clone());
+        };
+        if plain.len() >= LONG {
+            let long =
+                deflated.long[index(window)].get_or_init(|| Arc::new(Long::new(plain.clone(), window)));
+            return Form::Long(Arc::clone(long));
         }
+        let short = deflated.short[index(window)].get_or_init(|| deflate(&plain.to_bytes(), window));
+        short.clone().map_or_else(|| Form::Plain(plain.clone()), Form::Deflated)
     }
 }
 
@@ -160,44 +148,84 @@ mod tests {
         out
     }
 
-    fn window(bits: u8) -> Option<WindowBits> {
-        Some(WindowBits(bits))
+    fn words(len: usize) -> Vec<u8> {
+        let words = (0u32..).flat_map(|n| format!("word {}, ", n.wrapping_mul(n) % 977).into_bytes());
+        words.take(len).collect()
+    }
+
+    /// What goes over the wire, and whether it is compressed.
+    async fn wire(message: &Outgoing, window: Option<u8>) -> (Vec<u8>, bool) {
+        match message.payload(window.map(WindowBits), false).form() {
+            Form::Plain(rope) => (rope.to_bytes().into(), false),
+            Form::Deflated(bytes) => (bytes.into(), true),
+            Form::Long(long) => {
+                let mut out = Vec::new();
+                for n in 0.. {
+                    match long.block(n).await {
+                        Block::Incompressible => return (message.plain().to_bytes().into(), false),
+                        Block::Deflated { bytes, is_last } => {
+                            out.extend(bytes);
+                            if is_last {
+                                break;
+                            }
+                        }
+                    }
+                }
+                (out, true)
+            }
+        }
     }
 
     #[tokio::test]
     async fn every_window_is_readable_with_no_larger_one() {
-        let words: Vec<u8> =
-            (0..40_000u32).flat_map(|n| format!("word {}, ", n * n % 977).into_bytes()).collect();
-        for words in [&words[..LARGE - 1], &words] {
-            let mut outgoing = Outgoing::new(words.to_vec().into());
+        for len in [LONG - 1, LONG, 5 * LONG + 3] {
+            let words = words(len);
+            let outgoing = Outgoing::new(words.clone().into());
             for bits in 9..=15 {
-                let mut payload = outgoing.payload(window(bits));
-                payload.compress().await;
-                assert!(payload.compressed && payload.bytes.len() < words.len() / 2);
-                assert_eq!(inflate(&payload.bytes, bits), words, "window of {bits} bits");
+                let (sent, compressed) = wire(&outgoing, Some(bits)).await;
+                assert!(compressed && sent.len() < words.len() / 2);
+                assert_eq!(inflate(&sent, bits), words, "window of {bits} bits");
             }
         }
     }
 
     #[tokio::test]
     async fn peers_with_the_same_window_share_one_compression() {
-        for len in [LARGE - 1, LARGE] {
-            let mut outgoing = Outgoing::new(vec![7; len].into());
-            let (mut one, mut other) = (outgoing.payload(window(15)), outgoing.payload(window(15)));
-            tokio::join!(one.compress(), other.compress());
-            assert_eq!(one.bytes.as_ptr(), other.bytes.as_ptr());
-            assert!(one.compressed && one.bytes.len() < 1000);
-            assert!(!outgoing.payload(None).compressed);
-        }
+        let short = Outgoing::new(vec![7; LONG - 1].into());
+        let form = || match short.payload(Some(WindowBits(15)), false).form() {
+            Form::Deflated(bytes) => bytes,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(form().as_ptr(), form().as_ptr());
+        let long = Outgoing::new(vec![7; LONG].into());
+        let form = || match long.payload(Some(WindowBits(15)), false).form() {
+            Form::Long(long) => long,
+            other => panic!("{other:?}"),
+        };
+        let (one, other) = (form(), form());
+        let (Block::Deflated { bytes: one, .. }, Block::Deflated { bytes: other, .. }) =
+            tokio::join!(one.block(0), other.block(0))
+        else {
+            panic!("sevens can be compressed")
+        };
+        assert_eq!(one.as_ptr(), other.as_ptr());
+        assert!(matches!(long.payload(None, false).form(), Form::Plain(_)));
+    }
+
+    #[tokio::test]
+    async fn a_message_is_compressed_as_far_as_it_is_read() {
+        let long = Outgoing::new(vec![7; 100 * LONG].into());
+        let Form::Long(long) = long.payload(Some(WindowBits(15)), false).form() else { panic!("it is long") };
+        assert!(matches!(long.block(0).await, Block::Deflated { is_last: false, .. }));
+        assert_eq!(long.compressed_blocks().await, 1);
     }
 
     #[tokio::test]
     async fn what_is_small_or_gains_nothing_stays_as_it_is() {
-        let noise = |len| std::iter::repeat_with(|| fastrand::u8(..)).take(len).collect();
-        for plain in [vec![7; WORTH_COMPRESSING - 1], noise(LARGE - 1), noise(LARGE)] {
-            let mut payload = Outgoing::new(plain.clone().into()).payload(window(15));
-            payload.compress().await;
-            assert!(!payload.compressed && payload.bytes == plain);
+        let noise = |len| std::iter::repeat_with(|| fastrand::u8(..)).take(len).collect::<Vec<_>>();
+        for plain in [vec![7; WORTH_COMPRESSING - 1], noise(LONG - 1), noise(3 * LONG)] {
+            let (sent, compressed) = wire(&Outgoing::new(plain.clone().into()), Some(15)).await;
+            assert!(!compressed && sent == plain);
         }
     }
 

@@ -61,7 +61,7 @@ async fn serve(stream: TcpStream, read_ahead: Vec<u8>, window: Option<WindowBits
 
 async fn echo(transport: &mut Transport, window: Option<WindowBits>) -> End {
     loop {
-        let (kind, message) = match poll_fn(|cx| transport.poll_next(cx)).await {
+        let (kind, message) = match poll_fn(|cx| transport.poll_next_in_turn(cx)).await {
             Ok(Message::Binary(message)) => (Data::Binary, message),
             Ok(Message::Text(message)) => (Data::Text, message.into()),
             Ok(Message::Close(_)) => return End::ByPeer,
@@ -69,7 +69,7 @@ async fn echo(transport: &mut Transport, window: Option<WindowBits>) -> End {
             Err(error) => return End::after(&error),
         };
         transport.kind = kind;
-        transport.messages.push_back(Outgoing::new(message).payload(window));
+        transport.messages.push_back(Outgoing::new(message.into()).payload(window, false));
         if let Err(error) = poll_fn(|cx| transport.poll_write_all(cx)).await {
             return End::after(&error);
         }

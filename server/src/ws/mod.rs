@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod deflate;
 pub(crate) mod echo;
 mod extensions;
+mod fragments;
 mod inflate;
 pub(crate) mod outbox;
 pub(crate) mod pace;

@@ -147,17 +147,18 @@ impl Batch {
 
 /// A frame's bytes and its place in the queue, which for small frames is the larger part.
 fn cost(frame: &Payload) -> usize {
-    frame.bytes.len() + size_of::<Payload>()
+    frame.plain_len() + size_of::<Payload>()
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
 
+    use super::super::deflate::Outgoing;
     use super::*;
 
     fn plain(bytes: usize) -> Payload {
-        Payload::plain(vec![0; bytes].into())
+        Outgoing::new(vec![0; bytes].into()).payload(None, false)
     }
 
     #[test]

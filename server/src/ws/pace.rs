@@ -11,10 +11,13 @@ const BURST: Duration = Duration::from_secs(1);
 /// How long a connection may use all that it is allowed, and want more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long answers can keep a connection from being read.
+const LONGEST_CHARGE: Duration = Duration::from_secs(5);
+
 /// Messages and bytes that a connection may send in a second.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Rates {
-    /// Messages, pings and pongs as well.
+    /// Messages, of which a frame may have many; pings and pongs as well.
     pub(crate) messages: u32,
     /// Bytes, after decompression.
     pub(crate) bytes: usize,
@@ -27,6 +30,8 @@ pub(crate) struct Pace {
     /// When what has come would have been sent at the full rate.
     messages_until: Instant,
     bytes_until: Instant,
+    /// The same for answers.
+    answers_until: Instant,
     /// Since when it has been slowed down without a break.
     slowed_since: Option<Instant>,
 }
@@ -45,25 +50,36 @@ pub(crate) enum Verdict {
 impl Pace {
     /// Nothing has been used.
     pub(crate) fn new(rates: Rates, now: Instant) -> Pace {
-        Pace { rates, messages_until: now, bytes_until: now, slowed_since: None }
+        Pace { rates, messages_until: now, bytes_until: now, answers_until: now, slowed_since: None }
     }
 
-    /// Counts a message.
-    pub(crate) fn count(&mut self, bytes: usize, now: Instant) -> Verdict {
+    /// Counts what has come.
+    pub(crate) fn count(&mut self, messages: usize, bytes: usize, now: Instant) -> Verdict {
         if self.messages_until.max(self.bytes_until) <= now {
             self.slowed_since = None;
         }
-        let share = bytes as f64 / self.rates.bytes as f64;
-        self.messages_until = self.messages_until.max(now) + Duration::from_secs(1) / self.rates.messages;
-        self.bytes_until = self.bytes_until.max(now) + Duration::from_secs_f64(share);
+        let messages = messages as f64 / f64::from(self.rates.messages);
+        self.messages_until = self.messages_until.max(now) + Duration::from_secs_f64(messages);
+        self.bytes_until = self.bytes_until.max(now) + self.time_for(bytes);
         let until = self.messages_until.max(self.bytes_until);
-        if until <= now + BURST {
-            return Verdict::GoOn;
-        }
-        if now > *self.slowed_since.get_or_insert(now) + PATIENCE {
+        if until > now + BURST && now > *self.slowed_since.get_or_insert(now) + PATIENCE {
             return Verdict::Exceeded;
         }
-        Verdict::Wait(until - BURST)
+        match until.max(self.answers_until) {
+            until if until <= now + BURST => Verdict::GoOn,
+            until => Verdict::Wait(until - BURST),
+        }
+    }
+
+    /// Charges bytes of answers that the connection has asked for. It slows down for them, but they are no reason to close
+    /// it: to open a large document is nobody's fault.
+    pub(crate) fn charge(&mut self, bytes: usize, now: Instant) {
+        let until = self.answers_until.max(now) + self.time_for(bytes);
+        self.answers_until = until.min(now + LONGEST_CHARGE);
+    }
+
+    fn time_for(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / self.rates.bytes as f64)
     }
 }
 
@@ -76,7 +92,7 @@ mod tests {
         let start = Instant::now();
         let (mut pace, mut now) = (Pace::new(Rates { messages: 100, bytes: 1000 }, start), start);
         for n in 1..=messages {
-            match pace.count(bytes, now) {
+            match pace.count(1, bytes, now) {
                 Verdict::GoOn => {}
                 Verdict::Wait(until) => now = until,
                 Verdict::Exceeded => return Err(now - start),
@@ -113,7 +129,26 @@ mod tests {
     fn a_message_larger_than_a_second_is_worth_is_let_through_and_paid_for_later() {
         let start = Instant::now();
         let mut pace = Pace::new(Rates { messages: 100, bytes: 1000 }, start);
-        assert_eq!(pace.count(5000, start), Verdict::Wait(start + Duration::from_secs(4)));
-        assert_eq!(pace.count(1, start + Duration::from_secs(5)), Verdict::GoOn);
+        assert_eq!(pace.count(1, 5000, start), Verdict::Wait(start + Duration::from_secs(4)));
+        assert_eq!(pace.count(1, 1, start + Duration::from_secs(5)), Verdict::GoOn);
+    }
+
+    #[test]
+    fn a_frame_with_many_messages_counts_as_many() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Rates { messages: 100, bytes: 1000 }, start);
+        assert_eq!(pace.count(1100, 0, start), Verdict::Wait(start + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn answers_slow_down_whoever_asks_and_close_nobody() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Rates { messages: 100, bytes: 1000 }, start);
+        pace.charge(3000, start);
+        assert_eq!(pace.count(1, 0, start), Verdict::Wait(start + Duration::from_secs(2)));
+        pace.charge(1_000_000, start);
+        let wait = pace.count(1, 0, start);
+        assert_eq!(wait, Verdict::Wait(start + LONGEST_CHARGE - BURST));
+        assert_eq!(pace.count(1, 0, start + LONGEST_CHARGE), Verdict::GoOn);
     }
 }

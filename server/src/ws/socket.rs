@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::coop;
 use tokio::time::Instant;
 
 use super::inflate::{InflateError, Inflating};
@@ -19,6 +18,9 @@ use crate::metrics::Metrics;
 
 /// Most that is read at a time.
 const READ: usize = 4 << 10;
+
+/// What a connection may read, or inflate, before others have their turn: some 0.1 ms, if it is all small frames.
+const TURN: usize = 16 << 10;
 
 /// A TCP stream and what was last seen of the other end.
 pub(crate) struct Socket {
@@ -30,6 +32,10 @@ pub(crate) struct Socket {
     task: Waker,
     /// All that had come was read and passed on.
     dry: bool,
+    /// What is left of the turn.
+    turn: usize,
+    /// Bytes that came from the stream and were not asked for yet.
+    received: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -60,12 +66,31 @@ impl Socket {
             Some(inflating) => Unread::Compressed(Box::new(inflating)),
             None => Unread::Plain { bytes: Vec::new(), taken: 0 },
         };
-        Socket { stream, unread, life, task: Waker::noop().clone(), dry: false, metrics }
+        Socket {
+            stream,
+            unread,
+            life,
+            task: Waker::noop().clone(),
+            dry: false,
+            turn: TURN,
+            received: 0,
+            metrics,
+        }
     }
 
     /// Has this task woken when a read or write that has failed with `WouldBlock` is worth another try.
     pub(crate) fn wake(&mut self, task: &Waker) {
         self.task.clone_from(task);
+    }
+
+    /// The task has been given the processor: it may read on.
+    pub(crate) fn begin_turn(&mut self) {
+        self.turn = TURN;
+    }
+
+    /// Bytes that have come since this was last asked, whatever they were.
+    pub(crate) fn take_received(&mut self) -> usize {
+        mem::take(&mut self.received)
     }
 
     /// Ready if reading may bring something, or lets tungstenite write a pong that has been waiting.
@@ -85,11 +110,14 @@ impl Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         while buf.filled().len() == before {
-            // A message can take long to inflate, without a word from the socket: others are to have their turn.
-            let turn = ready!(coop::poll_proceed(cx));
+            // A fast sender, or a message that takes long to inflate, never makes a read wait. Not the runtime's budget
+            // but this ends the turn: that is given back by each read that passes nothing on.
+            if self.turn == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let passed = ready!(self.unread.poll_pass(cx, buf));
             if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
-                turn.made_progress();
                 break;
             }
             let mut bytes = [const { MaybeUninit::uninit() }; READ];
@@ -98,8 +126,10 @@ impl Socket {
             if received.filled().is_empty() {
                 break;
             }
+            self.turn = self.turn.saturating_sub(received.filled().len());
             buf.put_slice(self.unread.receive(received.filled(), buf.remaining()));
         }
+        self.turn = self.turn.saturating_sub(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 
@@ -110,6 +140,7 @@ impl Socket {
         let received = buf.filled().len();
         if received > 0 {
             self.life.see();
+            self.received += received;
             self.metrics.received_wire_bytes.inc_by(received as u64);
         }
         Poll::Ready(Ok(()))

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,12 +12,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::deflate::Payload;
+use super::fragments::Writing;
 use super::inflate::{InflateError, Inflating};
 use super::outbox::Close;
 use super::socket::{Life, Socket};
@@ -30,10 +29,6 @@ pub(crate) const READ_BUFFER: usize = 1 << 10;
 
 /// Small frames are collected up to here before they are written.
 const WRITE_BUFFER: usize = 4 << 10;
-
-/// Larger messages are written in fragments. tungstenite copies what it writes into a buffer that it keeps, and moves all
-/// the rest of it for each part that the kernel takes; so it never gets more than this.
-const FRAGMENT: usize = 8 << 10;
 
 /// More than a fragment and all that fits before it; a peer that pings without reading the pongs ends here.
 const MAX_WRITE_BUFFER: usize = 64 << 10;
@@ -87,10 +82,8 @@ pub(crate) struct Transport {
     pub(crate) messages: VecDeque<Payload>,
     /// Whether that is text or binary.
     pub(crate) kind: Data,
-    /// The first of `messages` is the rest of one whose beginning has been written.
-    continues: bool,
-    /// What is to be written before `messages`, when it has been compressed.
-    compressing: Option<Pin<Box<dyn Future<Output = Payload> + Send>>>,
+    /// What is to be written before `messages`.
+    writing: Option<Writing>,
     /// The socket has not taken all that was written.
     blocked: bool,
     /// An error ends what can be read.
@@ -122,8 +115,7 @@ impl Transport {
             websocket: WebSocket::from_partially_read(socket, read_ahead, Role::Server, Some(limits)),
             messages: VecDeque::new(),
             kind: Data::Binary,
-            continues: false,
-            compressing: None,
+            writing: None,
             blocked: false,
             ended: false,
         }
@@ -132,6 +124,16 @@ impl Transport {
     /// When the peer was last seen.
     pub(crate) fn life(&mut self) -> &mut Life {
         &mut self.websocket.get_mut().life
+    }
+
+    /// The task has been given the processor: it may read on.
+    pub(crate) fn begin_turn(&mut self) {
+        self.websocket.get_mut().begin_turn();
+    }
+
+    /// Bytes that have come since this was last asked, also those of a message whose end has not come.
+    pub(crate) fn take_received(&mut self) -> usize {
+        self.websocket.get_mut().take_received()
     }
 
     /// The next message.
@@ -147,6 +149,12 @@ impl Transport {
         Poll::Ready(read)
     }
 
+    /// The next message, read in a turn of its own.
+    pub(crate) fn poll_next_in_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        self.begin_turn();
+        self.poll_next(cx)
+    }
+
     /// Writes all messages down to the kernel.
     pub(crate) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.websocket.get_mut().wake(cx.waker());
@@ -154,7 +162,7 @@ impl Transport {
             if self.blocked {
                 ready!(self.poll_flush())?;
             }
-            match ready!(self.poll_fragment(cx)) {
+            match ready!(self.poll_fragment(cx))? {
                 Some(fragment) => self.feed(fragment)?,
                 None => return self.poll_flush(),
             }
@@ -181,34 +189,16 @@ impl Transport {
         }
     }
 
-    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        if let Some(compressing) = &mut self.compressing {
-            let message = ready!(compressing.as_mut().poll(cx));
-            self.compressing = None;
-            self.messages.push_front(message);
+    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        if self.writing.is_none() {
+            self.writing = self.messages.pop_front().map(|message| Writing::new(message.form()));
         }
-        if let Some(mut message) = self.messages.pop_front_if(|message| message.is_uncompressed()) {
-            self.compressing = Some(Box::pin(async move {
-                message.compress().await;
-                message
-            }));
-            return self.poll_fragment(cx);
+        let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(None)) };
+        let fragment = ready!(writing.poll_fragment(cx, self.kind))?;
+        if fragment.header().is_final {
+            self.writing = None;
         }
-        Poll::Ready(self.next_fragment())
-    }
-
-    fn next_fragment(&mut self) -> Option<Message> {
-        let message = self.messages.front_mut()?;
-        let fragment = message.bytes.split_to(message.bytes.len().min(FRAGMENT));
-        let (begins, ends) = (!self.continues, message.bytes.is_empty());
-        let opcode = OpCode::Data(if begins { self.kind } else { Data::Continue });
-        let mut frame = Frame::message(fragment, opcode, ends);
-        frame.header_mut().rsv1 = begins && message.compressed;
-        self.continues = !ends;
-        if ends {
-            self.messages.pop_front();
-        }
-        Some(Message::Frame(frame))
+        Poll::Ready(Ok(Some(Message::Frame(fragment))))
     }
 
     /// Closes in order, as far as the other side plays along: the messages that are left, our Close frame, then everything the
@@ -231,7 +221,7 @@ impl Transport {
                 poll_fn(|cx| self.poll_write_all(cx)).await?;
             }
         }
-        while poll_fn(|cx| self.poll_next(cx)).await.is_ok() {}
+        while poll_fn(|cx| self.poll_next_in_turn(cx)).await.is_ok() {}
         let mut socket = self.websocket.into_inner().into_inner();
         socket.shutdown().await?;
         tokio::io::copy(&mut socket, &mut tokio::io::sink()).await?;

@@ -97,6 +97,11 @@ impl Server {
         until(text, || self.log().contains(text)).await;
     }
 
+    /// Waits until the log has this so many times.
+    pub(crate) async fn logs_times(&self, text: &str, times: usize) {
+        until(text, || self.log().matches(text).count() >= times).await;
+    }
+
     /// Sends raw HTTP and gives the whole answer up to where the server has nothing more to say.
     pub(crate) async fn http(&self, request: &str) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();

@@ -1,0 +1,157 @@
+//! What single peers get: answers to what they asked, what they missed, and receipts.
+
+use std::borrow::Cow;
+
+use super::peer::{Missed, Owed, Peer};
+use super::{Effect, Room, Snapshot};
+use crate::limits::ANSWERS_AT_ONCE;
+use crate::peer::PeerId;
+use crate::protocol::sync::SyncMessage;
+use crate::protocol::y_websocket;
+use crate::rope::Rope;
+use crate::state_vector::StateVector;
+use crate::update::ClientId;
+
+impl Room {
+    /// The whole document, to be stored. O(clients, chunks and deletions).
+    pub async fn snapshot(&mut self) -> Snapshot {
+        let Self { blocks, work, .. } = self;
+        Snapshot {
+            state: blocks.encode_state_in_slices(work).await,
+            state_vector: blocks.state_vector().encode_in_slices(work).await,
+            deletions: blocks.encode_deletions(work).await,
+        }
+    }
+
+    /// Owes a peer something, which it gets when it does not lag. O(log peers).
+    pub(super) fn owe(&mut self, id: PeerId, what: impl FnOnce(&mut Owed)) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        what(&mut peer.owed);
+        if !peer.lagging && !std::mem::replace(&mut peer.queued, true) {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Answers peers, one after the other, until it is enough for once.
+    pub(super) async fn answer_some(&mut self) {
+        let mut bytes = 0;
+        while bytes < ANSWERS_AT_ONCE
+            && let Some(peer) = self.queue.pop_front()
+        {
+            bytes += self.answer(peer).await;
+            self.work.pause().await;
+        }
+    }
+
+    /// Gives a peer all that it is owed, and gives how many bytes that was.
+    async fn answer(&mut self, id: PeerId) -> usize {
+        let Some(peer) = self.peers.get_mut(&id) else { return 0 };
+        peer.queued = false;
+        if peer.lagging {
+            return 0;
+        }
+        let Owed { step_1, mut state, awareness, mut removals } = std::mem::take(&mut peer.owed);
+        let missed = peer.missed.take();
+        let mut bytes = 0;
+        if step_1 {
+            bytes += self.send_step_1(id).await;
+        }
+        if let Some(Missed { since, removals: removals_seen }) = missed {
+            bytes += self.send_missed(id, &since, &mut state).await;
+            removals.extend(self.awareness.removed_since(removals_seen));
+            self.trail.release(since, &mut self.work).await;
+        }
+        if let Some(known) = state {
+            bytes += self.send_state(id, &known).await;
+            known.discard(&mut self.work).await;
+        }
+        let present = awareness.then(|| self.awareness.clients()).into_iter().flatten();
+        let clients: Vec<_> =
+            removals.into_iter().filter(|client| !self.awareness.has(*client)).chain(present).collect();
+        if !clients.is_empty() {
+            bytes += self.send_awareness(id, &clients).await;
+        }
+        bytes + self.send_receipts(id)
+    }
+
+    async fn send_step_1(&mut self, peer: PeerId) -> usize {
+        if self.state_vector.is_none() {
+            let encoded = self.blocks.state_vector().encode_in_slices(&mut self.work).await;
+            let frame = y_websocket::sync_frame(&SyncMessage::Step1(&encoded));
+            self.state_vector = Some(frame);
+        }
+        let frame = self.state_vector.clone().unwrap_or_default();
+        self.send(peer, frame.into())
+    }
+
+    /// Sends what was not sent since a moment; where the peer has asked for more, that is added to its question instead.
+    /// The diff reaches up to the last block of each client, also to those that are still to be flushed.
+    async fn send_missed(
+        &mut self,
+        peer: PeerId,
+        since: &crate::changes::Bookmark,
+        asked: &mut Option<StateVector>,
+    ) -> usize {
+        let changes = self.trail.since(since, &mut self.work).await;
+        if let Some(known) = asked {
+            for (&client, &clock) in &changes.from {
+                known.lower(client, clock);
+                self.work.count(2);
+                self.work.pause().await;
+            }
+            return 0;
+        }
+        if changes.is_empty() {
+            return 0;
+        }
+        let diff = self.blocks.diff_changes_in_slices(&changes, &mut self.work).await;
+        if let Cow::Owned(changes) = changes {
+            changes.discard(&mut self.work).await;
+        }
+        self.send(peer, y_websocket::step_2_frame(&diff))
+    }
+
+    async fn send_state(&mut self, peer: PeerId, known: &StateVector) -> usize {
+        let frame = if !known.is_empty() {
+            let diff = self.blocks.diff_in_slices(known, &mut self.work).await;
+            y_websocket::step_2_frame(&diff)
+        } else if let Some(full_state) = &self.full_state {
+            full_state.clone()
+        } else {
+            let state = self.blocks.encode_state_in_slices(&mut self.work).await;
+            self.full_state.insert(y_websocket::step_2_frame(&state)).clone()
+        };
+        self.send(peer, frame)
+    }
+
+    async fn send_awareness(&mut self, peer: PeerId, clients: &[ClientId]) -> usize {
+        let states = self.awareness.encode_in_slices(clients, &mut self.work).await;
+        self.send(peer, y_websocket::awareness_rope_frame(&states))
+    }
+
+    /// Gives back what is due.
+    fn send_receipts(&mut self, id: PeerId) -> usize {
+        let durable = self.durable;
+        let mut bytes = 0;
+        while let Some(token) = self.peers.get_mut(&id).and_then(|peer| next_receipt(peer, durable)) {
+            bytes += self.send(id, y_websocket::sync_status_frame(&token).into());
+        }
+        bytes
+    }
+
+    fn send(&mut self, peer: PeerId, frame: Rope) -> usize {
+        let bytes = frame.len();
+        self.effects.push_back(Effect::Send { peer, frame });
+        bytes
+    }
+
+    /// A peer that is here.
+    pub(super) fn peer(&mut self, peer: PeerId) -> &mut Peer {
+        self.peers.get_mut(&peer).expect("only called for peers that are here")
+    }
+}
+
+fn next_receipt(peer: &mut Peer, durable: u64) -> Option<bytes::Bytes> {
+    let is_due = |(due, _): &mut (Option<u64>, _)| due.is_some_and(|due| due <= durable);
+    peer.receipts.pop_front_if(is_due).map(|(_, token)| token)
+}

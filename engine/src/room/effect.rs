@@ -1,0 +1,73 @@
+//! What a room may hold, and what it wants done.
+
+use bytes::Bytes;
+
+use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES};
+use crate::peer::PeerId;
+use crate::rope::Rope;
+
+/// Bounds of one room.
+#[derive(Debug, Copy, Clone)]
+pub struct RoomLimits {
+    /// Memory that updates may take which wait for a gap to fill.
+    pub parked_bytes: usize,
+    /// Memory that the document may take: no update is admitted that would make it larger. One that is larger already can
+    /// still be read, and deleted from.
+    pub document_bytes: usize,
+}
+
+impl Default for RoomLimits {
+    fn default() -> Self {
+        Self { parked_bytes: PARKED_BYTES, document_bytes: DOCUMENT_BYTES }
+    }
+}
+
+/// What the room wants done. Effects are to be carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// One frame for one peer.
+    Send {
+        /// Who gets it.
+        peer: PeerId,
+        /// A whole binary WebSocket message.
+        frame: Rope,
+    },
+    /// One frame for several peers.
+    Broadcast {
+        /// A whole binary WebSocket message.
+        frame: Rope,
+        /// Whether it brings an update. Else it brings awareness.
+        is_update: bool,
+        /// Who gets it.
+        to: Vec<PeerId>,
+    },
+    /// An update to log. It is durable when [`Room::durable`] says so of its sequence.
+    Append {
+        /// Its place in the document's log: one more than that of the append before.
+        sequence: u64,
+        /// The update, v1.
+        update: Rope,
+        /// Who sent it.
+        author: PeerId,
+    },
+    /// A connection to close. The room has forgotten the peer already.
+    Close {
+        /// Whose connection.
+        peer: PeerId,
+        /// The WebSocket close code.
+        code: u16,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A whole document, and what must be found when it is read back.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The document as one v1 update, which shares its memory with the room.
+    pub state: Rope,
+    /// Its encoded state vector.
+    pub state_vector: Vec<u8>,
+    /// Its encoded delete set.
+    pub deletions: Bytes,
+}

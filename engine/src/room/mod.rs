@@ -1,0 +1,246 @@
+//! A document room as a state machine: what peers send and what the shell observes go in, effects come out.
+//!
+//! It does no I/O and has no clock: every input carries `now`, a time since an origin of the caller's choosing. After
+//! each input the caller takes effects with [`Room::poll_effect`] until there are none, and calls [`Room::tick`] when
+//! its inbox is empty and at [`Room::next_tick`]. Inputs that may take long pause: see [`crate::work`].
+//!
+//! - What a peer sends is admitted at once. It is logged at the next tick, and broadcast at the next flush, merged with
+//!   all that came meanwhile.
+//! - What a peer asks for is *owed* to it, and given once at the next tick, however often it asks until then.
+//! - A peer whose outbox is over its limit is *lagging*: it is sent nothing. What it misses is kept once for all who
+//!   lag (`changes.rs`). When its outbox is empty it gets one diff, and what it is owed.
+//! - A SyncStatus is given back when all that its sender sent before is durable: not while a part of it waits for a
+//!   gap to fill.
+
+mod answer;
+mod effect;
+mod flush;
+mod peer;
+mod receive;
+mod violation;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use self::flush::{Unflushed, Unlogged};
+use self::peer::{Missed, Peer};
+use crate::awareness::Awareness;
+use crate::blocks::{Blocks, LoadError};
+use crate::changes::Trail;
+use crate::limits::SLICE_STEPS;
+use crate::rope::Rope;
+use crate::work::Work;
+
+pub use self::effect::{Effect, RoomLimits, Snapshot};
+pub use crate::peer::PeerId;
+
+/// How often awareness is searched for states that were not renewed.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A live document and its peers.
+#[derive(Debug)]
+pub struct Room {
+    limits: RoomLimits,
+    blocks: Blocks,
+    awareness: Awareness,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Peers that are owed something and don't lag, in the order in which they are answered.
+    queue: VecDeque<PeerId>,
+    /// What must be durable before somebody gets a receipt.
+    due: BTreeSet<(u64, PeerId)>,
+    effects: VecDeque<Effect>,
+    /// The last one given to an append.
+    sequence: u64,
+    durable: u64,
+    /// What changed, for the log, the next flush and those who lag.
+    trail: Trail,
+    unlogged: Unlogged,
+    unflushed: Unflushed,
+    last_flush: Duration,
+    flush_window: Duration,
+    /// How many awareness states had been removed in all at the last flush.
+    flushed_removals: u64,
+    next_expiry: Duration,
+    /// SyncStep2 with the whole document, until it changes.
+    full_state: Option<Rope>,
+    /// The encoded state vector, until it changes.
+    state_vector: Option<Bytes>,
+    work: Work,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new(RoomLimits::default())
+    }
+}
+
+impl Room {
+    /// An empty room without peers.
+    pub fn new(limits: RoomLimits) -> Self {
+        let mut trail = Trail::default();
+        Self {
+            limits,
+            blocks: Blocks::with_parked_bytes(limits.parked_bytes),
+            awareness: Awareness::default(),
+            peers: BTreeMap::new(),
+            queue: VecDeque::new(),
+            due: BTreeSet::new(),
+            effects: VecDeque::new(),
+            sequence: 0,
+            durable: 0,
+            unlogged: Unlogged::since(trail.bookmark()),
+            unflushed: Unflushed::since(trail.bookmark()),
+            trail,
+            last_flush: Duration::ZERO,
+            flush_window: Duration::ZERO,
+            flushed_removals: 0,
+            next_expiry: Duration::ZERO,
+            full_state: None,
+            state_vector: None,
+            work: Work::in_slices(SLICE_STEPS),
+        }
+    }
+
+    /// Takes in a stored update: a snapshot, or what the log has after it, in order. O(bytes of the update).
+    ///
+    /// # Errors
+    /// If the bytes are not an update, or depend on others that are missing.
+    pub fn load(&mut self, update: &[u8]) -> Result<(), LoadError> {
+        self.forget_encoded();
+        self.blocks.load(update)
+    }
+
+    /// Says which sequence the last stored update has. The next append follows it.
+    pub fn resume_at(&mut self, sequence: u64) {
+        self.sequence = sequence;
+        self.durable = sequence;
+    }
+
+    /// The document.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// The sequence of the last append.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether there are no peers.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// The steps of work that it has ever done: see [`crate::work`].
+    pub fn work(&self) -> u64 {
+        self.work.total()
+    }
+
+    /// The most steps that it ever did between two pauses.
+    pub fn longest_slice(&self) -> u64 {
+        self.work.longest()
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// A peer has come: it is to be asked for what the server lacks, and told who is here.
+    pub fn connect(&mut self, peer: PeerId, now: Duration) {
+        if self.awareness.is_empty() {
+            self.next_expiry = now + EXPIRY_INTERVAL;
+        }
+        self.peers.insert(peer, Peer::default());
+        self.owe(peer, |owed| (owed.step_1, owed.awareness) = (true, true));
+    }
+
+    /// A peer has gone, and its awareness and what it left waiting go with it. O(these · log).
+    pub async fn disconnect(&mut self, peer: PeerId) {
+        let Some(gone) = self.peers.remove(&peer) else { return };
+        for due in gone.receipts.iter().filter_map(|(due, _)| *due) {
+            self.due.remove(&(due, peer));
+        }
+        if let Some(missed) = gone.missed {
+            self.trail.release(missed.since, &mut self.work).await;
+        }
+        self.blocks.forget_parked_in_slices(peer.0, &mut self.work).await;
+        let left = self.awareness.leave(peer);
+        self.unflushed.awareness_left(left);
+    }
+
+    /// A peer's outbox is over its limit: it is sent nothing until [`Room::drained`]. O(log peers).
+    pub fn stalled(&mut self, peer: PeerId) {
+        let Some(peer) = self.peers.get_mut(&peer) else { return };
+        peer.lagging = true;
+        if peer.missed.is_none() {
+            let since = self.trail.duplicate(self.unflushed.bookmark());
+            peer.missed = Some(Missed { since, removals: self.flushed_removals });
+        }
+    }
+
+    /// A peer's outbox is empty again: it is to get what it missed, and what it is owed. O(log peers).
+    pub fn drained(&mut self, peer: PeerId) {
+        let waits = self.blocks.parked().waits_for(peer.0);
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if std::mem::take(&mut known.lagging) {
+            self.owe(peer, |owed| {
+                owed.step_1 |= waits;
+                owed.awareness = true;
+            });
+        }
+    }
+
+    /// All appends up to this sequence are on disk: receipts that waited for it are to be given. O(these · log).
+    pub fn durable(&mut self, sequence: u64) {
+        self.durable = sequence;
+        while let Some(&(due, peer)) = self.due.first()
+            && due <= sequence
+        {
+            self.due.pop_first();
+            self.owe(peer, |_| {});
+        }
+    }
+
+    /// Whether somebody waits to hear what is durable.
+    pub fn awaits_durable(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Logs what has come, flushes if it is time, answers some of those who are owed something, and lets awareness expire.
+    /// O(what it sends), but what others have is shared.
+    pub async fn tick(&mut self, now: Duration) {
+        if now >= self.next_expiry && !self.awareness.is_empty() {
+            self.next_expiry = now + EXPIRY_INTERVAL;
+            let expired = self.awareness.expire(now);
+            self.unflushed.awareness_left(expired);
+        }
+        self.log().await;
+        if !self.unflushed.is_empty() && now >= self.last_flush + self.flush_window {
+            self.flush(now).await;
+        }
+        self.answer_some().await;
+    }
+
+    /// When [`Room::tick`] has something to do next, if nothing else happens.
+    pub fn next_tick(&self) -> Option<Duration> {
+        let answers = (!self.queue.is_empty()).then_some(Duration::ZERO);
+        let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.flush_window);
+        let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);
+        answers.into_iter().chain(flush).chain(expiry).min()
+    }
+
+    /// Closes a connection. The room forgets the peer.
+    async fn close(&mut self, peer: PeerId, code: u16, reason: String) {
+        self.disconnect(peer).await;
+        self.effects.push_back(Effect::Close { peer, code, reason });
+    }
+
+    /// Forgets what was encoded of the document as it was.
+    fn forget_encoded(&mut self) {
+        self.full_state = None;
+        self.state_vector = None;
+    }
+}

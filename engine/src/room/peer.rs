@@ -1,0 +1,76 @@
+//! What a room knows of a peer, and owes it.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use crate::changes::Bookmark;
+use crate::peer::PeerId;
+use crate::state_vector::StateVector;
+use crate::update::ClientId;
+
+/// A peer of a room.
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    /// What it wants back, and the sequence that must be durable first; `None` while something it sent waits for a gap to
+    /// fill.
+    pub(super) receipts: VecDeque<(Option<u64>, Bytes)>,
+    /// Whether it was asked for what is missing, and has not answered.
+    pub(super) asked: bool,
+    /// Its outbox is over the limit: it is sent nothing.
+    pub(super) lagging: bool,
+    /// What it was not sent since it lagged.
+    pub(super) missed: Option<Missed>,
+    pub(super) owed: Owed,
+    /// Whether it is among those that are to be answered.
+    pub(super) queued: bool,
+}
+
+impl Peer {
+    /// Whether it gets what is broadcast.
+    pub(super) fn keeps_up(&self) -> bool {
+        !self.lagging && self.missed.is_none()
+    }
+}
+
+/// What a lagging peer misses.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// The last flush that it got.
+    pub(super) since: Bookmark,
+    /// How many awareness states had been removed by then.
+    pub(super) removals: u64,
+}
+
+/// Answers that a peer is still to get. However often it asks, each is given once.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    /// The question what the room lacks.
+    pub(super) step_1: bool,
+    /// What a peer with this state vector lacks.
+    pub(super) state: Option<StateVector>,
+    /// The awareness of everybody.
+    pub(super) awareness: bool,
+    /// The awareness of these: removals that the peer does not know of.
+    pub(super) removals: BTreeSet<ClientId>,
+}
+
+/// Who wrote what a flush holds.
+#[derive(Debug, Default, Copy, Clone)]
+pub(super) enum Authors {
+    #[default]
+    Nobody,
+    Only(PeerId),
+    Several,
+}
+
+impl Authors {
+    /// Somebody else, or the same.
+    pub(super) fn add(&mut self, peer: PeerId) {
+        *self = match *self {
+            Self::Nobody => Self::Only(peer),
+            Self::Only(author) if author == peer => Self::Only(peer),
+            _ => Self::Several,
+        };
+    }
+}

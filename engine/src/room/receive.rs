@@ -1,0 +1,159 @@
+//! What peers send.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Room;
+use super::violation::{Violation, close};
+use crate::limits::{MAX_RUNS_FROM_PEER, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
+use crate::message::Inbound;
+use crate::peer::PeerId;
+use crate::protocol::MessageError;
+use crate::state_vector::StateVector;
+use crate::update::Update;
+
+impl Room {
+    /// A message has come from a peer. One that breaks a rule closes its connection. O(bytes of the message and of what it
+    /// wakes · log).
+    pub async fn receive(&mut self, peer: PeerId, message: Inbound, now: Duration) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        self.work.count(1);
+        if let Err(violation) = self.take(peer, message, now).await {
+            self.close(peer, violation.close_code(), violation.to_string()).await;
+        }
+    }
+
+    /// A frame has come from a peer that cannot be read: its connection is closed.
+    pub async fn refuse(&mut self, peer: PeerId, error: MessageError) {
+        if self.peers.contains_key(&peer) {
+            let violation = Violation::from(error);
+            self.close(peer, violation.close_code(), violation.to_string()).await;
+        }
+    }
+
+    async fn take(&mut self, peer: PeerId, message: Inbound, now: Duration) -> Result<(), Violation> {
+        match message {
+            Inbound::Step1(known) => self.take_question(peer, &known).await,
+            Inbound::Step2(update) => {
+                // What is still missing then it does not have: to ask again would go on for ever.
+                self.peer(peer).asked = false;
+                self.take_update(peer, update).await.map(drop)
+            }
+            Inbound::Update(update) => {
+                if self.take_update(peer, update).await? {
+                    self.ask(peer);
+                }
+                Ok(())
+            }
+            Inbound::Awareness(states) => self.take_awareness(peer, &states, now).await,
+            Inbound::QueryAwareness => {
+                self.owe(peer, |owed| owed.awareness = true);
+                Ok(())
+            }
+            Inbound::Confirm(token) => self.take_confirm(peer, &token),
+        }
+    }
+
+    async fn take_question(&mut self, peer: PeerId, known: &[u8]) -> Result<(), Violation> {
+        let document = self.blocks.state_vector();
+        let known = StateVector::decode_for(known, document, &mut self.work).await;
+        let mut known = known.map_err(Violation::StateVector)?;
+        if let Some(asked_before) = self.peer(peer).owed.state.take() {
+            known = known.lower_of(asked_before, &mut self.work).await;
+        }
+        self.owe(peer, |owed| owed.state = Some(known));
+        Ok(())
+    }
+
+    /// Takes in an update, and says whether a part of it waits for what is missing.
+    async fn take_update(&mut self, peer: PeerId, update: Bytes) -> Result<bool, Violation> {
+        let update = Update::scan_in_slices(update, MAX_RUNS_FROM_PEER, &mut self.work).await?;
+        self.check_size(&update).await?;
+        if !self.unlogged.can_take(peer) {
+            self.log().await;
+        }
+        let changes = self.trail.changes();
+        let intake = self.blocks.take_in(&update, peer.0, changes, &mut self.work).await;
+        if intake.changed {
+            self.forget_encoded();
+            let bytes = update.bytes().len();
+            let update = intake.as_it_came.then(|| update.bytes().clone());
+            self.unlogged.add(peer, bytes, update.clone());
+            self.unflushed.add(peer, update);
+        }
+        if intake.woken {
+            // What had waited came from others: the author has not seen it.
+            self.unflushed.came_from_several();
+        }
+        for author in intake.freed {
+            self.date_receipts(PeerId(author));
+        }
+        for author in intake.evicted {
+            let reason = "too much waits for updates that are missing".to_owned();
+            self.close(PeerId(author), close::TRY_AGAIN_LATER, reason).await;
+        }
+        Ok(intake.parked)
+    }
+
+    /// Refuses an update that would make the document too large.
+    async fn check_size(&mut self, update: &Update) -> Result<(), Violation> {
+        let room = self.limits.document_bytes.saturating_sub(self.blocks.memory());
+        // What is new of an update is counted only where it matters.
+        if update.bytes().len() > room && self.blocks.growth_in_slices(update, &mut self.work).await > room {
+            return Err(Violation::DocumentTooLarge);
+        }
+        Ok(())
+    }
+
+    /// Asks a peer for what is missing before those updates from it that wait.
+    fn ask(&mut self, peer: PeerId) {
+        if let Some(asked) = self.peers.get_mut(&peer)
+            && !std::mem::replace(&mut asked.asked, true)
+        {
+            self.owe(peer, |owed| owed.step_1 = true);
+        }
+    }
+
+    async fn take_awareness(&mut self, peer: PeerId, states: &[u8], now: Duration) -> Result<(), Violation> {
+        let received = self.awareness.receive_in_slices(peer, states, now, &mut self.work).await?;
+        self.unflushed.awareness_came(peer, received.changed);
+        if !received.unseen.is_empty() {
+            self.owe(peer, |owed| owed.removals.extend(received.unseen));
+        }
+        Ok(())
+    }
+
+    fn take_confirm(&mut self, peer: PeerId, token: &[u8]) -> Result<(), Violation> {
+        if token.len() > SYNC_STATUS_BYTES {
+            return Err(Violation::SyncStatusTooLarge);
+        }
+        if self.peer(peer).receipts.len() >= UNANSWERED_SYNC_STATUSES {
+            return Err(Violation::TooManySyncStatuses);
+        }
+        self.peer(peer).receipts.push_back((None, Bytes::copy_from_slice(token)));
+        self.work.count_bytes(token.len());
+        if !self.blocks.parked().waits_for(peer.0) {
+            self.date_receipts(peer);
+        }
+        Ok(())
+    }
+
+    /// Nothing that a peer sent waits any more: its receipts are due when all that has come is durable. O(receipts · log).
+    fn date_receipts(&mut self, id: PeerId) {
+        let due = self.sequence + u64::from(!self.unlogged.is_empty());
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let mut dated = false;
+        for (undated, _) in peer.receipts.iter_mut().rev().take_while(|(due, _)| due.is_none()) {
+            *undated = Some(due);
+            dated = true;
+        }
+        if dated && due <= self.durable {
+            self.owe(id, |_| {});
+        } else if dated {
+            self.due.insert((due, id));
+        }
+    }
+}

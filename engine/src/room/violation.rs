@@ -1,0 +1,51 @@
+//! Why a peer's message makes the room close its connection.
+
+use crate::awareness::AwarenessError;
+use crate::lib0::ReadError;
+use crate::protocol::MessageError;
+use crate::update::UpdateError;
+
+/// WebSocket close codes that a room uses.
+pub(super) mod close {
+    /// The peer broke a rule.
+    pub(crate) const POLICY: u16 = 1008;
+    /// More than fits.
+    pub(crate) const TOO_BIG: u16 = 1009;
+    /// Over a limit that may not last.
+    pub(crate) const TRY_AGAIN_LATER: u16 = 1013;
+}
+
+/// Why a peer's frame makes the room close its connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Violation {
+    #[error("malformed message: {0}")]
+    Message(#[from] MessageError),
+    #[error("malformed state vector: {0}")]
+    StateVector(ReadError),
+    #[error("malformed update: {0}")]
+    Update(#[from] UpdateError),
+    #[error("bad awareness: {0}")]
+    Awareness(#[from] AwarenessError),
+    #[error("the document would be too large")]
+    DocumentTooLarge,
+    #[error("acknowledgement request too large")]
+    SyncStatusTooLarge,
+    #[error("too many unanswered acknowledgement requests")]
+    TooManySyncStatuses,
+}
+
+impl Violation {
+    /// The close code that says so.
+    pub(super) fn close_code(&self) -> u16 {
+        match self {
+            Self::DocumentTooLarge => close::TOO_BIG,
+            _ => close::POLICY,
+        }
+    }
+}
+
+impl From<ReadError> for Violation {
+    fn from(error: ReadError) -> Self {
+        Self::Message(error.into())
+    }
+}

@@ -1,0 +1,75 @@
+//! Long work of rooms takes turns, a slice each, so that whoever waits for a processor waits for a slice and not for a message
+//! of many megabytes, however many rooms have such work.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::thread;
+
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+
+/// The right to do long work: for some rooms at the same time, in the order in which they want it.
+pub(crate) struct Turns(Semaphore);
+
+impl Turns {
+    /// Half of the processors are for long work, or the only one now and then.
+    pub(crate) fn new() -> Turns {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Turns(Semaphore::new((processors / 2).max(1)))
+    }
+
+    /// Runs work that pauses after every slice. The first slice, which nearly always is all of it, needs no turn.
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Some(result) = poll_fn(|cx| Poll::Ready(ready(work.as_mut().poll(cx)))).await {
+            return result;
+        }
+        loop {
+            yield_now().await;
+            // Nobody closes it.
+            let _turn = self.0.acquire().await.ok();
+            if let Some(result) = poll_fn(|cx| Poll::Ready(ready(work.as_mut().poll(cx)))).await {
+                return result;
+            }
+        }
+    }
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn long_work_goes_on_in_turns_and_short_work_at_once() {
+        let turns = Turns(Semaphore::new(1));
+        let (slices, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let long = || async {
+            for _ in 0..10 {
+                slices.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        };
+        let short = async {
+            // In two rounds, since it is not always first in a round, the others have two slices each at most.
+            for _ in 0..5 {
+                let before = slices.load(Ordering::Relaxed);
+                turns.run(async {}).await;
+                yield_now().await;
+                most.fetch_max(slices.load(Ordering::Relaxed) - before, Ordering::Relaxed);
+            }
+        };
+        tokio::join!(turns.run(long()), turns.run(long()), short);
+        assert_eq!(slices.load(Ordering::Relaxed), 20);
+        assert!(most.load(Ordering::Relaxed) <= 4);
+    }
+}
