@@ -6,14 +6,18 @@ mod against_yrs;
 mod allocation;
 mod awareness;
 mod blocks;
+mod cost;
 mod dialect;
 mod elements;
 #[cfg(not(test))]
 mod inflate;
 mod log;
+mod metered;
 mod model;
 pub mod oracle;
+mod planted;
 mod room;
+mod rounds;
 pub mod seeds;
 mod state_vector;
 mod update;
@@ -27,7 +31,11 @@ pub use dialect::dialect;
 #[cfg(not(test))]
 pub use inflate::inflate;
 pub use log::log;
+#[cfg(feature = "planted-bugs")]
+pub use planted::Waste;
 pub use room::room;
+#[cfg(feature = "planted-bugs")]
+pub use room::room_with;
 pub use state_vector::state_vector;
 pub use update::update;
 

@@ -39,6 +39,7 @@ pub mod shrink;
 
 pub mod difference;
 pub mod flags;
+mod frame;
 mod gap;
 pub mod interrupt;
 

@@ -11,8 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::protocol::y_websocket;
+use coscribe_engine::message::Inbound;
+use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::work::finish;
 use futures_util::{Sink, Stream};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -226,7 +228,7 @@ impl Server {
 
     fn leave(&mut self, name: &str, peer: PeerId) {
         let Some(document) = self.documents.get_mut(name) else { return };
-        document.room.disconnect(peer);
+        finish(document.room.disconnect(peer));
         document.outboxes.remove(&peer);
         document.carry_out();
         if document.outboxes.is_empty() && self.bug == Bug::Forgets {
@@ -237,15 +239,18 @@ impl Server {
     /// Gives whether the connection goes on.
     fn receive(&mut self, name: &str, peer: PeerId, frame: &Bytes) -> bool {
         let Some(document) = self.documents.get_mut(name) else { return false };
-        if y_websocket::is_update(frame) {
-            self.received += 1;
-            match self.bug {
-                Bug::Drops if self.received.is_multiple_of(7) => return true,
-                Bug::Closes if self.received.is_multiple_of(100) => return false,
-                _ => {}
+        for message in Messages::of(frame.clone()) {
+            let Ok(message) = message else { return false };
+            if matches!(message, Inbound::Update(_) | Inbound::Step2(_)) {
+                self.received += 1;
+                match self.bug {
+                    Bug::Drops if self.received.is_multiple_of(7) => continue,
+                    Bug::Closes if self.received.is_multiple_of(100) => return false,
+                    _ => {}
+                }
             }
+            finish(document.room.receive(peer, message, Duration::ZERO));
         }
-        document.room.receive(peer, frame, Duration::ZERO);
         document.carry_out();
         true
     }
@@ -254,13 +259,14 @@ impl Server {
 impl Document {
     /// Everything is sent at once, and taken for durable at once.
     fn carry_out(&mut self) {
-        self.room.tick(Duration::ZERO);
+        finish(self.room.tick(Duration::ZERO));
         while let Some(effect) = self.room.poll_effect() {
             let (frame, to) = match effect {
                 Effect::Send { peer, frame } => (frame, vec![peer]),
-                Effect::Broadcast { frame, to } => (frame, to),
+                Effect::Broadcast { frame, to, .. } => (frame, to),
                 Effect::Append { sequence, .. } => {
                     self.room.durable(sequence);
+                    finish(self.room.tick(Duration::ZERO));
                     continue;
                 }
                 Effect::Close { peer, .. } => {
@@ -270,9 +276,9 @@ impl Document {
             };
             for outbox in to.iter().filter_map(|peer| self.outboxes.get(peer)) {
                 // Who has gone does not need it.
-                let _ = outbox.send(frame.clone());
+                let _ = outbox.send(frame.to_bytes());
             }
-            self.room.tick(Duration::ZERO);
+            finish(self.room.tick(Duration::ZERO));
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Awareness under whatever several peers send: a state is changed by its owner only, clocks never go back, what is
-//! refused changes nothing, and what is encoded can be received.
+//! refused changes nothing, and what is encoded can be received. A room that hears the same does no more than it may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use coscribe_engine::awareness::{Awareness, EXPIRY, Received};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_engine::limits::AWARENESS_CLIENTS_PER_PEER;
 use coscribe_engine::peer::PeerId;
+use coscribe_engine::protocol::y_websocket::awareness_frame;
 use coscribe_engine::update::ClientId;
 
 use super::allocation::{Limit, bounded};
+use super::rounds;
 
 /// The shortest state has 4 bytes, and takes some hundred bytes in a map, parts of which are empty.
 const RECEIVE: Limit = Limit { peak: 96, sum: 192 };
@@ -25,6 +28,7 @@ pub fn awareness(data: &[u8]) {
     while !reader.is_empty() && stage.read_step(&mut reader).is_ok() {
         stage.check_encoding();
     }
+    rounds::check(None, &stage.said);
 }
 
 /// What others know of a client: its clock, and its state as JSON, which is `null` when it is gone.
@@ -36,6 +40,8 @@ struct Stage {
     now: Duration,
     /// Clients that were ever here, and what is known of them.
     seen: Seen,
+    /// What came from whom, as frames.
+    said: Vec<(PeerId, Bytes)>,
     /// Who introduced the clients that are here, and when they were last heard of.
     owners: BTreeMap<ClientId, (PeerId, Duration)>,
 }
@@ -65,6 +71,7 @@ impl Stage {
     }
 
     fn receive(&mut self, peer: PeerId, states: &[u8]) {
+        self.said.push((peer, awareness_frame(states)));
         let (awareness, now) = (&mut self.awareness, self.now);
         let received = bounded(states.len(), RECEIVE, || awareness.receive(peer, states, now));
         let Ok(received) = received else {
@@ -105,7 +112,9 @@ impl Stage {
     fn remove(&mut self, gone: &[ClientId], must_go: impl Fn(PeerId, Duration) -> bool) {
         let go = self.owners.extract_if(.., |_, (owner, renewed)| must_go(*owner, *renewed));
         let go: Vec<_> = go.map(|(client, _)| client).collect();
-        assert_eq!(gone, go);
+        let mut gone = gone.to_vec();
+        gone.sort_unstable();
+        assert_eq!(gone, go, "each once");
         for client in go {
             self.seen.entry(client).and_modify(|(_, state)| "null".clone_into(state));
         }
@@ -133,7 +142,7 @@ impl Stage {
         for (number, some) in (1..).zip(clients.chunks(AWARENESS_CLIENTS_PER_PEER)) {
             let encoded = self.awareness.encode(some.iter().copied());
             let received = copy.receive(PeerId(number), &encoded, self.now).expect("its own encoding");
-            assert_eq!((&received.changed[..], &received.unseen[..]), (some, &[][..]));
+            assert!(received.changed.iter().eq(some) && received.unseen.is_empty(), "all of it is new");
         }
         let all = |awareness: &Awareness| awareness.encode(clients.iter().copied());
         assert_eq!(all(&copy), all(&self.awareness));

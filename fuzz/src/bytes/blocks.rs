@@ -1,16 +1,19 @@
 //! Updates are admitted into a document; what it says of them is checked against [`super::model`] and against yrs, and
-//! what it passes on and encodes has no gap and says the same.
+//! what it passes on and encodes has no gap and says the same. A room to which they are sent does no more than it may.
 
 use bytes::Bytes;
 use coscribe_engine::blocks::{Blocks, Changes};
 use coscribe_engine::lib0::Reader;
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::sync_frame;
+use coscribe_engine::room::PeerId;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Clock, Update};
 
 use super::allocation::{Limit, bounded};
 use super::elements::{self, Elements};
 use super::model::Model;
-use super::{against_yrs, oracle};
+use super::{against_yrs, oracle, rounds};
 
 /// Each client and each chunk takes some hundred bytes beside its content, and the shortest block has 5. A deletion, of 3
 /// bytes, may copy one whole chunk.
@@ -28,6 +31,7 @@ pub fn blocks(data: &[u8]) {
     }
     history.look();
     history.check_diffs();
+    history.check_cost();
     if oracle::is_to_be_asked(data) {
         history.check_with_yrs();
     }
@@ -160,6 +164,13 @@ impl History {
             all.retain(|id, _| !halves.contains(*id));
             assert_elements(&all, &found.into_iter().collect());
         }
+    }
+
+    /// A room to which two peers send the same does no more than it may.
+    fn check_cost(&self) {
+        let frame = |(update, peer): (&Bytes, _)| (peer, sync_frame(&SyncMessage::Update(update)));
+        let peers = [PeerId(2), PeerId(1)].into_iter().cycle();
+        rounds::check(None, &self.came.iter().zip(peers).map(frame).collect::<Vec<_>>());
     }
 
     /// However yrs gets there, it has the same document in the end.

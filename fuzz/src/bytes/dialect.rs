@@ -1,45 +1,87 @@
-//! The messages of a frame are read; what is accepted is written in its canonical form, and is read the same from there.
+//! The messages of a frame are read; what is accepted is written in its canonical form, and is read the same from there. A
+//! frame that is cut between its messages has the same.
 
+use bytes::Bytes;
 use coscribe_engine::lib0::Reader;
+use coscribe_engine::message::Inbound;
 use coscribe_engine::protocol::sync::SyncMessage;
 use coscribe_engine::protocol::y_websocket::{
-    Message, awareness_frame, is_update, sync_frame, sync_status_frame,
+    Message, Messages, awareness_frame, split_off, sync_frame, sync_status_frame,
 };
 
 use super::allocation::{Limit, bounded};
 
-/// Messages are views of the frame: only the list of them takes memory, 32 bytes for each, of which the shortest has one.
-const READ: Limit = Limit { peak: 128, sum: 192 };
+/// Messages are parts of the frame: only the list of them takes memory, 40 bytes for each, of which the shortest has one.
+const READ: Limit = Limit { peak: 160, sum: 240 };
+
+/// After so many messages a frame is cut.
+const AT_ONCE: [usize; 3] = [1, 3, 256];
 
 /// Reads `data` as one frame of y-websocket.
 pub fn dialect(data: &[u8]) {
-    let (messages, rest) = bounded(data.len(), READ, || read(data));
-    let canonical: Vec<u8> = messages.iter().flat_map(write).collect();
+    let frame = Bytes::copy_from_slice(data);
+    let (messages, rest) = bounded(data.len(), READ, || read(&frame));
+    let canonical: Bytes = messages.iter().flat_map(write).collect();
     assert!(canonical.len() <= data.len() - rest, "the canonical form is the shortest");
     assert_eq!(read(&canonical), (messages.clone(), 0), "what was written can be read");
-    let brings_update =
-        matches!(messages.first(), Some(Message::Sync(SyncMessage::Step2(_) | SyncMessage::Update(_))));
-    assert_eq!(is_update(data), brings_update);
+    assert_eq!(views(&frame), messages.len(), "views of the messages are as many");
+    for most in AT_ONCE {
+        check_parts(&frame, &messages, rest, most);
+    }
 }
 
 /// The messages up to the first that cannot be read, and how many bytes are left then.
-fn read(frame: &[u8]) -> (Vec<Message<'_>>, usize) {
-    let mut reader = Reader::new(frame);
+fn read(frame: &Bytes) -> (Vec<Inbound>, usize) {
     let (mut messages, mut rest) = (Vec::new(), frame.len());
-    while rest > 0 {
-        let Ok(message) = Message::read(&mut reader) else { break };
-        assert!(reader.remaining() < rest, "every message takes a byte");
-        rest = reader.remaining();
-        messages.push(message);
+    let mut ended = false;
+    for message in Messages::of(frame.clone()) {
+        assert!(!ended, "nothing comes after an error");
+        match message {
+            Ok(message) => {
+                rest -= len_at(&frame[frame.len() - rest..]);
+                messages.push(message);
+            }
+            Err(_) => ended = true,
+        }
     }
+    assert_eq!(ended, rest > 0 || frame.is_empty(), "an error says that something is left, or that there was nothing");
     (messages, rest)
 }
 
-fn write(message: &Message<'_>) -> Vec<u8> {
+/// The length of a message that can be read.
+fn len_at(bytes: &[u8]) -> usize {
+    let mut reader = Reader::new(bytes);
+    Message::read(&mut reader).expect("it was read before");
+    assert!(reader.position() > 0, "every message takes a byte");
+    reader.position()
+}
+
+fn views(frame: &[u8]) -> usize {
+    let mut reader = Reader::new(frame);
+    std::iter::from_fn(|| (!reader.is_empty()).then(|| Message::read(&mut reader).ok()).flatten()).count()
+}
+
+/// The parts of a frame, none of which has more messages than it may, have the same messages.
+fn check_parts(frame: &Bytes, messages: &[Inbound], rest: usize, most: usize) {
+    let (mut left, mut found) = (frame.clone(), Vec::new());
+    while !left.is_empty() {
+        let (part, counted) = split_off(&mut left, most);
+        let (some, rest_of_part) = read(&part);
+        assert!(counted > 0 && counted <= most, "{counted} of {most} messages");
+        assert_eq!(counted, some.len() + usize::from(rest_of_part > 0), "each is counted, and what cannot be read as one");
+        assert!(rest_of_part == 0 || (left.is_empty() && rest_of_part == rest), "the rest stays together");
+        found.extend(some);
+    }
+    assert_eq!(found, messages);
+}
+
+fn write(message: &Inbound) -> Bytes {
     match message {
-        Message::Sync(message) => sync_frame(message).into(),
-        Message::Awareness(states) => awareness_frame(states).into(),
-        Message::QueryAwareness => vec![3],
-        Message::SyncStatus(payload) => sync_status_frame(payload).into(),
+        Inbound::Step1(known) => sync_frame(&SyncMessage::Step1(known)),
+        Inbound::Step2(update) => sync_frame(&SyncMessage::Step2(update)),
+        Inbound::Update(update) => sync_frame(&SyncMessage::Update(update)),
+        Inbound::Awareness(states) => awareness_frame(states),
+        Inbound::QueryAwareness => Bytes::from_static(&[3]),
+        Inbound::Confirm(token) => sync_status_frame(token),
     }
 }

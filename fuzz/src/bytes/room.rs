@@ -1,33 +1,51 @@
-//! A room as a whole, under whatever peers, time and disk do to it: see [`Stage`] for what must hold after each step.
+//! A room as a whole, under whatever peers, time and disk do to it: see [`Stage`] for what must hold after each step, and
+//! [`super::cost`] for what each step may cost.
 
+mod made_up;
 mod peer;
 mod script;
+mod seed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::lib0::{Reader, write_var_buf};
+use coscribe_engine::lib0::Reader;
 use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{Message, awareness_frame, sync_frame, sync_status_frame};
+use coscribe_engine::protocol::y_websocket::{
+    Message, Messages, awareness_frame, sync_frame, sync_status_frame,
+};
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::state_vector::StateVector;
 
 use self::peer::Peer;
-use self::script::{SLOTS, Script, Step, number};
-use super::allocation::{Limit, bounded};
+use self::script::{SLOTS, Script, Step};
+use super::metered::Metered;
+use super::planted::Planted;
 
-/// A frame may bring back an answer with the whole document; the rest is as for [`super::blocks()`].
-const RECEIVE: Limit = Limit { peak: 512, sum: 16 << 10 };
+pub(super) use self::seed::{seed, seeds_of_large_frames};
 
 /// Is there from the beginning, only listens and never lags: whatever is broadcast goes to it.
 const LISTENER: PeerId = PeerId(1);
 
+/// Most bytes of a frame that repeats another, or of messages that wait to be sent in one.
+const LONGEST_FRAME: usize = 512 << 10;
+
 /// Takes `data` as limits and as steps: see [`script`].
 pub fn room(data: &[u8]) {
+    run(data, Planted::default());
+}
+
+/// The same with a room that does too much for each message.
+#[cfg(feature = "planted-bugs")]
+pub fn room_with(data: &[u8], waste: Option<super::Waste>) {
+    run(data, Planted::new(waste));
+}
+
+fn run(data: &[u8], planted: Planted) {
     let Ok((mut script, limits)) = Script::read(data) else { return };
-    let mut stage = Stage::new(limits);
+    let mut stage = Stage::new(limits, script.eager, planted);
     while let Ok((slot, step)) = script.next() {
         stage.step(slot, step);
         stage.check();
@@ -37,14 +55,14 @@ pub fn room(data: &[u8]) {
 
 /// A room, and what should have come of it.
 struct Stage {
-    room: Room,
+    room: Metered,
     limits: RoomLimits,
+    /// Whether the room ticks after each step.
+    eager: bool,
     now: Duration,
     slots: [Option<PeerId>; SLOTS],
     peers: BTreeMap<PeerId, Peer>,
     last_peer: u64,
-    /// Bytes of all frames that came.
-    received: usize,
     /// The appended updates and their authors.
     log: Vec<(Bytes, PeerId)>,
     /// All of the log, loaded.
@@ -56,25 +74,16 @@ struct Stage {
     on_disk: Blocks,
 }
 
-/// How frames with a SyncStep2 are to be taken.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-enum Asked {
-    /// They answer what nobody knows: they are not looked at.
-    Anything,
-    /// They bring the peer up from where it stands.
-    Truly,
-}
-
 impl Stage {
-    fn new(limits: RoomLimits) -> Self {
+    fn new(limits: RoomLimits, eager: bool, planted: Planted) -> Self {
         let mut stage = Self {
-            room: Room::new(limits),
+            room: Metered::new(limits, planted),
             limits,
+            eager,
             now: Duration::ZERO,
             slots: [None; SLOTS],
             peers: BTreeMap::new(),
             last_peer: LISTENER.0 - 1,
-            received: 0,
             log: Vec::new(),
             logged: Blocks::default(),
             flushed: 0,
@@ -83,6 +92,7 @@ impl Stage {
         };
         let listener = stage.connect();
         stage.ask(listener);
+        stage.tick(Duration::ZERO);
         stage
     }
 
@@ -91,34 +101,33 @@ impl Stage {
             (_, Step::Tick(milliseconds)) => self.tick(Duration::from_millis(milliseconds.into())),
             (_, Step::FannedOut(cost)) => self.room.fanned_out(Duration::from_micros(100) * cost.into()),
             (_, Step::Durable(more)) => self.sync(more.into()),
+            (_, Step::Crowd(more)) => self.gather_a_crowd(more),
             (None, Step::Connect) => self.slots[slot] = Some(self.connect()),
             (None, _) | (_, Step::Connect) => {}
             (Some(peer), step) => self.step_of(peer, step),
+        }
+        if self.eager {
+            self.tick(Duration::ZERO);
         }
         self.slots.iter_mut().for_each(|slot| *slot = slot.filter(|peer| self.peers.contains_key(peer)));
     }
 
     fn step_of(&mut self, peer: PeerId, step: Step<'_>) {
         match step {
-            Step::Disconnect => {
-                self.room.disconnect(peer);
-                self.peers.remove(&peer);
-            }
-            Step::Frame(frame) => self.receive(peer, Bytes::copy_from_slice(frame)),
-            Step::Update(update) => self.receive(peer, sync_frame(&SyncMessage::Update(update))),
-            Step::Answer(update) => self.receive(peer, sync_frame(&SyncMessage::Step2(update))),
-            Step::Edit(update) => self.receive(peer, sync_frame(&SyncMessage::Update(&update))),
-            Step::Awareness(states) => self.receive(peer, awareness_frame(states)),
-            Step::SyncStatus(payload) => self.receive(peer, sync_status_frame(payload)),
+            Step::Disconnect => self.disconnect(peer),
+            Step::Frame(frame) => self.send(peer, &Bytes::copy_from_slice(frame)),
+            Step::Update(update) => self.send(peer, &sync_frame(&SyncMessage::Update(&update))),
+            Step::Answer(update) => self.send(peer, &sync_frame(&SyncMessage::Step2(update))),
+            Step::Awareness(states) => self.send(peer, &awareness_frame(&states)),
+            Step::SyncStatus(payload) => self.send(peer, &sync_status_frame(payload)),
+            Step::Claim(known) => self.send(peer, &sync_frame(&SyncMessage::Step1(&known))),
             Step::Ask => self.ask(peer),
-            Step::Stalled => {
-                self.room.stalled(peer);
-                self.peer(peer).lagging = true;
-            }
+            Step::Gather => self.gather(peer),
+            Step::Repeat(times) => self.repeat(peer, times),
+            Step::Stalled => self.stall(peer),
             Step::Drained => self.drained(peer),
-            Step::Connect | Step::Durable(_) | Step::Tick(_) | Step::FannedOut(_) => {}
+            Step::Connect | Step::Durable(_) | Step::Tick(_) | Step::FannedOut(_) | Step::Crowd(_) => {}
         }
-        self.settle(Asked::Anything);
     }
 
     fn peer(&mut self, peer: PeerId) -> &mut Peer {
@@ -128,48 +137,119 @@ impl Stage {
     fn connect(&mut self) -> PeerId {
         self.last_peer += 1;
         let peer = PeerId(self.last_peer);
-        self.room.connect(peer, self.now);
         self.peers.insert(peer, Peer::default());
-        self.settle(Asked::Anything);
+        let effects = self.room.connect(peer, self.now);
+        self.settle(effects);
         peer
+    }
+
+    fn disconnect(&mut self, peer: PeerId) {
+        let effects = self.room.disconnect(peer);
+        self.peers.remove(&peer);
+        self.settle(effects);
+    }
+
+    /// More peers come who read nothing.
+    fn gather_a_crowd(&mut self, more: u8) {
+        for _ in 0..more {
+            let peer = self.connect();
+            self.stall(peer);
+        }
+    }
+
+    fn stall(&mut self, peer: PeerId) {
+        let effects = self.room.stalled(peer);
+        (self.peer(peer).lagging, self.peer(peer).misses) = (true, true);
+        self.settle(effects);
+    }
+
+    fn drained(&mut self, peer: PeerId) {
+        self.peer(peer).lagging = false;
+        let effects = self.room.drained(peer);
+        self.settle(effects);
     }
 
     /// The peer says truly what it has.
     fn ask(&mut self, peer: PeerId) {
         let known = self.peer(peer).replica.state_vector().encode();
-        self.receive(peer, sync_frame(&SyncMessage::Step1(&known)));
-        self.settle(Asked::Truly);
-        let peer = self.peer(peer);
-        peer.asked |= peer.lagging;
-        peer.synced |= !peer.lagging;
+        let waits = self.peer(peer).gathered.is_some();
+        self.send(peer, &sync_frame(&SyncMessage::Step1(&known)));
+        // Whoever gathers messages has asked when they are sent.
+        match self.peers.get_mut(&peer) {
+            Some(peer) if waits => peer.will_have_asked = true,
+            Some(peer) => peer.asked = true,
+            None => {}
+        }
     }
 
-    fn drained(&mut self, id: PeerId) {
+    /// The peer begins to gather messages, or sends what it has gathered.
+    fn gather(&mut self, id: PeerId) {
         let peer = self.peer(id);
-        let was_lagging = std::mem::take(&mut peer.lagging);
-        let complete = was_lagging && (peer.synced || peer.asked);
-        self.room.drained(id);
-        self.settle(if complete { Asked::Truly } else { Asked::Anything });
-        let peer = self.peer(id);
-        peer.synced |= std::mem::take(&mut peer.asked);
+        match peer.gathered.take() {
+            None => peer.gathered = Some(Vec::new()),
+            Some(gathered) => {
+                let asks = std::mem::take(&mut peer.will_have_asked);
+                if !gathered.is_empty() {
+                    self.receive(id, &gathered.into());
+                }
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.asked |= asks;
+                }
+            }
+        }
     }
 
-    fn receive(&mut self, peer: PeerId, frame: Bytes) {
-        self.received += frame.len();
-        self.peer(peer).sends(&frame);
-        let before = self.room.blocks().memory();
-        let room = &mut self.room;
-        let (now, received) = (self.now, self.received);
-        bounded(received, RECEIVE, || room.receive(peer, &frame, now));
+    fn repeat(&mut self, peer: PeerId, times: usize) {
+        let frame = self.peer(peer).last_frame.clone();
+        let repeated = frame.repeat(times.min(LONGEST_FRAME / frame.len().max(1)));
+        if !repeated.is_empty() {
+            self.send(peer, &repeated.into());
+        }
+    }
+
+    /// A peer sends a frame, or adds it to others.
+    fn send(&mut self, id: PeerId, frame: &Bytes) {
+        let readable = Messages::of(frame.clone()).all(|message| message.is_ok());
+        match &mut self.peer(id).gathered {
+            Some(gathered) if readable && gathered.len() + frame.len() <= LONGEST_FRAME => {
+                gathered.extend_from_slice(frame);
+            }
+            Some(_) => {
+                self.gather(id);
+                if self.peers.contains_key(&id) {
+                    self.receive(id, frame);
+                }
+            }
+            None => self.receive(id, frame),
+        }
+    }
+
+    fn receive(&mut self, peer: PeerId, frame: &Bytes) {
+        self.peer(peer).sends(frame);
+        let before = self.room.room().blocks().memory();
+        let effects = self.room.receive(peer, frame, self.now);
         let allowed = before.max(self.limits.document_bytes).saturating_add(256 * frame.len() + 4096);
-        assert!(self.room.blocks().memory() <= allowed, "the document stays within its limit");
+        assert!(self.room.room().blocks().memory() <= allowed, "the document stays within its limit");
+        self.settle(effects);
     }
 
+    /// Time passes, and the room does what is due until nothing is.
     fn tick(&mut self, passed: Duration) {
         self.now += passed;
-        self.room.tick(self.now);
-        self.settle(Asked::Anything);
-        assert!(self.room.next_tick().is_none_or(|at| at > self.now), "a tick does what is due");
+        loop {
+            let effects = self.room.tick(self.now);
+            self.settle(effects);
+            match self.room.room().next_tick() {
+                Some(Duration::ZERO) => {}
+                next => break assert!(next.is_none_or(|at| at > self.now), "a tick does what is due"),
+            }
+        }
+        for peer in self.peers.values_mut().filter(|peer| !peer.lagging) {
+            assert!(!peer.asked, "whoever asks is answered");
+            peer.misses = false;
+        }
+        assert_same(&self.logged, self.room.room().blocks());
+        assert_eq!(self.room.room().sequence(), self.log.len() as u64);
     }
 
     /// So many more appends are on disk.
@@ -179,17 +259,21 @@ impl Stage {
             self.on_disk.load(update).expect("the log has no gap");
         }
         self.durable = durable;
-        self.room.durable(durable as u64);
-        self.settle(Asked::Anything);
+        let effects = self.room.durable(durable as u64);
+        self.settle(effects);
     }
 
     /// Carries out what the room wants done.
-    fn settle(&mut self, asked: Asked) {
-        while let Some(effect) = self.room.poll_effect() {
+    fn settle(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
             match effect {
-                Effect::Append { sequence, update, author } => self.append(sequence, update, author),
-                Effect::Send { peer, frame } => self.deliver(peer, &frame, asked),
-                Effect::Broadcast { frame, to } => self.broadcast(&frame, &to),
+                Effect::Append { sequence, update, author } => {
+                    self.append(sequence, update.to_bytes(), author);
+                }
+                Effect::Send { peer, frame } => self.deliver(peer, &frame.to_bytes()),
+                Effect::Broadcast { frame, is_update, to } => {
+                    self.broadcast(&frame.to_bytes(), is_update, &to);
+                }
                 Effect::Close { peer, code, reason } => {
                     assert!(self.peers.remove(&peer).is_some() && code > 1000 && !reason.is_empty());
                 }
@@ -198,18 +282,19 @@ impl Stage {
     }
 
     fn append(&mut self, sequence: u64, update: Bytes, author: PeerId) {
-        self.log.push((update.clone(), author));
-        assert_eq!(sequence, self.log.len() as u64, "no sequence is left out");
         self.logged.load(&update).expect("the log has no gap");
+        self.log.push((update, author));
+        assert_eq!(sequence, self.log.len() as u64, "no sequence is left out");
     }
 
-    fn broadcast(&mut self, frame: &Bytes, to: &[PeerId]) {
-        let flushes = !matches!(read(frame), Message::Awareness(_));
+    fn broadcast(&mut self, frame: &Bytes, is_update: bool, to: &[PeerId]) {
+        assert_eq!(is_update, !matches!(read(frame), Message::Awareness(_)));
         assert!(to.is_sorted_by(|a, b| a < b) && to.contains(&LISTENER), "each once, and the listener");
         for &peer in to {
-            self.deliver(peer, frame, Asked::Truly);
+            assert!(!self.peer(peer).misses, "whoever missed something is told that first");
+            self.deliver(peer, frame);
         }
-        if flushes {
+        if is_update {
             self.check_flush(to);
         }
     }
@@ -217,36 +302,35 @@ impl Stage {
     /// After a flush all who keep up have all there is; whoever did not get it has written it.
     fn check_flush(&mut self, to: &[PeerId]) {
         let flushed = std::mem::replace(&mut self.flushed, self.log.len());
-        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.synced && !peer.lagging) {
+        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.synced && peer.keeps_up()) {
             if !to.contains(id) {
                 for (update, author) in &self.log[flushed..] {
                     assert_eq!(author, id, "all others get what is new");
                     peer.replica.load(update).expect("its own edits follow each other");
                 }
             }
-            assert_same(&peer.replica, self.room.blocks());
+            assert_same(&peer.replica, self.room.room().blocks());
         }
     }
 
-    fn deliver(&mut self, id: PeerId, frame: &Bytes, asked: Asked) {
+    fn deliver(&mut self, id: PeerId, frame: &Bytes) {
+        let room = self.room.room();
         let peer = self.peers.get_mut(&id).expect("nothing is sent to who is gone");
         assert!(!peer.lagging, "nothing is sent to who does not keep up");
         match read(frame) {
             Message::Sync(SyncMessage::Step1(known)) => {
                 let known = StateVector::decode(known).expect("the room's own encoding");
-                let state = self.room.blocks().state_vector();
-                assert!(
-                    known.iter().all(|(client, clock)| clock <= state.get(client)),
-                    "what the room knows"
-                );
+                assert_eq!(known, *room.blocks().state_vector(), "what the room knows");
             }
-            Message::Sync(SyncMessage::Step2(update)) if asked == Asked::Truly => {
-                peer.replica.load(update).expect("an answer has no gap");
+            Message::Sync(SyncMessage::Step2(update)) => {
+                if peer.is_answered_with(update) {
+                    assert_same(&peer.replica, room.blocks());
+                }
             }
             Message::Sync(SyncMessage::Update(update)) if peer.synced => {
                 peer.replica.load(update).expect("what is broadcast has no gap");
             }
-            Message::Sync(_) => {}
+            Message::Sync(SyncMessage::Update(_)) => {}
             Message::Awareness(states) => peer.learns(states),
             Message::SyncStatus(payload) => peer.is_acknowledged(payload, &self.on_disk),
             Message::QueryAwareness => panic!("the room asks nobody"),
@@ -255,40 +339,49 @@ impl Stage {
 
     /// What must hold after every step.
     fn check(&mut self) {
-        assert_same(&self.logged, self.room.blocks());
-        assert_eq!(self.room.sequence(), self.log.len() as u64);
-        assert!(self.room.blocks().parked().bytes() <= self.limits.parked_bytes, "no more waits than may");
-        assert_eq!(self.room.is_empty(), self.peers.is_empty());
+        let room = self.room.room();
+        assert_eq!(room.sequence(), self.log.len() as u64);
+        assert!(room.blocks().parked().bytes() <= self.limits.parked_bytes, "no more waits than may");
+        assert_eq!(room.is_empty(), self.peers.is_empty());
     }
 
-    /// When all has been flushed, drained and synced, everybody has everything and waits for nothing.
+    /// When all has been sent, flushed, drained and synced, everybody has everything and waits for nothing.
     fn end(mut self) {
         let ids: Vec<_> = self.peers.keys().copied().collect();
-        for &id in &ids {
-            self.drained(id);
+        for id in ids {
+            if self.peers.get(&id).is_some_and(|peer| peer.gathered.is_some()) {
+                self.gather(id);
+            }
+            if self.peers.contains_key(&id) {
+                self.drained(id);
+            }
         }
         self.tick(Duration::from_secs(1));
         self.sync(self.log.len());
+        self.tick(Duration::ZERO);
         self.check();
-        assert_same(&self.on_disk, self.room.blocks());
+        assert_same(&self.on_disk, self.room.room().blocks());
+        let ids: Vec<_> = self.peers.keys().copied().collect();
         let newcomer = self.connect();
         self.ask(newcomer);
+        self.tick(Duration::ZERO);
         let all = self.peer(newcomer).cursors.clone();
         for id in ids {
-            let peer = &self.peers[&id];
-            if peer.synced {
-                assert_same(&peer.replica, self.room.blocks());
-            }
-            assert!(
-                peer.is_answered() || self.room.blocks().parked().waits_for(id.0),
-                "who waits is answered"
-            );
-            let mut others = all.clone();
-            others.retain(|client, _| !peer.own.contains(client));
-            assert_eq!(peer.sees(), others, "all see the same");
+            self.check_at_the_end(id, &all);
         }
-        assert_same(&self.peers[&newcomer].replica, self.room.blocks());
+        assert_same(&self.peers[&newcomer].replica, self.room.room().blocks());
         self.reopen();
+    }
+
+    fn check_at_the_end(&self, id: PeerId, cursors: &peer::Cursors) {
+        let (peer, blocks) = (&self.peers[&id], self.room.room().blocks());
+        if peer.synced {
+            assert_same(&peer.replica, blocks);
+        }
+        assert!(peer.is_answered() || blocks.parked().waits_for(id.0), "who waits is answered");
+        let mut others = cursors.clone();
+        others.retain(|client, _| !peer.own.contains(client));
+        assert_eq!(peer.sees(), others, "all see the same");
     }
 
     /// A room that is opened with what was stored, half of it in a snapshot, is the same.
@@ -303,7 +396,7 @@ impl Stage {
         for (update, _) in rest {
             room.load(update).expect("the log has no gap");
         }
-        assert_same(room.blocks(), self.room.blocks());
+        assert_same(room.blocks(), self.room.room().blocks());
     }
 }
 
@@ -318,29 +411,4 @@ fn read(frame: &Bytes) -> Message<'_> {
 fn assert_same(copy: &Blocks, blocks: &Blocks) {
     assert_eq!(copy.state_vector(), blocks.state_vector());
     assert_eq!(copy.delete_set(), blocks.delete_set());
-}
-
-/// A script in which two peers write these updates by turns and a third one does not keep up.
-pub(super) fn seed(updates: &[Vec<u8>], cursors: &[u8]) -> Vec<u8> {
-    let mut script = vec![0];
-    for slot in 0..3 {
-        script.extend([number::CONNECT, slot, number::ASK, slot]);
-    }
-    for (turn, update) in updates.iter().enumerate() {
-        let slot = u8::from(turn % 2 == 1);
-        script.extend([number::UPDATE, slot]);
-        write_var_buf(&mut script, update);
-        match turn % 8 {
-            1 => script.extend([number::TICK, 0, 20]),
-            2 => {
-                script.extend([number::AWARENESS, slot]);
-                write_var_buf(&mut script, cursors);
-            }
-            3 => script.extend([number::STALLED, 2, number::SYNC_STATUS, slot, 1, 7]),
-            5 => script.extend([number::DURABLE, 0, 3]),
-            7 => script.extend([number::TICK, 0, 20, number::DRAINED, 2]),
-            _ => {}
-        }
-    }
-    script
 }

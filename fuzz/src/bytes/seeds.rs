@@ -47,6 +47,7 @@ pub fn seeds(fixtures: &Path) -> io::Result<Vec<Seed>> {
     }
     seeds.extend(awareness());
     seeds.extend(inflate());
+    seeds.extend(large_frames());
     seeds.retain(|seed| seed.bytes.len() <= LONGEST);
     seeds.sort_unstable_by(|a, b| (a.target, &a.name).cmp(&(b.target, &b.name)));
     Ok(seeds)
@@ -97,6 +98,12 @@ fn awareness() -> impl Iterator<Item = Seed> {
     let left = [&received[..], &[0x10], &received[1..], &[2, 0x12, 3, 200]].concat();
     let seed = |(name, bytes): (&str, Vec<u8>)| Seed { target: "awareness", name: name.to_owned(), bytes };
     [("received", received), ("renewed", renewed), ("left", left)].into_iter().map(seed)
+}
+
+/// Scripts of a room with frames of many messages and with long content.
+fn large_frames() -> impl Iterator<Item = Seed> {
+    let seed = |(name, bytes): (&str, Vec<u8>)| Seed { target: "room", name: name.to_owned(), bytes };
+    super::room::seeds_of_large_frames().map(seed)
 }
 
 /// Frames with and without compression, whole and in fragments.

@@ -1,20 +1,27 @@
-//! A state vector is decoded; what is accepted is encoded to the same, and a diff from it is just what it lacks.
+//! A state vector is decoded; what is accepted is encoded to the same, and a diff from it is just what it lacks. A room that
+//! is asked with it, once and often, does no more than it may.
 
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::sync_frame;
+use coscribe_engine::room::PeerId;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Id, Update};
 
 use super::allocation::{Limit, bounded};
 use super::elements::{self, Elements};
+use super::rounds;
 
 /// An entry takes at least 2 bytes, and some 40 in a map, parts of which are empty.
 const DECODE: Limit = Limit { peak: 64, sum: 64 };
 
 /// Decodes `data` as a state vector.
 pub fn state_vector(data: &[u8]) {
+    let question = sync_frame(&SyncMessage::Step1(data));
+    rounds::check(Some(&document().0.encode_state()), &[(PeerId(1), question)]);
     let Ok(state) = bounded(data.len(), DECODE, || StateVector::decode(data)) else { return };
     let encoded = state.encode();
     assert_eq!(StateVector::decode(&encoded).as_ref(), Ok(&state), "what was written can be read");

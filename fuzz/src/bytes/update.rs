@@ -1,21 +1,40 @@
-//! An update is scanned; what is accepted says the same when it is encoded again, and when its blocks are cut.
+//! An update is scanned; what is accepted says the same when it is encoded again, and when its blocks are cut. A room to
+//! which it is sent, once and often, does no more than it may.
 
 use bytes::Bytes;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::write_var_uint;
+use coscribe_engine::limits::MAX_RUNS_FROM_PEER;
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::sync_frame;
+use coscribe_engine::room::PeerId;
 use coscribe_engine::update::{Block, Content, Piece, Update};
+use coscribe_engine::work::{Work, finish};
 
 use super::allocation::{Limit, bounded};
-use super::elements;
+use super::{elements, rounds};
 
 /// A place in the update takes 32 bytes for each run of blocks, of which the shortest has 5; a growing list has twice
 /// as much, and is copied as often.
 const SCAN: Limit = Limit { peak: 16, sum: 32 };
 
+/// Steps for each byte: the shortest block has two and takes two; a JSON text of one character has two and takes three.
+const STEPS_PER_BYTE: usize = 2;
+
+/// Steps for an update, however short.
+const STEPS: usize = 4;
+
 /// Scans `data` as an update.
 pub fn update(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    let Ok(update) = bounded(data.len(), SCAN, || Update::scan(bytes)) else { return };
+    let mut work = Work::default();
+    let scanned = bounded(data.len(), SCAN, || {
+        finish(Update::scan_in_slices(bytes, MAX_RUNS_FROM_PEER, &mut work))
+    });
+    let allowed = STEPS_PER_BYTE * data.len() + STEPS;
+    assert!(work.total() <= allowed as u64, "{} steps for {} bytes, over {allowed}", work.total(), data.len());
+    rounds::check(None, &[(PeerId(1), sync_frame(&SyncMessage::Update(data)))]);
+    let Ok(update) = scanned else { return };
     let encoded = encode(&update);
     let again = scan(encoded.clone());
     assert_eq!(deletions(&again), deletions(&update), "the deletions are the same");

@@ -10,6 +10,7 @@ pub use planted::PlantedBug;
 #[cfg(not(feature = "planted-bugs"))]
 mod absent {
     use bytes::Bytes;
+    use coscribe_engine::message::Inbound;
     use coscribe_engine::room::{PeerId, Room};
 
     use super::super::host::Sent;
@@ -18,8 +19,8 @@ mod absent {
     pub(in super::super) struct Bugs;
 
     impl Bugs {
-        pub(in super::super) fn incoming(&mut self, frame: &Bytes, _room: &Room) -> Option<Bytes> {
-            Some(frame.clone())
+        pub(in super::super) fn incoming(&mut self, message: Inbound, _room: &Room) -> Option<Inbound> {
+            Some(message)
         }
 
         pub(in super::super) fn outgoing(
@@ -42,6 +43,7 @@ mod planted {
     use clap::ValueEnum;
     use coscribe_engine::id_set::IdSet;
     use coscribe_engine::lib0::Reader;
+    use coscribe_engine::message::Inbound;
     use coscribe_engine::protocol::sync::SyncMessage;
     use coscribe_engine::protocol::y_websocket::{self, Message};
     use coscribe_engine::room::{PeerId, Room};
@@ -91,15 +93,17 @@ mod planted {
             Self { bug, held: None }
         }
 
-        pub(in super::super) fn incoming(&mut self, frame: &Bytes, room: &Room) -> Option<Bytes> {
-            match (self.bug, sync_message(frame)) {
-                (Some(PlantedBug::SliceOffByOne), Some(SyncMessage::Step1(known))) => Some(one_more(known)),
-                (Some(PlantedBug::ForgetParked), Some(SyncMessage::Update(update)))
-                    if has_gap(update, room.blocks().state_vector()) =>
+        pub(in super::super) fn incoming(&mut self, message: Inbound, room: &Room) -> Option<Inbound> {
+            match (self.bug, message) {
+                (Some(PlantedBug::SliceOffByOne), Inbound::Step1(known)) => {
+                    Some(Inbound::Step1(one_more(&known)))
+                }
+                (Some(PlantedBug::ForgetParked), Inbound::Update(update))
+                    if has_gap(&update, room.blocks().state_vector()) =>
                 {
                     None
                 }
-                _ => Some(frame.clone()),
+                (_, message) => Some(message),
             }
         }
 
@@ -145,11 +149,11 @@ mod planted {
         }
     }
 
-    /// A SyncStep1 that claims to know one element more of each client.
+    /// A state vector that claims to know one element more of each client.
     fn one_more(known: &[u8]) -> Bytes {
         let known = StateVector::decode(known).unwrap_or_default();
         let more: StateVector = known.iter().map(|(client, clock)| (client, clock + 1)).collect();
-        y_websocket::sync_frame(&SyncMessage::Step1(&more.encode()))
+        more.encode().into()
     }
 
     fn has_gap(update: &[u8], known: &StateVector) -> bool {

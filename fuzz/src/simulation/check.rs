@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::work::finish;
 
 use super::{Broken, Simulation};
 use crate::difference;
@@ -106,7 +107,7 @@ impl Simulation<'_> {
     /// The server has the same document as the replicas, whoever reads it.
     fn check_server(&mut self, replicas: &View) -> Result<(), Broken> {
         let room = self.host.room()?;
-        let state = room.encode_state();
+        let state = finish(room.snapshot()).state.to_bytes();
         let broken = |what: String| Err((Oracle::ServerDocument, what));
         if *room.blocks().state_vector() != replicas.state_vector {
             let (server, replicas) = (room.blocks().state_vector(), &replicas.state_vector);

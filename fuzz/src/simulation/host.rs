@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::work::finish;
 use coscribe_persistence::snapshots::memory::MemorySnapshots;
 use coscribe_persistence::{
     Checkpoint, DocumentName, Faults, MemoryDisk, NewRecord, Step, Store, StoreError, StoreOptions,
@@ -107,8 +109,12 @@ impl Host {
     pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
         self.room()?;
         let room = self.room.as_mut().expect("opened");
-        if let Some(frame) = self.bugs.incoming(frame, room) {
-            room.receive(peer, &frame, now);
+        for message in Messages::of(frame.clone()) {
+            match message.map(|message| self.bugs.incoming(message, room)) {
+                Ok(Some(message)) => finish(room.receive(peer, message, now)),
+                Ok(None) => {}
+                Err(error) => finish(room.refuse(peer, error)),
+            }
         }
         Ok(())
     }
@@ -119,14 +125,16 @@ impl Host {
         let Some(room) = &mut self.room else { return Ok(sent) };
         while let Some(effect) = room.poll_effect() {
             match effect {
-                Effect::Send { peer, frame } => self.bugs.outgoing(frame, &[peer], false, &mut sent),
-                Effect::Broadcast { frame, to } => {
+                Effect::Send { peer, frame } => {
+                    self.bugs.outgoing(frame.to_bytes(), &[peer], false, &mut sent);
+                },
+                Effect::Broadcast { frame, to, .. } => {
                     let receivers = u32::try_from(to.len()).unwrap_or(u32::MAX);
                     room.fanned_out(FAN_OUT_COST * receivers);
-                    self.bugs.outgoing(frame, &to, true, &mut sent);
+                    self.bugs.outgoing(frame.to_bytes(), &to, true, &mut sent);
                 }
                 Effect::Append { sequence, update, .. } => {
-                    self.unwritten.push((sequence, update));
+                    self.unwritten.push((sequence, update.to_bytes()));
                     self.bugs.appended(room, sequence);
                 }
                 Effect::Close { peer, code, reason } => {
@@ -170,7 +178,7 @@ impl Host {
     pub(super) fn checkpoint(&mut self, now: Duration) -> Result<(), Broken> {
         self.commit(now)?;
         let room = self.room()?;
-        let (sequence, state) = (room.sequence(), room.encode_state());
+        let (sequence, state) = (room.sequence(), finish(room.snapshot()).state.to_bytes());
         self.replace(sequence, &state, now).map_err(store_error)
     }
 
@@ -200,7 +208,7 @@ impl Host {
             During::Checkpoint(step) => {
                 self.commit(now)?;
                 let room = self.room()?;
-                let (sequence, state) = (room.sequence(), room.encode_state());
+                let (sequence, state) = (room.sequence(), finish(room.snapshot()).state.to_bytes());
                 self.stop.set(Some(CHECKPOINT_STEPS[usize::from(step) % CHECKPOINT_STEPS.len()]));
                 let _ = self.replace(sequence, &state, now);
             }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::room::{PeerId, Room};
 use coscribe_engine::update::ClientId;
+use coscribe_engine::work::finish;
 use fastrand::Rng;
 
 use self::bugs::Bugs;
@@ -229,7 +230,7 @@ impl<'a> Simulation<'a> {
     /// The connection of a replica ends, and both ends know.
     fn disconnect(&mut self, seat: usize) -> Result<(), Failure> {
         let Some(link) = self.leave(seat) else { return Ok(()) };
-        self.room(|room| room.disconnect(link.peer))?;
+        self.room(|room| finish(room.disconnect(link.peer)))?;
         self.serve()
     }
 
@@ -262,7 +263,7 @@ impl<'a> Simulation<'a> {
     fn serve(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.now;
-            self.room(|room| room.tick(now))?;
+            self.room(|room| finish(room.tick(now)))?;
             let sent = self.host.effects().map_err(|broken| self.broken(broken))?;
             if sent.is_empty() {
                 break;
@@ -399,7 +400,7 @@ impl<'a> Simulation<'a> {
     fn notice(&mut self, peer: PeerId) -> Result<(), Failure> {
         let Some(ghost) = self.ghosts.iter().position(|&ghost| ghost == peer) else { return Ok(()) };
         self.ghosts.swap_remove(ghost);
-        self.room(|room| room.disconnect(peer))?;
+        self.room(|room| finish(room.disconnect(peer)))?;
         self.serve()
     }
 

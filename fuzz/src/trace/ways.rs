@@ -10,9 +10,11 @@ use coscribe_engine::protocol::y_websocket::{self, Message};
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
+use coscribe_engine::work::finish;
 use fastrand::Rng;
 
 use super::outside::{Outside, Trouble};
+use crate::frame;
 use crate::gap::has_gap;
 
 /// Updates that ought to make the same document.
@@ -101,9 +103,9 @@ fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
         room.connect(peer, now);
     }
     let step_1 = y_websocket::sync_frame(&SyncMessage::Step1(&StateVector::default().encode()));
-    room.receive(reader, &step_1, now);
+    frame::receive(&mut room, reader, &step_1, now);
     for update in updates {
-        room.receive(author, &y_websocket::sync_frame(&SyncMessage::Update(update)), now);
+        frame::receive(&mut room, author, &y_websocket::sync_frame(&SyncMessage::Update(update)), now);
         if rng.u8(..4) == 0 {
             now += Duration::from_millis(rng.u64(..40));
             flush(&mut room, now, reader, &mut sent);
@@ -114,11 +116,11 @@ fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
 }
 
 fn flush(room: &mut Room, now: Duration, reader: PeerId, sent: &mut Vec<Bytes>) {
-    room.tick(now);
+    finish(room.tick(now));
     while let Some(effect) = room.poll_effect() {
         let frame = match effect {
-            Effect::Send { peer, frame } if peer == reader => frame,
-            Effect::Broadcast { frame, to } if to.contains(&reader) => frame,
+            Effect::Send { peer, frame } if peer == reader => frame.to_bytes(),
+            Effect::Broadcast { frame, to, .. } if to.contains(&reader) => frame.to_bytes(),
             Effect::Append { sequence, .. } => {
                 room.durable(sequence);
                 continue;

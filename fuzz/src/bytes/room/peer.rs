@@ -1,13 +1,14 @@
 //! A peer as it should be: what it was sent makes the room's document, and what it was told is durable is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::{ReadError, Reader};
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::Message;
+use coscribe_engine::message::Inbound;
+use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Update};
 
@@ -27,16 +28,26 @@ pub(super) struct Peer {
     pub(super) replica: Blocks,
     /// Whether it has got all that there was when it asked, so that from then on it misses nothing.
     pub(super) synced: bool,
-    /// Whether it asked while it was lagging.
+    /// Whether it has asked, truly, and is still to be answered.
     pub(super) asked: bool,
     pub(super) lagging: bool,
+    /// Whether it has lagged, and is still to be told what it missed.
+    pub(super) misses: bool,
+    /// What it has sent, where that waits to be sent in one frame.
+    pub(super) gathered: Option<Vec<u8>>,
+    /// Whether there is a true question in that.
+    pub(super) will_have_asked: bool,
+    /// Its last frame.
+    pub(super) last_frame: Bytes,
     /// The awareness states that it knows of others.
     pub(super) cursors: Cursors,
     /// Clients whose states it has sent itself.
     pub(super) own: BTreeSet<ClientId>,
-    sent: Sent,
+    sent: Rc<Sent>,
     /// What it wants back, and what must be durable first.
-    requests: VecDeque<(Vec<u8>, Sent)>,
+    requests: VecDeque<(Bytes, Rc<Sent>)>,
+    /// What was durable when it was last told that something is.
+    durable: Rc<Sent>,
 }
 
 impl Sent {
@@ -59,34 +70,51 @@ impl Sent {
 }
 
 impl Peer {
+    /// Whether it gets what is broadcast.
+    pub(super) fn keeps_up(&self) -> bool {
+        !self.lagging && !self.misses
+    }
+
     /// Remembers what it sends.
     pub(super) fn sends(&mut self, frame: &Bytes) {
-        let mut reader = Reader::new(frame);
-        while let Ok(message) = Message::read(&mut reader) {
+        for message in Messages::of(frame.clone()) {
             match message {
-                Message::Sync(SyncMessage::Step2(update) | SyncMessage::Update(update)) => {
+                Ok(Inbound::Step2(update) | Inbound::Update(update)) => {
                     // What cannot be read closes the connection.
-                    if let Ok(update) = Update::scan(frame.slice_ref(update)) {
-                        self.sent.add(&update);
+                    if let Ok(update) = Update::scan(update) {
+                        Rc::make_mut(&mut self.sent).add(&update);
                     }
                 }
-                Message::SyncStatus(payload) => {
-                    self.requests.push_back((payload.to_vec(), self.sent.clone()))
+                Ok(Inbound::Confirm(token)) => self.requests.push_back((token, Rc::clone(&self.sent))),
+                Ok(Inbound::Awareness(states)) => {
+                    let states = decode(&states).unwrap_or_default();
+                    self.own.extend(states.into_iter().map(|(client, ..)| client));
                 }
-                Message::Awareness(states) => {
-                    self.own
-                        .extend(decode(states).unwrap_or_default().into_iter().map(|(client, ..)| client));
-                }
-                Message::Sync(SyncMessage::Step1(_)) | Message::QueryAwareness => {}
+                Ok(Inbound::Step1(_) | Inbound::QueryAwareness) | Err(_) => {}
             }
         }
+        self.last_frame = frame.clone();
+    }
+
+    /// It gets an update that it need not have asked for truly. Gives whether it has all there is, then.
+    pub(super) fn is_answered_with(&mut self, update: &[u8]) -> bool {
+        if !self.asked && !(self.synced && self.misses) {
+            return false;
+        }
+        self.replica.load(update).expect("an answer has no gap");
+        (self.synced, self.asked, self.misses) = (true, false, false);
+        true
     }
 
     /// It is told that what it sent before is durable.
     pub(super) fn is_acknowledged(&mut self, payload: &[u8], durable: &Blocks) {
         let (expected, sent) = self.requests.pop_front().expect("it had asked");
         assert_eq!(expected, payload, "it gets back what it sent, in that order");
-        assert!(sent.is_in(durable), "what is acknowledged is durable");
+        // What is durable stays so.
+        if !Rc::ptr_eq(&sent, &self.durable) {
+            assert!(sent.is_in(durable), "what is acknowledged is durable");
+            self.durable = sent;
+        }
     }
 
     /// Whether it waits for nothing more to be durable.

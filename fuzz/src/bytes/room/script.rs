@@ -3,17 +3,22 @@
 //! It is written with lib0's primitives, so that histories of real Yjs can be turned into scripts:
 //!
 //! ```text
-//! script = limits, (step, peer, what the step needs)*
+//! script = limits and whether the inbox is mostly empty, (step, peer, what the step needs)*
 //! ```
 
-use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
+use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::room::RoomLimits;
 
-/// How many peers there can be at the same time.
+use super::made_up::MadeUp;
+
+/// How many peers there can be at the same time, beside a crowd that does not keep up.
 pub(super) const SLOTS: usize = 4;
 
-/// Clients in whose names edits are made up.
-const CLIENTS: usize = 4;
+/// Bit of the first byte: the room ticks after each step, as it does when nothing else is in its inbox.
+const EAGER: u8 = 0x80;
+
+/// Most peers that join a crowd at once.
+const MOST_IN_A_CROWD: u8 = 32;
 
 /// One thing that happens. Whoever does it is the peer in a slot, if there is one.
 #[derive(Debug)]
@@ -22,20 +27,26 @@ pub(super) enum Step<'a> {
     Disconnect,
     /// A frame, whatever is in it.
     Frame(&'a [u8]),
-    /// A frame with this update.
-    Update(&'a [u8]),
-    /// A frame with an update that answers a SyncStep1.
+    /// An update.
+    Update(Vec<u8>),
+    /// An update that answers a SyncStep1.
     Answer(&'a [u8]),
-    /// A frame with an update that is made up.
-    Edit(Vec<u8>),
-    /// A frame with awareness states.
-    Awareness(&'a [u8]),
+    /// Awareness states.
+    Awareness(Vec<u8>),
     /// The peer asks for what it lacks, truly.
     Ask,
+    /// The peer asks for what it might lack, if this state vector were true.
+    Claim(Vec<u8>),
     /// The peer wants to know when all that it sent is durable.
     SyncStatus(&'a [u8]),
+    /// From here on the peer's messages wait, or all that wait are sent in one frame.
+    Gather,
+    /// The messages of the peer's last frame, so many times in one frame.
+    Repeat(usize),
     Stalled,
     Drained,
+    /// So many more peers come, and don't keep up.
+    Crowd(u8),
     /// So many more appends are durable.
     Durable(u8),
     /// So many milliseconds pass.
@@ -44,9 +55,11 @@ pub(super) enum Step<'a> {
     FannedOut(u8),
 }
 
-/// The number of a step in a script.
+/// The number of a step in a script. Numbers from [`number::LARGE`] on are steps of large frames; of those before it, only
+/// the rest by 14 counts.
 pub(super) mod number {
     pub(crate) const CONNECT: u8 = 0;
+    pub(crate) const FRAME: u8 = 2;
     pub(crate) const UPDATE: u8 = 3;
     pub(crate) const AWARENESS: u8 = 6;
     pub(crate) const ASK: u8 = 7;
@@ -55,12 +68,24 @@ pub(super) mod number {
     pub(crate) const DRAINED: u8 = 10;
     pub(crate) const DURABLE: u8 = 11;
     pub(crate) const TICK: u8 = 12;
+    pub(crate) const LARGE: u8 = 0xe0;
+    pub(crate) const GATHER: u8 = LARGE;
+    pub(crate) const REPEAT: u8 = LARGE + 1;
+    pub(crate) const LONG: u8 = LARGE + 2;
+    pub(crate) const BLOCKS: u8 = LARGE + 3;
+    pub(crate) const CLIENTS: u8 = LARGE + 4;
+    pub(crate) const RANGES: u8 = LARGE + 5;
+    pub(crate) const STATES: u8 = LARGE + 6;
+    pub(crate) const CLAIM: u8 = LARGE + 7;
+    pub(crate) const CROWD: u8 = LARGE + 8;
 }
 
 /// Reads one step after the other.
 pub(super) struct Script<'a> {
     reader: Reader<'a>,
-    edits: Edits,
+    made_up: MadeUp,
+    /// Whether the room ticks after each step.
+    pub(super) eager: bool,
 }
 
 impl<'a> Script<'a> {
@@ -68,26 +93,32 @@ impl<'a> Script<'a> {
     pub(super) fn read(data: &'a [u8]) -> Result<(Self, RoomLimits), ReadError> {
         let mut reader = Reader::new(data);
         let mut limits = RoomLimits::default();
-        match reader.u8()? % 4 {
+        let first = reader.u8()?;
+        match first % 4 {
             1 => limits.parked_bytes = 2048,
             2 => limits.document_bytes = 2048,
             _ => {}
         }
-        Ok((Self { reader, edits: Edits::default() }, limits))
+        Ok((Self { reader, made_up: MadeUp::default(), eager: first & EAGER != 0 }, limits))
     }
 
     /// The next step, and the slot of whose it is; an error at the end.
     pub(super) fn next(&mut self) -> Result<(usize, Step<'a>), ReadError> {
+        let (step, slot) = (self.reader.u8()?, usize::from(self.reader.u8()?) % SLOTS);
+        let step = if step < number::LARGE { self.small(step % 14)? } else { self.large(step)? };
+        Ok((slot, step))
+    }
+
+    fn small(&mut self, step: u8) -> Result<Step<'a>, ReadError> {
         let reader = &mut self.reader;
-        let (step, slot) = (reader.u8()?, usize::from(reader.u8()?) % SLOTS);
-        let step = match step % 14 {
+        Ok(match step {
             number::CONNECT => Step::Connect,
             1 => Step::Disconnect,
-            2 => Step::Frame(reader.var_buf()?),
-            number::UPDATE => Step::Update(reader.var_buf()?),
+            number::FRAME => Step::Frame(reader.var_buf()?),
+            number::UPDATE => Step::Update(reader.var_buf()?.to_vec()),
             4 => Step::Answer(reader.var_buf()?),
-            5 => Step::Edit(self.edits.read(reader)?),
-            number::AWARENESS => Step::Awareness(reader.var_buf()?),
+            5 => Step::Update(self.made_up.edit(reader)?),
+            number::AWARENESS => Step::Awareness(reader.var_buf()?.to_vec()),
             number::ASK => Step::Ask,
             number::SYNC_STATUS => Step::SyncStatus(reader.var_buf()?),
             number::STALLED => Step::Stalled,
@@ -95,55 +126,21 @@ impl<'a> Script<'a> {
             number::DURABLE => Step::Durable(reader.u8()?),
             number::TICK => Step::Tick(reader.u8()?),
             _ => Step::FannedOut(reader.u8()?),
-        };
-        Ok((slot, step))
+        })
     }
-}
 
-/// Makes up updates that mostly follow each other.
-#[derive(Default)]
-struct Edits {
-    /// What each client writes next.
-    next: [u32; CLIENTS],
-}
-
-impl Edits {
-    /// Reads who writes how much, after how large a gap (or how much of it again), where, and what is deleted.
-    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Vec<u8>, ReadError> {
-        let (who, shift, len) = (reader.u8()?, i32::from(reader.u8()?.cast_signed()), reader.u8()? % 16);
-        let client = usize::from(who) % CLIENTS;
-        let clock = self.next[client].saturating_add_signed(shift);
-        self.next[client] = clock + u32::from(len);
-        let mut update = vec![1, 1];
-        write_id(client, clock, &mut update);
-        match who >> 6 {
-            0 => update.extend([4, 1, 1, b't']),
-            1 => {
-                update.push(0x84);
-                // The element before, as somebody who types.
-                write_id(client, clock.saturating_sub(1), &mut update);
-            }
-            kind => {
-                update.push(if kind == 2 { 0x84 } else { 0x44 });
-                write_id(usize::from(reader.u8()?) % CLIENTS, reader.u8()?.into(), &mut update);
-            }
-        }
-        write_var_buf(&mut update, &b"abcdefghijklmnop"[..usize::from(len)]);
-        match reader.u8()? {
-            deleted @ 1..16 => {
-                update.push(1);
-                write_var_uint(&mut update, u64::from(deleted) % CLIENTS as u64 + 1);
-                update.push(1);
-                write_var_uint(&mut update, u64::from(reader.u8()?));
-                write_var_uint(&mut update, u64::from(reader.u8()?));
-            }
-            _ => update.push(0),
-        }
-        Ok(update)
+    fn large(&mut self, step: u8) -> Result<Step<'a>, ReadError> {
+        let (reader, made_up) = (&mut self.reader, &mut self.made_up);
+        Ok(match number::LARGE + (step - number::LARGE) % 9 {
+            number::GATHER => Step::Gather,
+            number::REPEAT => Step::Repeat(made_up.parts(reader, 2)?),
+            number::LONG => Step::Update(made_up.long(reader)?),
+            number::BLOCKS => Step::Update(made_up.blocks(reader)?),
+            number::CLIENTS => Step::Update(made_up.clients(reader)?),
+            number::RANGES => Step::Update(made_up.ranges(reader)?),
+            number::STATES => Step::Awareness(made_up.awareness(reader)?),
+            number::CLAIM => Step::Claim(made_up.state_vector(reader)?),
+            _ => Step::Crowd(reader.u8()? % MOST_IN_A_CROWD),
+        })
     }
-}
-
-fn write_id(client: usize, clock: u32, out: &mut Vec<u8>) {
-    write_var_uint(out, client as u64 + 1);
-    write_var_uint(out, clock.into());
 }
