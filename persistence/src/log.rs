@@ -1,5 +1,6 @@
 //! The log: append-only segments, written and synced a batch at a time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use crate::store::NewRecord;
 
 /// Most bytes of one batch: with it, a segment stays below the 4 GiB that a [`Position`] can name.
 pub(crate) const MAX_BATCH_BYTES: usize = 2 << 30;
+
+/// Updates of this size are written from where they are, and not copied into the batch first.
+const LARGE_PAYLOAD: usize = 256 << 10;
 
 /// The end of the log.
 #[derive(Debug)]
@@ -77,33 +81,46 @@ impl Log {
         Ok(())
     }
 
-    /// Writes all records with one write and syncs them with one `fdatasync`. The caller latches an error: after it,
-    /// what the file holds is unknown.
+    /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update. The
+    /// caller latches an error: after it, what the file holds is unknown.
     pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> io::Result<Vec<RecordRef>> {
-        let mut batch = Vec::with_capacity(records.iter().map(|record| record.encoded_len()).sum());
+        let (batch, mut offset) = (self.tail.len(), self.tail.len());
         let mut refs = Vec::with_capacity(records.len());
+        let mut parts = vec![Cow::Owned(Vec::new())];
         for record in records {
-            let offset = self.tail.len() + batch.len() as u64;
-            record.as_record(self.tail.len()).encode(self.tail.marker(), &mut batch);
+            encode(&record.as_record(batch), self.tail.marker(), &mut parts);
             let position = Position::new(self.number, offset).ok_or(io::ErrorKind::FileTooLarge)?;
             let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
             refs.push(RecordRef { position, len, sequence: record.sequence });
+            offset += u64::from(len);
         }
         self.dir.check(Step::WriteLog)?;
-        self.tail.write(&batch)?;
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            self.tail.write(part)?;
+        }
         self.dir.check(Step::SyncLog)?;
         self.tail.sync()?;
         Ok(refs)
     }
 }
 
-impl NewRecord<'_> {
+/// Appends a record to the last part of a batch; a large payload becomes a part of its own, without a copy.
+fn encode<'a>(record: &Record<'a>, marker: u64, parts: &mut Vec<Cow<'a, [u8]>>) {
+    let last = parts.last_mut().expect("there is one").to_mut();
+    if record.payload.len() < LARGE_PAYLOAD {
+        return record.encode(marker, last);
+    }
+    record.encode_head(marker, last);
+    parts.extend([Cow::Borrowed(record.payload), Cow::Owned(Vec::new())]);
+}
+
+impl<'a> NewRecord<'a> {
     /// Bytes that it will take in the log.
     pub(crate) fn encoded_len(&self) -> usize {
         self.as_record(0).encoded_len()
     }
 
-    fn as_record(&self, batch: u64) -> Record<'_> {
+    fn as_record(&self, batch: u64) -> Record<'a> {
         Record {
             kind: Kind::Update,
             name: self.name.as_str(),

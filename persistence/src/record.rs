@@ -94,6 +94,12 @@ impl Record<'_> {
 
     /// Appends the record to `out`. The lengths must be in bounds: `Store` checks them before it writes anything.
     pub(crate) fn encode(&self, marker: u64, out: &mut Vec<u8>) {
+        self.encode_head(marker, out);
+        out.extend_from_slice(self.payload);
+    }
+
+    /// Appends what precedes the payload, with the checksum of both.
+    pub(crate) fn encode_head(&self, marker: u64, out: &mut Vec<u8>) {
         let start = out.len();
         let short = |bytes: usize| u16::try_from(bytes).expect("bounded by the caller").to_le_bytes();
         let payload_len = u32::try_from(self.payload.len()).expect("bounded by the caller");
@@ -109,8 +115,7 @@ impl Record<'_> {
         out.extend_from_slice(&self.time.to_le_bytes());
         out.extend_from_slice(self.name.as_bytes());
         out.extend_from_slice(self.author.as_bytes());
-        out.extend_from_slice(self.payload);
-        let crc = crc32c::crc32c(&out[start + CRC_START..]);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + CRC_START..]), self.payload);
         out[start + 8..start + CRC_START].copy_from_slice(&crc.to_le_bytes());
     }
 }

@@ -44,6 +44,22 @@ fn updates_come_back_in_order_after_reopening() {
 }
 
 #[test]
+fn large_and_small_updates_of_one_batch_come_back() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    let document = name("a");
+    let updates: Vec<Vec<u8>> = [3, 300_000, 7, 300_001, 300_002].map(|len: usize| vec![len.to_le_bytes()[0]; len]).into();
+    let records: Vec<_> = (1..).zip(&updates).map(|(sequence, update)| record(&document, sequence, update)).collect();
+    store.append(&records).unwrap();
+    assert_eq!(load(&store, "a").unwrap().updates, updates);
+    drop(store);
+    let store = scene.open_clean();
+    assert_eq!(load(&store, "a").unwrap().updates, updates);
+    store.append(&[record(&document, 6, b"more")]).unwrap();
+    assert_eq!(load(&store, "a").unwrap().updates.len(), 6);
+}
+
+#[test]
 fn a_snapshot_replaces_the_updates_that_it_covers() {
     let scene = Scene::new();
     let store = scene.open_clean();

@@ -16,7 +16,7 @@ use coscribe_engine::rope::Rope;
 use coscribe_persistence::{DocumentName, Store, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::yield_now;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 use tracing::{debug, error};
 
@@ -28,6 +28,9 @@ use crate::ws::outbox::Outbox;
 
 /// What the task takes from its inbox before it lets the room flush.
 const INPUTS_PER_FLUSH: usize = 256;
+
+/// To free the memory of a larger document takes longer than others should wait, so that is done elsewhere.
+const LARGE_DOCUMENT: usize = 1 << 20;
 
 /// What comes into a room's inbox.
 pub(crate) enum Input {
@@ -48,7 +51,7 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     let (store, name) = (Arc::clone(&door.rooms.store), door.name.clone());
     let limits = RoomLimits { document_bytes: door.rooms.config.max_document_bytes, ..RoomLimits::default() };
     // Replaying a large log takes long enough to be in the way of others.
-    match tokio::task::spawn_blocking(move || Opened::load(&store, &name, limits)).await {
+    match spawn_blocking(move || Opened::load(&store, &name, limits)).await {
         Ok(Ok(opened)) => RoomTask::new(door, opened, turn).serve().await,
         Ok(Err(error)) => {
             door.farewell = "the document cannot be read";
@@ -209,6 +212,10 @@ impl RoomTask {
             self.checkpoint_if_due().await;
         }
         debug!(document = %Shown(&self.door.name), "closed");
+        if self.room.blocks().memory() > LARGE_DOCUMENT {
+            let room = self.room;
+            drop(spawn_blocking(move || drop(room)));
+        }
     }
 
     /// Takes what waits in the inbox before anything is flushed, so that it leaves as one frame. After much work others have

@@ -86,7 +86,7 @@ struct Settings {
     /// What may wait for one document before its editors are made to wait [default: 32MiB]
     #[arg(long, value_name = "SIZE", env = "COSCRIBE_INBOX_BYTES")]
     inbox_bytes: Option<Size>,
-    /// A document in use is checkpointed when its log is this large [default: 4MiB]
+    /// A document in use is checkpointed when its log is this large, and half as large as the document [default: 4MiB]
     #[arg(long, value_name = "SIZE", env = "COSCRIBE_CHECKPOINT_BYTES")]
     checkpoint_bytes: Option<Size>,
     /// How large a document may become in memory, which is about what it takes encoded [default: 256MiB]
