@@ -131,8 +131,9 @@ impl Blocks {
 
     fn load_bytes(&mut self, update: Bytes) -> Result<(), LoadError> {
         let update = Update::scan(update)?;
-        finish(self.take_in(&update, 0, &mut Changes::default(), &mut Work::default()));
-        if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
+        let intake = finish(self.take_in(&update, 0, &mut Changes::default(), &mut Work::default()));
+        let is_whole = self.parked.is_empty() && intake.evicted.is_empty();
+        if is_whole { Ok(()) } else { Err(LoadError::Gap) }
     }
 
     /// Takes in what is new in an update. What depends on elements that are not known is parked under the name of its

@@ -540,6 +540,13 @@ fn one_frame_may_hold_several_messages() {
 }
 
 #[test]
+fn a_stored_gap_is_an_error_however_much_waits_for_it() {
+    let limits = RoomLimits { parked_bytes: 1_000, ..RoomLimits::default() };
+    let mut room = Room::new(limits);
+    assert!(room.load(&typed(1, 9, &"x".repeat(5_000))).is_err());
+}
+
+#[test]
 fn a_room_resumes_where_its_log_ends() {
     let mut stage = Stage::default();
     stage.room.load(&typed(1, 0, "stored")).expect("an update");
