@@ -59,18 +59,22 @@ impl Dialect {
         if self == Self::Relay {
             return Vec::new();
         }
-        let mut opening = Vec::new();
-        if self == Self::Hocuspocus {
+        let mut opening = Vec::from_iter(self.login(prefix));
+        opening.push(sync(prefix, STEP_1, &[0]));
+        opening.push(awareness(prefix, client, 1, "{}"));
+        opening
+    }
+
+    /// What has to be sent before anything else is heard, if anything has.
+    pub fn login(self, prefix: &[u8]) -> Option<Vec<u8>> {
+        (self == Self::Hocuspocus).then(|| {
             let mut login = prefix.to_vec();
             write_var_uint(&mut login, AUTH);
             write_var_uint(&mut login, 0);
             write_var_buf(&mut login, b"");
             write_var_buf(&mut login, PROVIDER_VERSION.as_bytes());
-            opening.push(login);
-        }
-        opening.push(sync(prefix, STEP_1, &[0]));
-        opening.push(awareness(prefix, client, 1, "{}"));
-        opening
+            login
+        })
     }
 
     /// Reads one message, which may stand for a document that is not ours only by mistake.

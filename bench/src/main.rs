@@ -13,6 +13,8 @@ use coscribe_bench::machine::Machine;
 use coscribe_bench::outcome::{Load, Outcome};
 use coscribe_bench::relay;
 use coscribe_bench::results::{Results, Run, rewrite};
+use coscribe_bench::scenarios::defaults;
+use coscribe_bench::scenarios::hostile::{self, Attack};
 use coscribe_bench::servers::{Installed, Running, Server};
 use coscribe_bench::suite::{Row, SWEEP, rows, sweep_load};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,6 +33,8 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Load(Load),
+    /// Attack the server in many ways while two people type: its memory, their latency, what is lost
+    Hostile(HostileArgs),
     /// Run every load against every server that is installed, and write the tables
     Suite(SuiteArgs),
     /// Be the bare relay
@@ -75,6 +79,19 @@ struct Place {
     /// The y-sweet binary [default: below --peers, where `make bench-y-sweet` puts it]
     #[arg(long, global = true)]
     y_sweet: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct HostileArgs {
+    /// Only attacks whose name has this in it
+    #[arg(long, default_value = "")]
+    only: String,
+    /// How long an attack may take until the server is at rest again, in seconds
+    #[arg(long, default_value_t = 60.0)]
+    bound: f64,
+    /// Say what the attacks do, and run none
+    #[arg(long)]
+    list: bool,
 }
 
 #[derive(Args, Debug)]
@@ -129,8 +146,35 @@ fn run(Cli { command, place }: Cli) -> anyhow::Result<bool> {
             }
             Ok(outcome.is_sound())
         }
+        Command::Hostile(args) => run_attacks(&place, &args, cores),
         Command::Relay { .. } => unreachable!("handled above"),
     }
+}
+
+/// Runs attacks against a fresh server each, and prints a line for each; with `--json` those go to stderr.
+fn run_attacks(place: &Place, args: &HostileArgs, cores: Cores) -> anyhow::Result<bool> {
+    let attacks = hostile::all().filter(|attack| attack.name.contains(&args.only));
+    if args.list {
+        attacks.for_each(|attack| println!("{:32} {}", attack.name, attack.what));
+        return Ok(true);
+    }
+    let say = |line: String| if place.json { eprintln!("{line}") } else { println!("{line}") };
+    say(hostile::line("attack", &hostile::HEADER.map(str::to_owned)));
+    let mut runs = Vec::new();
+    for attack in attacks {
+        let run =
+            place.run_one(attack.name.to_owned(), place.server, hostile_load(attack, args.bound), cores);
+        say(run.outcome.line(attack.name));
+        runs.push(run);
+    }
+    if place.json {
+        println!("{}", serde_json::to_string_pretty(&runs)?);
+    }
+    Ok(runs.iter().all(|run| run.outcome.is_sound()))
+}
+
+fn hostile_load(attack: &Attack, bound: f64) -> Load {
+    Load::Hostile(hostile::Load { attack: attack.name.to_owned(), bound, ..defaults() })
 }
 
 /// Every connection is an open file, here and in the servers that are started.
@@ -160,6 +204,15 @@ impl Place {
         let path = self.path.clone().unwrap_or_else(|| server.path().to_owned());
         let target = Target { address, dialect, path, offer_deflate: !self.plain };
         Ok(Running::external(target, self.pid))
+    }
+
+    /// Runs a load against a server that is started for it, unless it has an address.
+    fn run_one(&self, title: String, server: Server, load: Load, cores: Cores) -> Run {
+        let outcome = match self.server(server, cores).context("could not be started") {
+            Ok(mut running) => load.run(&mut running),
+            Err(error) => Outcome::Failed { error: format!("{error:#}") },
+        };
+        Run { title, server, load, outcome }
     }
 }
 
@@ -229,12 +282,9 @@ impl Suite {
 
     fn run_one(&self, title: String, server: Server, load: Load) -> Run {
         eprint!("{title}, {}: ", server.title());
-        let outcome = match self.place.server(server, self.cores).context("could not be started") {
-            Ok(mut running) => load.run(&mut running),
-            Err(error) => Outcome::Failed { error: format!("{error:#}") },
-        };
-        eprintln!("{}", outcome.cell());
-        Run { title, server, load, outcome }
+        let run = self.place.run_one(title, server, load, self.cores);
+        eprintln!("{}", run.outcome.cell());
+        run
     }
 
     /// Raises the rate for each server until it does not keep up any more.

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::measure::{Cost, Times};
-use crate::scenarios::{documents, idle, join, presence, stalled, typing};
+use crate::scenarios::{documents, hostile, idle, join, presence, stalled, typing};
 use crate::servers::Running;
 
 /// A generator that is busier than this measures itself.
@@ -28,6 +28,9 @@ pub enum Load {
     Presence(presence::Load),
     /// Many small documents are opened, written in and left
     Documents(documents::Load),
+    /// Somebody misuses the server while two others type
+    #[command(skip)]
+    Hostile(hostile::Load),
 }
 
 /// What came of it.
@@ -46,6 +49,8 @@ pub enum Outcome {
     Presence(presence::Report),
     /// People visited documents.
     Documents(documents::Report),
+    /// People typed beside an attack.
+    Hostile(hostile::Report),
     /// The scenario ended early.
     Failed {
         /// Why.
@@ -63,6 +68,7 @@ impl Load {
             Self::Stalled(load) => stalled::run(server, load).map(Outcome::Stalled),
             Self::Presence(load) => presence::run(server, load).map(Outcome::Presence),
             Self::Documents(load) => documents::run(server, load).map(Outcome::Documents),
+            Self::Hostile(load) => hostile::run(server, load).map(Outcome::Hostile),
         };
         outcome.unwrap_or_else(|error| Outcome::Failed { error: format!("{error:#}") })
     }
@@ -84,6 +90,7 @@ impl Outcome {
                 let incomplete = [report.incomplete, report.incomplete_after_restart];
                 incomplete.into_iter().flatten().all(|count| count == 0) && report.broken.is_none()
             }
+            Self::Hostile(report) => report.is_sound(),
             Self::Failed { .. } => false,
         }
     }
@@ -124,9 +131,21 @@ impl Outcome {
                 number(report.resident_kb_per_document),
                 number(report.resident_kb_per_document_after_rest),
             ),
+            Self::Hostile(report) => return report.cell(),
             Self::Failed { error } => error.replace(['\n', '|'], " "),
         };
         if faults.is_empty() { numbers } else { format!("{numbers}; **{}**", faults.join(", ")) }
+    }
+
+    /// What came of an attack, as a line of a table.
+    pub fn line(&self, attack: &str) -> String {
+        match self {
+            Self::Hostile(report) => hostile::line(attack, &report.columns()),
+            other => {
+                let [memory, p50, p99, max, rest] = ["–"; 5].map(str::to_owned);
+                hostile::line(attack, &[memory, p50, p99, max, rest, other.cell()])
+            }
+        }
     }
 
     /// What went wrong, in words.
@@ -162,7 +181,7 @@ impl Outcome {
                 note(report.incomplete.unwrap_or(0) as u64, "incomplete");
                 note(report.incomplete_after_restart.unwrap_or(0) as u64, "incomplete after a restart");
             }
-            Self::Idle(_) | Self::Presence(_) | Self::Failed { .. } => {}
+            Self::Idle(_) | Self::Presence(_) | Self::Hostile(_) | Self::Failed { .. } => {}
         }
         let broken = match self {
             Self::Typing(report) => &report.broken,
@@ -170,7 +189,7 @@ impl Outcome {
             Self::Stalled(report) => &report.broken,
             Self::Presence(report) => &report.broken,
             Self::Documents(report) => &report.broken,
-            Self::Join(_) | Self::Failed { .. } => &None,
+            Self::Join(_) | Self::Hostile(_) | Self::Failed { .. } => &None,
         };
         faults.extend(broken.iter().map(|broken| broken.replace('|', " ")));
         faults
@@ -183,7 +202,7 @@ impl Outcome {
             Self::Join(report) => Some(&report.many.cost),
             Self::Stalled(report) => Some(&report.cost),
             Self::Presence(report) => Some(&report.cost),
-            Self::Idle(_) | Self::Documents(_) | Self::Failed { .. } => None,
+            Self::Idle(_) | Self::Documents(_) | Self::Hostile(_) | Self::Failed { .. } => None,
         }
     }
 
@@ -234,12 +253,13 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-fn number(value: Option<f64>) -> String {
+/// The same of a number that may be unknown.
+pub fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "?".to_owned(), figure)
 }
 
 /// A count with its thousands set apart.
-fn thousands(count: u64) -> String {
+pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

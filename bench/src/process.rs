@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+/// What resets a process's VmHWM when it is written to its `clear_refs` (proc(5)).
+const FORGET_PEAK: &str = "5";
+
 /// A process and all that it started.
 #[derive(Debug, Copy, Clone)]
 pub struct ProcessTree {
@@ -47,6 +50,17 @@ impl ProcessTree {
     /// If the process is gone.
     pub fn resident_peak(self) -> anyhow::Result<u64> {
         self.processes()?.iter().map(|&pid| status_bytes(pid, "VmHWM:")).sum()
+    }
+
+    /// Makes the peak begin anew at what is resident now.
+    ///
+    /// # Errors
+    /// If the process is gone, or the system does not allow it.
+    pub fn forget_peak(self) -> anyhow::Result<()> {
+        for pid in self.processes()? {
+            fs::write(format!("/proc/{pid}/clear_refs"), FORGET_PEAK)?;
+        }
+        Ok(())
     }
 
     fn tasks(self) -> anyhow::Result<Vec<PathBuf>> {

@@ -256,14 +256,37 @@ impl Running {
     /// # Errors
     /// If the server refuses.
     pub fn prepare<'a>(&self, documents: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
-        if self.target.path != Server::YSweet.path() {
-            return Ok(());
-        }
-        for document in documents {
-            create_on_y_sweet(self.target.address, document)?;
-        }
-        Ok(())
+        prepare(&self.target, documents)
     }
+
+    /// How it ended, if it was started here and has ended by itself.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.started.as_mut()?.child.try_wait().ok()??;
+        Some(status.to_string())
+    }
+
+    /// Ends it at once, if it was started here.
+    pub fn kill(&mut self) {
+        if let Some(started) = &mut self.started {
+            // Gone already is as good.
+            drop(started.child.kill());
+            drop(started.child.wait());
+        }
+    }
+}
+
+/// Makes documents exist, for servers that want to be asked.
+///
+/// # Errors
+/// If the server refuses.
+pub fn prepare<'a>(target: &Target, documents: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+    if target.path != Server::YSweet.path() {
+        return Ok(());
+    }
+    for document in documents {
+        create_on_y_sweet(target.address, document)?;
+    }
+    Ok(())
 }
 
 fn create_on_y_sweet(address: SocketAddr, document: &str) -> anyhow::Result<()> {

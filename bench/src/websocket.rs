@@ -5,6 +5,11 @@
 
 use std::net::SocketAddr;
 
+/// In the first byte of a frame: it ends its message.
+pub const FIN: u8 = 0x80;
+/// In the first byte of a message's first frame: the message is compressed.
+pub const COMPRESSED: u8 = 0x40;
+
 /// What a frame carries.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Opcode {
@@ -73,7 +78,7 @@ pub fn read_frame(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError
     let len = usize::try_from(len).map_err(|_| FrameError::TooLong)?;
     let end = len.checked_add(header).ok_or(FrameError::TooLong)?;
     let Some(payload) = bytes.get(header..end) else { return Ok(None) };
-    let frame = Frame { fin: first & 0x80 != 0, deflated: first & 0x40 != 0, opcode, payload };
+    let frame = Frame { fin: first & FIN != 0, deflated: first & COMPRESSED != 0, opcode, payload };
     Ok(Some((frame, end)))
 }
 
@@ -91,30 +96,38 @@ fn opcode(bits: u8) -> Result<Opcode, FrameError> {
 
 /// Appends a whole message in one masked frame. The mask is not all zeros, which some servers treat as no mask.
 pub fn write_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
-    out.push(0x80 | opcode_bits(opcode));
-    if let Ok(len) = u8::try_from(payload.len())
+    write_frame_as(out, FIN | opcode.bits(), payload.len() as u64, payload, mask);
+}
+
+/// Appends a masked frame with any first byte, which announces `len` bytes of payload and brings `payload`.
+pub fn write_frame_as(out: &mut Vec<u8>, first: u8, len: u64, payload: &[u8], mask: [u8; 4]) {
+    out.push(first);
+    if let Ok(len) = u8::try_from(len)
         && len < 126
     {
         out.push(0x80 | len);
-    } else if let Ok(len) = u16::try_from(payload.len()) {
+    } else if let Ok(len) = u16::try_from(len) {
         out.push(0x80 | 126);
         out.extend(len.to_be_bytes());
     } else {
         out.push(0x80 | 127);
-        out.extend((payload.len() as u64).to_be_bytes());
+        out.extend(len.to_be_bytes());
     }
     out.extend(mask);
     out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-fn opcode_bits(opcode: Opcode) -> u8 {
-    match opcode {
-        Opcode::Continuation => 0,
-        Opcode::Text => 1,
-        Opcode::Binary => 2,
-        Opcode::Close => 8,
-        Opcode::Ping => 9,
-        Opcode::Pong => 10,
+impl Opcode {
+    /// Its place in the first byte of a frame.
+    pub fn bits(self) -> u8 {
+        match self {
+            Self::Continuation => 0,
+            Self::Text => 1,
+            Self::Binary => 2,
+            Self::Close => 8,
+            Self::Ping => 9,
+            Self::Pong => 10,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What crowds of editors do.
 
 pub mod documents;
+pub mod hostile;
 pub mod idle;
 pub mod join;
 pub mod presence;

@@ -46,8 +46,13 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
 
     /// Writes and reads for some time.
     pub(super) fn write_for(&mut self, crowd: &mut Crowd, time: Duration) -> anyhow::Result<()> {
-        let end = Instant::now() + time;
         self.schedule.resume(Instant::now());
+        self.go_on_for(crowd, time)
+    }
+
+    /// Writes and reads for some more time, after [`Self::write_for`] and with the same schedule.
+    pub(super) fn go_on_for(&mut self, crowd: &mut Crowd, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
         while Instant::now() < end {
             for _ in 0..WRITES {
                 let Some(writer) = self.schedule.due(Instant::now()) else { break };

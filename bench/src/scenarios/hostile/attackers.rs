@@ -1,0 +1,125 @@
+//! The thread on which an attack is planned and carried out, behind the typists in the queue for their core.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::setpriority_process;
+
+use super::attack::Attack;
+use super::scene::Scene;
+use crate::crowd::Target;
+
+/// How much the attackers' threads give way to that of the typists, which shares their core.
+const NICENESS: i32 = 15;
+/// How often a strike that is done looks whether the attack is over.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// What became of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Planned {
+    /// Everything is ready.
+    Ready,
+    /// The server has not what it takes.
+    LeftOut(&'static str),
+    /// The server did not take what comes before.
+    Failed(String),
+}
+
+/// An attack under way; ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Attackers {
+    scene: Arc<Scene>,
+    planned: Receiver<Planned>,
+    go: Sender<()>,
+    struck: Receiver<Result<(), String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Attackers {
+    /// Begins to plan.
+    pub(super) fn begin(attack: &'static Attack, target: &Target) -> Self {
+        let scene = Arc::new(Scene::new(target.clone()));
+        let ((tell_planned, planned), (go, gone), (tell_struck, struck)) = (channel(), channel(), channel());
+        let thread = std::thread::spawn({
+            let scene = Arc::clone(&scene);
+            move || carry_out(attack, &scene, &tell_planned, &gone, &tell_struck)
+        });
+        Self { scene, planned, go, struck, thread: Some(thread) }
+    }
+
+    /// What became of the plan, if it is made within `patience`.
+    pub(super) fn planned(&self, patience: Duration) -> Option<Planned> {
+        match self.planned.recv_timeout(patience) {
+            Ok(planned) => Some(planned),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Planned::Failed("the plan panicked".to_owned())),
+        }
+    }
+
+    /// Strikes.
+    pub(super) fn go(&self) {
+        // If the thread is gone, `struck` says so.
+        let _ = self.go.send(());
+    }
+
+    /// How the strike ended, once, when it has: sooner than it was meant to, for some reason, or not.
+    pub(super) fn struck(&self) -> Option<Result<(), String>> {
+        match self.struck.try_recv() {
+            Ok(end) => Some(end),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err("the strike panicked".to_owned())),
+        }
+    }
+}
+
+impl Drop for Attackers {
+    fn drop(&mut self) {
+        self.scene.end();
+        // Wakes it if it waits for this.
+        self.go = channel().0;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn carry_out(
+    attack: &Attack,
+    scene: &Scene,
+    planned: &Sender<Planned>,
+    go: &Receiver<()>,
+    struck: &Sender<Result<(), String>>,
+) {
+    // Without that, the measurement is a little worse.
+    let _ = setpriority_process(None, NICENESS);
+    let plan = needs(attack, scene).and_then(|lacking| match lacking {
+        Some(why) => Ok(Err(Planned::LeftOut(why))),
+        None => (attack.plan)(scene).map(Ok),
+    });
+    let plan = plan.unwrap_or_else(|error| Err(Planned::Failed(format!("{error:#}"))));
+    let mut strike = match plan {
+        Ok(strike) => strike,
+        Err(failed) => return drop(planned.send(failed)),
+    };
+    drop(planned.send(Planned::Ready));
+    if go.recv().is_err() {
+        return;
+    }
+    let end = strike().map_err(|error| format!("{error:#}"));
+    drop(struck.send(end));
+    while !scene.is_over() {
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// What the server lacks for an attack.
+fn needs(attack: &Attack, scene: &Scene) -> anyhow::Result<Option<&'static str>> {
+    for need in attack.needs {
+        if let Err(lacking) = need.is_met(scene)? {
+            return Ok(Some(lacking));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,111 @@
+//! Compressed messages: floods of small ones, and small ones that become large.
+
+use std::time::Duration;
+
+use flate2::{Compress, Compression, FlushCompress};
+
+use super::attack::Need::Compression as Compressing;
+use super::attack::{Attack, Strike};
+use super::forged;
+use super::peer::{MASK, Peer};
+use super::scene::Scene;
+use crate::websocket::{COMPRESSED, Opcode, write_frame_as};
+
+/// Connections that flood.
+const FLOODS: usize = 4;
+const FLOOD: Duration = Duration::from_secs(5);
+/// Sent at once.
+const BLOCK: usize = 64 << 10;
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "compressed-flood",
+        what: "four connections send small compressed messages as fast as the server takes them, for 5 s",
+        needs: &[Compressing],
+        plan: |scene| {
+            // An update that says nothing.
+            let frame = compressed_frame(&forged::message(&[0, 0]));
+            flood(scene, &[], &frame)
+        },
+    },
+    Attack {
+        name: "compressed-empty-frames",
+        what: "the same, with empty frames of a compressed message that never ends",
+        needs: &[Compressing],
+        plan: |scene| {
+            let (mut first, mut next) = (Vec::new(), Vec::new());
+            write_frame_as(&mut first, COMPRESSED | Opcode::Binary.bits(), 0, &[], MASK);
+            write_frame_as(&mut next, Opcode::Continuation.bits(), 0, &[], MASK);
+            flood(scene, &first, &next)
+        },
+    },
+];
+
+/// Connections that send `first` once and then `again` and again.
+fn flood(scene: &Scene, first: &[u8], again: &[u8]) -> anyhow::Result<Strike> {
+    let document = scene.document("flood")?;
+    let mut peers: Vec<Peer> =
+        (0..FLOODS).map(|_| scene.compressing(&document)).collect::<anyhow::Result<_>>()?;
+    let (first, block) = (first.to_vec(), again.repeat(BLOCK / again.len()));
+    Ok(Box::new(move || {
+        together(&mut peers, |peer| {
+            peer.send(&first)?;
+            Ok(peer.flood(&block, FLOOD)?)
+        })
+    }))
+}
+
+/// Lets all peers do the same at the same time; gives how the first of them failed that did.
+pub(super) fn together(
+    peers: &mut [Peer],
+    each: impl Fn(&mut Peer) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let each = &each;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || each(peer))).collect();
+        let ends = threads.into_iter().map(|thread| thread.join().expect("floods don't panic"));
+        ends.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// A whole message in one compressed frame.
+pub(super) fn compressed_frame(message: &[u8]) -> Vec<u8> {
+    let mut stream = Compress::new(Compression::best(), false);
+    let mut deflated = Vec::with_capacity(message.len() / 500 + 1024);
+    // With room left in the output nothing is held back.
+    while stream.total_in() < message.len() as u64 || deflated.len() == deflated.capacity() {
+        let taken = usize::try_from(stream.total_in()).unwrap_or_default();
+        deflated.reserve(64 << 10);
+        stream
+            .compress_vec(&message[taken..], &mut deflated, FlushCompress::Sync)
+            .expect("there is room for what it writes");
+    }
+    // What a sender cuts off: RFC 7692, section 7.2.1.
+    assert!(deflated.ends_with(&[0, 0, 0xff, 0xff]));
+    deflated.truncate(deflated.len() - 4);
+    let mut frame = Vec::with_capacity(deflated.len() + 14);
+    let first = crate::websocket::FIN | COMPRESSED | Opcode::Binary.bits();
+    write_frame_as(&mut frame, first, deflated.len() as u64, &deflated, MASK);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inflate::Inflater;
+
+    #[test]
+    fn what_is_compressed_becomes_itself_again() {
+        for message in [vec![0, 2, 2, 0, 0], vec![7; 3 << 20], forged::ascii(1 << 20)] {
+            let frame = compressed_frame(&message);
+            let header = match frame[1] & 0x7f {
+                126 => 8,
+                127 => 14,
+                _ => 6,
+            };
+            let payload: Vec<u8> =
+                frame[header..].iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+            assert_eq!(Inflater::new(false).inflate(&payload), Ok(&message[..]));
+        }
+    }
+}

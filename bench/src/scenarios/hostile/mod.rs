@@ -1,0 +1,152 @@
+//! A server is misused, beside two people who type in another document: what it costs the server, and what they notice.
+//!
+//! Every attack is to get a fresh server. First it is planned: documents are written, bytes are made. When the server is at
+//! rest, the two come and type. Then the strike, from which on everything counts, until the server is at rest again. A server
+//! that dies, or is not at rest in time, is a result like any other.
+
+mod attack;
+mod attackers;
+mod awareness;
+mod compressed;
+mod deletions;
+mod forged;
+mod many;
+mod pastes;
+mod peer;
+mod report;
+mod scene;
+mod skim;
+mod typists;
+mod unread;
+mod watch;
+
+pub use attack::{Attack, all, find};
+pub use report::{HEADER, Measured, Report, line};
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Parser;
+use serde::Serialize;
+
+use self::attackers::{Attackers, Planned};
+use self::typists::{Noticed, Typists};
+use self::watch::Watch;
+use crate::servers::Running;
+
+/// How often the server is looked at.
+const LOOK: Duration = Duration::from_millis(25);
+/// How long what comes before an attack may take.
+const LONGEST_PLAN: Duration = Duration::from_secs(60);
+/// The typists type at least for so long.
+const SHORTEST: Duration = Duration::from_secs(3);
+
+/// One attack.
+#[derive(Debug, Clone, Parser, Serialize)]
+pub struct Load {
+    /// Its name
+    #[arg(long, default_value = "quiet")]
+    pub attack: String,
+    /// Characters a second that each of the two types
+    #[arg(long, default_value_t = 10.0)]
+    pub rate: f64,
+    /// The server should be at rest again before that, in seconds
+    #[arg(long, default_value_t = 60.0)]
+    pub bound: f64,
+}
+
+/// Runs it, against a server that nobody else uses.
+///
+/// # Errors
+/// If the attack is unknown, or the server cannot be reached although it lives.
+pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
+    let attack = find(&load.attack).with_context(|| format!("no attack is called {}", load.attack))?;
+    let mut watch = Watch::new(server);
+    let attackers = Attackers::begin(attack, &watch.server().target);
+    match plan(&mut watch, &attackers) {
+        Planned::Ready => {}
+        Planned::LeftOut(left_out) => return Ok(Report::LeftOut { left_out }),
+        Planned::Failed(why) => {
+            let died = Some(format!("{}, of what comes before", watch.died().context(why)?));
+            return Ok(Report::Measured(Box::new(Measured { died, ..Measured::default() })));
+        }
+    }
+    strike(&mut watch, &attackers, load).map(Box::new).map(Report::Measured)
+}
+
+/// Waits until the plan is made and the server at rest.
+fn plan(watch: &mut Watch<'_>, attackers: &Attackers) -> Planned {
+    let end = Instant::now() + LONGEST_PLAN;
+    let planned = loop {
+        watch.look();
+        match attackers.planned(LOOK) {
+            Some(planned) => break planned,
+            None if watch.died().is_some() => break Planned::Failed("the server died".to_owned()),
+            None if Instant::now() > end => {
+                break Planned::Failed(format!("what comes before took more than {LONGEST_PLAN:?}"));
+            }
+            None => {}
+        }
+    };
+    let made = Instant::now();
+    while planned == Planned::Ready && watch.at_rest_since(made).is_none() && Instant::now() < end {
+        std::thread::sleep(LOOK);
+        watch.look();
+    }
+    if let Planned::Failed(_) = planned {
+        watch.look();
+    }
+    planned
+}
+
+/// Lets the two type while the attackers strike.
+fn strike(watch: &mut Watch<'_>, attackers: &Attackers, load: &Load) -> anyhow::Result<Measured> {
+    let mut typists = Typists::come(watch.server(), load.rate)?;
+    watch.begin();
+    let (start, bound) = (Instant::now(), Duration::from_secs_f64(load.bound));
+    attackers.go();
+    let (mut struck, mut repelled, mut rest) = (None, None, None);
+    while start.elapsed() < bound && watch.died().is_none() {
+        if rest.is_some() && start.elapsed() >= SHORTEST.min(bound) {
+            break;
+        }
+        typists.type_for(LOOK)?;
+        watch.look();
+        if struck.is_none()
+            && let Some(end) = attackers.struck()
+        {
+            struck = Some(Instant::now());
+            repelled = end.err();
+        }
+        let at_rest = struck.and_then(|struck| watch.at_rest_since(struck));
+        rest = rest.or(at_rest.filter(|&since| typists.caught_up() >= since));
+    }
+    let noticed = typists.stop(watch.died().is_none())?;
+    watch.look();
+    let measured = measured(watch, noticed, rest.map(|rest| rest - start), repelled);
+    Ok(Measured { bound_seconds: load.bound, ..measured })
+}
+
+fn measured(
+    watch: &Watch<'_>,
+    noticed: Noticed,
+    rest: Option<Duration>,
+    repelled: Option<String>,
+) -> Measured {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let memory = watch.memory();
+    Measured {
+        resident_before_mb: memory.map(|(before, _)| megabytes(before)),
+        memory_mb: memory.map(|(before, peak)| megabytes(peak.saturating_sub(before))),
+        latency: Some(noticed.latency).filter(|latency| latency.count > 0),
+        lateness: Some(noticed.lateness),
+        disturbed_seconds: noticed.disturbed_seconds,
+        rest_seconds: rest.map(|rest| rest.as_secs_f64()),
+        written: noticed.written,
+        missing: noticed.missing,
+        died: watch.died().map(str::to_owned),
+        broken: noticed.broken,
+        repelled,
+        ..Measured::default()
+    }
+}

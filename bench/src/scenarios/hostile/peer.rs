@@ -1,0 +1,263 @@
+//! One connection of an attacker: a plain blocking socket, over which anything may be sent.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::skim::{Heard, Skimmer};
+use crate::crowd::Target;
+use crate::dialect::Dialect;
+use crate::websocket::{self, Opcode, read_frame, read_response, write_frame};
+
+/// How often a socket that is blocked looks whether the attack is over.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long a server may take to accept, and to say its first word.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Read at once.
+const BUFFER: usize = 128 << 10;
+/// Stack of a thread that only reads.
+const STACK: usize = 64 << 10;
+/// What attackers mask their frames with.
+pub(super) const MASK: [u8; 4] = [0x5a, 0x17, 0x83, 0x2c];
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    stream: TcpStream,
+    /// What each of its messages starts with.
+    prefix: Vec<u8>,
+    /// Whether its messages may be compressed.
+    pub(super) deflates: bool,
+    over: Arc<AtomicBool>,
+    /// What came and was not looked at, before it listens.
+    unread: Vec<u8>,
+    heard: Arc<Heard>,
+    pings: u32,
+}
+
+impl Peer {
+    /// Connects, and logs in where the dialect wants that; returns when the server has said something. Afterwards nothing
+    /// is read until [`Self::listen`].
+    ///
+    /// # Errors
+    /// If the server refuses or says nothing, or the attack is over.
+    pub(super) fn connect(
+        target: &Target,
+        document: &str,
+        offer_deflate: bool,
+        over: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect_timeout(&target.address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(GLANCE))?;
+        stream.set_write_timeout(Some(GLANCE))?;
+        let prefix = target.dialect.prefix(document);
+        let mut peer = Self {
+            stream,
+            prefix,
+            deflates: false,
+            over: Arc::clone(over),
+            unread: Vec::new(),
+            heard: Arc::default(),
+            pings: 0,
+        };
+        peer.open(target, document, offer_deflate)?;
+        Ok(peer)
+    }
+
+    fn open(&mut self, target: &Target, document: &str, offer_deflate: bool) -> anyhow::Result<()> {
+        let path = target.path.replace("{}", document);
+        self.send(&websocket::request(target.address, &path, offer_deflate))?;
+        let deadline = Instant::now() + PATIENCE;
+        let response = loop {
+            match read_response(&self.unread).map_err(anyhow::Error::msg)? {
+                Some(response) => break response,
+                None => self.read_more(deadline)?,
+            }
+        };
+        self.unread.drain(..response.len);
+        self.deflates = response.deflate;
+        if let Some(login) = target.dialect.login(&self.prefix) {
+            self.send(&framed(&login))?;
+        }
+        if target.dialect != Dialect::Relay {
+            self.read_message(deadline)?;
+        }
+        Ok(())
+    }
+
+    fn read_more(&mut self, deadline: Instant) -> anyhow::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => bail!("closed by the server"),
+                Ok(got) => {
+                    self.unread.extend_from_slice(&buffer[..got]);
+                    return Ok(());
+                }
+                Err(error) if is_patient(&error) => self.check_over()?,
+                Err(error) => return Err(error.into()),
+            }
+            anyhow::ensure!(Instant::now() < deadline, "the server says nothing");
+        }
+    }
+
+    /// The next message; only as long as it does not listen.
+    ///
+    /// # Errors
+    /// If none comes until `deadline`, or the connection ends.
+    pub(super) fn read_message(&mut self, deadline: Instant) -> anyhow::Result<Vec<u8>> {
+        loop {
+            let Some((frame, len)) = read_frame(&self.unread)? else {
+                self.read_more(deadline)?;
+                continue;
+            };
+            let (opcode, message) = (frame.opcode, frame.payload.to_vec());
+            self.unread.drain(..len);
+            match opcode {
+                Opcode::Binary | Opcode::Continuation => return Ok(message),
+                Opcode::Close => bail!("closed by the server"),
+                _ => {}
+            }
+        }
+    }
+
+    /// One message of this connection in a frame.
+    pub(super) fn frame(&self, body: &[u8]) -> Vec<u8> {
+        framed(&[&self.prefix, body].concat())
+    }
+
+    /// Several messages of this connection, in a frame each.
+    pub(super) fn frames<'a>(&self, bodies: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut frames = Vec::new();
+        for body in bodies {
+            write_frame(&mut frames, Opcode::Binary, &[&self.prefix, body].concat(), MASK);
+        }
+        frames
+    }
+
+    /// What each message of this connection starts with.
+    pub(super) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// If the connection or the attack is over before the system has taken them.
+    pub(super) fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(error) if is_patient(&error) => self.check_over()?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the same bytes again and again for some time, and then hangs up.
+    ///
+    /// # Errors
+    /// If the connection ends before that.
+    pub(super) fn flood(&mut self, bytes: &[u8], time: Duration) -> io::Result<()> {
+        let end = Instant::now() + time;
+        let mut rest = bytes;
+        while Instant::now() < end {
+            match self.stream.write(rest) {
+                Ok(taken) => rest = if taken < rest.len() { &rest[taken..] } else { bytes },
+                Err(error) if is_patient(&error) => self.check_over()?,
+                Err(error) => return Err(error),
+            }
+        }
+        // A server that hung up at the same moment is gone as well.
+        drop(self.stream.shutdown(Shutdown::Both));
+        Ok(())
+    }
+
+    /// Reads from now on whatever comes, on a thread of its own, and throws it away.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub(super) fn listen(&mut self) -> io::Result<()> {
+        let (stream, heard) = (self.stream.try_clone()?, Arc::clone(&self.heard));
+        let (over, unread) = (Arc::clone(&self.over), std::mem::take(&mut self.unread));
+        let listener = std::thread::Builder::new().stack_size(STACK);
+        listener.spawn(move || listen(stream, &unread, &heard, &over))?;
+        Ok(())
+    }
+
+    /// Returns when the server has read everything that was sent: it has answered a ping. The peer must listen.
+    ///
+    /// # Errors
+    /// If the connection or the attack is over before.
+    pub(super) fn fence(&mut self) -> anyhow::Result<()> {
+        self.pings += 1;
+        let mut ping = Vec::new();
+        write_frame(&mut ping, Opcode::Ping, b"fence", MASK);
+        if let Err(error) = self.send(&ping) {
+            return Err(self.heard.parting().unwrap_or(error.into()));
+        }
+        while !self.heard.wait_for_pongs(self.pings, GLANCE)? {
+            self.check_over()?;
+        }
+        Ok(())
+    }
+
+    /// Sends, and returns when the server has read it.
+    ///
+    /// # Errors
+    /// If the connection or the attack is over before.
+    pub(super) fn send_and_fence(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        if let Err(error) = self.send(bytes) {
+            // The close frame may be on its way.
+            std::thread::sleep(GLANCE);
+            return Err(self.heard.parting().unwrap_or(error.into())).context("while it was sent");
+        }
+        self.fence()
+    }
+
+    fn check_over(&self) -> io::Result<()> {
+        if self.over.load(Ordering::Relaxed) { Err(io::Error::other("the attack is over")) } else { Ok(()) }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Ends the thread that listens, too.
+        drop(self.stream.shutdown(Shutdown::Both));
+    }
+}
+
+fn listen(mut stream: TcpStream, unread: &[u8], heard: &Heard, over: &AtomicBool) {
+    let (mut skimmer, mut buffer) = (Skimmer::default(), vec![0; BUFFER]);
+    skimmer.skim(unread, |frame| heard.note(frame));
+    while !over.load(Ordering::Relaxed) {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(got) => skimmer.skim(&buffer[..got], |frame| heard.note(frame)),
+            Err(error) if is_patient(&error) => {}
+            Err(_) => break,
+        }
+        if heard.parting().is_some() {
+            break;
+        }
+    }
+    heard.end();
+    drop(stream.shutdown(Shutdown::Both));
+}
+
+/// A message in a frame.
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(message.len() + 14);
+    write_frame(&mut frame, Opcode::Binary, message, MASK);
+    frame
+}
+
+fn is_patient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}

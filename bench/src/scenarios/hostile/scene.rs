@@ -1,0 +1,138 @@
+//! What an attack has to work with: the server, documents that nobody else has, and connections.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::forged::{self, PLAIN_QUESTION};
+use super::peer::Peer;
+use crate::crowd::Target;
+use crate::dialect::Dialect;
+use crate::servers;
+
+/// How long a server may take to answer the second question of a frame.
+const PROBE: Duration = Duration::from_millis(500);
+/// How long a server may take to take in what is written before the attack.
+const WRITING: Duration = Duration::from_secs(40);
+
+/// The place of one attack.
+#[derive(Debug)]
+pub(super) struct Scene {
+    /// Where the server listens, and how it is spoken to.
+    pub(super) target: Target,
+    over: Arc<AtomicBool>,
+    /// Those who wrote the documents: some servers forget one when the last editor has left.
+    keepers: Mutex<Vec<Peer>>,
+    run: u32,
+}
+
+impl Scene {
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, over: Arc::default(), keepers: Mutex::default(), run: fastrand::u32(..) }
+    }
+
+    /// Makes everything that belongs to the attack end.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was asked for.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// An empty document.
+    ///
+    /// # Errors
+    /// If the server has to be asked for one and refuses.
+    pub(super) fn document(&self, name: &str) -> anyhow::Result<String> {
+        let document = format!("hostile-{:08x}-{name}", self.run);
+        servers::prepare(&self.target, [document.as_str()])?;
+        Ok(document)
+    }
+
+    /// A document with this update in it.
+    ///
+    /// # Errors
+    /// If the server does not take it.
+    pub(super) fn document_of(&self, name: &str, update: &[u8]) -> anyhow::Result<String> {
+        let document = self.document(name)?;
+        self.write(&document, update)?;
+        Ok(document)
+    }
+
+    /// Writes an update into a document, and returns when the server has answered a question behind it; who wrote it stays
+    /// until the attack is over.
+    ///
+    /// # Errors
+    /// If the server does not take it.
+    pub(super) fn write(&self, document: &str, update: &[u8]) -> anyhow::Result<()> {
+        let mut keeper = self.peer(document)?;
+        let deadline = Instant::now() + WRITING;
+        keeper.send(&keeper.frames([&*forged::message(update), &forged::NOTHING_LACKING]))?;
+        let answer = [keeper.prefix(), &[0, 1]].concat();
+        while !keeper.read_message(deadline)?.starts_with(&answer) {}
+        keeper.listen()?;
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
+        Ok(())
+    }
+
+    /// Somebody in a document who reads nothing but the first message.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(super) fn peer(&self, document: &str) -> anyhow::Result<Peer> {
+        Peer::connect(&self.target, document, false, &self.over)
+    }
+
+    /// Somebody in a document who reads what comes.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(super) fn listener(&self, document: &str) -> anyhow::Result<Peer> {
+        let mut peer = self.peer(document)?;
+        peer.listen()?;
+        Ok(peer)
+    }
+
+    /// Somebody in a document who may send compressed messages, and reads what comes.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not compress.
+    pub(super) fn compressing(&self, document: &str) -> anyhow::Result<Peer> {
+        let mut peer = Peer::connect(&self.target, document, true, &self.over)?;
+        anyhow::ensure!(peer.deflates, "the server does not compress");
+        peer.listen()?;
+        Ok(peer)
+    }
+
+    /// Whether the server keeps documents.
+    pub(super) fn has_documents(&self) -> bool {
+        self.target.dialect != Dialect::Relay
+    }
+
+    /// Whether the server takes compressed messages.
+    pub(super) fn compresses(&self) -> anyhow::Result<bool> {
+        let document = self.document("probe")?;
+        Ok(Peer::connect(&self.target, &document, true, &self.over)?.deflates)
+    }
+
+    /// Whether the server reads all messages of a frame, and not only the first one: it is asked twice in one.
+    pub(super) fn reads_several(&self) -> anyhow::Result<bool> {
+        if self.target.dialect != Dialect::YWebsocket {
+            return Ok(false);
+        }
+        let mut peer = self.peer(&self.document("probe")?)?;
+        let frame = peer.frame(&PLAIN_QUESTION.repeat(2));
+        peer.send(&frame)?;
+        let (deadline, mut answers) = (Instant::now() + PROBE, 0);
+        while answers < 2 {
+            match peer.read_message(deadline) {
+                Ok(message) => answers += usize::from(message.starts_with(&[0, 1])),
+                Err(_) if answers == 1 => return Ok(false),
+                Err(error) => return Err(error.context("asked twice in one frame, it does not answer")),
+            }
+        }
+        Ok(true)
+    }
+}
