@@ -4,7 +4,7 @@
 //! and returns when the server has read them, or will not. What the strike holds stays open until the attack is over.
 
 use super::scene::Scene;
-use super::{awareness, compressed, deletions, many, pastes, unread};
+use super::{awareness, compressed, connections, deletions, many, parked, pastes, unread};
 
 /// What is done to the server.
 pub(super) type Strike = Box<dyn FnMut() -> anyhow::Result<()> + Send>;
@@ -49,14 +49,16 @@ const QUIET: Attack =
 
 /// All attacks, in the order in which they are run.
 pub fn all() -> impl Iterator<Item = &'static Attack> {
-    const GROUPS: [&[Attack]; 7] = [
+    const GROUPS: [&[Attack]; 9] = [
         &[QUIET],
         many::ATTACKS,
         awareness::ATTACKS,
         unread::ATTACKS,
         pastes::ATTACKS,
         deletions::ATTACKS,
+        parked::ATTACKS,
         compressed::ATTACKS,
+        connections::ATTACKS,
     ];
     GROUPS.into_iter().flatten()
 }

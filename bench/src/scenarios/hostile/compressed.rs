@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::attack::Need::Compression as Compressing;
+use super::attack::Need::{Compression as Compressing, SeveralInFrame};
 use super::attack::{Attack, Strike};
-use super::forged;
+use super::forged::{self, PLAIN_QUESTION, WRITER};
 use super::peer::{MASK, Peer};
 use super::scene::Scene;
 use crate::websocket::{COMPRESSED, Opcode, write_frame_as};
@@ -14,6 +14,9 @@ use crate::websocket::{COMPRESSED, Opcode, write_frame_as};
 /// Connections that flood.
 const FLOODS: usize = 4;
 const FLOOD: Duration = Duration::from_secs(5);
+/// Connections that send something small which becomes large, and how large.
+const BOMBS: usize = 8;
+const BOMB: usize = 31 << 20;
 /// Sent at once.
 const BLOCK: usize = 64 << 10;
 
@@ -39,7 +42,33 @@ pub(super) const ATTACKS: &[Attack] = &[
             flood(scene, &first, &next)
         },
     },
+    Attack {
+        name: "zip-bomb-zeros",
+        what: "on eight connections, 32 KB that inflate to 31 MiB of zeros",
+        needs: &[Compressing],
+        plan: |scene| bombs(scene, &vec![0; BOMB]),
+    },
+    Attack {
+        name: "zip-bomb-questions",
+        what: "on eight connections, 32 KB that inflate to 8 million times SyncStep1",
+        needs: &[Compressing, SeveralInFrame],
+        plan: |scene| bombs(scene, &PLAIN_QUESTION.repeat(BOMB / PLAIN_QUESTION.len())),
+    },
+    Attack {
+        name: "zip-bomb-updates",
+        what: "on eight connections, 32 KB that inflate to an update of 31 MiB, for a document each",
+        needs: &[Compressing],
+        plan: |scene| bombs(scene, &forged::message(&forged::text(WRITER, &vec![b'x'; BOMB]))),
+    },
 ];
+
+/// Connections that send the same message, compressed, into a document each.
+fn bombs(scene: &Scene, message: &[u8]) -> anyhow::Result<Strike> {
+    let join = |bomb| scene.compressing(&scene.document(&format!("bomb-{bomb}"))?);
+    let mut peers: Vec<Peer> = (0..BOMBS).map(join).collect::<anyhow::Result<_>>()?;
+    let frame = compressed_frame(message);
+    Ok(Box::new(move || together(&mut peers, |peer| peer.send_and_fence(&frame))))
+}
 
 /// Connections that send `first` once and then `again` and again.
 fn flood(scene: &Scene, first: &[u8], again: &[u8]) -> anyhow::Result<Strike> {

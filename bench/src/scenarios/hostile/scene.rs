@@ -15,30 +15,60 @@ const PROBE: Duration = Duration::from_millis(500);
 /// How long a server may take to take in what is written before the attack.
 const WRITING: Duration = Duration::from_secs(40);
 
+/// The way into the server, as long as the attack is not over.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    target: Target,
+    over: Arc<AtomicBool>,
+}
+
 /// The place of one attack.
 #[derive(Debug)]
 pub(super) struct Scene {
-    /// Where the server listens, and how it is spoken to.
-    pub(super) target: Target,
-    over: Arc<AtomicBool>,
+    door: Door,
     /// Those who wrote the documents: some servers forget one when the last editor has left.
     keepers: Mutex<Vec<Peer>>,
     run: u32,
 }
 
+impl Door {
+    /// Somebody in a document who reads nothing but the first message.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(super) fn peer(&self, document: &str) -> anyhow::Result<Peer> {
+        self.connect(document, false)
+    }
+
+    /// Whether the attack is over.
+    pub(super) fn is_closed(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    fn connect(&self, document: &str, offer_deflate: bool) -> anyhow::Result<Peer> {
+        Peer::connect(&self.target, document, offer_deflate, &self.over)
+    }
+}
+
 impl Scene {
     pub(super) fn new(target: Target) -> Self {
-        Self { target, over: Arc::default(), keepers: Mutex::default(), run: fastrand::u32(..) }
+        let door = Door { target, over: Arc::default() };
+        Self { door, keepers: Mutex::default(), run: fastrand::u32(..) }
+    }
+
+    /// The way in, for those who come while the attack is under way.
+    pub(super) fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// Makes everything that belongs to the attack end.
     pub(super) fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.door.over.store(true, Ordering::Relaxed);
     }
 
     /// Whether that was asked for.
     pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.door.is_closed()
     }
 
     /// An empty document.
@@ -47,7 +77,7 @@ impl Scene {
     /// If the server has to be asked for one and refuses.
     pub(super) fn document(&self, name: &str) -> anyhow::Result<String> {
         let document = format!("hostile-{:08x}-{name}", self.run);
-        servers::prepare(&self.target, [document.as_str()])?;
+        servers::prepare(&self.door.target, [document.as_str()])?;
         Ok(document)
     }
 
@@ -82,7 +112,7 @@ impl Scene {
     /// # Errors
     /// If the server refuses.
     pub(super) fn peer(&self, document: &str) -> anyhow::Result<Peer> {
-        Peer::connect(&self.target, document, false, &self.over)
+        self.door.peer(document)
     }
 
     /// Somebody in a document who reads what comes.
@@ -100,7 +130,7 @@ impl Scene {
     /// # Errors
     /// If the server refuses, or does not compress.
     pub(super) fn compressing(&self, document: &str) -> anyhow::Result<Peer> {
-        let mut peer = Peer::connect(&self.target, document, true, &self.over)?;
+        let mut peer = self.door.connect(document, true)?;
         anyhow::ensure!(peer.deflates, "the server does not compress");
         peer.listen()?;
         Ok(peer)
@@ -108,18 +138,18 @@ impl Scene {
 
     /// Whether the server keeps documents.
     pub(super) fn has_documents(&self) -> bool {
-        self.target.dialect != Dialect::Relay
+        self.door.target.dialect != Dialect::Relay
     }
 
     /// Whether the server takes compressed messages.
     pub(super) fn compresses(&self) -> anyhow::Result<bool> {
         let document = self.document("probe")?;
-        Ok(Peer::connect(&self.target, &document, true, &self.over)?.deflates)
+        Ok(self.door.connect(&document, true)?.deflates)
     }
 
     /// Whether the server reads all messages of a frame, and not only the first one: it is asked twice in one.
     pub(super) fn reads_several(&self) -> anyhow::Result<bool> {
-        if self.target.dialect != Dialect::YWebsocket {
+        if self.door.target.dialect != Dialect::YWebsocket {
             return Ok(false);
         }
         let mut peer = self.peer(&self.document("probe")?)?;
