@@ -12,7 +12,7 @@ use coscribe_bench::dialect::Dialect;
 use coscribe_bench::machine::Machine;
 use coscribe_bench::outcome::{Load, Outcome};
 use coscribe_bench::relay;
-use coscribe_bench::results::{Results, Run, rewrite};
+use coscribe_bench::results::{HOSTILE, Markers, RESULTS, Results, Run, rewrite};
 use coscribe_bench::scenarios::defaults;
 use coscribe_bench::scenarios::hostile::{self, Attack};
 use coscribe_bench::servers::{Installed, Running, Server};
@@ -99,7 +99,7 @@ struct SuiteArgs {
     /// Only these servers
     #[arg(long, value_enum, value_delimiter = ',')]
     servers: Vec<Server>,
-    /// Only loads whose title has this in it
+    /// Only loads and attacks whose title has this in it; those of attacks begin with "hostile: "
     #[arg(long, default_value = "")]
     only: String,
     /// Measured time of each load, in seconds
@@ -108,10 +108,16 @@ struct SuiteArgs {
     /// Leave the sweep for the plot out
     #[arg(long)]
     no_sweep: bool,
-    /// Where to write results.json, results.md and latency.svg
+    /// Leave the attacks out
+    #[arg(long)]
+    no_hostile: bool,
+    /// How long an attack may take until the server is at rest again, in seconds
+    #[arg(long, default_value_t = 60.0)]
+    bound: f64,
+    /// Where to write results.json, results.md and latency.svg, hostile.json and hostile.md
     #[arg(long, default_value = "bench/results")]
     out: PathBuf,
-    /// A Markdown file with a place for the table; written if nothing was left out
+    /// A Markdown file with a place for each table; written if nothing was left out of that
     #[arg(long)]
     readme: Option<PathBuf>,
 }
@@ -224,40 +230,62 @@ struct Suite {
 
 impl Suite {
     fn run(&self) -> anyhow::Result<bool> {
+        let only = &self.args.only;
         let rows: Vec<Row> = rows(self.args.seconds);
-        let rows: Vec<Row> = rows.into_iter().filter(|row| row.title.contains(&self.args.only)).collect();
+        let rows: Vec<Row> = rows.into_iter().filter(|row| row.title.contains(only)).collect();
+        let attacks = hostile::all().filter(|attack| !self.args.no_hostile && attack.title().contains(only));
+        let attacks: Vec<&Attack> = attacks.collect();
+        let sound = (rows.is_empty() && !attacks.is_empty()) || self.run_loads(&rows)?;
+        Ok((attacks.is_empty() || self.run_attacks(&attacks)?) && sound)
+    }
+
+    fn run_loads(&self, rows: &[Row]) -> anyhow::Result<bool> {
         let mut results = self.find_servers()?;
-        for row in &rows {
+        for row in rows {
             for &(server, _) in &results.servers {
                 if row.suits(server) {
                     results.runs.push(self.run_one(row.title.to_owned(), server, row.load.clone()));
                 }
             }
-            results.write(&self.args.out, &rows)?;
+            results.write(&self.args.out, rows)?;
         }
         if !self.args.no_sweep {
             self.sweep(&mut results);
         }
-        results.write(&self.args.out, &rows)?;
-        let markdown = results.markdown(&rows);
-        if let Some(readme) = &self.args.readme {
-            if self.is_whole() {
-                rewrite(
-                    readme,
-                    &format!("{markdown}\n![p99 of the latency against load](results/latency.svg)\n"),
-                )?;
-            } else {
-                eprintln!("{} is left as it is, as this was only a part", readme.display());
-            }
-        }
+        results.write(&self.args.out, rows)?;
+        let markdown = results.markdown(rows);
+        let is_whole = self.args.only.is_empty() && !self.args.no_sweep;
+        let plot = "![p99 of the latency against load](results/latency.svg)";
+        self.tell(RESULTS, is_whole, &format!("{markdown}\n{plot}\n"))?;
         println!("\n{markdown}");
-        let mut ours = results.runs.iter().filter(|run| run.server == Server::Coscribe);
-        Ok(ours.all(|run| run.outcome.is_sound()))
+        Ok(results.are_sound())
     }
 
-    fn is_whole(&self) -> bool {
-        let SuiteArgs { servers, only, no_sweep, .. } = &self.args;
-        servers.is_empty() && only.is_empty() && !no_sweep
+    fn run_attacks(&self, attacks: &[&Attack]) -> anyhow::Result<bool> {
+        let mut results = self.find_servers()?;
+        for attack in attacks {
+            for &(server, _) in &results.servers {
+                let load = hostile_load(attack, self.args.bound);
+                results.runs.push(self.run_one(attack.title(), server, load));
+            }
+            results.write_attacks(&self.args.out, attacks)?;
+        }
+        let markdown = results.attack_markdown(attacks);
+        self.tell(HOSTILE, attacks.len() == hostile::all().count(), &markdown)?;
+        println!("\n{markdown}");
+        Ok(results.are_sound())
+    }
+
+    /// Puts a table where it belongs in the README, if nothing was left out.
+    fn tell(&self, place: Markers, is_whole: bool, markdown: &str) -> anyhow::Result<()> {
+        match &self.args.readme {
+            Some(readme) if is_whole && self.args.servers.is_empty() => rewrite(readme, place, markdown),
+            Some(readme) => {
+                eprintln!("{} is left as it is, as this was only a part", readme.display());
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn find_servers(&self) -> anyhow::Result<Results> {

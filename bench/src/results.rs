@@ -9,11 +9,16 @@ use serde::Serialize;
 use crate::machine::Machine;
 use crate::outcome::{Load, Outcome};
 use crate::plot::{Line, svg};
+use crate::scenarios::hostile::Attack;
 use crate::servers::Server;
 use crate::suite::Row;
 
-/// Where the table goes in a Markdown file.
-const MARKERS: [&str; 2] = ["<!-- results, written by `make bench` -->\n", "<!-- end of results -->"];
+/// What is around a place for text in a Markdown file.
+pub type Markers = [&'static str; 2];
+/// Where the table of loads goes.
+pub const RESULTS: Markers = ["<!-- results, written by `make bench` -->\n", "<!-- end of results -->"];
+/// Where the table of attacks goes.
+pub const HOSTILE: Markers = ["<!-- attacks, written by `make bench` -->\n", "<!-- end of attacks -->"];
 /// A point of the plot beyond this many milliseconds says only that the server did not keep up.
 const HIGHEST_POINT: f64 = 60_000.0;
 
@@ -30,7 +35,7 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
-/// A whole run of the suite.
+/// A whole run of the suite, or of its attacks.
 #[derive(Debug, Serialize)]
 pub struct Results {
     /// Where it was run.
@@ -46,8 +51,17 @@ pub struct Results {
 }
 
 impl Results {
-    /// Machine, versions and table, as Markdown.
+    /// Machine, versions and the table of loads, as Markdown.
     pub fn markdown(&self, rows: &[Row]) -> String {
+        self.preface() + &self.table(rows)
+    }
+
+    /// Machine, versions and the table of attacks, as Markdown.
+    pub fn attack_markdown(&self, attacks: &[&Attack]) -> String {
+        self.preface() + &self.attack_table(attacks)
+    }
+
+    fn preface(&self) -> String {
         let versions = |(server, version): &(Server, String)| match server {
             Server::Relay => server.title().to_owned(),
             _ => format!("{} {version}", server.title()),
@@ -57,22 +71,37 @@ impl Results {
         for (server, why) in &self.skipped {
             markdown += &format!("Left out: {} ({why}).\n\n", server.title());
         }
-        markdown + &self.table(rows)
+        markdown
     }
 
     fn table(&self, rows: &[Row]) -> String {
-        let titles: Vec<&str> = self.servers.iter().map(|(server, _)| server.title()).collect();
-        let columns = "---|".repeat(titles.len());
-        let mut table = format!("| Load | Goal | {} |\n|---|---|{columns}\n", titles.join(" | "));
+        let mut table = self.table_head("Load | Goal");
         for row in rows {
-            let cell = |(server, _): &(Server, String)| {
-                let outcome = self.outcome(row.title, *server);
-                outcome.map_or_else(|| "–".to_owned(), Outcome::cell)
-            };
-            let cells: Vec<String> = self.servers.iter().map(cell).collect();
-            table += &format!("| {} | {} | {} |\n", row.title, self.verdict(row), cells.join(" | "));
+            table += &format!("| {} | {} | {} |\n", row.title, self.verdict(row), self.cells(row.title));
         }
         table
+    }
+
+    fn attack_table(&self, attacks: &[&Attack]) -> String {
+        let mut table = self.table_head("Attack | What is done");
+        for attack in attacks {
+            let Attack { name, what, .. } = attack;
+            table += &format!("| {name} | {what} | {} |\n", self.cells(&attack.title()));
+        }
+        table
+    }
+
+    fn table_head(&self, columns: &str) -> String {
+        let titles: Vec<&str> = self.servers.iter().map(|(server, _)| server.title()).collect();
+        format!("| {columns} | {} |\n|---|---|{}\n", titles.join(" | "), "---|".repeat(titles.len()))
+    }
+
+    /// What became of each server, in the order of columns.
+    fn cells(&self, title: &str) -> String {
+        let cell = |(server, _): &(Server, String)| {
+            self.outcome(title, *server).map_or_else(|| "–".to_owned(), Outcome::cell)
+        };
+        self.servers.iter().map(cell).collect::<Vec<_>>().join(" | ")
     }
 
     fn outcome(&self, title: &str, server: Server) -> Option<&Outcome> {
@@ -90,6 +119,12 @@ impl Results {
         }
     }
 
+    /// Whether nothing went wrong with this project's own server.
+    pub fn are_sound(&self) -> bool {
+        let mut ours = self.runs.iter().filter(|run| run.server == Server::Coscribe);
+        ours.all(|run| run.outcome.is_sound())
+    }
+
     /// Latency against load, as SVG.
     pub fn plot(&self) -> String {
         let line = |&(server, _): &(Server, String)| {
@@ -105,15 +140,25 @@ impl Results {
     /// # Errors
     /// If that fails.
     pub fn write(&self, directory: &Path, rows: &[Row]) -> anyhow::Result<()> {
-        let write = |name: &str, text: String| {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-        write("results.json", serde_json::to_string_pretty(self)? + "\n")?;
-        write("results.md", self.markdown(rows))?;
-        if self.sweep.is_empty() { Ok(()) } else { write("latency.svg", self.plot()) }
+        write(directory, "results.json", &(serde_json::to_string_pretty(self)? + "\n"))?;
+        write(directory, "results.md", &self.markdown(rows))?;
+        if self.sweep.is_empty() { Ok(()) } else { write(directory, "latency.svg", &self.plot()) }
     }
+
+    /// Writes `hostile.json` and `hostile.md` into a directory.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn write_attacks(&self, directory: &Path, attacks: &[&Attack]) -> anyhow::Result<()> {
+        write(directory, "hostile.json", &(serde_json::to_string_pretty(self)? + "\n"))?;
+        write(directory, "hostile.md", &self.attack_markdown(attacks))
+    }
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    let path = directory.join(name);
+    fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
 /// Deliveries that the load asks for in a second, and their p99.
@@ -131,11 +176,10 @@ fn point(run: &Run) -> Option<(f64, f64)> {
 ///
 /// # Errors
 /// If the file or its markers are not there.
-pub fn rewrite(file: &Path, text: &str) -> anyhow::Result<()> {
+pub fn rewrite(file: &Path, [start, end]: Markers, text: &str) -> anyhow::Result<()> {
     let old = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let (before, rest) = old.split_once(MARKERS[0]).context("no place for results in the file")?;
-    let (_, after) = rest.split_once(MARKERS[1]).context("the place for results has no end")?;
-    let [start, end] = MARKERS;
+    let (before, rest) = old.split_once(start).context("no place for results in the file")?;
+    let (_, after) = rest.split_once(end).context("the place for results has no end")?;
     fs::write(file, format!("{before}{start}\n{text}\n{end}{after}"))
         .with_context(|| file.display().to_string())
 }
@@ -147,12 +191,18 @@ mod tests {
     #[test]
     fn results_replace_those_before_and_nothing_else() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let [start, end] = MARKERS;
-        fs::write(&file, format!("above\n{start}old\n{end}\nbelow")).unwrap();
-        rewrite(file.path(), "new").unwrap();
-        rewrite(file.path(), "newer").unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), format!("above\n{start}\nnewer\n{end}\nbelow"));
+        let text = |between: [&str; 2]| {
+            let [[start, end], [other_start, other_end]] = [RESULTS, HOSTILE];
+            let [one, other] = between;
+            format!("above\n{start}{one}{end}\nbetween\n{other_start}{other}{other_end}\nbelow")
+        };
+        fs::write(&file, text(["old", "old"])).unwrap();
+        rewrite(file.path(), RESULTS, "new").unwrap();
+        rewrite(file.path(), RESULTS, "newer").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), text(["\nnewer\n", "old"]));
+        rewrite(file.path(), HOSTILE, "other").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), text(["\nnewer\n", "\nother\n"]));
         fs::write(&file, "no markers").unwrap();
-        assert!(rewrite(file.path(), "new").is_err());
+        assert!(rewrite(file.path(), RESULTS, "new").is_err());
     }
 }

@@ -43,6 +43,13 @@ pub struct Attack {
     pub(super) plan: fn(&Scene) -> anyhow::Result<Strike>,
 }
 
+impl Attack {
+    /// What it is called among other loads.
+    pub fn title(&self) -> String {
+        format!("hostile: {}", self.name)
+    }
+}
+
 /// What all others are compared with.
 const QUIET: Attack =
     Attack { name: "quiet", what: "nothing", needs: &[], plan: |_| Ok(Box::new(|| Ok(()))) };

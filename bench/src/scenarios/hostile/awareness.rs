@@ -56,7 +56,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             }
             Ok(Box::new(move || {
                 let _stay = &readers;
-                Ok(peer.flood(&bytes, CHURN)?)
+                peer.flood(&bytes, CHURN)
             }))
         },
     },

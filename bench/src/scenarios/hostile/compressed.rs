@@ -79,7 +79,7 @@ fn flood(scene: &Scene, first: &[u8], again: &[u8]) -> anyhow::Result<Strike> {
     Ok(Box::new(move || {
         together(&mut peers, |peer| {
             peer.send(&first)?;
-            Ok(peer.flood(&block, FLOOD)?)
+            peer.flood(&block, FLOOD)
         })
     }))
 }

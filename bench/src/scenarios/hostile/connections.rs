@@ -55,7 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             ];
             let mut pings = Vec::new();
             (0..PINGS).for_each(|_| write_frame(&mut pings, Opcode::Ping, &[7; 125], MASK));
-            Ok(Box::new(move || together(&mut peers, |peer| Ok(peer.flood(&pings, FLOOD)?))))
+            Ok(Box::new(move || together(&mut peers, |peer| peer.flood(&pings, FLOOD))))
         },
     },
     Attack {

@@ -164,14 +164,14 @@ impl Peer {
     ///
     /// # Errors
     /// If the connection ends before that.
-    pub(super) fn flood(&mut self, bytes: &[u8], time: Duration) -> io::Result<()> {
+    pub(super) fn flood(&mut self, bytes: &[u8], time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
         let mut rest = bytes;
         while Instant::now() < end {
             match self.stream.write(rest) {
                 Ok(taken) => rest = if taken < rest.len() { &rest[taken..] } else { bytes },
                 Err(error) if is_patient(&error) => self.check_over()?,
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.why(error)),
             }
         }
         // A server that hung up at the same moment is gone as well.
@@ -199,9 +199,7 @@ impl Peer {
         self.pings += 1;
         let mut ping = Vec::new();
         write_frame(&mut ping, Opcode::Ping, b"fence", MASK);
-        if let Err(error) = self.send(&ping) {
-            return Err(self.heard.parting().unwrap_or(error.into()));
-        }
+        self.send(&ping).map_err(|error| self.why(error))?;
         while !self.heard.wait_for_pongs(self.pings, GLANCE)? {
             self.check_over()?;
         }
@@ -213,12 +211,15 @@ impl Peer {
     /// # Errors
     /// If the connection or the attack is over before.
     pub(super) fn send_and_fence(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        if let Err(error) = self.send(bytes) {
-            // The close frame may be on its way.
-            std::thread::sleep(GLANCE);
-            return Err(self.heard.parting().unwrap_or(error.into())).context("while it was sent");
-        }
+        self.send(bytes).map_err(|error| self.why(error)).context("while it was sent")?;
         self.fence()
+    }
+
+    /// Why it cannot send any more: what the server said, if it said anything to somebody who listens.
+    fn why(&self, error: io::Error) -> anyhow::Error {
+        // That may be on its way.
+        std::thread::sleep(GLANCE);
+        self.heard.parting().unwrap_or(error.into())
     }
 
     fn check_over(&self) -> io::Result<()> {

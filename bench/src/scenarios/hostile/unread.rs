@@ -1,7 +1,7 @@
 //! Peers that ask for much and read nothing of it.
 
 use super::attack::Attack;
-use super::attack::Need::{Documents, SeveralInFrame};
+use super::attack::Need::Documents;
 use super::forged::{self, PLAIN_QUESTION, QUESTION, WRITER};
 use super::peer::Peer;
 use super::scene::Scene;
@@ -21,8 +21,9 @@ const PIECES: u64 = 7;
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "lagging-questions",
-        what: "in two documents with 300,000 deleted ranges, a peer that lags sends a frame of 9 KB full of SyncStep1",
-        needs: &[Documents, SeveralInFrame],
+        what: "in two documents with 300,000 deleted ranges, a peer that lags sends 9 KB of SyncStep1, in one frame if \
+               the server reads that",
+        needs: &[Documents],
         plan: |scene| {
             let update = forged::text_with_holes(WRITER, RANGES.into());
             let mut peers = Vec::new();
@@ -30,8 +31,16 @@ pub(super) const ATTACKS: &[Attack] = &[
                 let document = scene.document_of(name, &update)?;
                 peers.push(lagging(scene, &document, update.len())?);
             }
-            let frame = peers[0].frame(&QUESTION.repeat(FRAME / QUESTION.len()));
-            Ok(Box::new(move || Ok(peers.iter_mut().try_for_each(|peer| peer.send(&frame))?)))
+            let count = FRAME / QUESTION.len();
+            let several = scene.reads_several()?;
+            let bytes = peers.iter().map(|peer| match several {
+                true => peer.frame(&QUESTION.repeat(count)),
+                false => peer.frames(std::iter::repeat_n(&QUESTION[..], count)),
+            });
+            let bytes: Vec<Vec<u8>> = bytes.collect();
+            Ok(Box::new(move || {
+                Ok(peers.iter_mut().zip(&bytes).try_for_each(|(peer, bytes)| peer.send(bytes))?)
+            }))
         },
     },
     Attack {
