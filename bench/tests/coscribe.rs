@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use coscribe_bench::cores::Cores;
 use coscribe_bench::outcome::{Load, Outcome};
+use coscribe_bench::scenarios::hostile::{self, Report};
 use coscribe_bench::scenarios::{defaults, documents, join, stalled, typing};
 use coscribe_bench::servers::{Installed, Server};
 
@@ -46,4 +47,17 @@ fn small_documents_are_kept() {
     let load = documents::Load { documents: 30, at_once: 10, rest: 0.0, ..defaults() };
     let Some(Outcome::Documents(report)) = run(&Load::Documents(load)) else { return };
     assert_eq!(report.incomplete_after_restart, Some(0));
+}
+
+#[test]
+fn two_who_type_beside_an_attack_lose_nothing() {
+    for attack in ["scattered-deletions", "zip-bomb-zeros"] {
+        let load = hostile::Load { attack: attack.to_owned(), rate: 20.0, ..defaults() };
+        let Some(Outcome::Hostile(Report::Measured(report))) = run(&Load::Hostile(load)) else { return };
+        // What was typed before the attack began is no part of the latencies.
+        let deliveries = report.latency.expect("they typed").count;
+        assert!(deliveries > 0 && deliveries < report.written, "{attack}: {report:?}");
+        assert_eq!((report.missing, &report.died, &report.broken), (0, &None, &None), "{attack}");
+        assert!(report.memory_mb.is_some(), "{attack}");
+    }
 }

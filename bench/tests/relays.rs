@@ -7,6 +7,7 @@ use std::time::Duration;
 use coscribe_bench::crowd::Target;
 use coscribe_bench::dialect::Dialect;
 use coscribe_bench::relay::{self, Fault};
+use coscribe_bench::scenarios::hostile::{self, Report};
 use coscribe_bench::scenarios::{defaults, idle, join, presence, typing};
 use coscribe_bench::servers::Running;
 use tokio::net::TcpListener;
@@ -86,4 +87,29 @@ fn everybody_sees_every_cursor() {
 #[test]
 fn a_relay_has_no_documents_to_join() {
     assert!(join::run(&mut relay(Fault::None), &defaults()).is_err());
+}
+
+fn attacked(fault: Fault, attack: &str) -> Report {
+    let load = hostile::Load { attack: attack.to_owned(), rate: 20.0, ..defaults() };
+    hostile::run(&mut relay(fault), &load).expect("the relay is reached")
+}
+
+#[test]
+fn an_attack_on_what_a_relay_does_not_have_is_left_out() {
+    let Report::LeftOut { left_out } = attacked(Fault::None, "paste-any") else { panic!() };
+    assert_eq!(left_out, "has no documents");
+    assert!(
+        hostile::run(&mut relay(Fault::None), &hostile::Load { attack: "none".into(), ..defaults() })
+            .is_err()
+    );
+}
+
+#[test]
+fn who_types_beside_an_attack_is_told_what_they_lost() {
+    let report = attacked(Fault::None, "quiet");
+    assert!(report.is_sound(), "{report:?}");
+    let report = attacked(Fault::DropFrame(50), "quiet");
+    let Report::Measured(measured) = &report else { panic!() };
+    assert_eq!((measured.missing, report.is_sound()), (1, false), "{report:?}");
+    assert!(!attacked(Fault::CloseAfter(50), "quiet").is_sound());
 }
