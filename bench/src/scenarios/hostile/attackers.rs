@@ -12,7 +12,7 @@ use super::scene::Scene;
 use crate::crowd::Target;
 
 /// How much the attackers' threads give way to that of the typists, which shares their core.
-const NICENESS: i32 = 15;
+const NICENESS: i32 = 19;
 /// How often a strike that is done looks whether the attack is over.
 const GLANCE: Duration = Duration::from_millis(50);
 
