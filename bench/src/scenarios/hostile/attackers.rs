@@ -1,5 +1,6 @@
 //! The thread on which an attack is planned and carried out, behind the typists in the queue for their core.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use rustix::process::setpriority_process;
 
 use super::attack::Attack;
+use super::course::Course;
 use super::scene::Scene;
 use crate::crowd::Target;
 
@@ -30,7 +32,7 @@ pub(super) enum Planned {
 /// An attack under way; ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Attackers {
-    scene: Arc<Scene>,
+    course: Arc<Course>,
     planned: Receiver<Planned>,
     go: Sender<()>,
     struck: Receiver<Result<(), String>>,
@@ -40,13 +42,13 @@ pub(super) struct Attackers {
 impl Attackers {
     /// Begins to plan.
     pub(super) fn begin(attack: &'static Attack, target: &Target) -> Self {
-        let scene = Arc::new(Scene::new(target.clone()));
+        let course = Arc::<Course>::default();
         let ((tell_planned, planned), (go, gone), (tell_struck, struck)) = (channel(), channel(), channel());
         let thread = std::thread::spawn({
-            let scene = Arc::clone(&scene);
-            move || carry_out(attack, &scene, &tell_planned, &gone, &tell_struck)
+            let (target, course) = (target.clone(), Arc::clone(&course));
+            move || carry_out(attack, target, &course, &tell_planned, &gone, &tell_struck)
         });
-        Self { scene, planned, go, struck, thread: Some(thread) }
+        Self { course, planned, go, struck, thread: Some(thread) }
     }
 
     /// What became of the plan, if it is made within `patience`.
@@ -72,11 +74,16 @@ impl Attackers {
             Err(TryRecvError::Disconnected) => Some(Err("the strike panicked".to_owned())),
         }
     }
+
+    /// How many of their connections the server has closed so far with each code.
+    pub(super) fn closed(&self) -> BTreeMap<u16, u32> {
+        self.course.closed()
+    }
 }
 
 impl Drop for Attackers {
     fn drop(&mut self) {
-        self.scene.end();
+        self.course.end();
         // Wakes it if it waits for this.
         self.go = channel().0;
         if let Some(thread) = self.thread.take() {
@@ -87,13 +94,15 @@ impl Drop for Attackers {
 
 fn carry_out(
     attack: &Attack,
-    scene: &Scene,
+    target: Target,
+    course: &Arc<Course>,
     planned: &Sender<Planned>,
     go: &Receiver<()>,
     struck: &Sender<Result<(), String>>,
 ) {
     // Without that, the measurement is a little worse.
     let _ = setpriority_process(None, NICENESS);
+    let scene = &Scene::new(target, Arc::clone(course));
     let plan = needs(attack, scene).and_then(|lacking| match lacking {
         Some(why) => Ok(Err(Planned::LeftOut(why))),
         None => (attack.plan)(scene).map(Ok),
@@ -109,7 +118,7 @@ fn carry_out(
     }
     let end = strike().map_err(|error| format!("{error:#}"));
     drop(struck.send(end));
-    while !scene.is_over() {
+    while !course.is_over() {
         std::thread::sleep(GLANCE);
     }
 }

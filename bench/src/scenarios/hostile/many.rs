@@ -56,7 +56,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         what: "a frame of 12 MB with about 700,000 updates of one character each; the document's name has 1,000 bytes",
         needs: &[Documents, SeveralInFrame],
         plan: |scene| {
-            let peer = scene.listener(&scene.document(&"n".repeat(975))?)?;
+            let peer = scene.listener(&scene.document(&"n".repeat(983))?)?;
             let (mut updates, mut clock) = (Vec::with_capacity(FRAME + 64), 0);
             while updates.len() < FRAME {
                 updates.extend(forged::message(&forged::tiny(WRITER, clock)));

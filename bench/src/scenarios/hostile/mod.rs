@@ -9,6 +9,7 @@ mod attackers;
 mod awareness;
 mod compressed;
 mod connections;
+mod course;
 mod deletions;
 mod forged;
 mod many;
@@ -126,7 +127,7 @@ fn strike(watch: &mut Watch<'_>, attackers: &Attackers, load: &Load) -> anyhow::
     let noticed = typists.stop(watch.died().is_none())?;
     watch.look();
     let measured = measured(watch, noticed, rest.map(|rest| rest - start), repelled);
-    Ok(Measured { bound_seconds: load.bound, ..measured })
+    Ok(Measured { bound_seconds: load.bound, closed: attackers.closed(), ..measured })
 }
 
 fn measured(

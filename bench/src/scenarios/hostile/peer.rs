@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::course::Course;
 use super::skim::{Heard, Skimmer};
 use crate::crowd::Target;
 use crate::dialect::Dialect;
@@ -32,7 +32,7 @@ pub(super) struct Peer {
     prefix: Vec<u8>,
     /// Whether its messages may be compressed.
     pub(super) deflates: bool,
-    over: Arc<AtomicBool>,
+    course: Arc<Course>,
     /// What came and was not looked at, before it listens.
     unread: Vec<u8>,
     heard: Arc<Heard>,
@@ -49,7 +49,7 @@ impl Peer {
         target: &Target,
         document: &str,
         offer_deflate: bool,
-        over: &Arc<AtomicBool>,
+        course: &Arc<Course>,
     ) -> anyhow::Result<Self> {
         let stream = TcpStream::connect_timeout(&target.address, PATIENCE)?;
         stream.set_nodelay(true)?;
@@ -60,7 +60,7 @@ impl Peer {
             stream,
             prefix,
             deflates: false,
-            over: Arc::clone(over),
+            course: Arc::clone(course),
             unread: Vec::new(),
             heard: Arc::default(),
             pings: 0,
@@ -185,9 +185,9 @@ impl Peer {
     /// If there is no thread to be had.
     pub(super) fn listen(&mut self) -> io::Result<()> {
         let (stream, heard) = (self.stream.try_clone()?, Arc::clone(&self.heard));
-        let (over, unread) = (Arc::clone(&self.over), std::mem::take(&mut self.unread));
+        let (course, unread) = (Arc::clone(&self.course), std::mem::take(&mut self.unread));
         let listener = std::thread::Builder::new().stack_size(STACK);
-        listener.spawn(move || listen(stream, &unread, &heard, &over))?;
+        listener.spawn(move || listen(stream, &unread, &heard, &course))?;
         Ok(())
     }
 
@@ -223,7 +223,7 @@ impl Peer {
     }
 
     fn check_over(&self) -> io::Result<()> {
-        if self.over.load(Ordering::Relaxed) { Err(io::Error::other("the attack is over")) } else { Ok(()) }
+        if self.course.is_over() { Err(io::Error::other("the attack is over")) } else { Ok(()) }
     }
 }
 
@@ -234,10 +234,10 @@ impl Drop for Peer {
     }
 }
 
-fn listen(mut stream: TcpStream, unread: &[u8], heard: &Heard, over: &AtomicBool) {
+fn listen(mut stream: TcpStream, unread: &[u8], heard: &Heard, course: &Course) {
     let (mut skimmer, mut buffer) = (Skimmer::default(), vec![0; BUFFER]);
     skimmer.skim(unread, |frame| heard.note(frame));
-    while !over.load(Ordering::Relaxed) {
+    while !course.is_over() {
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(got) => skimmer.skim(&buffer[..got], |frame| heard.note(frame)),
@@ -249,6 +249,9 @@ fn listen(mut stream: TcpStream, unread: &[u8], heard: &Heard, over: &AtomicBool
         }
     }
     heard.end();
+    if let Some(code) = heard.code() {
+        course.note_close(code);
+    }
     drop(stream.shutdown(Shutdown::Both));
 }
 

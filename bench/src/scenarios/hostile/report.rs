@@ -1,5 +1,7 @@
 //! What came of an attack, and how it is told.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::measure::Times;
@@ -45,6 +47,8 @@ pub struct Measured {
     pub broken: Option<String>,
     /// Why the attackers could not do all that they wanted.
     pub repelled: Option<String>,
+    /// How many of their connections the server closed with each code.
+    pub closed: BTreeMap<u16, u32>,
 }
 
 impl Report {
@@ -120,7 +124,13 @@ impl Measured {
         if remarks.is_empty() {
             remarks.push("nothing lost".to_owned());
         }
-        remarks.extend(self.repelled.as_ref().map(|repelled| format!("attackers: {repelled}")));
+        let closed = self.closed.iter().map(|(code, count)| format!("{count} closed with {code}"));
+        // What is known better need not be said twice.
+        let repelled = self.repelled.clone().filter(|_| self.closed.is_empty());
+        let attackers: Vec<String> = repelled.into_iter().chain(closed).collect();
+        if !attackers.is_empty() {
+            remarks.push(format!("attackers: {}", attackers.join(", ")));
+        }
         remarks.join("; ")
     }
 }
@@ -156,6 +166,15 @@ mod tests {
         assert!(!sound && cell.ends_with("; **not over after 60 s**; **1,234 lost**"), "{cell}");
         let (sound, cell) = told(Measured { died: Some("signal: 6".to_owned()), ..measured() });
         assert!(!sound && cell.ends_with(" ms; **died (signal: 6)**"), "{cell}");
+    }
+
+    #[test]
+    fn what_the_server_did_to_the_attackers_is_said() {
+        let repelled = Some("closed with 1008".to_owned());
+        let report = Measured { repelled: repelled.clone(), ..measured() };
+        assert_eq!(report.remarks(), "nothing lost; attackers: closed with 1008");
+        let report = Measured { repelled, closed: BTreeMap::from([(1008, 2), (1009, 1)]), ..measured() };
+        assert_eq!(report.remarks(), "nothing lost; attackers: 2 closed with 1008, 1 closed with 1009");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What an attack has to work with: the server, documents that nobody else has, and connections.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::course::Course;
 use super::forged::{self, PLAIN_QUESTION};
 use super::peer::Peer;
 use crate::crowd::Target;
@@ -19,7 +19,7 @@ const WRITING: Duration = Duration::from_secs(40);
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     target: Target,
-    over: Arc<AtomicBool>,
+    course: Arc<Course>,
 }
 
 /// The place of one attack.
@@ -42,33 +42,22 @@ impl Door {
 
     /// Whether the attack is over.
     pub(super) fn is_closed(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.course.is_over()
     }
 
     fn connect(&self, document: &str, offer_deflate: bool) -> anyhow::Result<Peer> {
-        Peer::connect(&self.target, document, offer_deflate, &self.over)
+        Peer::connect(&self.target, document, offer_deflate, &self.course)
     }
 }
 
 impl Scene {
-    pub(super) fn new(target: Target) -> Self {
-        let door = Door { target, over: Arc::default() };
-        Self { door, keepers: Mutex::default(), run: fastrand::u32(..) }
+    pub(super) fn new(target: Target, course: Arc<Course>) -> Self {
+        Self { door: Door { target, course }, keepers: Mutex::default(), run: fastrand::u32(..) }
     }
 
     /// The way in, for those who come while the attack is under way.
     pub(super) fn door(&self) -> Door {
         self.door.clone()
-    }
-
-    /// Makes everything that belongs to the attack end.
-    pub(super) fn end(&self) {
-        self.door.over.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether that was asked for.
-    pub(super) fn is_over(&self) -> bool {
-        self.door.is_closed()
     }
 
     /// An empty document.
@@ -143,7 +132,7 @@ impl Scene {
 
     /// Whether the server takes compressed messages.
     pub(super) fn compresses(&self) -> anyhow::Result<bool> {
-        let document = self.document("probe")?;
+        let document = self.document("probe-compression")?;
         Ok(self.door.connect(&document, true)?.deflates)
     }
 
@@ -152,7 +141,7 @@ impl Scene {
         if self.door.target.dialect != Dialect::YWebsocket {
             return Ok(false);
         }
-        let mut peer = self.peer(&self.document("probe")?)?;
+        let mut peer = self.peer(&self.document("probe-frame")?)?;
         let frame = peer.frame(&PLAIN_QUESTION.repeat(2));
         peer.send(&frame)?;
         let (deadline, mut answers) = (Instant::now() + PROBE, 0);

@@ -98,6 +98,11 @@ impl Heard {
         self.changed.notify_all();
     }
 
+    /// The code with which the server has closed it, if it did.
+    pub(super) fn code(&self) -> Option<u16> {
+        self.state().code
+    }
+
     /// Why the connection is at its end, if it is.
     pub(super) fn parting(&self) -> Option<anyhow::Error> {
         let state = self.state();
