@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -36,6 +36,8 @@ pub(super) struct Peer {
     /// What came and was not looked at, before it listens.
     unread: Vec<u8>,
     heard: Arc<Heard>,
+    /// Held while bytes are sent, so that no pong gets into the middle of a frame.
+    sending: Arc<Mutex<()>>,
     pings: u32,
 }
 
@@ -63,6 +65,7 @@ impl Peer {
             course: Arc::clone(course),
             unread: Vec::new(),
             heard: Arc::default(),
+            sending: Arc::default(),
             pings: 0,
         };
         peer.open(target, document, offer_deflate)?;
@@ -150,6 +153,8 @@ impl Peer {
     /// # Errors
     /// If the connection or the attack is over before the system has taken them.
     pub(super) fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let sending = Arc::clone(&self.sending);
+        let _sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(taken) => bytes = &bytes[taken..],
@@ -166,6 +171,8 @@ impl Peer {
     /// If the connection ends before that.
     pub(super) fn flood(&mut self, bytes: &[u8], time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
+        let sending = Arc::clone(&self.sending);
+        let _sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = bytes;
         while Instant::now() < end {
             match self.stream.write(rest) {
@@ -179,15 +186,19 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads from now on whatever comes, on a thread of its own, and throws it away.
+    /// Reads from now on whatever comes, on a thread of its own, and throws it away; pings are answered.
     ///
     /// # Errors
     /// If there is no thread to be had.
     pub(super) fn listen(&mut self) -> io::Result<()> {
-        let (stream, heard) = (self.stream.try_clone()?, Arc::clone(&self.heard));
-        let (course, unread) = (Arc::clone(&self.course), std::mem::take(&mut self.unread));
-        let listener = std::thread::Builder::new().stack_size(STACK);
-        listener.spawn(move || listen(stream, &unread, &heard, &course))?;
+        let listener = Listener {
+            stream: self.stream.try_clone()?,
+            heard: Arc::clone(&self.heard),
+            course: Arc::clone(&self.course),
+            sending: Arc::clone(&self.sending),
+        };
+        let unread = std::mem::take(&mut self.unread);
+        std::thread::Builder::new().stack_size(STACK).spawn(move || listener.run(&unread))?;
         Ok(())
     }
 
@@ -234,25 +245,46 @@ impl Drop for Peer {
     }
 }
 
-fn listen(mut stream: TcpStream, unread: &[u8], heard: &Heard, course: &Course) {
-    let (mut skimmer, mut buffer) = (Skimmer::default(), vec![0; BUFFER]);
-    skimmer.skim(unread, |frame| heard.note(frame));
-    while !course.is_over() {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(got) => skimmer.skim(&buffer[..got], |frame| heard.note(frame)),
-            Err(error) if is_patient(&error) => {}
-            Err(_) => break,
+/// The part of a peer that reads.
+struct Listener {
+    stream: TcpStream,
+    heard: Arc<Heard>,
+    course: Arc<Course>,
+    sending: Arc<Mutex<()>>,
+}
+
+impl Listener {
+    fn run(mut self, unread: &[u8]) {
+        let (mut skimmer, mut buffer) = (Skimmer::default(), vec![0; BUFFER]);
+        self.skim(&mut skimmer, unread);
+        while !self.course.is_over() && self.heard.parting().is_none() {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => self.skim(&mut skimmer, &buffer[..got]),
+                Err(error) if is_patient(&error) => {}
+                Err(_) => break,
+            }
         }
-        if heard.parting().is_some() {
-            break;
+        self.heard.end();
+        if let Some(code) = self.heard.code() {
+            self.course.note_close(code);
+        }
+        drop(self.stream.shutdown(Shutdown::Both));
+    }
+
+    fn skim(&mut self, skimmer: &mut Skimmer, bytes: &[u8]) {
+        let mut pongs = Vec::new();
+        skimmer.skim(bytes, |frame| match frame.pinged() {
+            Some(payload) => write_frame(&mut pongs, Opcode::Pong, payload, MASK),
+            None => self.heard.note(frame),
+        });
+        // Who is sending shows enough signs of life. What the system does not take at once the server does not need.
+        if !pongs.is_empty()
+            && let Ok(_sending) = self.sending.try_lock()
+        {
+            drop(self.stream.write_all(&pongs));
         }
     }
-    heard.end();
-    if let Some(code) = heard.code() {
-        course.note_close(code);
-    }
-    drop(stream.shutdown(Shutdown::Both));
 }
 
 /// A message in a frame.

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const CLOSE: u8 = 8;
+const PING: u8 = 9;
 const PONG: u8 = 10;
 const IS_CONTROL: u8 = 8;
 
@@ -14,6 +15,13 @@ pub(super) struct Skimmed<'a> {
     opcode: u8,
     /// The bytes of a control frame; of others none.
     payload: &'a [u8],
+}
+
+impl<'a> Skimmed<'a> {
+    /// What a ping brings, if it is one.
+    pub(super) fn pinged(self) -> Option<&'a [u8]> {
+        (self.opcode == PING).then_some(self.payload)
+    }
 }
 
 /// Finds frames in a stream without keeping what is in them.
