@@ -103,6 +103,17 @@ impl Trail {
         Bookmark(bookmark.0)
     }
 
+    /// Adds changes. There must be a bookmark. O(the changes · log).
+    pub(crate) async fn add(&mut self, changes: Changes, work: &mut Work) {
+        let last = self.changes();
+        if last.is_empty() {
+            *last = changes;
+        } else {
+            last.extend_in_slices(&changes, work).await;
+            changes.discard(work).await;
+        }
+    }
+
     /// Where changes are to be added. There must be a bookmark.
     pub(crate) fn changes(&mut self) -> &mut Changes {
         &mut self.segments.back_mut().expect("somebody is to be told").changes

@@ -48,22 +48,36 @@ impl Chunks {
 
     /// Appends a piece to an open chunk, and to further ones as that gets full. O(bytes of the piece's block).
     pub(crate) async fn push(&mut self, open: &mut OpenChunk, piece: Piece<'_>, work: &mut Work) {
+        if piece.is_short() {
+            work.count(1);
+            self.push_short(open, &piece);
+        } else {
+            Box::pin(self.push_parts(open, piece, work)).await;
+        }
+        work.pause().await;
+    }
+
+    async fn push_parts(&mut self, open: &mut OpenChunk, piece: Piece<'_>, work: &mut Work) {
         let mut cutter = Cutter::new(piece, MAX_CONTENT_BYTES);
         while let Some(part) = cutter.next(work).await {
             if part.is_long() {
                 let long = OpenChunk { start: part.id(), chunk: Chunk::of(&part, work).await };
                 self.close(std::mem::replace(open, long));
-                continue;
+            } else {
+                self.push_short(open, &part);
+                work.count_bytes(MAX_CONTENT_BYTES.min(open.chunk.bytes().len()));
             }
-            if open.chunk.is_full() {
-                let next = OpenChunk { start: part.id(), chunk: Chunk::default() };
-                self.close(std::mem::replace(open, next));
-            }
-            let before = open.chunk.bytes().len();
-            open.chunk.push(open.start, &part);
-            work.count_bytes(open.chunk.bytes().len().saturating_sub(before));
             work.pause().await;
         }
+    }
+
+    /// Appends a piece that is no longer than a block may be. O(bytes of the piece).
+    fn push_short(&mut self, open: &mut OpenChunk, piece: &Piece<'_>) {
+        if open.chunk.is_full() {
+            let next = OpenChunk { start: piece.id(), chunk: Chunk::default() };
+            self.close(std::mem::replace(open, next));
+        }
+        open.chunk.push(open.start, piece);
     }
 
     /// Puts an open chunk back. O(bytes of the chunk) where it is full.
@@ -154,25 +168,29 @@ impl Chunks {
         let mut at = block.id.clock;
         let mut ranges = ranges.iter().take_while(|range| range.start < block.end()).peekable();
         if ranges.peek().is_none() {
-            return self.push_short(open, block.into());
+            return self.push_again(open, block.into());
         }
         let mut places = Places::of(&block);
         for range in ranges {
             let (from, to) = (range.start.max(at), range.end.min(block.end()));
             if at < from {
-                self.push_short(open, places.piece(block, at, from));
+                self.push_again(open, places.piece(block, at, from));
             }
-            self.push_short(open, Piece::between(block, from, to).without_content());
+            self.push_again(open, Piece::between(block, from, to).without_content());
             at = to;
         }
         if at < block.end() {
-            self.push_short(open, places.piece(block, at, block.end()));
+            self.push_again(open, places.piece(block, at, block.end()));
         }
     }
 
-    /// Pushes a piece of a block that is in the document, and so is no longer than a block may be.
-    fn push_short(&mut self, open: &mut OpenChunk, piece: Piece<'_>) {
-        finish(self.push(open, piece, &mut Work::default()));
+    /// Pushes a piece of a block that is in the document. Such a block is short, or it has one element and is alone in its chunk.
+    fn push_again(&mut self, open: &mut OpenChunk, piece: Piece<'_>) {
+        if piece.is_short() {
+            self.push_short(open, &piece);
+        } else {
+            finish(self.push(open, piece, &mut Work::default()));
+        }
     }
 
     /// Takes the chunk that begins at `next` into an open one if both are small, so that what shrinks also joins.
@@ -180,7 +198,7 @@ impl Chunks {
         let small = |chunk: &Chunk| chunk.bytes().len() < CHUNK_BYTES / 2;
         if small(&open.chunk) && self.map.get(&next).is_some_and(small) {
             let chunk = self.take(next);
-            chunk.for_each_block(next, |block| self.push_short(open, block.into()));
+            chunk.for_each_block(next, |block| self.push_again(open, block.into()));
         }
     }
 

@@ -48,8 +48,10 @@ fn large_and_small_updates_of_one_batch_come_back() {
     let scene = Scene::new();
     let store = scene.open_clean();
     let document = name("a");
-    let updates: Vec<Vec<u8>> = [3, 300_000, 7, 300_001, 300_002].map(|len: usize| vec![len.to_le_bytes()[0]; len]).into();
-    let records: Vec<_> = (1..).zip(&updates).map(|(sequence, update)| record(&document, sequence, update)).collect();
+    let updates: Vec<Vec<u8>> =
+        [3, 300_000, 7, 300_001, 300_002].map(|len: usize| vec![len.to_le_bytes()[0]; len]).into();
+    let records: Vec<_> =
+        (1..).zip(&updates).map(|(sequence, update)| record(&document, sequence, update)).collect();
     store.append(&records).unwrap();
     assert_eq!(load(&store, "a").unwrap().updates, updates);
     drop(store);

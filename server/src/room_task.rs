@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -242,7 +242,7 @@ impl RoomTask {
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
             Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
-                self.door.rooms.turns.run(self.room.disconnect(peer)).await;
+                self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
             }
             Input::Drained { .. } | Input::Leave { .. } => {}
             Input::Stop => self.stop = true,
@@ -258,8 +258,8 @@ impl RoomTask {
             let now = self.now();
             let turns = &self.door.rooms.turns;
             match message {
-                Ok(message) => turns.run(self.room.receive(peer, message, now)).await,
-                Err(error) => turns.run(self.room.refuse(peer, error)).await,
+                Ok(message) => turns.run(pin!(self.room.receive(peer, message, now))).await,
+                Err(error) => turns.run(pin!(self.room.refuse(peer, error))).await,
             }
             self.apply().await;
         }
@@ -272,7 +272,7 @@ impl RoomTask {
             self.room.durable(durable);
         }
         let now = self.now();
-        self.door.rooms.turns.run(self.room.tick(now)).await;
+        self.door.rooms.turns.run(pin!(self.room.tick(now))).await;
         self.apply().await;
         if !self.fan_out.is_zero() {
             // Most of the cost is in the connections, which are writing the flush before this one until now.
@@ -361,7 +361,7 @@ impl RoomTask {
             return;
         }
         let sequence = self.room.sequence();
-        let snapshot = self.door.rooms.turns.run(self.room.snapshot()).await;
+        let snapshot = self.door.rooms.turns.run(pin!(self.room.snapshot())).await;
         let state = State { name: self.door.name.clone(), sequence, snapshot };
         self.log_bytes = 0;
         let (rooms, mut durable) = (Arc::clone(&self.door.rooms), self.durable.clone());

@@ -2,7 +2,7 @@
 //! of many megabytes, however many rooms have such work.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::thread;
 
@@ -20,8 +20,7 @@ impl Turns {
     }
 
     /// Runs work that pauses after every slice. The first slice, which nearly always is all of it, needs no turn.
-    pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+    pub(crate) async fn run<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
         if let Some(result) = poll_fn(|cx| Poll::Ready(ready(work.as_mut().poll(cx)))).await {
             return result;
         }
@@ -45,6 +44,7 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -63,12 +63,12 @@ mod tests {
             // In two rounds, since it is not always first in a round, the others have two slices each at most.
             for _ in 0..5 {
                 let before = slices.load(Ordering::Relaxed);
-                turns.run(async {}).await;
+                turns.run(pin!(async {})).await;
                 yield_now().await;
                 most.fetch_max(slices.load(Ordering::Relaxed) - before, Ordering::Relaxed);
             }
         };
-        tokio::join!(turns.run(long()), turns.run(long()), short);
+        tokio::join!(turns.run(pin!(long())), turns.run(pin!(long())), short);
         assert_eq!(slices.load(Ordering::Relaxed), 20);
         assert!(most.load(Ordering::Relaxed) <= 4);
     }

@@ -45,34 +45,24 @@ impl Updates {
 }
 
 /// What is still to be logged: all of it from one peer.
-#[derive(Debug)]
-pub(super) struct Unlogged {
-    since: Bookmark,
-    updates: Updates,
-    author: PeerId,
-    /// Bytes of the updates, about.
-    bytes: usize,
+#[derive(Debug, Default)]
+pub(super) enum Unlogged {
+    #[default]
+    Nothing,
+    /// One update, which is what changed as it is. It becomes a record of its own.
+    One(PeerId, Bytes),
+    /// What changed since a moment becomes one record.
+    Several {
+        author: PeerId,
+        since: Bookmark,
+        /// Bytes of the updates, about.
+        bytes: usize,
+    },
 }
 
 impl Unlogged {
-    pub(super) fn since(since: Bookmark) -> Self {
-        Self { since, updates: Updates::None, author: PeerId(0), bytes: 0 }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
-        self.updates.is_none()
-    }
-
-    /// Whether what comes from this peer can be in the same record.
-    pub(super) fn can_take(&self, peer: PeerId) -> bool {
-        self.is_empty() || self.author == peer && self.bytes < APPEND_BYTES
-    }
-
-    /// An update brought changes, which may be that update as it came.
-    pub(super) fn add(&mut self, author: PeerId, bytes: usize, as_it_came: Option<Bytes>) {
-        self.author = author;
-        self.bytes += bytes;
-        self.updates.add(as_it_came);
+        matches!(self, Self::Nothing)
     }
 }
 
@@ -136,19 +126,40 @@ impl Room {
         self.flush_window = (cost * FAN_OUT_SHARE).min(LONGEST_FLUSH_WINDOW);
     }
 
+    /// Makes room for what a peer is about to change. Where that is unlikely to be one update, a moment is marked: what comes
+    /// after it will be merged.
+    pub(super) async fn begin_record(&mut self, peer: PeerId) {
+        match self.unlogged {
+            Unlogged::Nothing => {}
+            Unlogged::Several { author, bytes, .. } if author == peer && bytes < APPEND_BYTES => {}
+            Unlogged::One(author, _) if author == peer => {
+                self.log().await;
+                let since = self.trail.bookmark();
+                self.unlogged = Unlogged::Several { author, since, bytes: 0 };
+            }
+            _ => self.log().await,
+        }
+    }
+
     /// Appends what has come to the log. O(what has come).
     pub(super) async fn log(&mut self) {
-        if self.unlogged.is_empty() {
-            return;
+        match std::mem::take(&mut self.unlogged) {
+            Unlogged::Nothing => {}
+            Unlogged::One(author, update) => self.append(author, update.into()),
+            Unlogged::Several { author, since, bytes } => {
+                if bytes > 0 {
+                    let update = self.merge_since(&since).await;
+                    self.append(author, update);
+                }
+                self.trail.release(since, &mut self.work).await;
+            }
         }
-        let author = self.unlogged.author;
-        let new = Unlogged::since(self.trail.bookmark());
-        let Unlogged { since, updates, .. } = std::mem::replace(&mut self.unlogged, new);
-        if let Some(update) = self.merge(&since, updates).await {
-            self.sequence += 1;
-            self.effects.push_back(Effect::Append { sequence: self.sequence, update, author });
-        }
-        self.trail.release(since, &mut self.work).await;
+    }
+
+    /// Appends an update to the log.
+    pub(super) fn append(&mut self, author: PeerId, update: Rope) {
+        self.sequence += 1;
+        self.effects.push_back(Effect::Append { sequence: self.sequence, update, author });
     }
 
     /// Sends what has come to all who keep up. O(what has come, and the peers).
@@ -172,15 +183,17 @@ impl Room {
         match updates {
             Updates::None => None,
             Updates::One(update) => Some(update.into()),
-            Updates::Several => {
-                let changes = self.trail.since(since, &mut self.work).await;
-                let diff = self.blocks.diff_changes_in_slices(&changes, &mut self.work).await;
-                if let Cow::Owned(changes) = changes {
-                    changes.discard(&mut self.work).await;
-                }
-                Some(diff)
-            }
+            Updates::Several => Some(self.merge_since(since).await),
         }
+    }
+
+    async fn merge_since(&mut self, since: &Bookmark) -> Rope {
+        let changes = self.trail.since(since, &mut self.work).await;
+        let diff = self.blocks.diff_changes_in_slices(&changes, &mut self.work).await;
+        if let Cow::Owned(changes) = changes {
+            changes.discard(&mut self.work).await;
+        }
+        diff
     }
 
     /// One frame for all who keep up, but for the author if it is one.

@@ -90,7 +90,7 @@ impl Room {
             effects: VecDeque::new(),
             sequence: 0,
             durable: 0,
-            unlogged: Unlogged::since(trail.bookmark()),
+            unlogged: Unlogged::Nothing,
             unflushed: Unflushed::since(trail.bookmark()),
             trail,
             last_flush: Duration::ZERO,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Room;
+use super::flush::Unlogged;
 use super::violation::{Violation, close};
+use crate::blocks::{Changes, Intake};
 use crate::limits::{MAX_RUNS_FROM_PEER, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::Inbound;
 use crate::peer::PeerId;
@@ -72,17 +74,11 @@ impl Room {
     async fn take_update(&mut self, peer: PeerId, update: Bytes) -> Result<bool, Violation> {
         let update = Update::scan_in_slices(update, MAX_RUNS_FROM_PEER, &mut self.work).await?;
         self.check_size(&update).await?;
-        if !self.unlogged.can_take(peer) {
-            self.log().await;
-        }
-        let changes = self.trail.changes();
-        let intake = self.blocks.take_in(&update, peer.0, changes, &mut self.work).await;
+        self.begin_record(peer).await;
+        let intake = self.take_in(peer, &update).await;
         if intake.changed {
             self.forget_encoded();
-            let bytes = update.bytes().len();
-            let update = intake.as_it_came.then(|| update.bytes().clone());
-            self.unlogged.add(peer, bytes, update.clone());
-            self.unflushed.add(peer, update);
+            self.unflushed.add(peer, intake.as_it_came.then(|| update.bytes().clone()));
         }
         if intake.woken {
             // What had waited came from others: the author has not seen it.
@@ -96,6 +92,26 @@ impl Room {
             self.close(PeerId(author), close::TRY_AGAIN_LATER, reason).await;
         }
         Ok(intake.parked)
+    }
+
+    /// Takes in an update, and notes what of it is to be logged.
+    async fn take_in(&mut self, peer: PeerId, update: &Update) -> Intake {
+        let Self { blocks, trail, work, unlogged, .. } = self;
+        if let Unlogged::Several { bytes, .. } = unlogged {
+            let intake = blocks.take_in(update, peer.0, trail.changes(), work).await;
+            *bytes += if intake.changed { update.bytes().len() } else { 0 };
+            return intake;
+        }
+        let mut changes = Changes::default();
+        let intake = blocks.take_in(update, peer.0, &mut changes, work).await;
+        if intake.changed && intake.as_it_came {
+            *unlogged = Unlogged::One(peer, update.bytes().clone());
+        } else if intake.changed {
+            let merged = blocks.diff_changes_in_slices(&changes, work).await;
+            self.append(peer, merged);
+        }
+        self.trail.add(changes, &mut self.work).await;
+        intake
     }
 
     /// Refuses an update that would make the document too large.

@@ -7,6 +7,9 @@ use crate::lib0::{AnyWalk, ReadError, Reader, Walked, check_utf8, utf16_len};
 use crate::limits::{MAX_CLOCK, SHORT_BYTES};
 use crate::work::{BYTES_PER_STEP, Work};
 
+/// Steps that [`SHORT_BYTES`] take.
+const SHORT_STEPS: usize = SHORT_BYTES / BYTES_PER_STEP;
+
 /// Passes over the content of a block at `clock`, which was checked before; gives its length in elements. O(bytes), but
 /// O(1) for what is not a list or a String.
 pub(super) fn skip_content(
@@ -51,17 +54,97 @@ fn skip_element(reader: &mut Reader<'_>, content: Content) -> Result<(), ReadErr
     }
 }
 
-/// Passes over the content of a block at `clock` with pauses; gives its length in elements. With `CHECK` unset, what only a
-/// first reading must check is passed over. O(bytes).
+/// Passes over the content of a block at `clock`, with pauses where it is long; gives its length in elements. With `CHECK`
+/// unset, what only a first reading must check is passed over. O(bytes).
 pub(super) async fn read_content<const CHECK: bool>(
     reader: &mut Reader<'_>,
     content: Content,
     clock: Clock,
     work: &mut Work,
 ) -> Result<Clock, UpdateError> {
+    if matches!(content, Content::Gc | Content::Deleted | Content::Skip) {
+        work.count(1);
+        return read_len(reader, clock);
+    }
     let start = reader.position();
+    let len = match read_short::<CHECK>(reader, content)? {
+        Some(len) => {
+            // Where there is more, it was passed over.
+            work.count_bytes((reader.position() - start).min(SHORT_BYTES));
+            len
+        }
+        // Rare, and large: no block that is short should carry it along.
+        None => Box::pin(read_long::<CHECK>(reader, content, work)).await?,
+    };
+    work.pause().await;
+    in_range(len, clock)
+}
+
+/// Reads content that takes a few microseconds at most. Gives `None`, and has read nothing, if it may take longer.
+fn read_short<const CHECK: bool>(
+    reader: &mut Reader<'_>,
+    content: Content,
+) -> Result<Option<usize>, UpdateError> {
+    let mut ahead = reader.clone();
     let len = match content {
-        Content::Gc | Content::Deleted | Content::Skip => return read_len(reader, clock),
+        Content::String => match short_text::<CHECK>(&mut ahead)? {
+            Some(text) => utf16_len(text),
+            None => return Ok(None),
+        },
+        Content::Binary => ahead.var_buf().map(|_| 1)?,
+        Content::Embed => match short_json::<CHECK>(&mut ahead)? {
+            Some(()) => 1,
+            None => return Ok(None),
+        },
+        Content::Format => match (short_text::<CHECK>(&mut ahead)?, short_json::<CHECK>(&mut ahead)?) {
+            (Some(_), Some(())) => 1,
+            _ => return Ok(None),
+        },
+        Content::Type => match type_has_name(&mut ahead)?.then(|| short_text::<CHECK>(&mut ahead)) {
+            Some(name) if name?.is_none() => return Ok(None),
+            _ => 1,
+        },
+        Content::Any => {
+            let elements = ahead.count(1)?;
+            match AnyWalk::over(elements).advance::<CHECK>(&mut ahead, SHORT_STEPS)? {
+                Walked::Done => elements,
+                Walked::Paused | Walked::Text(_) => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    };
+    *reader = ahead;
+    Ok(Some(len))
+}
+
+/// A string, if it is short. What follows a long one is not to be read.
+fn short_text<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, ReadError> {
+    let text = reader.var_buf()?;
+    if CHECK && text.len() <= SHORT_BYTES {
+        check_utf8(text)?;
+    }
+    Ok((text.len() <= SHORT_BYTES).then_some(text))
+}
+
+fn short_json<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<Option<()>, ReadError> {
+    let Some(text) = short_text::<CHECK>(reader)? else { return Ok(None) };
+    if CHECK {
+        // A format's value or an embed: it takes several times as long as a string.
+        if text.len() > SHORT_BYTES / 8 {
+            return Ok(None);
+        }
+        crate::lib0::check_json(check_utf8(text)?)?;
+    }
+    Ok(Some(()))
+}
+
+/// Reads content of any size, with pauses.
+async fn read_long<const CHECK: bool>(
+    reader: &mut Reader<'_>,
+    content: Content,
+    work: &mut Work,
+) -> Result<usize, UpdateError> {
+    Ok(match content {
         Content::String => {
             let text = read_text::<CHECK>(reader, work).await?;
             count_units(text, work).await
@@ -72,7 +155,6 @@ pub(super) async fn read_content<const CHECK: bool>(
             elements
         }
         Content::Json => read_json_list::<CHECK>(reader, work).await?,
-        Content::Binary => reader.var_buf().map(|_| 1)?,
         Content::Embed => read_json::<CHECK>(reader, work).await.map(|()| 1)?,
         Content::Format => {
             read_text::<CHECK>(reader, work).await?;
@@ -88,12 +170,10 @@ pub(super) async fn read_content<const CHECK: bool>(
             read_text::<CHECK>(reader, work).await?;
             read_any::<CHECK>(reader, 1, work).await.map(|()| 1)?
         }
-    };
-    if reader.position() - start <= SHORT_BYTES {
-        work.count_bytes(reader.position() - start);
-    }
-    work.pause().await;
-    in_range(len, clock)
+        Content::Binary | Content::Gc | Content::Deleted | Content::Skip => {
+            unreachable!("it is never long")
+        }
+    })
 }
 
 fn in_range(len: usize, clock: Clock) -> Result<Clock, UpdateError> {
@@ -136,10 +216,8 @@ async fn count_units(text: &[u8], work: &mut Work) -> usize {
     let mut units = 0;
     for piece in text.chunks(SHORT_BYTES) {
         units += utf16_len(piece);
-        if text.len() > SHORT_BYTES {
-            work.count_bytes(piece.len());
-            work.pause().await;
-        }
+        work.count_bytes(piece.len());
+        work.pause().await;
     }
     units
 }
@@ -151,9 +229,9 @@ async fn read_any<const CHECK: bool>(
 ) -> Result<(), ReadError> {
     let mut walk = AnyWalk::over(values);
     loop {
-        match walk.advance::<CHECK>(reader, SHORT_BYTES / BYTES_PER_STEP)? {
+        match walk.advance::<CHECK>(reader, SHORT_STEPS)? {
             Walked::Done => return Ok(()),
-            Walked::Paused => work.count(SHORT_BYTES / BYTES_PER_STEP),
+            Walked::Paused => work.count(SHORT_STEPS),
             Walked::Text(text) => check_text(text, work).await?,
         }
         work.pause().await;

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::content::{check_text, read_content, skip_content};
 use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError};
-use crate::lib0::Reader;
-use crate::limits::{MAX_CLOCK, MAX_RUNS};
+use crate::lib0::{Reader, check_utf8};
+use crate::limits::{MAX_CLOCK, MAX_RUNS, SHORT_BYTES};
 use crate::work::{Work, finish};
 
 /// What is known of bytes that a scan has passed.
@@ -343,13 +343,15 @@ async fn check_names(block: &Block<'_>, header: &[u8], work: &mut Work) -> Resul
         return Ok(());
     }
     let mut reader = Reader::new(&header[1..]);
-    if reader.var_uint()? == 1 {
-        check_text(reader.var_buf()?, work).await?;
-    } else {
-        read_id(&mut reader)?;
-    }
-    if header[0] & HAS_KEY != 0 {
-        check_text(reader.var_buf()?, work).await?;
+    let name =
+        if reader.var_uint()? == 1 { Some(reader.var_buf()?) } else { read_id(&mut reader).map(|_| None)? };
+    let key = if header[0] & HAS_KEY != 0 { Some(reader.var_buf()?) } else { None };
+    for text in [name, key].into_iter().flatten() {
+        if text.len() > SHORT_BYTES {
+            Box::pin(check_text(text, work)).await?;
+        } else {
+            check_utf8(text)?;
+        }
     }
     Ok(())
 }

@@ -94,6 +94,13 @@ impl<'a> Piece<'a> {
         self.block.has_key()
     }
 
+    /// Whether it can be stored as it is, without a cut.
+    pub(crate) fn is_short(&self) -> bool {
+        let content = if self.deleted { 0 } else { self.block.content_bytes().len() };
+        let header = if self.from == 0 { self.block.content_at } else { 0 };
+        content <= MAX_CONTENT_BYTES && header <= HEADER_ALLOWANCE
+    }
+
     /// Whether it takes more bytes than a block should that can be cut.
     pub(crate) fn is_long(&self) -> bool {
         let header = if self.from == 0 { self.block.content_at } else { 0 };

@@ -195,17 +195,16 @@ impl<'a> Open<'a> {
                 self.pause = None;
                 self.transport.life().set_unread(false);
             }
-            let mut incoming = Poll::Ready(());
-            let (messages, space) = match self.rest.take() {
-                Some(frame) => self.deliver(frame),
-                None => match self.poll_frame(cx) {
-                    Poll::Ready(Ok(controls)) => (controls, None),
-                    Poll::Ready(Err(end)) => return Poll::Ready(end),
-                    Poll::Pending => {
-                        incoming = Poll::Pending;
-                        (0, None)
-                    }
-                },
+            let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
+            let incoming = match incoming {
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Ready(Ok(controls)) => Poll::Ready(controls),
+                Poll::Pending => Poll::Pending,
+            };
+            let (messages, space) = match (self.rest.take(), incoming) {
+                (Some(frame), _) => self.deliver(frame),
+                (None, Poll::Ready(controls)) => (controls, None),
+                (None, Poll::Pending) => (0, None),
             };
             // Also bytes of a message whose end may never come.
             self.note_wire_bytes();
@@ -218,8 +217,8 @@ impl<'a> Open<'a> {
             };
             if space.is_some() || turn.is_some() {
                 self.pause(space, turn);
-            } else {
-                ready!(incoming);
+            } else if incoming.is_pending() {
+                return Poll::Pending;
             }
         }
     }
