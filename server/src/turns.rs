@@ -68,7 +68,8 @@ mod tests {
                 most.fetch_max(slices.load(Ordering::Relaxed) - before, Ordering::Relaxed);
             }
         };
-        tokio::join!(turns.run(pin!(long())), turns.run(pin!(long())), short);
+        let (one, other) = (pin!(long()), pin!(long()));
+        tokio::join!(turns.run(one), turns.run(other), short);
         assert_eq!(slices.load(Ordering::Relaxed), 20);
         assert!(most.load(Ordering::Relaxed) <= 4);
     }
