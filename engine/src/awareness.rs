@@ -217,9 +217,13 @@ impl Awareness {
 
     /// The same, with pauses; where there is much, long states are shared.
     pub(crate) async fn encode_in_slices(&self, clients: &[ClientId], work: &mut Work) -> Rope {
-        let states = clients.iter().filter_map(|client| self.states.get(client));
-        let fits = states.map(|state| state.json.len()).try_fold(ROPE_BYTES, usize::checked_sub).is_some();
-        let mut out = RopeWriter::new(!fits);
+        let mut bytes = 0;
+        for client in clients {
+            bytes += self.states.get(client).map_or(0, |state| state.json.len());
+            work.count(2);
+            work.pause().await;
+        }
+        let mut out = RopeWriter::new(bytes > ROPE_BYTES);
         write_var_uint(out.tail(), clients.len() as u64);
         for &client in clients {
             let (clock, json) = match self.states.get(&client) {

@@ -324,6 +324,19 @@ fn an_acknowledgement_waits_for_the_disk() {
 }
 
 #[test]
+fn an_acknowledgement_does_not_wait_for_a_record_that_will_not_come() {
+    let mut stage = Stage::with(&[A, B]);
+    let asks = y_websocket::sync_status_frame(b"7");
+    let known = update(&typed(1, 0, "a"));
+    // The second time it brings nothing, so that nothing is logged.
+    stage.send(A, [&known[..], &known, &asks].concat());
+    assert_eq!(stage.log.len(), 1);
+    stage.room.durable(1);
+    stage.tick();
+    assert_eq!(stage.take(A), [asks]);
+}
+
+#[test]
 fn an_acknowledgement_waits_for_what_waits_for_a_gap_to_fill() {
     let mut stage = Stage::with(&[A, B]);
     let asks = y_websocket::sync_status_frame(b"7");

@@ -1,6 +1,7 @@
 //! What single peers get: answers to what they asked, what they missed, and receipts.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::peer::{Missed, Owed, Peer};
 use super::{Effect, Room, Snapshot};
@@ -65,12 +66,8 @@ impl Room {
             bytes += self.send_state(id, &known).await;
             known.discard(&mut self.work).await;
         }
-        let present = awareness.then(|| self.awareness.clients()).into_iter().flatten();
-        let clients: Vec<_> =
-            removals.into_iter().filter(|client| !self.awareness.has(*client)).chain(present).collect();
-        if !clients.is_empty() {
-            bytes += self.send_awareness(id, &clients).await;
-        }
+        removals.retain(|client| !self.awareness.has(*client));
+        bytes += self.send_awareness(id, removals, awareness).await;
         bytes + self.send_receipts(id)
     }
 
@@ -124,8 +121,19 @@ impl Room {
         self.send(peer, frame)
     }
 
-    async fn send_awareness(&mut self, peer: PeerId, clients: &[ClientId]) -> usize {
-        let states = self.awareness.encode_in_slices(clients, &mut self.work).await;
+    /// Sends that some clients are gone, and the states of all others if the peer wants them.
+    async fn send_awareness(&mut self, peer: PeerId, gone: BTreeSet<ClientId>, all: bool) -> usize {
+        let Self { awareness, work, .. } = self;
+        let mut clients: Vec<_> = gone.into_iter().collect();
+        for client in awareness.clients().take_while(|_| all) {
+            clients.push(client);
+            work.count(1);
+            work.pause().await;
+        }
+        if clients.is_empty() {
+            return 0;
+        }
+        let states = awareness.encode_in_slices(&clients, work).await;
         self.send(peer, y_websocket::awareness_rope_frame(&states))
     }
 

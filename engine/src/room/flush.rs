@@ -61,8 +61,9 @@ pub(super) enum Unlogged {
 }
 
 impl Unlogged {
+    /// Whether no record will come of it.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Nothing)
+        matches!(self, Self::Nothing | Self::Several { bytes: 0, .. })
     }
 }
 

@@ -28,6 +28,10 @@ use crate::rooms::{Membership, Shown};
 /// had come in as many frames.
 const MESSAGES_AT_ONCE: usize = 256;
 
+/// A frame of this size that may have inflated from a few kilobytes is not kept for longer than it takes to deliver what may
+/// come in a second: others wait for their turn to inflate theirs.
+const LARGE_FRAME: usize = 1 << 20;
+
 /// A connection that is a peer of a room.
 pub(crate) struct Connection {
     /// Its place in the room.
@@ -111,6 +115,8 @@ struct Open<'a> {
     rest: Option<Bytes>,
     /// The last frame, if it is large.
     large: Option<Bytes>,
+    /// Messages of the last frame that the room has been given.
+    delivered: usize,
     /// Bytes that have come and were not yet counted against the rates.
     uncounted: usize,
     /// Bytes from the wire that were counted before their message was complete.
@@ -131,6 +137,7 @@ impl<'a> Open<'a> {
             pause: None,
             rest: None,
             large: None,
+            delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
             keep_alive_at: now + config.keep_alive,
@@ -206,6 +213,9 @@ impl<'a> Open<'a> {
                 (None, Poll::Ready(controls)) => (controls, None),
                 (None, Poll::Pending) => (0, None),
             };
+            if self.keeps_others_waiting() {
+                return Poll::Ready(End::by_us(1013, "too many messages in one frame"));
+            }
             // Also bytes of a message whose end may never come.
             self.note_wire_bytes();
             let turn = match self.pace.count(messages, mem::take(&mut self.uncounted), Instant::now()) {
@@ -235,6 +245,7 @@ impl<'a> Open<'a> {
                 // What it has inflated to.
                 self.uncounted += frame.len().saturating_sub(self.wire_bytes);
                 self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
+                self.delivered = 0;
                 self.rest = Some(if frame.len() < READ_BUFFER {
                     // A small message must not keep the whole read buffer alive that it came in.
                     Bytes::copy_from_slice(&frame)
@@ -262,10 +273,16 @@ impl<'a> Open<'a> {
         let Connection { membership, metrics, .. } = self.connection;
         let (part, messages) = y_websocket::split_off(&mut frame, MESSAGES_AT_ONCE);
         self.rest = (!frame.is_empty()).then_some(frame);
+        self.delivered += messages;
         metrics.messages_received.inc_by(messages.max(1) as u64);
         let full = membership.try_send(part, messages).err();
         // A frame without any message is one that the room will refuse.
         (messages.max(1), full.map(|part| membership.send(part, messages)))
+    }
+
+    fn keeps_others_waiting(&self) -> bool {
+        let is_large = self.large.as_ref().is_some_and(|frame| frame.len() > LARGE_FRAME);
+        self.rest.is_some() && is_large && self.delivered > self.connection.config.rates.messages as usize
     }
 
     /// Reads nothing before the room has space and it is the peer's turn again.
