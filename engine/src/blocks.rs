@@ -131,9 +131,11 @@ impl Blocks {
 
     fn load_bytes(&mut self, update: Bytes) -> Result<(), LoadError> {
         let update = Update::scan(update)?;
-        let intake = finish(self.take_in(&update, 0, &mut Changes::default(), &mut Work::default()));
-        let is_whole = self.parked.is_empty() && intake.evicted.is_empty();
-        if is_whole { Ok(()) } else { Err(LoadError::Gap) }
+        // Nothing that is stored may be forgotten because it waits.
+        let max_parked_bytes = std::mem::replace(&mut self.max_parked_bytes, usize::MAX);
+        finish(self.take_in(&update, 0, &mut Changes::default(), &mut Work::default()));
+        self.max_parked_bytes = max_parked_bytes;
+        if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
     }
 
     /// Takes in what is new in an update. What depends on elements that are not known is parked under the name of its
@@ -297,17 +299,16 @@ impl Blocks {
                 match runs.take_first_of(missing.client, work).await {
                     // First what it depends on.
                     Some(on) => next.extend([rest, on]),
-                    None => self.park_blocks(missing, rest, &mut taken, work).await,
+                    None => self.park_blocks(missing, rest, &mut taken, work),
                 }
             }
             if advanced {
                 self.wake(run.client(), &mut taken, work).await;
             }
-            if taken.is_refused() {
-                break;
-            }
         }
         runs.discard(work).await;
+        // Not before: where clients depend on each other, much waits for other parts of the same update.
+        self.limit_parked(&mut taken, work).await;
         self.take_delete_set(update.deletions(), &mut taken, work).await;
         taken.intake()
     }
@@ -333,11 +334,10 @@ impl Blocks {
         }
     }
 
-    async fn park_blocks(&mut self, missing: Id, rest: Run, taken: &mut Taken<'_>, work: &mut Work) {
+    fn park_blocks(&mut self, missing: Id, rest: Run, taken: &mut Taken<'_>, work: &mut Work) {
         taken.parked += 1;
         work.count_bytes(rest.bytes.len());
         self.parked.park_blocks(missing, taken.author, rest, taken.source_bytes);
-        self.limit_parked(taken, work).await;
     }
 
     /// Forgets what the author sent of whom the most waits, where too much waits in all.
@@ -377,8 +377,13 @@ impl Blocks {
                     }
                 }
                 Waiting::Deletions(client, mut ranges) => {
-                    let known = ranges.take_before(client, self.state.get(client));
-                    self.take_deletions(client, known, taken, work).await;
+                    loop {
+                        let known = ranges.take_before(client, self.state.get(client), DELETIONS_AT_ONCE);
+                        if known.is_empty() {
+                            break;
+                        }
+                        self.take_deletions(client, known, taken, work).await;
+                    }
                     if let Some(first) = ranges.first_of(client) {
                         let missing = Id { client, clock: first.start };
                         self.parked.park(missing, ticket, Waiting::Deletions(client, ranges));

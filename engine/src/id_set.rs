@@ -77,10 +77,11 @@ impl IdSet {
         }
     }
 
-    /// Takes out what one client has before a clock, as ranges in order. O(ranges taken · log).
-    pub(crate) fn take_before(&mut self, client: ClientId, clock: Clock) -> Vec<Range<Clock>> {
+    /// Takes out what one client has before a clock, as ranges in order, but no more than so many. O(ranges taken · log).
+    pub(crate) fn take_before(&mut self, client: ClientId, clock: Clock, most: usize) -> Vec<Range<Clock>> {
         let mut taken = Vec::new();
-        while let Some((&id, &end)) = self.ranges.range(Id { client, clock: 0 }..Id { client, clock }).next()
+        while taken.len() < most
+            && let Some((&id, &end)) = self.ranges.range(Id { client, clock: 0 }..Id { client, clock }).next()
         {
             self.ranges.remove(&id);
             taken.push(id.clock..end.min(clock));

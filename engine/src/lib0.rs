@@ -181,15 +181,23 @@ pub(crate) enum Walked<'a> {
 
 #[derive(Debug)]
 struct Level {
-    /// Members that have not been begun.
+    /// Values that have not been begun.
     left: usize,
     is_object: bool,
+    /// The key of the next value has been read.
+    has_key: bool,
+}
+
+impl Level {
+    fn of(left: usize, is_object: bool) -> Self {
+        Self { left, is_object, has_key: false }
+    }
 }
 
 impl AnyWalk {
     /// A walk over so many values that follow each other.
     pub(crate) fn over(values: usize) -> Self {
-        Self { open: vec![Level { left: values, is_object: false }] }
+        Self { open: vec![Level::of(values, false)] }
     }
 
     /// Walks on: over about `steps` values, or so many that have [`BYTES_PER_STEP`] times as many bytes. With `CHECK`
@@ -207,34 +215,33 @@ impl AnyWalk {
             if steps == 0 {
                 return Ok(Walked::Paused);
             }
-            level.left = left;
             let start = reader.position();
-            let mut long_text = None;
-            if level.is_object {
-                skip_string::<CHECK>(reader)?;
+            if level.is_object && !std::mem::replace(&mut level.has_key, true) {
+                let key = reader.var_buf()?;
+                if CHECK && key.len() > SHORT_BYTES {
+                    return Ok(Walked::Text(key));
+                }
+                check_short::<CHECK>(key)?;
             }
+            (level.left, level.has_key) = (left, false);
             let depth = self.open.len();
             match reader.u8()? {
                 120 | 121 | 126 | 127 => {}
                 125 => reader.skip_var_int()?,
                 124 => drop(reader.take(4)?),
                 122 | 123 => drop(reader.take(8)?),
-                119 if CHECK => {
+                119 => {
                     let text = reader.var_buf()?;
-                    if text.len() <= SHORT_BYTES {
-                        check_utf8(text)?;
-                    } else {
-                        long_text = Some(text);
+                    if CHECK && text.len() > SHORT_BYTES {
+                        return Ok(Walked::Text(text));
                     }
+                    check_short::<CHECK>(text)?;
                 }
-                116 | 119 => drop(reader.var_buf()?),
+                116 => drop(reader.var_buf()?),
                 117 | 118 if depth > MAX_ANY_DEPTH => return Err(ReadError::TooDeep),
-                117 => self.open.push(Level { left: reader.count(1)?, is_object: false }),
-                118 => self.open.push(Level { left: reader.count(2)?, is_object: true }),
+                117 => self.open.push(Level::of(reader.count(1)?, false)),
+                118 => self.open.push(Level::of(reader.count(2)?, true)),
                 tag => return Err(ReadError::UnknownAny(tag)),
-            }
-            if let Some(text) = long_text {
-                return Ok(Walked::Text(text));
             }
             let bytes = if CHECK { reader.position() - start } else { 0 };
             steps = steps.saturating_sub(1 + bytes / BYTES_PER_STEP);
@@ -251,9 +258,11 @@ pub(crate) fn check_utf8(bytes: &[u8]) -> Result<&str, ReadError> {
     std::str::from_utf8(bytes).map_err(|_| ReadError::InvalidUtf8)
 }
 
-/// The bytes of a varString; with `CHECK` unset, whatever is in it.
-pub(crate) fn skip_string<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<&'a [u8], ReadError> {
-    if CHECK { Ok(reader.var_string()?.as_bytes()) } else { reader.var_buf() }
+fn check_short<const CHECK: bool>(text: &[u8]) -> Result<(), ReadError> {
+    if CHECK {
+        check_utf8(text)?;
+    }
+    Ok(())
 }
 
 /// Checks that `text` is one JSON value.

@@ -299,6 +299,7 @@ fn long_content_is_cut_in_one_walk() {
         ("values", 8, any()),
         ("old JSON", 2, json()),
         ("nested values", 8, nested),
+        ("a key", 8, [&[1, 118, 1][..], &var_buf("ü".repeat(2 * MIB).as_bytes()), &[126]].concat()),
         ("one value", 8, [&[1, 119][..], &var_buf(&[b'x'; 4 * MIB])].concat()),
         ("an embed", 5, var_buf(format!("[{}1]", "1,".repeat(2 * MIB)).as_bytes())),
     ] {
@@ -402,6 +403,18 @@ fn deletions_that_wait_cost_a_keystroke_no_more_however_often_they_came() {
     let cost = meter.cost(|meter| meter.receive(A, update(&text("x"))));
     cost.is_in_proportion();
     assert!(meter.room.blocks().delete_set().len() == 1 && !meter.room.blocks().parked().is_empty());
+}
+
+#[test]
+fn very_many_deletions_that_wake_are_taken_in_with_pauses() {
+    let mut meter = Meter::with(&[A, B]);
+    let waits = update(&deletions((0..100_000).map(|n| (2 * n, 1))));
+    meter.receive(B, waits.clone());
+    let gc = [&[1, 1, 1, 0, 0][..], &var_uint(200_000), &[0]].concat();
+    let mut cost = meter.cost(|meter| meter.receive(A, update(&gc)));
+    assert!(meter.room.blocks().parked().is_empty());
+    cost.bytes_in += waits.len() as u64;
+    cost.is_in_proportion();
 }
 
 #[test]

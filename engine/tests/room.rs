@@ -122,6 +122,12 @@ fn typed(client: u8, clock: u64, text: &str) -> Vec<u8> {
     update
 }
 
+fn number(number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_var_uint(&mut out, number);
+    out
+}
+
 fn update(update: &[u8]) -> Bytes {
     y_websocket::sync_frame(&SyncMessage::Update(update))
 }
@@ -557,6 +563,33 @@ fn a_stored_gap_is_an_error_however_much_waits_for_it() {
     let limits = RoomLimits { parked_bytes: 1_000, ..RoomLimits::default() };
     let mut room = Room::new(limits);
     assert!(room.load(&typed(1, 9, &"x".repeat(5_000))).is_err());
+}
+
+#[test]
+fn authors_who_depend_on_each_other_are_taken_in_and_loaded_however_much_that_is() {
+    // Each writes a word behind the other's last one, again and again.
+    let blocks = |client: u8, other: u8| {
+        let mut blocks = vec![100, client, 0];
+        for n in 0..100u64 {
+            match (client, n) {
+                (1, 0) => blocks.extend([4, 1, 1, b't']),
+                (1, n) => blocks.extend([&[0x84, other][..], &number(n * 10 - 1)].concat()),
+                (_, n) => blocks.extend([&[0x84, other][..], &number(n * 10 + 9)].concat()),
+            }
+            write_var_buf(&mut blocks, &[b'a'; 10]);
+        }
+        blocks
+    };
+    let update = [&[2][..], &blocks(2, 1), &blocks(1, 2), &[0]].concat();
+    let limits = RoomLimits { parked_bytes: 500, ..RoomLimits::default() };
+    let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
+    stage.room.connect(A, stage.now);
+    stage.send(A, self::update(&update));
+    assert!(stage.closed.is_empty(), "{:?}", stage.closed);
+    assert_eq!(stage.room.blocks().state_vector().get(1), 1_000);
+    let mut room = Room::new(limits);
+    room.load(&stage.room.blocks().encode_state()).expect("it has no gap");
+    assert_eq!(room.blocks().state_vector(), stage.room.blocks().state_vector());
 }
 
 #[test]
