@@ -4,14 +4,13 @@
 //! So a document takes the memory of its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 
 use crate::chunks::Chunks;
 use crate::id_set::IdSet;
-use crate::limits::{DELETIONS_AT_ONCE, ROPE_BYTES};
+use crate::limits::{DELETIONS_AT_ONCE, ROPE_BYTES, UNSORTED_DELETIONS_AT_ONCE};
 use crate::parked::{Author, Parked, Waiting};
 use crate::rope::{Rope, RopeWriter};
 use crate::state_vector::StateVector;
@@ -246,6 +245,13 @@ impl Blocks {
         self.encode(from, Some(&changes.deleted), work).await
     }
 
+    /// Makes what is encoded from now on share its memory with the document, if that is large. O(chunks that have grown).
+    pub(crate) async fn seal(&mut self, work: &mut Work) {
+        if self.chunks.memory() > ROPE_BYTES {
+            self.chunks.seal_all(work).await;
+        }
+    }
+
     /// Encodes the blocks of some clients, each from a clock on, and deletions: these, or all. Clients come from high to low,
     /// as the lazy readers of Yjs expect.
     async fn encode(
@@ -309,6 +315,7 @@ impl Blocks {
         runs.discard(work).await;
         // Not before: where clients depend on each other, much waits for other parts of the same update.
         self.limit_parked(&mut taken, work).await;
+        self.parked.detach(author, taken.first_number, work).await;
         self.take_delete_set(update.deletions(), &mut taken, work).await;
         taken.intake()
     }
@@ -318,13 +325,18 @@ impl Blocks {
         while !taken.is_refused()
             && let Some((client, range)) = deletions.next()
         {
-            let mut ranges = vec![range];
-            while ranges.len() < DELETIONS_AT_ONCE
+            // They nearly always come sorted. Where they don't, more are sorted at once, so that no chunk is rewritten again and
+            // again for one of them.
+            let (mut most, mut end) = (DELETIONS_AT_ONCE, range.end);
+            let mut ranges = IdSet::default();
+            ranges.insert(client, range, |_| {});
+            while ranges.len() < most
                 && let Some((_, range)) = deletions.next_if(|(next, _)| *next == client)
             {
-                ranges.push(range);
+                most = if range.start < end { UNSORTED_DELETIONS_AT_ONCE } else { most };
+                end = range.end;
+                ranges.insert_in_slices(client, range, |_| {}, work).await;
             }
-            ranges.sort_unstable_by_key(|range| range.start);
             let unknown = self.take_deletions(client, ranges, taken, work).await;
             if !unknown.is_empty() {
                 taken.parked += 1;
@@ -336,8 +348,8 @@ impl Blocks {
 
     fn park_blocks(&mut self, missing: Id, rest: Run, taken: &mut Taken<'_>, work: &mut Work) {
         taken.parked += 1;
-        work.count_bytes(rest.bytes.len());
-        self.parked.park_blocks(missing, taken.author, rest, taken.source_bytes);
+        work.count(4);
+        self.parked.park_blocks(missing, taken.author, rest);
     }
 
     /// Forgets what the author sent of whom the most waits, where too much waits in all.
@@ -418,7 +430,9 @@ impl Blocks {
             }
             taken.as_it_came &= block.id.clock == end;
             if matches!(block.content, Content::Gc | Content::Deleted) {
-                self.delete(client, end..block.end(), taken, |_| {});
+                self.deleted.insert(client, end..block.end(), |_| {});
+                taken.changes.deleted.insert(client, end..block.end(), |_| {});
+                self.encoded_deletions.take();
             }
             let tail = tail.get_or_insert_with(|| self.chunks.open(Id { client, clock: end }));
             self.chunks.push(tail, Piece::between(block, end, block.end()), work).await;
@@ -435,48 +449,41 @@ impl Blocks {
         Progress { advanced, rest }
     }
 
-    /// Takes in deletions of known elements, and gives those of unknown ones. The ranges are sorted. O(ranges · log, and the
-    /// bytes of each chunk that has a new one).
+    /// Takes in deletions of one client's known elements, and gives those of unknown ones. O(ranges · log, and the bytes of
+    /// each chunk that has a new one).
     async fn take_deletions(
         &mut self,
         client: ClientId,
-        ranges: Vec<Range<Clock>>,
+        ranges: IdSet,
         taken: &mut Taken<'_>,
         work: &mut Work,
     ) -> IdSet {
         let known = self.state.get(client);
         let (mut fresh, mut unknown) = (Vec::new(), IdSet::default());
-        for range in ranges {
+        for (_, range) in ranges.iter() {
             let covered = range.start..range.end.min(known);
             if range.end > known {
                 unknown.insert(client, range.start.max(known)..range.end, |_| {});
             }
             if !covered.is_empty() {
                 let before = fresh.len();
-                self.delete(client, covered.clone(), taken, |part| fresh.push(part));
+                let note = |part| fresh.push(part);
+                self.deleted.insert_in_slices(client, covered.clone(), note, work).await;
                 taken.as_it_came &= fresh[before..] == [covered];
             }
-            work.count(8);
+            work.count(4);
             work.pause().await;
+        }
+        ranges.discard(work).await;
+        for range in &fresh {
+            taken.changes.deleted.insert_in_slices(client, range.clone(), |_| {}, work).await;
+        }
+        if !fresh.is_empty() {
+            taken.changed = true;
+            self.encoded_deletions.take();
         }
         self.chunks.drop_content(client, &fresh, work).await;
         unknown
-    }
-
-    /// Remembers that known elements are deleted, and calls `fresh` with those parts that were not.
-    fn delete(
-        &mut self,
-        client: ClientId,
-        range: Range<Clock>,
-        taken: &mut Taken<'_>,
-        mut fresh: impl FnMut(Range<Clock>),
-    ) {
-        self.deleted.insert(client, range, |part| {
-            taken.changes.deleted.insert(client, part.clone(), |_| {});
-            taken.changed = true;
-            fresh(part);
-        });
-        self.encoded_deletions.take();
     }
 }
 
@@ -547,7 +554,6 @@ struct Progress {
 /// What was taken in of an update.
 struct Taken<'a> {
     author: Author,
-    source_bytes: usize,
     changes: &'a mut Changes,
     changed: bool,
     as_it_came: bool,
@@ -564,7 +570,6 @@ impl<'a> Taken<'a> {
     fn new(update: &Update, author: Author, first_number: u64, changes: &'a mut Changes) -> Self {
         Self {
             author,
-            source_bytes: update.bytes().len(),
             changes,
             changed: false,
             as_it_came: !update.has_skips(),

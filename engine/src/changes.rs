@@ -38,9 +38,7 @@ impl Changes {
             work.pause().await;
         }
         for (client, range) in others.deleted.iter() {
-            self.deleted.insert(client, range, |_| {});
-            work.count(4);
-            work.pause().await;
+            self.deleted.insert_in_slices(client, range, |_| {}, work).await;
         }
     }
 

@@ -106,7 +106,8 @@ impl Chunk {
         self.blocks - u32::try_from(blocks.left()).expect("counted in 32 bits")
     }
 
-    fn last(&self, start: Id) -> Block<'_> {
+    /// The last block.
+    pub(crate) fn last(&self, start: Id) -> Block<'_> {
         let clock = start.clock + self.len - self.last_len;
         view_block(&self.bytes[self.last_at..], Id { clock, ..start }, self.last_len)
     }
@@ -169,6 +170,13 @@ impl Chunk {
     pub(crate) fn seal(&mut self) {
         if let Encoded::Growing(bytes) = &mut self.bytes {
             self.bytes = Encoded::Sealed(std::mem::take(bytes).into_boxed_slice().into());
+        }
+    }
+
+    /// Takes a chunk up again that was sealed before it was full.
+    pub(crate) fn unseal(&mut self) {
+        if let Encoded::Sealed(bytes) = &mut self.bytes {
+            self.bytes = Encoded::Growing(std::mem::take(bytes).into());
         }
     }
 

@@ -1,10 +1,10 @@
 //! The encoded blocks of all clients, as one ordered map of chunks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Range};
 
 use crate::chunk::Chunk;
-use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES};
+use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES, ROPE_PART_BYTES};
 use crate::rope::RopeWriter;
 use crate::update::{Block, ClientId, Clock, Cutter, Id, Piece, Places, write_section_header};
 use crate::work::{Work, finish};
@@ -16,6 +16,8 @@ const CHUNK_OVERHEAD: usize = 96;
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     map: BTreeMap<Id, Chunk>,
+    /// Those that may grow, but are large enough to be shared.
+    growing: BTreeSet<Id>,
     /// Bytes of memory that the chunks have reserved.
     bytes: usize,
 }
@@ -41,7 +43,11 @@ impl Chunks {
         let first = Id { clock: 0, ..next };
         let before = self.map.range(first..next).next_back().filter(|(_, chunk)| !chunk.is_full());
         match before.map(|(&start, _)| start) {
-            Some(start) => OpenChunk { start, chunk: self.take(start) },
+            Some(start) => {
+                let mut chunk = self.take(start);
+                chunk.unseal();
+                OpenChunk { start, chunk }
+            }
             None => OpenChunk { start: next, chunk: Chunk::default() },
         }
     }
@@ -87,9 +93,23 @@ impl Chunks {
         }
         if chunk.is_full() {
             chunk.seal();
+        } else if chunk.bytes().len() >= ROPE_PART_BYTES {
+            self.growing.insert(start);
         }
         self.bytes += chunk.capacity();
         self.map.insert(start, chunk);
+    }
+
+    /// Seals chunks that have grown, so that all who are sent them share them. O(these).
+    pub(crate) async fn seal_all(&mut self, work: &mut Work) {
+        while let Some(start) = self.growing.pop_first() {
+            let Some(chunk) = self.map.get_mut(&start) else { continue };
+            self.bytes -= chunk.capacity();
+            chunk.seal();
+            self.bytes += chunk.capacity();
+            work.count_bytes(chunk.bytes().len());
+            work.pause().await;
+        }
     }
 
     /// Whether the blocks of one client, from a known element on, take more than so many bytes: what is left of these if not.
@@ -142,13 +162,38 @@ impl Chunks {
             let start = self.start_of(Id { client, clock: range.start.max(done) });
             let chunk = self.take(start);
             done = start.clock + chunk.len();
-            self.rewrite(start, &chunk, ranges);
+            if chunk.count() == 1 {
+                self.rewrite_long(start, &chunk, ranges, work).await;
+            } else {
+                self.rewrite(start, &chunk, ranges);
+            }
             ranges = after(ranges, done);
             work.count_bytes(if chunk.count() > 1 { chunk.bytes().len() } else { 0 });
             // Reading a block and writing it again takes as long as a few hundred bytes of it.
             work.count(4 * chunk.count() as usize);
             work.pause().await;
         }
+    }
+
+    /// Puts a chunk of one block, which may be long, back without the content of some ranges.
+    async fn rewrite_long(&mut self, start: Id, chunk: &Chunk, ranges: &[Range<Clock>], work: &mut Work) {
+        let block = chunk.last(start);
+        let mut open = self.open(start);
+        let mut at = start.clock;
+        let mut places = Places::of(&block);
+        for range in ranges.iter().take_while(|range| range.start < block.end()) {
+            let (from, to) = (range.start.max(at), range.end.min(block.end()));
+            if at < from {
+                self.push(&mut open, places.piece(block, at, from), work).await;
+            }
+            self.push(&mut open, Piece::between(block, from, to).without_content(), work).await;
+            at = to;
+        }
+        if at < block.end() {
+            self.push(&mut open, places.piece(block, at, block.end()), work).await;
+        }
+        self.join_small_neighbour(&mut open, Id { clock: block.end(), ..start });
+        self.close(open);
     }
 
     /// Puts a chunk back without the content of some ranges.
@@ -209,6 +254,7 @@ impl Chunks {
     }
 
     fn take(&mut self, start: Id) -> Chunk {
+        self.growing.remove(&start);
         let chunk = self.map.remove(&start).expect("a chunk starts here");
         self.bytes -= chunk.capacity();
         chunk

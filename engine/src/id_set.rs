@@ -9,6 +9,9 @@ use crate::lib0::write_var_uint;
 use crate::update::{ClientId, Clock, Id, write_deletion, write_deletions_header};
 use crate::work::{Work, discard, finish};
 
+/// Ranges that one insertion may swallow without a pause.
+const SWALLOWED_AT_ONCE: usize = 256;
+
 /// A set of ids: disjoint ranges that don't touch, by client and clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdSet {
@@ -70,6 +73,26 @@ impl IdSet {
         self.ranges.insert(Id { client, clock: joined.start }, joined.end);
     }
 
+    /// The same, with pauses where the range swallows many. O(ranges swallowed · log).
+    pub(crate) async fn insert_in_slices(
+        &mut self,
+        client: ClientId,
+        range: Range<Clock>,
+        mut fresh: impl FnMut(Range<Clock>),
+        work: &mut Work,
+    ) {
+        let mut start = range.start;
+        while start < range.end {
+            let following = self.ranges.range(Id { client, clock: start }..Id { client, clock: range.end });
+            let end = following.skip(SWALLOWED_AT_ONCE).map(|(id, _)| id.clock).next().unwrap_or(range.end);
+            let before = self.ranges.len();
+            self.insert(client, start..end, &mut fresh);
+            work.count(4 + 4 * (before + 1 - self.ranges.len().min(before + 1)));
+            work.pause().await;
+            start = end;
+        }
+    }
+
     /// Adds all ids of another set.
     pub fn extend(&mut self, other: &Self) {
         for (client, range) in other.iter() {
@@ -77,14 +100,14 @@ impl IdSet {
         }
     }
 
-    /// Takes out what one client has before a clock, as ranges in order, but no more than so many. O(ranges taken · log).
-    pub(crate) fn take_before(&mut self, client: ClientId, clock: Clock, most: usize) -> Vec<Range<Clock>> {
-        let mut taken = Vec::new();
+    /// Takes out what one client has before a clock, but no more than so many ranges. O(ranges taken · log).
+    pub(crate) fn take_before(&mut self, client: ClientId, clock: Clock, most: usize) -> Self {
+        let mut taken = Self::default();
         while taken.len() < most
             && let Some((&id, &end)) = self.ranges.range(Id { client, clock: 0 }..Id { client, clock }).next()
         {
             self.ranges.remove(&id);
-            taken.push(id.clock..end.min(clock));
+            taken.ranges.insert(id, end.min(clock));
             if end > clock {
                 self.ranges.insert(Id { client, clock }, end);
             }

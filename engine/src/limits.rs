@@ -20,7 +20,7 @@ pub const MAX_RUNS_FROM_PEER: usize = 1 << 17;
 pub const SHORT_BYTES: usize = 8 * 1024;
 
 /// From this size on, a part of a rope is shared; what is smaller is copied, which costs less than its place in the rope.
-pub const ROPE_PART_BYTES: usize = 512;
+pub const ROPE_PART_BYTES: usize = 128;
 
 /// An encoding that is shorter than this is in one part: it is written and compressed faster.
 pub const ROPE_BYTES: usize = 256 * 1024;
@@ -34,6 +34,9 @@ pub const APPEND_BYTES: usize = 1024 * 1024;
 
 /// Ranges of a delete set that are taken in together: so that many in one chunk rewrite it once.
 pub const DELETIONS_AT_ONCE: usize = 1024;
+
+/// The same where they come unsorted: four megabytes or so.
+pub const UNSORTED_DELETIONS_AT_ONCE: usize = 128 * 1024;
 
 /// Bytes of answers after which a room lets its peers' outboxes take what it has made before it goes on.
 pub const ANSWERS_AT_ONCE: usize = 1024 * 1024;

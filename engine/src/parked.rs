@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::id_set::IdSet;
 use crate::update::{ClientId, Clock, Id, Run};
-use crate::work::Work;
+use crate::work::{Work, copy};
 
 /// Memory that an entry takes beside its bytes: four map nodes and an allocation or two.
 const ENTRY_BYTES: usize = 256;
@@ -100,7 +100,9 @@ impl Parked {
         let Some(usage) = self.usage.remove(&author) else { return };
         self.bytes -= usage.bytes;
         for (number, missing) in usage.entries {
-            self.waiting.remove(&(missing, number));
+            if let Some((_, Waiting::Deletions(_, ranges))) = self.waiting.remove(&(missing, number)) {
+                ranges.discard(work).await;
+            }
             work.count(4);
             work.pause().await;
         }
@@ -111,13 +113,25 @@ impl Parked {
         self.next
     }
 
-    /// Keeps blocks that came in an update of `source_bytes` until the element `missing` is known. Small parts are copied, so
-    /// that they don't keep the whole update in memory. O(log entries), and the bytes where they are copied.
-    pub(crate) fn park_blocks(&mut self, missing: Id, author: Author, mut run: Run, source_bytes: usize) {
-        if run.bytes.len() < source_bytes / 2 {
-            run.bytes = bytes::Bytes::copy_from_slice(&run.bytes);
-        }
+    /// Keeps blocks until the element `missing` is known. They are a view of the frame that they came in: see
+    /// [`Self::detach`]. O(log entries).
+    pub(crate) fn park_blocks(&mut self, missing: Id, author: Author, run: Run) {
         self.park_new(missing, author, Waiting::Blocks(run));
+    }
+
+    /// Copies what an author has parked since there was this number, so that it does not keep a whole frame in memory, of which
+    /// it may be the least part. O(bytes).
+    pub(crate) async fn detach(&mut self, author: Author, since: u64, work: &mut Work) {
+        let Some(usage) = self.usage.get(&author) else { return };
+        for (&number, &missing) in usage.entries.range(since..) {
+            if let Some((_, Waiting::Blocks(run))) = self.waiting.get_mut(&(missing, number)) {
+                let mut bytes = Vec::with_capacity(run.bytes.len());
+                copy(&run.bytes, &mut bytes, work).await;
+                run.bytes = bytes.into();
+            }
+            work.count(4);
+            work.pause().await;
+        }
     }
 
     /// Keeps deletions of one client's elements until the first of them is known, with those that wait already.
@@ -137,10 +151,9 @@ impl Parked {
                 std::mem::swap(&mut others, &mut ranges);
             }
             for (client, range) in others.iter() {
-                ranges.insert(client, range, |_| {});
-                work.count(4);
-                work.pause().await;
+                ranges.insert_in_slices(client, range, |_| {}, work).await;
             }
+            others.discard(work).await;
         }
         let first = ranges.first_of(client).expect("there is something to delete");
         self.park_new(Id { client, clock: first.start }, author, Waiting::Deletions(client, ranges));

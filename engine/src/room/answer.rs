@@ -17,6 +17,7 @@ impl Room {
     /// The whole document, to be stored. O(clients, chunks and deletions).
     pub async fn snapshot(&mut self) -> Snapshot {
         let Self { blocks, work, .. } = self;
+        blocks.seal(work).await;
         Snapshot {
             state: blocks.encode_state_in_slices(work).await,
             state_vector: blocks.state_vector().encode_in_slices(work).await,
@@ -109,6 +110,7 @@ impl Room {
     }
 
     async fn send_state(&mut self, peer: PeerId, known: &StateVector) -> usize {
+        self.blocks.seal(&mut self.work).await;
         let frame = if !known.is_empty() {
             let diff = self.blocks.diff_in_slices(known, &mut self.work).await;
             y_websocket::step_2_frame(&diff)

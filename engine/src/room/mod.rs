@@ -163,6 +163,9 @@ impl Room {
         for due in gone.receipts.iter().filter_map(|(due, _)| *due) {
             self.due.remove(&(due, peer));
         }
+        if let Some(known) = gone.owed.state {
+            known.discard(&mut self.work).await;
+        }
         if let Some(missed) = gone.missed {
             self.trail.release(missed.since, &mut self.work).await;
         }

@@ -226,6 +226,10 @@ impl<'a> Open<'a> {
                 }
             };
             if space.is_some() || turn.is_some() {
+                if space.is_none() && self.rest.is_none() {
+                    self.large = None;
+                    self.transport.release();
+                }
                 self.pause(space, turn);
             } else if incoming.is_pending() {
                 return Poll::Pending;

@@ -35,7 +35,13 @@ const PIECE: usize = 16 << 10;
 const PIECE_HEADER: usize = 8;
 
 /// What a message may inflate to without waiting for a turn: more than nearly all do.
-const LARGE: usize = 1 << 20;
+const LARGE: usize = 64 << 10;
+
+/// Compressed bytes that are read before others have the processor, whatever they inflate to: it may be nothing.
+const INPUT: usize = 16 << 10;
+
+/// What the end of a stream costs in these terms, after which another may begin.
+const RESET: usize = 64;
 
 /// Larger messages that are inflated at the same time, by all connections, and not yet handed on.
 static LARGE_MESSAGES: Semaphore = Semaphore::const_new(4);
@@ -129,6 +135,14 @@ impl Inflating {
         self.received.extend_from_slice(bytes);
     }
 
+    /// Gives back the right to inflate a large message, if that is passed on to its end and in memory elsewhere, in bounds.
+    pub(crate) fn release(&mut self) {
+        if self.inflation.as_ref().is_none_or(Inflation::is_passed) {
+            self.inflation = None;
+            self.turn = Turn::NotNeeded;
+        }
+    }
+
     /// Passes on what can be, and tells whether that was anything. Pending while another's turn comes first.
     pub(crate) fn poll_pass(
         &mut self,
@@ -136,16 +150,22 @@ impl Inflating {
         out: &mut ReadBuf<'_>,
     ) -> Poll<Result<bool, InflateError>> {
         let before = out.filled().len();
-        if self.inflation.is_none() {
-            // More is only asked for when the message before has been handed on.
-            self.turn = Turn::NotNeeded;
-        }
+        // More is only asked for when the message before has been handed on.
+        self.release();
+        let mut input = INPUT;
         while out.remaining() > 0 {
+            if input == 0 {
+                if out.filled().len() > before {
+                    break;
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
             if large && self.turn.poll(cx).is_pending() {
                 return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
             }
-            if !self.advance(out)? {
+            if !self.advance(out, &mut input)? {
                 break;
             }
         }
@@ -158,9 +178,9 @@ impl Inflating {
     }
 
     /// Makes one step; false if that takes more bytes than have come.
-    fn advance(&mut self, out: &mut ReadBuf<'_>) -> Result<bool, InflateError> {
+    fn advance(&mut self, out: &mut ReadBuf<'_>, budget: &mut usize) -> Result<bool, InflateError> {
         if let Some(inflation) = &mut self.inflation {
-            if !inflation.write(out)? {
+            if !inflation.write(out, budget)? {
                 self.inflation = None;
             }
             return Ok(true);
@@ -341,42 +361,49 @@ impl Inflation {
         }
     }
 
+    fn is_passed(&self) -> bool {
+        self.finished && self.passed == self.frame.len()
+    }
+
     fn is_large(&self) -> bool {
         self.inflated > LARGE
     }
 
     /// Writes what there is room for; false if that was the end.
-    fn write(&mut self, out: &mut ReadBuf<'_>) -> Result<bool, InflateError> {
+    fn write(&mut self, out: &mut ReadBuf<'_>, budget: &mut usize) -> Result<bool, InflateError> {
         if self.passed == self.frame.len() {
             if self.finished {
                 return Ok(false);
             }
-            self.inflate_piece()?;
+            self.inflate_piece(budget)?;
         }
         self.passed += put(out, &self.frame[self.passed..]);
         Ok(true)
     }
 
-    /// Inflates until the frame is full or the message at its end.
-    fn inflate_piece(&mut self) -> Result<(), InflateError> {
+    /// Inflates until the frame is full, the message at its end, or the budget of compressed bytes used up.
+    fn inflate_piece(&mut self, budget: &mut usize) -> Result<(), InflateError> {
         self.frame.clear();
         if self.opcode == CONTINUATION {
             self.frame.reserve(PIECE_HEADER + PIECE);
         }
         self.frame.resize(PIECE_HEADER, 0);
         let most = self.frame.capacity().min(PIECE_HEADER + PIECE);
-        while !self.finished && self.frame.len() < most {
+        while !self.finished && self.frame.len() < most && *budget > 0 {
             let (taken, len) = (self.stream.total_in(), self.frame.len());
+            let end = self.compressed.len().min(self.taken + *budget);
             let status = self
                 .stream
-                .decompress_vec(&self.compressed[self.taken..], &mut self.frame, FlushDecompress::Sync)
+                .decompress_vec(&self.compressed[self.taken..end], &mut self.frame, FlushDecompress::Sync)
                 .map_err(|_| InflateError::Damaged)?;
-            let taken = self.stream.total_in() - taken;
-            self.taken += usize::try_from(taken).map_err(|_| InflateError::Damaged)?;
+            let taken = usize::try_from(self.stream.total_in() - taken).map_err(|_| InflateError::Damaged)?;
+            self.taken += taken;
+            *budget = budget.saturating_sub(taken);
             let all = self.taken == self.compressed.len();
             if status == Status::StreamEnd && !all {
                 // A block that calls itself the last: what follows is read as a new stream (RFC 7692, section 7.2.3.5).
                 self.stream.reset(false);
+                *budget = budget.saturating_sub(RESET);
             } else if all && (self.frame.len() < self.frame.capacity() || status == Status::StreamEnd) {
                 self.finished = true;
             } else if taken == 0 && self.frame.len() == len {
@@ -384,6 +411,12 @@ impl Inflation {
             }
         }
         let piece = self.frame.len() - PIECE_HEADER;
+        if piece == 0 && !self.finished {
+            // Nothing to pass on, and more to come.
+            self.frame.clear();
+            self.passed = 0;
+            return Ok(());
+        }
         self.inflated += piece;
         if self.inflated > self.max_message_bytes {
             return Err(InflateError::TooLarge);

@@ -88,6 +88,13 @@ impl Socket {
         self.turn = TURN;
     }
 
+    /// The last message that was read has gone elsewhere: another connection may inflate a large one.
+    pub(crate) fn release(&mut self) {
+        if let Unread::Compressed(inflating) = &mut self.unread {
+            inflating.release();
+        }
+    }
+
     /// Bytes that have come since this was last asked, whatever they were.
     pub(crate) fn take_received(&mut self) -> usize {
         mem::take(&mut self.received)

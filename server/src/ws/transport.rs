@@ -136,6 +136,11 @@ impl Transport {
         self.websocket.get_mut().take_received()
     }
 
+    /// The last message that was read has gone elsewhere.
+    pub(crate) fn release(&mut self) {
+        self.websocket.get_mut().release();
+    }
+
     /// The next message.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         if self.ended {

@@ -213,3 +213,21 @@ async fn others_go_on_while_a_fast_sender_never_ends_a_compressed_message() {
     let saved = beside(&server, attacks).await;
     assert!(saved > 10, "only {saved} times");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_go_on_while_what_inflates_to_nothing_is_inflated() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut attacks = JoinSet::new();
+    for name in ["one", "other"] {
+        let mut raw = Raw::connect(&server, name, "permessage-deflate").await;
+        attacks.spawn(async move {
+            // Blocks that call themselves the last, without anything in them.
+            raw.send(0xc2, &[0x03, 0x00].repeat(8 * MIB)).await;
+            raw.send(0x82, &sync_status_frame(b"fence")).await;
+            raw.close_code().await;
+        });
+    }
+    let saved = beside(&server, attacks).await;
+    assert!(saved > 10, "only {saved} times");
+}
