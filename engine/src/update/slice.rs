@@ -19,6 +19,9 @@ const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 /// What the header of a block takes unless it has a long name or key.
 const HEADER_ALLOWANCE: usize = 256;
 
+/// What the length of content takes that is as long as it may be, which content that was cut has before it.
+const LENGTH_BYTES: usize = 2;
+
 /// Bytes that a character takes in UTF-8 if it takes two units in UTF-16.
 const SURROGATE_PAIR_BYTES: usize = 4;
 
@@ -98,7 +101,7 @@ impl<'a> Piece<'a> {
     pub(crate) fn is_short(&self) -> bool {
         let content = if self.deleted { 0 } else { self.block.content_bytes().len() };
         let header = if self.from == 0 { self.block.content_at } else { 0 };
-        content <= MAX_CONTENT_BYTES && header <= HEADER_ALLOWANCE
+        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && header <= HEADER_ALLOWANCE
     }
 
     /// Whether it takes more bytes than a block should that can be cut.
