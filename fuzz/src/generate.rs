@@ -40,6 +40,10 @@ pub fn scenario(seed: u64, shape: &Shape) -> Scenario {
             0..12 if style.faulty => Event::Fault(fault(&mut rng, replicas.len())),
             12..16 => cursor(&mut rng, replicas.len()),
             16..18 => Event::Heal,
+            18 | 19 => {
+                edits += batch(&mut rng, replicas.len(), style, &mut steps);
+                continue;
+            }
             _ => {
                 edits += 1;
                 Event::Edit { replica: rng.usize(..replicas.len()), edit: edit(&mut rng, style) }
@@ -67,6 +71,28 @@ fn pause(rng: &mut Rng) -> u32 {
         95..99 => rng.u32(100..2_000),
         _ => rng.u32(10_000..40_000),
     }
+}
+
+/// Somebody writes several things at once, and asks for others, which leaves in one frame or two; gives how many edits
+/// there are.
+fn batch(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) -> usize {
+    let replica = rng.usize(..replicas);
+    let mut events = vec![Event::Gather { replica, messages: rng.usize(2..16) }];
+    for _ in 0..rng.usize(1..6) {
+        events.push(match rng.u8(..8) {
+            0 => Event::Ask { replica, times: rng.usize(1..5) },
+            1 => Event::Cursor { replica, state: Some(rng.u32(..100)) },
+            _ => Event::Edit { replica, edit: edit(rng, style) },
+        });
+    }
+    let edits = events.iter().filter(|event| matches!(event, Event::Edit { .. })).count();
+    let after = pause(rng);
+    steps.extend(events.into_iter().zip([after].into_iter().chain(std::iter::repeat(0))).map(step));
+    edits
+}
+
+fn step((event, after): (Event, u32)) -> Step {
+    Step { after, event }
 }
 
 fn cursor(rng: &mut Rng, replicas: usize) -> Event {

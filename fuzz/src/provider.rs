@@ -20,6 +20,9 @@ use crate::replica::{Replica, ReplicaError};
 /// How many of its own updates a provider remembers, to send them again.
 const RECENT: usize = 8;
 
+/// A frame that asks who is here.
+const QUERY_AWARENESS: &[u8] = &[3];
+
 /// Why a frame from the server is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -187,6 +190,24 @@ impl Provider {
         let frame = y_websocket::sync_frame(&SyncMessage::Update(&update));
         self.sent.push(update);
         [frame].into_iter().chain(self.ask()).collect()
+    }
+
+    /// Asks again for what it has asked before: who is here, what it lacks, and what is stored. Gives the frames to send,
+    /// none while there is no connection.
+    ///
+    /// # Errors
+    /// If the replica fails.
+    pub fn ask_again(&mut self, replica: &mut dyn Replica, times: usize) -> Result<Vec<Bytes>, ReplicaError> {
+        let mut frames = Vec::new();
+        let known = replica.state_vector()?;
+        for turn in 0..if self.connected { times } else { 0 } {
+            frames.push(Bytes::from_static(QUERY_AWARENESS));
+            // Whoever says that it has nothing gets everything.
+            let known = if turn % 2 == 0 { &known[..] } else { &[0] };
+            frames.push(y_websocket::sync_frame(&SyncMessage::Step1(known)));
+            frames.extend(self.ask());
+        }
+        Ok(frames)
     }
 
     /// Its own last updates, the newest first.

@@ -71,6 +71,20 @@ pub enum Event {
         /// Where to.
         state: Option<u32>,
     },
+    /// The next messages of somebody, as many as this, leave in one frame.
+    Gather {
+        /// Who.
+        replica: usize,
+        /// How many.
+        messages: usize,
+    },
+    /// Somebody asks in one frame for all that was asked before: what it lacks, who is here, and what is stored.
+    Ask {
+        /// Who.
+        replica: usize,
+        /// How often.
+        times: usize,
+    },
     /// Everything is connected, read and waited for; then all is compared.
     Heal,
     /// Something goes wrong, or takes its time.
@@ -142,6 +156,8 @@ impl Event {
             Self::Edit { edit, .. } => edit.kind(),
             Self::Cursor { state: Some(_), .. } => "cursor",
             Self::Cursor { state: None, .. } => "cursor taken away",
+            Self::Gather { .. } => "gather",
+            Self::Ask { .. } => "ask",
             Self::Heal => "heal",
             Self::Fault(fault) => fault.kind(),
         }

@@ -196,6 +196,10 @@ fn renamed(event: &Event, rename: impl Fn(usize) -> Option<usize>) -> Option<Eve
     Some(match event {
         Event::Edit { replica, edit } => Event::Edit { replica: rename(*replica)?, edit: edit.clone() },
         Event::Cursor { replica, state } => Event::Cursor { replica: rename(*replica)?, state: *state },
+        Event::Gather { replica, messages } => {
+            Event::Gather { replica: rename(*replica)?, messages: *messages }
+        }
+        Event::Ask { replica, times } => Event::Ask { replica: rename(*replica)?, times: *times },
         Event::Heal => Event::Heal,
         Event::Fault(fault) => Event::Fault(match fault {
             Fault::Disconnect(replica) => Fault::Disconnect(rename(*replica)?),

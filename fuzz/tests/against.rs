@@ -58,7 +58,10 @@ fn nothing_is_found_in_a_server_that_is_sound() {
 fn a_server_that_drops_updates_is_found() {
     let (code, told) = against(serve(Bug::Drops), &["--seed", "1", "--runs", "30", "--settle", "500ms"]);
     assert_eq!(code, 1, "{told}");
-    assert!(told.contains("lacks what replica"), "{told}");
+    // What shows first depends on which updates were dropped, and on how busy the machine is: each of these is true.
+    let true_findings =
+        ["lacks what replica", "lacks what it had acknowledged", "does not know that something"];
+    assert!(true_findings.iter().any(|finding| told.contains(finding)), "{told}");
     assert!(told.contains("--replay"), "{told}");
 }
 

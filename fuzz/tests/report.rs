@@ -54,6 +54,8 @@ fn finding() -> Finding {
     events.extend([
         Event::Cursor { replica: 1, state: Some(5) },
         Event::Cursor { replica: 1, state: None },
+        Event::Gather { replica: 0, messages: 3 },
+        Event::Ask { replica: 1, times: 2 },
         Event::Edit { replica: 1, edit: Edit::Undo },
     ]);
     let steps: Vec<_> =
@@ -70,9 +72,10 @@ fn timeline(scenario: &Scenario) -> Timeline {
     for step in &scenario.steps {
         time += 1_000 * u64::from(step.after);
         let (kind, lanes) = match &step.event {
-            Event::Edit { replica, .. } | Event::Cursor { replica, .. } => {
-                (MarkKind::Edit, vec![replica + 1])
-            }
+            Event::Edit { replica, .. }
+            | Event::Cursor { replica, .. }
+            | Event::Gather { replica, .. }
+            | Event::Ask { replica, .. } => (MarkKind::Edit, vec![replica + 1]),
             Event::Heal => (MarkKind::Heal, vec![0]),
             Event::Fault(Fault::Partition(replicas)) => {
                 (MarkKind::Fault, replicas.iter().map(|replica| replica + 1).collect())

@@ -156,6 +156,9 @@ impl<'a> Run<'a> {
             match &scheduled.event {
                 Event::Edit { replica, edit } => self.edit(replica % self.seats.len(), edit)?,
                 Event::Cursor { replica, state } => self.move_cursor(replica % self.seats.len(), *state),
+                // Other servers read one message of a frame.
+                Event::Gather { .. } => {}
+                Event::Ask { replica, times } => self.ask(replica % self.seats.len(), *times)?,
                 Event::Heal => self.heal(false).await?,
                 Event::Fault(fault) => self.fault(fault).await?,
             }
@@ -209,6 +212,13 @@ impl<'a> Run<'a> {
         let place = &mut self.seats[seat];
         let frame = place.provider.set_state(state, now);
         place.send(frame, self.server.acknowledges);
+    }
+
+    fn ask(&mut self, seat: usize, times: usize) -> Result<(), Stop> {
+        let place = &mut self.seats[seat];
+        let frames = place.provider.ask_again(place.replica.as_mut(), times)?;
+        place.send(frames, self.server.acknowledges);
+        Ok(())
     }
 
     pub(super) async fn connect(&mut self, seat: usize) -> Result<(), Stop> {
@@ -308,7 +318,7 @@ impl<'a> Run<'a> {
         match event {
             Event::Fault(_) => drop(self.faults.insert(kind)),
             Event::Heal => self.faults.clear(),
-            Event::Edit { .. } | Event::Cursor { .. } => {}
+            Event::Edit { .. } | Event::Cursor { .. } | Event::Gather { .. } | Event::Ask { .. } => {}
         }
     }
 }

@@ -44,7 +44,11 @@ fn read(frame: &Bytes) -> (Vec<Inbound>, usize) {
             Err(_) => ended = true,
         }
     }
-    assert_eq!(ended, rest > 0 || frame.is_empty(), "an error says that something is left, or that there was nothing");
+    assert_eq!(
+        ended,
+        rest > 0 || frame.is_empty(),
+        "an error says that something is left, or that there was nothing"
+    );
     (messages, rest)
 }
 
@@ -68,7 +72,11 @@ fn check_parts(frame: &Bytes, messages: &[Inbound], rest: usize, most: usize) {
         let (part, counted) = split_off(&mut left, most);
         let (some, rest_of_part) = read(&part);
         assert!(counted > 0 && counted <= most, "{counted} of {most} messages");
-        assert_eq!(counted, some.len() + usize::from(rest_of_part > 0), "each is counted, and what cannot be read as one");
+        assert_eq!(
+            counted,
+            some.len() + usize::from(rest_of_part > 0),
+            "each is counted, and what cannot be read as one"
+        );
         assert!(rest_of_part == 0 || (left.is_empty() && rest_of_part == rest), "the rest stays together");
         found.extend(some);
     }

@@ -1,8 +1,8 @@
 //! A room whose every input is measured, and held to what it may cost: see [`super::cost`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use allocation_counter::measure;
@@ -18,17 +18,21 @@ use coscribe_engine::update::Update;
 use super::cost::{self, Before, Spent, Traffic};
 use super::planted::Planted;
 
-/// Steps by which work between two pauses may exceed a slice: the costliest thing that is done in one go, which is to
-/// rewrite a chunk.
-const OVERSHOOT: u64 = 2048;
+/// Steps by which work between two pauses may exceed a slice: the costliest thing that is done in one go, which is to check
+/// an awareness state that is as long as it may be.
+const OVERSHOOT: u64 = 8 * 1024 + 64;
 
 /// The room, and what it has cost.
 pub(super) struct Metered {
     room: Room,
     planted: Planted,
+    /// All that came and went, and what it took.
     all: Traffic,
-    /// Steps that the room had taken before it was measured.
-    steps_before: u64,
+    spent: Spent,
+    /// How much had come when these peers began to lag.
+    lagging: BTreeMap<PeerId, u64>,
+    /// The same of those who have read what they had been sent, and are to be told what they missed.
+    drained: BTreeMap<PeerId, u64>,
 }
 
 impl Metered {
@@ -39,7 +43,8 @@ impl Metered {
 
     /// A room with a document.
     pub(super) fn of(room: Room, planted: Planted) -> Self {
-        Self { steps_before: room.work(), room, planted, all: Traffic::default() }
+        let (all, spent) = Default::default();
+        Self { room, planted, all, spent, lagging: BTreeMap::new(), drained: BTreeMap::new() }
     }
 
     /// The room itself.
@@ -49,27 +54,30 @@ impl Metered {
 
     /// Somebody comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
-        self.input(Traffic::input(0, 0), |room| room.connect(peer, now))
+        self.input(Traffic::input(), |room| room.connect(peer, now))
     }
 
     /// Somebody goes.
     pub(super) fn disconnect(&mut self, peer: PeerId) -> Vec<Effect> {
-        self.input(Traffic::input(0, 0), |room| paused(room, async |room| room.disconnect(peer).await))
+        self.input(Traffic::input(), |room| paused(room, async |room| room.disconnect(peer).await))
     }
 
     /// Somebody does not keep up.
     pub(super) fn stalled(&mut self, peer: PeerId) -> Vec<Effect> {
-        self.input(Traffic::input(0, 0), |room| room.stalled(peer))
+        let since = self.drained.remove(&peer).unwrap_or(self.all.bytes_in);
+        self.lagging.entry(peer).or_insert(since);
+        self.input(Traffic::input(), |room| room.stalled(peer))
     }
 
     /// Somebody has read all that was sent.
     pub(super) fn drained(&mut self, peer: PeerId) -> Vec<Effect> {
-        self.input(Traffic::input(0, 0), |room| room.drained(peer))
+        self.drained.extend(self.lagging.remove_entry(&peer));
+        self.input(Traffic::input(), |room| room.drained(peer))
     }
 
     /// The log is on disk up to here.
     pub(super) fn durable(&mut self, sequence: u64) -> Vec<Effect> {
-        self.input(Traffic::input(0, 0), |room| room.durable(sequence))
+        self.input(Traffic::input(), |room| room.durable(sequence))
     }
 
     /// Fan-out took so long.
@@ -77,10 +85,11 @@ impl Metered {
         self.room.fanned_out(cost);
     }
 
-    /// A frame comes. Nothing is sent before the next tick.
+    /// A frame comes.
     pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Vec<Effect> {
-        let mut planted = std::mem::take(&mut self.planted);
-        let effects = self.input(Traffic::input(frame.len(), deletions(frame)), |room| {
+        let mut planted = std::mem::replace(&mut self.planted, Planted::none());
+        let waits = !self.room.blocks().parked().is_empty();
+        let effects = self.input(of_frame(frame, waits), |room| {
             for message in Messages::of(frame.clone()) {
                 planted.before(room, peer, &message, now);
                 match message {
@@ -92,16 +101,21 @@ impl Metered {
         });
         self.planted = planted;
         check_answers(&effects);
-        let sends = effects.iter().any(|effect| matches!(effect, Effect::Send { .. } | Effect::Broadcast { .. }));
-        assert!(!sends, "what is sent waits for a tick");
         effects
     }
 
     /// The room does what is due.
     pub(super) fn tick(&mut self, now: Duration) -> Vec<Effect> {
-        let effects = self.input(Traffic::input(0, 0), |room| paused(room, async |room| room.tick(now).await));
+        let effects = self.input(Traffic::input(), |room| paused(room, async |room| room.tick(now).await));
         check_answers(&effects);
         effects
+    }
+
+    /// Ends the room. Panics if it has kept more memory than it may. Nothing else may hold what came from it, or went into it.
+    pub(super) fn end(self, peers: u64, last_frame: usize) {
+        let document_bytes = self.room.blocks().memory() as u64;
+        let kept = measure(|| drop(self.room)).bytes_current;
+        cost::check_retained(kept.min(0).unsigned_abs(), document_bytes, last_frame as u64, &self.all, peers);
     }
 
     /// Measures an input, and gives its effects.
@@ -115,14 +129,24 @@ impl Metered {
         };
         let allocations = measure(|| run(room));
         let effects: Vec<_> = std::iter::from_fn(|| room.poll_effect()).collect();
-        effects.iter().for_each(|effect| traffic += of_effect(effect));
+        for effect in &effects {
+            traffic += of_effect(effect);
+            if let Effect::Send { peer, .. } = effect
+                && let Some(since) = self.drained.remove(peer)
+            {
+                traffic.bytes_missed += self.all.bytes_in - since;
+            }
+        }
         let spent = Spent {
             steps: room.work() - steps,
             memory: allocations.bytes_max,
+            allocated: allocations.bytes_total,
             growth: (room.blocks().memory() as u64).saturating_sub(memory),
         };
         self.all += traffic;
-        cost::check(&self.all, self.room.work() - self.steps_before, &traffic, &before, &spent);
+        self.spent += spent;
+        cost::check_all(&self.all, &self.spent);
+        cost::check(&traffic, &before, &spent);
         effects
     }
 }
@@ -134,7 +158,7 @@ fn paused(room: &mut Room, run: impl AsyncFnOnce(&mut Room)) {
     {
         let mut work = pin!(run(room));
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Pending = work.as_mut().poll(&mut cx) {
+        while work.as_mut().poll(&mut cx).is_pending() {
             slices += 1;
         }
     }
@@ -142,13 +166,27 @@ fn paused(room: &mut Room, run: impl AsyncFnOnce(&mut Room)) {
     assert!(steps <= slices * (SLICE_STEPS + OVERSHOOT), "{steps} steps in {slices} slices");
 }
 
-/// Deleted ranges in the updates of a frame.
-fn deletions(frame: &Bytes) -> usize {
-    let update = |message| match message {
-        Ok(Inbound::Step2(update) | Inbound::Update(update)) => Update::scan(update).ok(),
-        _ => None,
-    };
-    Messages::of(frame.clone()).filter_map(update).map(|update| update.deletions().count()).sum()
+/// What a frame counts as. Where deletions wait, each run of blocks may be deleted as soon as it has come.
+fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
+    let mut traffic = Traffic { bytes_in: frame.len() as u64, ..Traffic::input() };
+    let mut runs = 0;
+    for message in Messages::of(frame.clone()) {
+        match message {
+            Ok(Inbound::Step2(update) | Inbound::Update(update)) => {
+                let Ok(update) = Update::scan(update) else { continue };
+                traffic.deletions += update.deletions().count() as u64;
+                runs += update.runs().len() as u64;
+            }
+            Ok(Inbound::Step1(said) | Inbound::Awareness(said) | Inbound::Confirm(said)) => {
+                traffic.bytes_said += said.len() as u64;
+            }
+            Ok(Inbound::QueryAwareness) | Err(_) => {}
+        }
+    }
+    if waits || traffic.deletions > 0 {
+        traffic.deletions += runs;
+    }
+    traffic
 }
 
 /// What an effect counts as.

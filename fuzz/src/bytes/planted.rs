@@ -16,10 +16,14 @@ mod absent {
     use coscribe_engine::room::{PeerId, Room};
 
     /// None.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     pub(in super::super) struct Planted;
 
     impl Planted {
+        pub(in super::super) fn none() -> Self {
+            Self
+        }
+
         pub(in super::super) fn before(
             &mut self,
             _room: &mut Room,
@@ -56,7 +60,7 @@ mod present {
     }
 
     /// The one that was planted, if any.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     pub(in super::super) struct Planted {
         waste: Option<Waste>,
         /// What the peers have sent.
@@ -64,6 +68,10 @@ mod present {
     }
 
     impl Planted {
+        pub(in super::super) fn none() -> Self {
+            Self::new(None)
+        }
+
         pub(in super::super) fn new(waste: Option<Waste>) -> Self {
             Self { waste, history: Vec::new() }
         }

@@ -34,7 +34,7 @@ const LONGEST_FRAME: usize = 512 << 10;
 
 /// Takes `data` as limits and as steps: see [`script`].
 pub fn room(data: &[u8]) {
-    run(data, Planted::default());
+    run(data, Planted::none());
 }
 
 /// The same with a room that does too much for each message.
@@ -50,7 +50,7 @@ fn run(data: &[u8], planted: Planted) {
         stage.step(slot, step);
         stage.check();
     }
-    stage.end();
+    if script.abrupt { stage.end_as_it_is() } else { stage.end() }
 }
 
 /// A room, and what should have come of it.
@@ -63,6 +63,8 @@ struct Stage {
     slots: [Option<PeerId>; SLOTS],
     peers: BTreeMap<PeerId, Peer>,
     last_peer: u64,
+    /// How long the last frame was.
+    last_frame: usize,
     /// The appended updates and their authors.
     log: Vec<(Bytes, PeerId)>,
     /// All of the log, loaded.
@@ -84,6 +86,7 @@ impl Stage {
             slots: [None; SLOTS],
             peers: BTreeMap::new(),
             last_peer: LISTENER.0 - 1,
+            last_frame: 0,
             log: Vec::new(),
             logged: Blocks::default(),
             flushed: 0,
@@ -170,16 +173,13 @@ impl Stage {
     }
 
     /// The peer says truly what it has.
-    fn ask(&mut self, peer: PeerId) {
-        let known = self.peer(peer).replica.state_vector().encode();
-        let waits = self.peer(peer).gathered.is_some();
-        self.send(peer, &sync_frame(&SyncMessage::Step1(&known)));
+    fn ask(&mut self, id: PeerId) {
+        let peer = self.peer(id);
+        let known = peer.replica.state_vector().encode();
         // Whoever gathers messages has asked when they are sent.
-        match self.peers.get_mut(&peer) {
-            Some(peer) if waits => peer.will_have_asked = true,
-            Some(peer) => peer.asked = true,
-            None => {}
-        }
+        peer.asked |= peer.gathered.is_none();
+        peer.will_have_asked |= peer.gathered.is_some();
+        self.send(id, &sync_frame(&SyncMessage::Step1(&known)));
     }
 
     /// The peer begins to gather messages, or sends what it has gathered.
@@ -188,12 +188,9 @@ impl Stage {
         match peer.gathered.take() {
             None => peer.gathered = Some(Vec::new()),
             Some(gathered) => {
-                let asks = std::mem::take(&mut peer.will_have_asked);
+                peer.asked |= std::mem::take(&mut peer.will_have_asked);
                 if !gathered.is_empty() {
                     self.receive(id, &gathered.into());
-                }
-                if let Some(peer) = self.peers.get_mut(&id) {
-                    peer.asked |= asks;
                 }
             }
         }
@@ -226,6 +223,7 @@ impl Stage {
 
     fn receive(&mut self, peer: PeerId, frame: &Bytes) {
         self.peer(peer).sends(frame);
+        self.last_frame = frame.len();
         let before = self.room.room().blocks().memory();
         let effects = self.room.receive(peer, frame, self.now);
         let allowed = before.max(self.limits.document_bytes).saturating_add(256 * frame.len() + 4096);
@@ -371,6 +369,13 @@ impl Stage {
         }
         assert_same(&self.peers[&newcomer].replica, self.room.room().blocks());
         self.reopen();
+    }
+
+    /// What the room has kept while some lag, ask or wait is no more than it may be.
+    fn end_as_it_is(self) {
+        let Self { room, last_peer, last_frame, peers, log, .. } = self;
+        drop((peers, log));
+        room.end(last_peer, last_frame);
     }
 
     fn check_at_the_end(&self, id: PeerId, cursors: &peer::Cursors) {

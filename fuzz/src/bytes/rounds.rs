@@ -52,7 +52,7 @@ impl Meeting {
         if let Some(document) = document {
             room.load(document).expect("a document without gaps");
         }
-        let mut room = Metered::of(room, Planted::default());
+        let mut room = Metered::of(room, Planted::none());
         room.connect(LAGGING, Duration::ZERO);
         room.stalled(LAGGING);
         Self { room, now: Duration::ZERO, connections: BTreeMap::new(), last: LAGGING }

@@ -28,11 +28,15 @@ const STEPS: usize = 4;
 pub fn update(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     let mut work = Work::default();
-    let scanned = bounded(data.len(), SCAN, || {
-        finish(Update::scan_in_slices(bytes, MAX_RUNS_FROM_PEER, &mut work))
-    });
+    let scanned =
+        bounded(data.len(), SCAN, || finish(Update::scan_in_slices(bytes, MAX_RUNS_FROM_PEER, &mut work)));
     let allowed = STEPS_PER_BYTE * data.len() + STEPS;
-    assert!(work.total() <= allowed as u64, "{} steps for {} bytes, over {allowed}", work.total(), data.len());
+    assert!(
+        work.total() <= allowed as u64,
+        "{} steps for {} bytes, over {allowed}",
+        work.total(),
+        data.len()
+    );
     rounds::check(None, &[(PeerId(1), sync_frame(&SyncMessage::Update(data)))]);
     let Ok(update) = scanned else { return };
     let encoded = encode(&update);

@@ -14,6 +14,11 @@ pub(super) fn event(event: &Event) -> String {
         Event::Edit { replica, edit: change } => format!("replica {replica}: {}", edit(change)),
         Event::Cursor { replica, state: Some(state) } => format!("replica {replica}: cursor at {state}"),
         Event::Cursor { replica, state: None } => format!("replica {replica}: no cursor any more"),
+        Event::Gather { replica, messages } => {
+            format!("replica {replica}: the next {messages} messages leave in one frame")
+        }
+        Event::Ask { replica, times: 1 } => format!("replica {replica} asks again"),
+        Event::Ask { replica, times } => format!("replica {replica} asks again, {times} times in one frame"),
         Event::Heal => "heal, then compare".to_owned(),
         Event::Fault(kind) => fault(kind),
     }

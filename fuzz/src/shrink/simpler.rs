@@ -14,6 +14,12 @@ pub(super) fn events(event: &Event) -> Vec<Event> {
         Event::Cursor { replica, state: Some(state) } => {
             numbers(*state).map(|state| Event::Cursor { replica: *replica, state: Some(state) }).collect()
         }
+        Event::Gather { replica, messages } => {
+            counts(*messages).map(|messages| Event::Gather { replica: *replica, messages }).collect()
+        }
+        Event::Ask { replica, times } => {
+            counts(*times).map(|times| Event::Ask { replica: *replica, times }).collect()
+        }
         Event::Cursor { state: None, .. } | Event::Heal => Vec::new(),
         Event::Fault(fault) => faults(fault).into_iter().map(Event::Fault).collect(),
     }

@@ -23,6 +23,9 @@ impl Weight {
             match &step.event {
                 Event::Edit { edit, .. } => edits += of_edit(edit),
                 Event::Cursor { state, .. } => edits += state.map_or(0, |state| 1 + u64::from(state)),
+                Event::Gather { messages: count, .. } | Event::Ask { times: count, .. } => {
+                    edits += 1 + *count as u64;
+                }
                 Event::Heal => {}
                 Event::Fault(fault) => faults += of_fault(fault),
             }

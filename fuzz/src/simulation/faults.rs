@@ -139,6 +139,7 @@ impl Simulation<'_> {
             self.notice(peer)?;
         }
         for seat in 0..self.seats.len() {
+            self.release(seat);
             self.seats[seat].latency = QUICK;
             self.seats[seat].loses_next = false;
             if self.seats[seat].has_lost {

@@ -127,7 +127,7 @@ impl Host {
             match effect {
                 Effect::Send { peer, frame } => {
                     self.bugs.outgoing(frame.to_bytes(), &[peer], false, &mut sent);
-                },
+                }
                 Effect::Broadcast { frame, to, .. } => {
                     let receivers = u32::try_from(to.len()).unwrap_or(u32::MAX);
                     room.fanned_out(FAN_OUT_COST * receivers);

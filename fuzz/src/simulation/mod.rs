@@ -7,9 +7,11 @@ mod faults;
 mod host;
 mod record;
 mod seat;
+mod sending;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,8 +63,8 @@ pub fn run(scenario: &Scenario, surroundings: &Surroundings<'_>) -> Outcome {
 
 /// What is due at some time.
 enum Due {
-    /// A frame reaches the server.
-    ToServer { peer: PeerId, frame: Bytes, message: usize },
+    /// A frame reaches the server, with these messages.
+    ToServer { peer: PeerId, frame: Bytes, messages: Range<usize> },
     /// A frame reaches a replica.
     ToReplica { seat: usize, peer: PeerId, frame: Bytes, message: usize },
     /// The server writes its log.
@@ -164,6 +166,8 @@ impl<'a> Simulation<'a> {
             match &step.event {
                 Event::Edit { replica, edit } => self.edit(replica % self.seats.len(), edit)?,
                 Event::Cursor { replica, state } => self.move_cursor(replica % self.seats.len(), *state)?,
+                Event::Gather { replica, messages } => self.gather(replica % self.seats.len(), *messages),
+                Event::Ask { replica, times } => self.ask(replica % self.seats.len(), *times)?,
                 Event::Heal => self.heal()?,
                 Event::Fault(fault) => self.fault(fault)?,
             }
@@ -238,25 +242,9 @@ impl<'a> Simulation<'a> {
     fn leave(&mut self, seat: usize) -> Option<Link> {
         let place = &mut self.seats[seat];
         (place.cut, place.stalled, place.has_lost) = (false, false, false);
+        place.gathered = None;
         place.provider.close();
         place.link.take()
-    }
-
-    /// A replica sends frames to the server.
-    fn send(&mut self, seat: usize, frames: impl IntoIterator<Item = Bytes>) {
-        let place = &mut self.seats[seat];
-        let Some(link) = &mut place.link else { return };
-        for frame in frames {
-            let at = (self.now + place.latency).max(link.arrives[0]);
-            link.arrives[0] = at;
-            let message = self.record.sent(seat + 1, 0, &frame, self.now);
-            if !place.cut {
-                let due = Due::ToServer { peer: link.peer, frame, message };
-                self.queued += 1;
-                self.busy += 1;
-                self.queue.push(Reverse(Entry { at, number: self.queued, due }));
-            }
-        }
     }
 
     /// The server has something to do: its room may flush, and what it sends is put on its way.
@@ -341,7 +329,7 @@ impl<'a> Simulation<'a> {
         self.now = self.now.max(at);
         self.busy -= usize::from(due.is_work());
         match due {
-            Due::ToServer { peer, frame, message } => self.server_receives(peer, &frame, message),
+            Due::ToServer { peer, frame, messages } => self.server_receives(peer, &frame, messages),
             Due::ToReplica { seat, peer, frame, message } => {
                 self.replica_receives(seat, peer, &frame, message)
             }
@@ -356,6 +344,7 @@ impl<'a> Simulation<'a> {
             }
             Due::Awareness => {
                 for seat in 0..self.seats.len() {
+                    self.release(seat);
                     let frame = self.seats[seat].provider.tick(self.now);
                     self.send(seat, frame);
                 }
@@ -367,13 +356,21 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn server_receives(&mut self, peer: PeerId, frame: &Bytes, message: usize) -> Result<(), Failure> {
+    fn server_receives(
+        &mut self,
+        peer: PeerId,
+        frame: &Bytes,
+        messages: Range<usize>,
+    ) -> Result<(), Failure> {
         // What is on its way when a connection ends gets lost, unless only the replica knows that it has ended.
-        if self.seat_of(peer).is_none() && !self.ghosts.contains(&peer) {
+        if self.seat_of(peer).is_some() || self.ghosts.contains(&peer) {
+            messages.for_each(|message| self.record.arrived(message, self.now));
+            self.host.receive(peer, frame, self.now).map_err(|broken| self.broken(broken))?;
+        }
+        // What comes at the same time is taken in before the room does anything.
+        if self.queue.peek().is_some_and(|Reverse(next)| next.at <= self.now && next.due.is_for_server()) {
             return Ok(());
         }
-        self.record.arrived(message, self.now);
-        self.host.receive(peer, frame, self.now).map_err(|broken| self.broken(broken))?;
         self.serve()
     }
 
@@ -429,6 +426,10 @@ impl<'a> Simulation<'a> {
 }
 
 impl Due {
+    fn is_for_server(&self) -> bool {
+        matches!(self, Self::ToServer { .. })
+    }
+
     /// Whether something is going on, rather than somebody looking after something now and then.
     fn is_work(&self) -> bool {
         matches!(self, Self::ToServer { .. } | Self::ToReplica { .. } | Self::Commit | Self::Reconnect(_))

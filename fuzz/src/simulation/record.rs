@@ -42,12 +42,17 @@ impl Record {
             self.faults.insert(kind);
         }
         let lanes = match event {
-            Event::Edit { replica, .. } | Event::Cursor { replica, .. } => vec![replica % replicas + 1],
+            Event::Edit { replica, .. }
+            | Event::Cursor { replica, .. }
+            | Event::Gather { replica, .. }
+            | Event::Ask { replica, .. } => vec![replica % replicas + 1],
             Event::Heal => vec![0],
             Event::Fault(fault) => lanes(fault, replicas),
         };
         let mark = match event {
-            Event::Edit { .. } | Event::Cursor { .. } => MarkKind::Edit,
+            Event::Edit { .. } | Event::Cursor { .. } | Event::Gather { .. } | Event::Ask { .. } => {
+                MarkKind::Edit
+            }
             Event::Heal => MarkKind::Heal,
             Event::Fault(_) => MarkKind::Fault,
         };

@@ -28,6 +28,8 @@ pub(super) struct Seat<'a> {
     pub(super) cut: bool,
     /// Its next update will not reach the server.
     pub(super) loses_next: bool,
+    /// Messages that are to leave in one frame, and how many they are to be.
+    pub(super) gathered: Option<(usize, Vec<Bytes>)>,
     /// Something it has sent has not reached the server, and nobody knows.
     pub(super) has_lost: bool,
     /// States before its last edits, the oldest first; kept only if the scenario asks for them.
@@ -74,6 +76,7 @@ impl<'a> Seat<'a> {
             stalled: false,
             cut: false,
             loses_next: false,
+            gathered: None,
             has_lost: false,
             history: history.then(VecDeque::new),
         }
@@ -100,7 +103,7 @@ impl<'a> Seat<'a> {
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
         self.provider = provider(replica.client(), now);
         self.replica = replica;
-        (self.loses_next, self.has_lost) = (false, false);
+        (self.loses_next, self.has_lost, self.gathered) = (false, false, None);
         if let Some(history) = &mut self.history {
             history.clear();
         }

@@ -69,10 +69,10 @@ impl MadeUp {
         Ok(update)
     }
 
-    /// One block with up to 256 KiB of content. Reads who, what kind, and how much: KiB.
+    /// One block with up to 256 KiB of content. Reads who, what kind, and how much, of which small numbers are more.
     pub(super) fn long(&mut self, reader: &mut Reader<'_>) -> Result<Vec<u8>, ReadError> {
-        let (who, kind, kibibytes) = (reader.u8()?, reader.u8()?, usize::from(reader.u8()?) + 1);
-        let bytes = (kibibytes << 10).min(self.left);
+        let (who, kind, size) = (reader.u8()?, reader.u8()?, usize::from(reader.u8()?));
+        let bytes = ((1 + size * size / 255) << 10).min(self.left);
         self.left -= bytes;
         let (content, elements) = content(kind % 8, bytes);
         let mut update = vec![1, 1];
@@ -139,7 +139,10 @@ impl MadeUp {
         for number in 0..ranges {
             if one_by_one {
                 // Each by itself, and a part of somebody else's between them.
-                write_var_uint(&mut update, if number % 2 == 0 { client } else { client % CLIENTS as u64 + 1 });
+                write_var_uint(
+                    &mut update,
+                    if number % 2 == 0 { client } else { client % CLIENTS as u64 + 1 },
+                );
                 update.push(1);
             }
             write_var_uint(&mut update, clock(if backwards { ranges - 1 - number } else { number }));
@@ -159,7 +162,10 @@ impl MadeUp {
         write_var_uint(&mut message, states as u64 + 1);
         for number in 0..states as u64 {
             write_var_uint(&mut message, u64::from(who % 16) + u64::from(order == 3) * (number % 64));
-            write_var_uint(&mut message, if order == 1 { clock + number } else { clock.saturating_sub(number * u64::from(order)) });
+            write_var_uint(
+                &mut message,
+                if order == 1 { clock + number } else { clock.saturating_sub(number * u64::from(order)) },
+            );
             write_var_buf(&mut message, if who & 0x80 != 0 { b"null" } else { b"{}" });
         }
         write_var_uint(&mut message, (who % 16).into());

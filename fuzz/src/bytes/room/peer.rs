@@ -98,7 +98,8 @@ impl Peer {
 
     /// It gets an update that it need not have asked for truly. Gives whether it has all there is, then.
     pub(super) fn is_answered_with(&mut self, update: &[u8]) -> bool {
-        if !self.asked && !(self.synced && self.misses) {
+        let is_for_it = self.asked || self.synced && self.misses;
+        if !is_for_it {
             return false;
         }
         self.replica.load(update).expect("an answer has no gap");
@@ -124,7 +125,9 @@ impl Peer {
 
     /// It gets awareness states.
     pub(super) fn learns(&mut self, states: &[u8]) {
+        let mut told = BTreeSet::new();
         for (client, clock, state) in decode(states).expect("the room's own encoding") {
+            assert!(told.insert(client), "of each client once");
             let known = self.cursors.get(&client);
             if known.is_none_or(|(known, _)| clock > *known || clock == *known && state == "null") {
                 self.cursors.insert(client, (clock, state.to_owned()));

@@ -3,7 +3,7 @@
 //! It is written with lib0's primitives, so that histories of real Yjs can be turned into scripts:
 //!
 //! ```text
-//! script = limits and whether the inbox is mostly empty, (step, peer, what the step needs)*
+//! script = limits, whether the inbox is mostly empty, and how it ends; (step, peer, what the step needs)*
 //! ```
 
 use coscribe_engine::lib0::{ReadError, Reader};
@@ -14,8 +14,10 @@ use super::made_up::MadeUp;
 /// How many peers there can be at the same time, beside a crowd that does not keep up.
 pub(super) const SLOTS: usize = 4;
 
-/// Bit of the first byte: the room ticks after each step, as it does when nothing else is in its inbox.
+/// Bits of the first byte: the room ticks after each step, as it does when nothing else is in its inbox; and in the end nothing
+/// is mended, but what the room has kept is measured.
 const EAGER: u8 = 0x80;
+pub(super) const ABRUPT: u8 = 0x40;
 
 /// Most peers that join a crowd at once.
 const MOST_IN_A_CROWD: u8 = 32;
@@ -86,6 +88,8 @@ pub(super) struct Script<'a> {
     made_up: MadeUp,
     /// Whether the room ticks after each step.
     pub(super) eager: bool,
+    /// Whether it ends as it is.
+    pub(super) abrupt: bool,
 }
 
 impl<'a> Script<'a> {
@@ -99,7 +103,8 @@ impl<'a> Script<'a> {
             2 => limits.document_bytes = 2048,
             _ => {}
         }
-        Ok((Self { reader, made_up: MadeUp::default(), eager: first & EAGER != 0 }, limits))
+        let (eager, abrupt) = (first & EAGER != 0, first & ABRUPT != 0);
+        Ok((Self { reader, made_up: MadeUp::default(), eager, abrupt }, limits))
     }
 
     /// The next step, and the slot of whose it is; an error at the end.

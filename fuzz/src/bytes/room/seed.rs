@@ -2,7 +2,7 @@
 
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 
-use super::script::number;
+use super::script::{ABRUPT, number};
 
 /// A script in which two peers write these updates by turns and a third one does not keep up.
 pub(in super::super) fn seed(updates: &[Vec<u8>], cursors: &[u8]) -> Vec<u8> {
@@ -40,6 +40,9 @@ pub(in super::super) fn seeds_of_large_frames() -> impl Iterator<Item = (&'stati
         ("crowd_and_deletions", crowd_and_deletions()),
         ("tiny_updates", tiny_updates()),
         ("gathered", gathered()),
+        ("deleted_in_advance", deleted_in_advance()),
+        ("frame_that_is_kept", frame_that_is_kept()),
+        ("crowd_that_is_left", abruptly(crowd_and_deletions())),
     ]
     .into_iter()
 }
@@ -86,7 +89,7 @@ fn stale_awareness() -> Vec<u8> {
 /// Questions of who does not keep up, while there are many deletions.
 fn lagging_peer_asks() -> Vec<u8> {
     let mut script = opening();
-    script.extend([number::LONG, 0, 0, 0, 15, number::STALLED, 1]);
+    script.extend([number::LONG, 0, 0, 0, 64, number::STALLED, 1]);
     deletions(&mut script, 0, 0, 3, 4000);
     script.extend([number::TICK, 0, 20, number::FRAME, 1, 4, 0, 0, 1, 0]);
     repeat(&mut script, 1, 3000);
@@ -100,7 +103,7 @@ fn lagging_peer_asks() -> Vec<u8> {
 fn long_content() -> Vec<u8> {
     let mut script = opening();
     for kind in 0..8 {
-        script.extend([number::LONG, 0, kind, kind, 63]);
+        script.extend([number::LONG, 0, kind, kind, 127]);
     }
     script.extend([number::TICK, 0, 20]);
     for who in 0..4 {
@@ -115,7 +118,7 @@ fn deletions_one_by_one() -> Vec<u8> {
     let mut script = opening();
     script.extend([number::BLOCKS, 0, 0, 0]);
     write_var_uint(&mut script, 300);
-    script.extend([number::LONG, 0, 0, 5, 127, number::TICK, 0, 20]);
+    script.extend([number::LONG, 0, 0, 5, 180, number::TICK, 0, 20]);
     for clock in 0..100 {
         script.extend([number::UPDATE, 0, 6, 0, 1, 1, 1, clock, 1]);
     }
@@ -127,7 +130,22 @@ fn deletions_one_by_one() -> Vec<u8> {
 /// Many who do not keep up, and deletions that all of them miss.
 fn crowd_and_deletions() -> Vec<u8> {
     let mut script = opening();
-    script.extend([number::LONG, 0, 0, 0, 15, number::TICK, 0, 20, number::CROWD, 0, 31, number::CROWD, 0, 31]);
+    script.extend([
+        number::LONG,
+        0,
+        0,
+        0,
+        64,
+        number::TICK,
+        0,
+        20,
+        number::CROWD,
+        0,
+        31,
+        number::CROWD,
+        0,
+        31,
+    ]);
     deletions(&mut script, 0, 0, 4, 4000);
     script.extend([number::TICK, 0, 20, number::CROWD, 0, 31]);
     deletions(&mut script, 0, 0, 6, 2000);
@@ -146,6 +164,55 @@ fn tiny_updates() -> Vec<u8> {
     write_var_uint(&mut script, 2000);
     repeat(&mut script, 1, 20);
     script.extend([number::TICK, 0, 20, number::DURABLE, 0, 255]);
+    script
+}
+
+/// One range that waits, and blocks that it deletes one by one.
+fn deleted_in_advance() -> Vec<u8> {
+    let mut script = opening();
+    script.extend([
+        number::UPDATE,
+        0,
+        8,
+        0,
+        1,
+        1,
+        1,
+        0,
+        0x80,
+        0x80,
+        0x40,
+        number::TICK,
+        0,
+        20,
+        number::GATHER,
+        0,
+    ]);
+    for _ in 0..250 {
+        script.extend([number::BLOCKS, 0, 0, 0, 1]);
+    }
+    script.extend([number::GATHER, 0, number::TICK, 0, 20]);
+    script
+}
+
+/// Frames of half a megabyte, of each of which one small update waits for a gap to fill.
+fn frame_that_is_kept() -> Vec<u8> {
+    let mut script = opening();
+    for clock in 1..5 {
+        script.extend([number::FRAME, 0, 1, 3]);
+        repeat(&mut script, 0, 4096);
+        script.extend([number::GATHER, 0]);
+        repeat(&mut script, 0, 100);
+        script.extend([number::UPDATE, 0, 21, 1, 1, 1, clock, 4, 1, 0, 12]);
+        script.extend_from_slice(b"Hello, world");
+        script.extend([0, number::GATHER, 0]);
+    }
+    abruptly(script)
+}
+
+/// The same, but what is left is left.
+fn abruptly(mut script: Vec<u8>) -> Vec<u8> {
+    script[0] |= ABRUPT;
     script
 }
 
