@@ -42,7 +42,7 @@ lint: ## clippy, warnings are errors
 # Tests that compare with real Yjs skip themselves with a message where it is missing, but not here.
 rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 	COSCRIBE_REQUIRE_NODE=1 cargo test --workspace --locked
-	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --locked
+	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --test planted_waste --locked
 
 client-tests: $(INSTALLED) ## unmodified clients against the real binary
 	cargo build --package coscribe --locked
@@ -54,7 +54,7 @@ browser-tests: demo ## the demo in Chromium, against the real binary; pictures o
 	cargo build --package coscribe --locked
 	cd $(DEMO) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
 
-bench: ## measure coscribe beside other servers, half an hour (ARGS="--servers coscribe,relay --only 'in a room'")
+bench: ## measure coscribe beside other servers and attack them, an hour (ARGS="--servers coscribe,relay --only 'in a room'")
 	cargo build --release --locked --package coscribe --package coscribe-bench
 	@$(MAKE) --no-print-directory $(PEERS_NODE)/node_modules/.package-lock.json \
 	  || echo "The servers that run on Node are left out." >&2
