@@ -44,7 +44,8 @@ pub const ANSWERS_AT_ONCE: usize = 1024 * 1024;
 /// Nesting of arrays and objects in an `Any` value. Editors use a handful; readers that recurse overflow at thousands.
 pub const MAX_ANY_DEPTH: usize = 128;
 
-/// Clients in a state vector that a peer may send: a megabyte or two, and far more than any document has seen.
+/// Clients in a state vector that is read as a whole: a megabyte or two, and far more than any document has seen. A room reads
+/// of a longer one what it says of clients that the document has.
 pub const MAX_STATE_VECTOR_CLIENTS: usize = 1 << 18;
 
 /// Bytes of encoded blocks after which the next block starts a new chunk. A lookup walks one chunk, so this bounds

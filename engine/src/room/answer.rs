@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::peer::{Missed, Owed, Peer};
 use super::{Effect, Room, Snapshot};
+use crate::changes::Bookmark;
 use crate::limits::ANSWERS_AT_ONCE;
 use crate::peer::PeerId;
 use crate::protocol::sync::SyncMessage;
@@ -87,26 +88,24 @@ impl Room {
     async fn send_missed(
         &mut self,
         peer: PeerId,
-        since: &crate::changes::Bookmark,
+        since: &Bookmark,
         asked: &mut Option<StateVector>,
     ) -> usize {
         let changes = self.trail.since(since, &mut self.work).await;
+        let mut diff = None;
         if let Some(known) = asked {
             for (&client, &clock) in &changes.from {
                 known.lower(client, clock);
                 self.work.count(2);
                 self.work.pause().await;
             }
-            return 0;
+        } else if !changes.is_empty() {
+            diff = Some(self.blocks.diff_changes_in_slices(&changes, &mut self.work).await);
         }
-        if changes.is_empty() {
-            return 0;
-        }
-        let diff = self.blocks.diff_changes_in_slices(&changes, &mut self.work).await;
         if let Cow::Owned(changes) = changes {
             changes.discard(&mut self.work).await;
         }
-        self.send(peer, y_websocket::step_2_frame(&diff))
+        diff.map_or(0, |diff| self.send(peer, y_websocket::step_2_frame(&diff)))
     }
 
     async fn send_state(&mut self, peer: PeerId, known: &StateVector) -> usize {
@@ -145,6 +144,7 @@ impl Room {
         let mut bytes = 0;
         while let Some(token) = self.peers.get_mut(&id).and_then(|peer| next_receipt(peer, durable)) {
             bytes += self.send(id, y_websocket::sync_status_frame(&token).into());
+            self.work.count_bytes(token.len());
         }
         bytes
     }
