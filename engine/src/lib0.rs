@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
     /// 121 false, 120 true, 119 string, 118 object, 117 array, 116 buffer. O(bytes of the value).
     pub fn skip_any(&mut self) -> Result<(), ReadError> {
         let mut walk = AnyWalk::over(1);
-        while let Walked::Text(text) = walk.advance::<true>(self, usize::MAX)? {
+        while let Walked::Text(text) = walk.advance::<true>(self, &mut { usize::MAX })? {
             check_utf8(text)?;
         }
         Ok(())
@@ -163,8 +163,9 @@ impl<'a> Reader<'a> {
 /// A walk over `any` values that can stop between any two of them.
 #[derive(Debug)]
 pub(crate) struct AnyWalk {
-    /// Arrays and objects that are open, the outermost first; the values themselves are in one that is not counted as
-    /// nesting.
+    /// The values themselves.
+    values: Level,
+    /// Arrays and objects that are open, the outermost first.
     open: Vec<Level>,
 }
 
@@ -197,22 +198,26 @@ impl Level {
 impl AnyWalk {
     /// A walk over so many values that follow each other.
     pub(crate) fn over(values: usize) -> Self {
-        Self { open: vec![Level::of(values, false)] }
+        Self { values: Level::of(values, false), open: Vec::new() }
     }
 
-    /// Walks on: over about `steps` values, or so many that have [`BYTES_PER_STEP`] times as many bytes. With `CHECK`
-    /// unset, strings are passed over unread.
+    /// Walks on and takes off `steps` what it has cost: a step for each value, and one for each [`BYTES_PER_STEP`] of its
+    /// bytes. Stops when nothing is left of them. With `CHECK` unset, strings are passed over unread.
     pub(crate) fn advance<'a, const CHECK: bool>(
         &mut self,
         reader: &mut Reader<'a>,
-        mut steps: usize,
+        steps: &mut usize,
     ) -> Result<Walked<'a>, ReadError> {
-        while let Some(level) = self.open.last_mut() {
+        loop {
+            let depth = self.open.len();
+            let level = self.open.last_mut().unwrap_or(&mut self.values);
             let Some(left) = level.left.checked_sub(1) else {
-                self.open.pop();
+                if self.open.pop().is_none() {
+                    return Ok(Walked::Done);
+                }
                 continue;
             };
-            if steps == 0 {
+            if *steps == 0 {
                 return Ok(Walked::Paused);
             }
             let start = reader.position();
@@ -224,7 +229,6 @@ impl AnyWalk {
                 check_short::<CHECK>(key)?;
             }
             (level.left, level.has_key) = (left, false);
-            let depth = self.open.len();
             match reader.u8()? {
                 120 | 121 | 126 | 127 => {}
                 125 => reader.skip_var_int()?,
@@ -238,15 +242,14 @@ impl AnyWalk {
                     check_short::<CHECK>(text)?;
                 }
                 116 => drop(reader.var_buf()?),
-                117 | 118 if depth > MAX_ANY_DEPTH => return Err(ReadError::TooDeep),
+                117 | 118 if depth >= MAX_ANY_DEPTH => return Err(ReadError::TooDeep),
                 117 => self.open.push(Level::of(reader.count(1)?, false)),
                 118 => self.open.push(Level::of(reader.count(2)?, true)),
                 tag => return Err(ReadError::UnknownAny(tag)),
             }
             let bytes = if CHECK { reader.position() - start } else { 0 };
-            steps = steps.saturating_sub(1 + bytes / BYTES_PER_STEP);
+            *steps = steps.saturating_sub(1 + bytes / BYTES_PER_STEP);
         }
-        Ok(Walked::Done)
     }
 }
 

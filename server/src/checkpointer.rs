@@ -10,6 +10,7 @@ use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::room::Snapshot;
 use coscribe_persistence::{Checkpoint, DocumentName, Store};
+use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -18,6 +19,9 @@ use crate::writer::now_millis;
 /// Most states of one go, and their bytes (a single larger state still goes).
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 32 << 20;
+
+/// The priority of the thread: where there is one processor it gets a tenth of that while somebody else has work for it.
+const NICE: i32 = 10;
 
 /// Where rooms put their states.
 pub(crate) struct Checkpointer {
@@ -63,7 +67,11 @@ impl Checkpointer {
     /// Starts the thread.
     pub(crate) fn start(store: Arc<Store>) -> std::io::Result<(Checkpointer, CheckpointerThread)> {
         let (queue, jobs) = mpsc::channel();
-        let thread = thread::Builder::new().name("checkpointer".into()).spawn(move || run(&store, &jobs))?;
+        let thread = thread::Builder::new().name("checkpointer".into()).spawn(move || {
+            // Nobody waits for a checkpoint. (On Linux a thread has a priority of its own.) Where it cannot be set, that is no fault.
+            let _ = setpriority_process(None, NICE);
+            run(&store, &jobs);
+        })?;
         Ok((Checkpointer { queue: queue.clone() }, CheckpointerThread { queue, thread }))
     }
 

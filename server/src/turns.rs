@@ -1,15 +1,14 @@
-//! Long work of rooms takes turns, a slice each, so that whoever waits for a processor waits for a slice and not for a message
-//! of many megabytes, however many rooms have such work.
+//! Long work takes turns, a slice each, so that whoever waits for a processor waits for a slice and not for a message
+//! of many megabytes, however many tasks have such work.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 
-/// The right to do long work: for some rooms at the same time, in the order in which they want it.
+/// The right to do long work: for some tasks at the same time, in the order in which they want it.
 pub(crate) struct Turns(Semaphore);
 
 impl Turns {
@@ -19,32 +18,42 @@ impl Turns {
         Turns(Semaphore::new((processors / 2).max(1)))
     }
 
+    /// The next turn. Before it the runtime has looked for what has come to the sockets, so that whoever waits for that comes
+    /// between two turns, however many tasks want one.
+    pub(crate) async fn next(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        let turn = self.0.acquire().await.ok();
+        yield_now().await;
+        turn
+    }
+
     /// Runs work that pauses after every slice. The first slice, which nearly always is all of it, needs no turn.
     pub(crate) async fn run<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
-        if let Some(result) = poll_fn(|cx| Poll::Ready(ready(work.as_mut().poll(cx)))).await {
+        if let Poll::Ready(result) = slice(work.as_mut()) {
             return result;
         }
         loop {
-            yield_now().await;
-            // Nobody closes it.
-            let _turn = self.0.acquire().await.ok();
-            if let Some(result) = poll_fn(|cx| Poll::Ready(ready(work.as_mut().poll(cx)))).await {
+            let _turn = self.next().await;
+            if let Poll::Ready(result) = slice(work.as_mut()) {
                 return result;
             }
         }
     }
 }
 
-fn ready<T>(poll: Poll<T>) -> Option<T> {
-    match poll {
-        Poll::Ready(result) => Some(result),
-        Poll::Pending => None,
-    }
+/// Has the task woken when the others have had their turn and the runtime has looked for what has come to the sockets. A
+/// task that wakes itself comes before that look, as do some sixty of its kind.
+pub(crate) fn wake_after_others(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
+}
+
+/// Works until the next pause, which wakes nobody: a turn does.
+fn slice<T>(work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    work.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;

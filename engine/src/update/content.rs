@@ -49,7 +49,7 @@ pub(super) fn skip_content(
 /// Passes over one element of JSON or Any content, which was checked before.
 fn skip_element(reader: &mut Reader<'_>, content: Content) -> Result<(), ReadError> {
     match content {
-        Content::Any => AnyWalk::over(1).advance::<false>(reader, usize::MAX).map(drop),
+        Content::Any => AnyWalk::over(1).advance::<false>(reader, &mut { usize::MAX }).map(drop),
         _ => reader.var_buf().map(drop),
     }
 }
@@ -106,7 +106,7 @@ fn read_short<const CHECK: bool>(
         },
         Content::Any => {
             let elements = ahead.count(1)?;
-            match AnyWalk::over(elements).advance::<CHECK>(&mut ahead, SHORT_STEPS)? {
+            match AnyWalk::over(elements).advance::<CHECK>(&mut ahead, &mut { SHORT_STEPS })? {
                 Walked::Done => elements,
                 Walked::Paused | Walked::Text(_) => return Ok(None),
             }
@@ -229,9 +229,12 @@ async fn read_any<const CHECK: bool>(
 ) -> Result<(), ReadError> {
     let mut walk = AnyWalk::over(values);
     loop {
-        match walk.advance::<CHECK>(reader, SHORT_STEPS)? {
+        let mut left = SHORT_STEPS;
+        let walked = walk.advance::<CHECK>(reader, &mut left)?;
+        work.count(SHORT_STEPS - left);
+        match walked {
             Walked::Done => return Ok(()),
-            Walked::Paused => work.count(SHORT_STEPS),
+            Walked::Paused => {}
             Walked::Text(text) => check_text(text, work).await?,
         }
         work.pause().await;

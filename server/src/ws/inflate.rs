@@ -16,6 +16,7 @@ use tokio::io::ReadBuf;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::deflate::TAIL;
+use crate::turns::wake_after_others;
 
 /// Opcodes of data frames.
 const CONTINUATION: u8 = 0;
@@ -158,7 +159,7 @@ impl Inflating {
                 if out.filled().len() > before {
                     break;
                 }
-                cx.waker().wake_by_ref();
+                wake_after_others(cx);
                 return Poll::Pending;
             }
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);

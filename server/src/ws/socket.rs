@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::inflate::{InflateError, Inflating};
 use crate::metrics::Metrics;
+use crate::turns::wake_after_others;
 
 /// Most that is read at a time.
 const READ: usize = 4 << 10;
@@ -120,7 +121,7 @@ impl Socket {
             // A fast sender, or a message that takes long to inflate, never makes a read wait. Not the runtime's budget
             // but this ends the turn: that is given back by each read that passes nothing on.
             if self.turn == 0 {
-                cx.waker().wake_by_ref();
+                wake_after_others(cx);
                 return Poll::Pending;
             }
             let passed = ready!(self.unread.poll_pass(cx, buf));

@@ -4,14 +4,17 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -22,6 +25,7 @@ use super::inflate::{InflateError, Inflating};
 use super::outbox::Close;
 use super::socket::{Life, Socket};
 use crate::metrics::Metrics;
+use crate::turns::Turns;
 
 /// tungstenite's default of 128 KiB for each connection is far more than an editor sends at once, and the [`Socket`] reads more
 /// than this at a time.
@@ -32,6 +36,15 @@ const WRITE_BUFFER: usize = 4 << 10;
 
 /// More than a fragment and all that fits before it; a peer that pings without reading the pongs ends here.
 const MAX_WRITE_BUFFER: usize = 64 << 10;
+
+/// What is written at once. The kernel may take megabytes, and copies them while others wait.
+const WRITTEN_AT_ONCE: usize = 16 << 10;
+
+/// What is written in a turn, where there is more than that: some 20 us.
+const WRITTEN_IN_A_TURN: usize = 64 << 10;
+
+/// Connections with much to write take turns.
+static TURNS: LazyLock<Turns> = LazyLock::new(Turns::new);
 
 /// How long the other side may take to agree to a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -75,6 +88,8 @@ impl End {
     }
 }
 
+type NextTurn = Pin<Box<dyn Future<Output = Option<SemaphorePermit<'static>>> + Send>>;
+
 /// A WebSocket on which the handshake is over: messages, inflated, pings answered. One task reads and writes.
 pub(crate) struct Transport {
     websocket: WebSocket<Socket>,
@@ -86,6 +101,8 @@ pub(crate) struct Transport {
     writing: Option<Writing>,
     /// The socket has not taken all that was written.
     blocked: bool,
+    /// The right to write on, which is waited for.
+    next_turn: Option<NextTurn>,
     /// An error ends what can be read.
     ended: bool,
 }
@@ -117,6 +134,7 @@ impl Transport {
             kind: Data::Binary,
             writing: None,
             blocked: false,
+            next_turn: None,
             ended: false,
         }
     }
@@ -163,13 +181,21 @@ impl Transport {
     /// Writes all messages down to the kernel.
     pub(crate) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.websocket.get_mut().wake(cx.waker());
+        let (mut _turn, mut left) = (None, WRITTEN_AT_ONCE);
         loop {
+            if let Some(next) = &mut self.next_turn {
+                _turn = ready!(next.as_mut().poll(cx));
+                (self.next_turn, left) = (None, WRITTEN_IN_A_TURN);
+            }
             if self.blocked {
                 ready!(self.poll_flush())?;
             }
-            match ready!(self.poll_fragment(cx))? {
-                Some(fragment) => self.feed(fragment)?,
-                None => return self.poll_flush(),
+            let Some(fragment) = ready!(self.poll_fragment(cx))? else { return self.poll_flush() };
+            left = left.saturating_sub(fragment.len());
+            self.feed(Message::Frame(fragment))?;
+            if left == 0 {
+                self.next_turn = Some(Box::pin(TURNS.next()));
+                _turn = None;
             }
         }
     }
@@ -194,7 +220,7 @@ impl Transport {
         }
     }
 
-    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Error>> {
         if self.writing.is_none() {
             self.writing = self.messages.pop_front().map(|message| Writing::new(message.form()));
         }
@@ -203,7 +229,7 @@ impl Transport {
         if fragment.header().is_final {
             self.writing = None;
         }
-        Poll::Ready(Ok(Some(Message::Frame(fragment))))
+        Poll::Ready(Ok(Some(fragment)))
     }
 
     /// Closes in order, as far as the other side plays along: the messages that are left, our Close frame, then everything the
