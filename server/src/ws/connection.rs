@@ -11,6 +11,7 @@ use bytes::Bytes;
 use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE};
 use coscribe_persistence::DocumentName;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, warn};
@@ -98,6 +99,30 @@ fn rejection(code: u16) -> Option<&'static str> {
         1009 => Some("too_large"),
         1013 => Some("overload"),
         _ => Some("internal"),
+    }
+}
+
+/// The same frame; whoever is the last to drop it does not wait until the kernel has taken back its memory, which takes
+/// milliseconds where that is tens of megabytes.
+fn freed_elsewhere(frame: Bytes) -> Bytes {
+    if frame.len() > LARGE_FRAME { Bytes::from_owner(FreedElsewhere(frame)) } else { frame }
+}
+
+struct FreedElsewhere(Bytes);
+
+impl AsRef<[u8]> for FreedElsewhere {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for FreedElsewhere {
+    fn drop(&mut self) {
+        let frame = mem::take(&mut self.0);
+        // Other threads than the runtime's may take their time.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || drop(frame));
+        }
     }
 }
 
@@ -254,7 +279,7 @@ impl<'a> Open<'a> {
                     // A small message must not keep the whole read buffer alive that it came in.
                     Bytes::copy_from_slice(&frame)
                 } else {
-                    self.large.insert(frame).clone()
+                    self.large.insert(freed_elsewhere(frame)).clone()
                 });
                 Ok(0)
             }
