@@ -1,7 +1,7 @@
 //! Long work takes turns, a slice each, so that whoever waits for a processor waits for a slice and not for a message
 //! of many megabytes, however many tasks have such work.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -41,12 +41,6 @@ impl Turns {
     }
 }
 
-/// Has the task woken when the others have had their turn and the runtime has looked for what has come to the sockets. A
-/// task that wakes itself comes before that look, as do some sixty of its kind.
-pub(crate) fn wake_after_others(cx: &mut Context<'_>) {
-    let _ = pin!(yield_now()).poll(cx);
-}
-
 /// Works until the next pause, which wakes nobody: a turn does.
 fn slice<T>(work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     work.poll(&mut Context::from_waker(Waker::noop()))
@@ -54,6 +48,7 @@ fn slice<T>(work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;

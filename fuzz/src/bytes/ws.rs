@@ -1,5 +1,5 @@
-//! The server's own reading of compressed messages. The server is a binary, so its module is taken in as it is, with the
-//! one constant that it has from a neighbour.
+//! The server's own reading of compressed messages. The server is a binary, so its module is taken in as it is, with what
+//! it has from its neighbours.
 
 pub(super) mod deflate {
     pub(crate) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -7,3 +7,5 @@ pub(super) mod deflate {
 
 #[path = "../../../server/src/ws/inflate.rs"]
 pub(super) mod inflate;
+#[path = "../../../server/src/ws/yielding.rs"]
+mod yielding;

@@ -16,7 +16,7 @@ use tokio::io::ReadBuf;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use super::deflate::TAIL;
-use crate::turns::wake_after_others;
+use super::yielding::wake_after_others;
 
 /// Opcodes of data frames.
 const CONTINUATION: u8 = 0;

@@ -12,3 +12,4 @@ pub(crate) mod pace;
 mod socket;
 mod transport;
 pub(crate) mod upgrade;
+mod yielding;

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::inflate::{InflateError, Inflating};
+use super::yielding::wake_after_others;
 use crate::metrics::Metrics;
-use crate::turns::wake_after_others;
 
 /// Most that is read at a time.
 const READ: usize = 4 << 10;
