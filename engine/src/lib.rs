@@ -31,6 +31,7 @@ pub mod awareness;
 pub mod message;
 pub mod peer;
 pub mod protocol;
+mod reread;
 pub mod room;
 
 pub mod document;

@@ -31,13 +31,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn build(dir: &Path, documents: usize, checkpointed: bool) -> Result<(), Box<dyn std::error::Error>> {
     let (store, _) = Store::open(dir, StoreOptions::default())?;
     let update = [7; 300];
+    let state = [&update[..]];
     let names = (0..documents).map(|number| DocumentName::new(&format!("team/notes/{number:08}")));
     let names = names.collect::<Result<Vec<_>, _>>()?;
     for names in names.chunks(1000) {
         let record = |name| NewRecord { name, sequence: 1, time: 0, author: "", payload: &update };
         store.append(&names.iter().map(record).collect::<Vec<_>>())?;
         if checkpointed {
-            let checkpoint = |name| Checkpoint { name, sequence: 1, time: 0, state: &update };
+            let checkpoint = |name| Checkpoint { name, sequence: 1, time: 0, state: &state };
             store.checkpoint(&names.iter().map(checkpoint).collect::<Vec<_>>())?;
         }
     }

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coscribe_persistence::snapshots::memory::MemorySnapshots;
 use coscribe_persistence::{
-    Checkpoint, DocumentName, MemoryDisk, NewRecord, Store, StoreError, StoreOptions,
+    Checkpoint, DocumentName, MemoryDisk, NewRecord, SnapshotIndex, Store, StoreError, StoreOptions,
 };
 
 /// Batches that are appended between two openings.
@@ -34,12 +33,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = DocumentName::new("document")?;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
-        let (mut disk, mut snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
+        let mut disk = MemoryDisk::new(1);
         for _ in 0..LIVES {
-            live(&disk, &snapshots, &name, &mut spent)?;
+            live(&disk, &name, &mut spent)?;
             // All that was not synced is lost: here, nothing is.
-            let crash = || (disk.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
-            (disk, snapshots) = timed(&mut spent.crash, crash);
+            disk = timed(&mut spent.crash, || disk.crash(&mut |_| 0));
         }
     }
     let Spent { open, load, append, checkpoint, crash } = spent;
@@ -57,16 +55,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn live(
-    disk: &MemoryDisk,
-    snapshots: &MemorySnapshots,
-    name: &DocumentName,
-    spent: &mut Spent,
-) -> Result<(), StoreError> {
+fn live(disk: &MemoryDisk, name: &DocumentName, spent: &mut Spent) -> Result<(), StoreError> {
     let options = StoreOptions {
         segment_bytes: 4000,
         disk: Arc::new(disk.clone()),
-        snapshots: Arc::new(snapshots.clone()),
+        snapshot_index: SnapshotIndex::Memory,
         ..StoreOptions::default()
     };
     let (store, _) = timed(&mut spent.open, || Store::open(Path::new("store"), options))?;
@@ -76,7 +69,7 @@ fn live(
         let record = NewRecord { name, sequence, time: 0, author: "", payload: &UPDATE };
         timed(&mut spent.append, || store.append(&[record]))?;
         if sequence % CHECKPOINT_BATCHES == 0 {
-            let checkpoint = Checkpoint { name, sequence, time: 0, state: &UPDATE };
+            let checkpoint = Checkpoint { name, sequence, time: 0, state: &[&UPDATE] };
             timed(&mut spent.checkpoint, || store.checkpoint(&[checkpoint]))?;
         }
     }

@@ -7,8 +7,7 @@ use crate::error::StoreError;
 use crate::index::Covered;
 use crate::log::{self, FIRST_OFFSET};
 use crate::name::DocumentName;
-use crate::record::MAX_PAYLOAD_BYTES;
-use crate::snapshots::{SnapshotError, SnapshotRef};
+use crate::snapshots::{MAX_STATE_BYTES, SnapshotError, SnapshotRef};
 use crate::store::{Checkpoint, POISONED, Store, Writer, check_size};
 
 /// An entry of the catalog: document, what covers it, and when that was, in ms since the Unix epoch.
@@ -49,7 +48,7 @@ impl Store {
         for (name, covered, _) in &entries {
             self.prune(name, Some(covered.generation))?;
         }
-        Ok(())
+        self.compact()
     }
 
     /// The catalog's entries for these checkpoints.
@@ -58,7 +57,7 @@ impl Store {
         let index = self.index();
         let mut seen = HashSet::new();
         let plan = checkpoints.iter().map(|Checkpoint { name, sequence, time, state }| {
-            check_size("a state", state.len(), MAX_PAYLOAD_BYTES)?;
+            check_size("a state", state.iter().map(|part| part.len()).sum(), MAX_STATE_BYTES)?;
             if !seen.insert(*name) {
                 return Err(StoreError::Repeated { name: (*name).clone() });
             }
@@ -84,14 +83,10 @@ impl Store {
     fn write_snapshots(&self, checkpoints: &[Checkpoint<'_>], entries: &[Entry]) -> Result<(), StoreError> {
         let write = |(checkpoint, (name, covered, time)): (&Checkpoint<'_>, &Entry)| {
             self.dir.check(Step::WriteSnapshot)?;
-            let (born, state) = (covered.born.raw(), checkpoint.state);
-            let snapshot = SnapshotRef { sequence: covered.sequence, time: *time, born, state };
-            self.snapshots.put(name, covered.generation, snapshot)
+            self.snapshots.put(name, covered.generation, snapshot(checkpoint, covered, *time))
         };
-        let compare = |(checkpoint, (name, covered, _)): (&Checkpoint<'_>, &Entry)| {
-            let read = self.snapshots.get(name, covered.generation)?.ok_or(SnapshotError::ReadBack)?;
-            let same = read.sequence == covered.sequence && read.state == checkpoint.state;
-            if same { Ok(()) } else { Err(SnapshotError::ReadBack) }
+        let compare = |(checkpoint, (name, covered, time)): (&Checkpoint<'_>, &Entry)| {
+            self.snapshots.check(name, covered.generation, snapshot(checkpoint, covered, *time))
         };
         let both = || checkpoints.iter().zip(entries);
         let sync = || {
@@ -120,6 +115,7 @@ impl Store {
         self.tidy_catalog(&mut writer)?;
         drop(writer);
         self.prune(name, None)?;
+        self.compact()?;
         Ok(true)
     }
 
@@ -151,6 +147,16 @@ impl Store {
         writer.catalog.rewrite(&self.index()).map_err(|error| self.fail("rewrite the catalog", &error))
     }
 
+    /// Gives back the space of snapshots that no longer count.
+    fn compact(&self) -> Result<(), StoreError> {
+        let counts = |name: &DocumentName, generation| self.index().covered(name).generation == generation;
+        self.dir
+            .check(Step::PruneSnapshots)
+            .map_err(SnapshotError::Io)
+            .and_then(|()| self.snapshots.compact(counts))
+            .map_err(|source| self.fail_snapshots(source))
+    }
+
     fn prune(&self, name: &DocumentName, keep: Option<u64>) -> Result<(), StoreError> {
         self.dir
             .check(Step::PruneSnapshots)
@@ -158,4 +164,9 @@ impl Store {
             .and_then(|()| self.snapshots.prune(name, keep))
             .map_err(|source| self.fail_snapshots(source))
     }
+}
+
+fn snapshot<'a>(checkpoint: &Checkpoint<'a>, covered: &Covered, time: u64) -> SnapshotRef<'a> {
+    let (born, sequence) = (covered.born.raw(), covered.sequence);
+    SnapshotRef { sequence, time, born, state: checkpoint.state }
 }

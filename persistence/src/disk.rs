@@ -4,6 +4,7 @@
 mod memory;
 mod system;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 pub use memory::MemoryDisk;
 pub use system::SystemDisk;
-pub(crate) use system::{create_dir, is_locked, lock_shared, sync_dir};
+pub(crate) use system::{Lock, copy_dir, create_dir, is_locked, lock_shared, sync_dir};
 
 use crate::error::StoreError;
 
@@ -122,6 +123,37 @@ impl StoreDir {
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// A directory in this one.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        Self { path: self.join(name), ..self.clone() }
+    }
+
+    /// Whether there is a directory here.
+    pub(crate) fn exists(&self) -> io::Result<bool> {
+        match self.disk.list(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            listed => listed.map(|_| true),
+        }
+    }
+
+    /// The file with this number and extension.
+    pub(crate) fn numbered(&self, number: u32, extension: &str) -> PathBuf {
+        self.join(&format!("{number:08}.{extension}"))
+    }
+
+    /// The numbered files with this extension.
+    pub(crate) fn list_numbered(&self, extension: &str) -> io::Result<BTreeMap<u32, PathBuf>> {
+        let mut found = BTreeMap::new();
+        for path in self.disk.list(&self.path)? {
+            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            // Only names that we would give ourselves: `1.log` is somebody else's.
+            if let Some(number) = number.filter(|&number| self.numbered(number, extension) == path) {
+                found.insert(number, path);
+            }
+        }
+        Ok(found)
     }
 
     /// Asks the faults of a test, if there are any.

@@ -118,17 +118,15 @@ pub enum StoreError {
         /// What is wrong with them.
         source: SnapshotError,
     },
-    /// Both the catalog and the snapshots are unreadable: it cannot be said any more which documents exist.
+    /// The catalog is unreadable and the snapshots are missing: it cannot be said any more which documents exist.
     /// Starting would present documents as empty that are not.
     #[error(
-        "neither the catalog nor the snapshots in {path:?} can be read, so it is unknown which documents exist; \
-         restore one of them from a backup (the unreadable snapshots are in {set_aside:?})"
+        "the catalog in {path:?} cannot be read and the snapshots are missing, so it is unknown which documents exist; \
+         restore one of them from a backup"
     )]
     CatalogLost {
         /// The directory of the store.
         path: PathBuf,
-        /// Where the unreadable snapshots are, unless they were missing altogether.
-        set_aside: Option<PathBuf>,
     },
 }
 

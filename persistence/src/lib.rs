@@ -9,14 +9,15 @@
 //! |---|---|---|
 //! | `00000001.log`, … | segments of the log: every update since the document's last checkpoint | [`record`], `log` |
 //! | `catalog` | which documents have a snapshot, and up to which sequence it covers them | `catalog` |
-//! | `snapshots/` | sled: the snapshots | [`snapshots`] |
+//! | `snapshots/00000001.states`, … | segments of snapshots | `snapshots` |
+//! | `snapshots/index/` | sled: where each snapshot is; made again from the segments where it is of no use | `snapshots` |
 //! | `lock` | locked while a process has the store open; holds its process id | `disk` |
 //! | `00000003-4711.torn` | what a crash left half-written at the end of a segment, cut off when it was opened | `recovery` |
 //! | `00000003.log.damaged` | a retired segment in which something could not be read | `log` |
-//! | `snapshots.broken-<time>/` | a sled that would not open, kept for whoever wants to rescue something | `recovery` |
+//! | `snapshots.earlier/`, `snapshots.broken-<time>/` | snapshots of an earlier version, which kept them in sled | `snapshots` |
 //!
-//! All of it but the snapshots is on a [`Disk`]: that of the system, or a [`MemoryDisk`], which can be left as a power loss
-//! leaves one; [`snapshots::memory`] goes with it.
+//! All of it but sled is on a [`Disk`]: that of the system, or a [`MemoryDisk`], which can be left as a power loss leaves one;
+//! [`SnapshotIndex::Memory`] goes with it.
 //!
 //! What this crate does not do: it does not know Yjs (an update is opaque bytes), it does not merge updates, and it
 //! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.
@@ -32,11 +33,12 @@ mod index;
 mod load;
 mod log;
 mod name;
+mod reader;
 pub mod record;
 mod recovery;
 mod salvage;
 mod segment;
-pub mod snapshots;
+mod snapshots;
 mod store;
 mod survey;
 mod verify;
@@ -48,9 +50,11 @@ pub use disk::{Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
 pub use error::StoreError;
 pub use load::StoredDocument;
 pub use name::{DocumentName, MAX_NAME_BYTES, NameError};
-pub use recovery::{LostSnapshots, Recovery, TornTail};
+pub use reader::{ReadOptions, StoreReader};
+pub use recovery::{Recovery, TornTail};
 pub use salvage::{Missing, Salvage};
 pub use segment::Damage;
+pub use snapshots::{MAX_STATE_BYTES, SnapshotError, SnapshotIndex};
 pub use store::{Checkpoint, NewRecord, Store, StoreOptions};
-pub use verify::{Gap, Report, UnreadableSnapshot, VerifyOptions, verify, verify_with};
+pub use verify::{Gap, Report, UnreadableSnapshot, verify, verify_with};
 pub use volatile::Choose;

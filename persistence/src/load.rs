@@ -7,7 +7,7 @@ use crate::log;
 use crate::name::DocumentName;
 use crate::record;
 use crate::segment::Damage;
-use crate::snapshots::{SnapshotError, SnapshotStore};
+use crate::snapshots::{Snapshot, SnapshotError};
 
 /// What is stored of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,18 +64,18 @@ impl Whereabouts {
     }
 }
 
-/// The snapshot that covers a document; `None` if none does.
+/// The state that covers a document, out of what is stored by its name and this generation; `None` if none does.
 pub(crate) fn snapshot(
-    snapshots: &dyn SnapshotStore,
     name: &DocumentName,
     covered: Covered,
+    get: impl FnOnce(u64) -> Result<Option<Snapshot>, SnapshotError>,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     if !covered.has_snapshot() {
         return Ok(None);
     }
     let damaged = |source| StoreError::Snapshot { name: name.clone(), source };
     let missing = || StoreError::SnapshotMissing { name: name.clone(), sequence: covered.sequence };
-    let snapshot = snapshots.get(name, covered.generation).map_err(damaged)?.ok_or_else(missing)?;
+    let snapshot = get(covered.generation).map_err(damaged)?.ok_or_else(missing)?;
     if snapshot.sequence != covered.sequence {
         return Err(damaged(SnapshotError::Damaged("it is of another checkpoint")));
     }

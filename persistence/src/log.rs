@@ -133,23 +133,17 @@ impl<'a> NewRecord<'a> {
     }
 }
 
+/// The extension of the log's segments.
+const EXTENSION: &str = "log";
+
 /// The file of a segment.
 pub(crate) fn segment_path(dir: &StoreDir, number: u32) -> PathBuf {
-    dir.join(&format!("{number:08}.log"))
+    dir.numbered(number, EXTENSION)
 }
 
 /// The segments in the directory, by number.
 pub(crate) fn segments(dir: &StoreDir) -> io::Result<BTreeMap<u32, PathBuf>> {
-    let mut segments = BTreeMap::new();
-    for path in dir.disk.list(&dir.path)? {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let number = name.and_then(|name| name.strip_suffix(".log")).and_then(|digits| digits.parse().ok());
-        // Only names that we would give ourselves: `1.log` is somebody else's.
-        if let Some(number) = number.filter(|&number| segment_path(dir, number) == path) {
-            segments.insert(number, path);
-        }
-    }
-    Ok(segments)
+    dir.list_numbered(EXTENSION)
 }
 
 fn create_segment(dir: &StoreDir, number: u32) -> io::Result<Tail> {

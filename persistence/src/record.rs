@@ -1,4 +1,4 @@
-//! THE format of a record: one update in the log, or one entry of the catalog.
+//! THE format of a record: one update in the log, one entry of the catalog, or one snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -46,6 +46,8 @@ pub enum Kind {
     Checkpoint = 2,
     /// In the catalog: the document was deleted.
     Deleted = 3,
+    /// In a segment of snapshots: the payload is a state, behind what [`crate::snapshots`] says.
+    Snapshot = 4,
 }
 
 /// One record; the bytes are borrowed from the segment, or from the caller.
@@ -100,9 +102,15 @@ impl Record<'_> {
 
     /// Appends what precedes the payload, with the checksum of both.
     pub(crate) fn encode_head(&self, marker: u64, out: &mut Vec<u8>) {
+        self.encode_head_of(&[], marker, out);
+    }
+
+    /// The same where the payload goes on behind `payload`, in parts.
+    pub(crate) fn encode_head_of(&self, more: &[&[u8]], marker: u64, out: &mut Vec<u8>) {
         let start = out.len();
         let short = |bytes: usize| u16::try_from(bytes).expect("bounded by the caller").to_le_bytes();
-        let payload_len = u32::try_from(self.payload.len()).expect("bounded by the caller");
+        let payload_len = self.payload.len() + more.iter().map(|part| part.len()).sum::<usize>();
+        let payload_len = u32::try_from(payload_len).expect("bounded by the caller");
         out.extend_from_slice(&marker.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&[VERSION, self.kind as u8]);
@@ -116,6 +124,7 @@ impl Record<'_> {
         out.extend_from_slice(self.name.as_bytes());
         out.extend_from_slice(self.author.as_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + CRC_START..]), self.payload);
+        let crc = more.iter().fold(crc, |crc, part| crc32c::crc32c_append(crc, part));
         out[start + 8..start + CRC_START].copy_from_slice(&crc.to_le_bytes());
     }
 }
@@ -140,6 +149,29 @@ pub(crate) fn claimed_document(bytes: &[u8], marker: u64) -> Option<(DocumentNam
     let header = read_header(bytes, marker).ok()?;
     let name = bytes[HEADER_BYTES..].get(..header.name_len)?;
     Some((DocumentName::from_bytes(name).ok()?, u64::from_le_bytes(take(bytes, 32))))
+}
+
+/// What a record says before its payload, which was not looked at.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) kind: Kind,
+    pub(crate) name: DocumentName,
+    /// Bytes before the payload, and of it.
+    pub(crate) payload_at: usize,
+    pub(crate) payload_len: usize,
+}
+
+impl Head {
+    /// Most bytes before a payload.
+    pub(crate) const MOST_BYTES: usize = HEADER_BYTES + MAX_NAME_BYTES + MAX_AUTHOR_BYTES;
+
+    /// The head of the record that starts like `bytes`; `None` if no record does.
+    pub(crate) fn read(bytes: &[u8], marker: u64) -> Option<Self> {
+        let header = read_header(bytes, marker).ok()?;
+        let name = DocumentName::from_bytes(bytes[HEADER_BYTES..].get(..header.name_len)?).ok()?;
+        let payload_at = HEADER_BYTES + header.name_len + header.author_len;
+        Some(Self { kind: header.kind, name, payload_at, payload_len: header.payload_len })
+    }
 }
 
 /// Bytes of the whole record that starts like `bytes`, by what its header says; `None` if no record does.
@@ -205,7 +237,8 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Update, Self::Checkpoint, Self::Deleted].into_iter().find(|kind| *kind as u8 == byte)
+        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

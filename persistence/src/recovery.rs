@@ -6,10 +6,10 @@
 //!   document's last one are written again.
 //! - Broken bytes anywhere else are damage: reported, left as they are, and a document that misses a record is unreadable.
 //!   Their segment stays in the log for as long as such a document does, and gets no more records if its end was torn as well.
-//! - A sled that does not open is set aside and never opened in place again, since a second attempt may "repair" it by
-//!   forgetting what it cannot read. Documents whose updates are all still in the log are rebuilt from there. The others
-//!   are unreadable, because the catalog remembers that they exist.
-//! - A damaged catalog is compared with the snapshots. If both are unreadable the store does not open.
+//! - Where the directory of the snapshots is missing, documents whose updates are all still in the log are rebuilt from there.
+//!   The others are unreadable, because the catalog remembers that they exist.
+//! - A damaged catalog is compared with the snapshots. If these are missing as well the store does not open.
+//! - Snapshots of an earlier version are taken over, also those that it could not open and has set aside.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,7 +23,7 @@ use crate::index::{Covered, Index, Position};
 use crate::log::{self, Log};
 use crate::name::DocumentName;
 use crate::segment::{Damage, Scan};
-use crate::snapshots::{SnapshotError, SnapshotStore};
+use crate::snapshots::{Snapshot, SnapshotError, Snapshots, earlier};
 use crate::store::StoreOptions;
 use crate::survey::{Survey, Torn};
 
@@ -49,21 +49,18 @@ pub struct Recovery {
     pub catalog_damage: Vec<Damage>,
     /// Documents that the catalog had lost and the snapshots still had.
     pub adopted: Vec<DocumentName>,
-    /// Set if the snapshots as a whole could not be used.
-    pub snapshots_lost: Option<LostSnapshots>,
+    /// The directory of the snapshots was missing.
+    pub snapshots_lost: bool,
+    /// How many snapshots of an earlier version were taken over. No reason for a warning.
+    pub taken_over: usize,
+    /// Directories of an earlier version in which not everything that counts can be read, and why. They are left as they are.
+    pub left: Vec<(PathBuf, String)>,
+    /// Why sled cannot be used to find snapshots, if it cannot: they are found nevertheless.
+    pub index_failure: Option<String>,
     /// Documents whose snapshot was lost, but whose updates are all in the log.
     pub rebuilt: Vec<DocumentName>,
     /// Documents that are known to be unreadable. (Others may turn out to be: their snapshots are not read now.)
     pub unreadable: Vec<DocumentName>,
-}
-
-/// Snapshots that could not be used; the store has started with new ones.
-#[derive(Debug, Clone)]
-pub struct LostSnapshots {
-    /// Why.
-    pub reason: String,
-    /// Where they are now; `None` if they were missing altogether.
-    pub set_aside: Option<PathBuf>,
 }
 
 /// A torn end of the log that was cut off.
@@ -94,10 +91,14 @@ impl Recovery {
         lines.extend(
             self.adopted.iter().map(|name| format!("document {name:?} was put back into the catalog")),
         );
-        if let Some(LostSnapshots { reason, set_aside }) = &self.snapshots_lost {
-            let now_in =
-                set_aside.as_ref().map_or(String::new(), |path| format!("; they are now in {path:?}"));
-            lines.push(format!("the snapshots could not be used: {reason}{now_in}"));
+        if self.snapshots_lost {
+            lines.push("the directory of the snapshots is missing".to_owned());
+        }
+        lines.extend(self.left.iter().map(|(path, reason)| {
+            format!("not everything can be read of the snapshots of an earlier version in {path:?}: {reason}")
+        }));
+        if let Some(reason) = &self.index_failure {
+            lines.push(format!("the index of the snapshots cannot be kept in sled, but in memory: {reason}"));
         }
         lines.extend(self.rebuilt.iter().map(|name| format!("document {name:?} was rebuilt from the log")));
         lines.extend(self.unreadable.iter().map(|name| format!("document {name:?} is unreadable")));
@@ -110,7 +111,7 @@ pub(crate) struct Opened {
     pub(crate) index: Index,
     pub(crate) log: Log,
     pub(crate) catalog: Catalog,
-    pub(crate) snapshots: Box<dyn SnapshotStore>,
+    pub(crate) snapshots: Snapshots,
     /// What was cut off: its sound records wait to be written again.
     pub(crate) torn: Option<Torn>,
     pub(crate) recovery: Recovery,
@@ -123,42 +124,34 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
     // A process that was killed may have created or renamed what is found here without having made that durable: what is
     // acknowledged from now on must not depend on it.
     dir.sync().map_err(StoreError::io("sync", &dir.path))?;
-    // Before the index is in memory: what sled needs only while it opens would otherwise stay with the allocator, 6 MB for
-    // 100,000 documents.
-    let opened = open_existing_snapshots(dir, options)?;
-    let mut contents = read_catalog(dir, options)?;
+    earlier::set_apart(dir).map_err(StoreError::io("rename the snapshots in", &dir.path))?;
+    // Before the index is in memory: what sled needs only while it opens would otherwise stay with the allocator.
+    let existing = open_existing_snapshots(dir, options)?;
+    let mut contents = read_catalog(dir)?;
     let mut covered = mem::take(&mut contents.covered);
-    let snapshots = match opened {
-        Some(opened) => opened,
-        None if contents.is_doubtful() || covered.values().any(Covered::has_snapshot) => {
-            Err(LostSnapshots { reason: "they are missing".to_owned(), set_aside: None })
-        }
-        None => open_snapshots(dir, options)?,
-    };
-    let failed = |source| StoreError::Snapshots { path: dir.join(SNAPSHOTS_DIR), source };
-    if contents.is_doubtful() {
-        recovery.adopted = match &snapshots {
-            Ok(snapshots) => {
-                let adopted = adopt(&mut covered, &**snapshots).map_err(failed)?;
-                // Before the catalog names them: they may be of a checkpoint that was killed before it synced them.
-                snapshots.sync().map_err(failed)?;
-                adopted
-            }
-            Err(lost) => {
-                return Err(StoreError::CatalogLost {
-                    path: dir.path.clone(),
-                    set_aside: lost.set_aside.clone(),
-                });
-            }
-        };
+    let are_missing =
+        existing.is_none() && (contents.is_doubtful() || covered.values().any(Covered::has_snapshot));
+    if are_missing && contents.is_doubtful() {
+        return Err(StoreError::CatalogLost { path: dir.path.clone() });
     }
-    let mut survey = match &snapshots {
-        Ok(_) => Survey::read(dir, covered)?,
-        Err(_) => {
-            let (survey, rebuilt) = rebuild(dir, covered)?;
-            recovery.rebuilt = rebuilt;
-            survey
+    if let Some(snapshots) = &existing {
+        let taken = earlier::take_over(dir, &covered, contents.is_doubtful(), snapshots)?;
+        (recovery.taken_over, recovery.left) = (taken.snapshots, taken.left);
+        if contents.is_doubtful() {
+            let failed = |source| StoreError::Snapshots { path: dir.join(SNAPSHOTS_DIR), source };
+            let latest = snapshots.list().map_err(failed)?;
+            recovery.adopted =
+                adopt(&mut covered, latest, |name, generation| snapshots.get(name, generation));
+            // Before the catalog names them: they may be of a checkpoint that was killed before it synced them.
+            snapshots.sync().map_err(failed)?;
         }
+    }
+    let mut survey = if are_missing {
+        let (survey, rebuilt) = rebuild(dir, covered)?;
+        recovery.rebuilt = rebuilt;
+        survey
+    } else {
+        Survey::read(dir, covered)?
     };
     let torn = survey.torn.take();
     recovery.torn = torn.as_ref().map(|torn| cut_off(dir, torn)).transpose()?;
@@ -172,23 +165,20 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
     recovery.damage = survey.damage;
     recovery.catalog_torn = contents.torn;
     recovery.catalog_damage = contents.damage;
+    recovery.snapshots_lost = are_missing;
     // New ones only now: a crash before the catalog was rewritten must find them lost again.
-    let snapshots = match snapshots {
-        Ok(snapshots) => snapshots,
-        Err(lost) => {
-            recovery.snapshots_lost = Some(lost);
-            options.snapshots.open(&dir.join(SNAPSHOTS_DIR), options.snapshot_cache_bytes).map_err(failed)?
-        }
-    };
+    let snapshots = existing.map_or_else(|| open_snapshots(dir, options), Ok)?;
+    recovery.index_failure = snapshots.index_failure().map(str::to_owned);
     Ok(Opened { index, log, catalog, snapshots, torn, recovery })
 }
 
 /// The catalog's contents. In a new directory it is created before anything else: a directory that has something else
 /// but no catalog has lost it.
-fn read_catalog(dir: &StoreDir, options: &StoreOptions) -> Result<Contents, StoreError> {
+fn read_catalog(dir: &StoreDir) -> Result<Contents, StoreError> {
     let contents = Contents::read(dir)?;
     let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
-    if contents.exists || !segments.is_empty() || options.snapshots.exist(&dir.join(SNAPSHOTS_DIR)) {
+    let failed = StoreError::io("look for snapshots in", &dir.path);
+    if contents.exists || !segments.is_empty() || dir.child(SNAPSHOTS_DIR).exists().map_err(failed)? {
         return Ok(contents);
     }
     Catalog::open(dir, &contents, &Index::default())?;
@@ -224,40 +214,33 @@ fn refuse_unknown_versions(dir: &StoreDir) -> Result<(), StoreError> {
     segments.values().try_for_each(|path| Scan::open(&*dir.disk, path).map(drop))
 }
 
-type Snapshots = Result<Box<dyn SnapshotStore>, LostSnapshots>;
-
-/// `None` if there are none.
+/// Opens the snapshots; `None` if there never were any, or they are missing.
 fn open_existing_snapshots(dir: &StoreDir, options: &StoreOptions) -> Result<Option<Snapshots>, StoreError> {
-    options.snapshots.exist(&dir.join(SNAPSHOTS_DIR)).then(|| open_snapshots(dir, options)).transpose()
+    let failed = || StoreError::io("look for snapshots in", &dir.path);
+    let exist = dir.child(SNAPSHOTS_DIR).exists().map_err(failed())?
+        || !earlier::directories(dir).map_err(failed())?.is_empty();
+    exist.then(|| open_snapshots(dir, options)).transpose()
 }
 
-/// Opens or creates the snapshots. Those that do not open are set aside: they are lost. An error of the file system
-/// that may pass by itself is passed on.
 fn open_snapshots(dir: &StoreDir, options: &StoreOptions) -> Result<Snapshots, StoreError> {
-    let path = dir.join(SNAPSHOTS_DIR);
-    match options.snapshots.open(&path, options.snapshot_cache_bytes) {
-        Ok(snapshots) => Ok(Ok(snapshots)),
-        Err(SnapshotError::Unreadable(reason)) => {
-            let set_aside = options.snapshots.set_aside(&path).map_err(StoreError::io("set aside", &path))?;
-            Ok(Err(LostSnapshots { reason, set_aside }))
-        }
-        Err(source) => Err(StoreError::Snapshots { path, source }),
-    }
+    Snapshots::open(dir.child(SNAPSHOTS_DIR), options.snapshot_index, options.segment_bytes)
 }
 
-/// Puts back into the catalog what it has lost and the snapshots still have. Returns those documents.
+/// Puts back into the catalog what it has lost and the snapshots still have: of each document the highest generation that is
+/// there. Returns those documents.
 pub(crate) fn adopt(
     covered: &mut HashMap<DocumentName, Covered>,
-    snapshots: &dyn SnapshotStore,
-) -> Result<Vec<DocumentName>, SnapshotError> {
+    latest: Vec<(DocumentName, u64)>,
+    get: impl Fn(&DocumentName, u64) -> Result<Option<Snapshot>, SnapshotError>,
+) -> Vec<DocumentName> {
     let mut adopted = Vec::new();
-    for (name, generation) in snapshots.list()? {
+    for (name, generation) in latest {
         let known = covered.get(&name).copied().unwrap_or_default();
         if generation <= known.generation {
             continue;
         }
         // Unreadable, or of a deleted document: the entry stays as it is.
-        let Ok(Some(snapshot)) = snapshots.get(&name, generation) else {
+        let Ok(Some(snapshot)) = get(&name, generation) else {
             continue;
         };
         let born = Position::from_raw(snapshot.born);
@@ -266,7 +249,7 @@ pub(crate) fn adopt(
             adopted.push(name);
         }
     }
-    Ok(adopted)
+    adopted
 }
 
 /// The snapshots are lost: documents whose updates are all in the log are served from there, the others stay covered by a

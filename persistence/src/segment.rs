@@ -1,4 +1,5 @@
-//! A segment: a file with a header and records one after the other. The log is many of them, the catalog is one.
+//! A segment: a file with a header and records one after the other. The log is many of them, the catalog is one, and the
+//! snapshots are in some.
 //!
 //! | Offset | Bytes | Field of the header |
 //! |---|---|---|
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
 use crate::name::{DocumentName, MAX_NAME_BYTES};
-use crate::record::{self, Record, RecordError, take};
+use crate::record::{self, Head, Record, RecordError, take};
 use crate::window::Window;
 
 /// First bytes of every segment.
@@ -172,6 +173,56 @@ impl Scan {
     }
 }
 
+/// Reads the heads of a segment's records and passes over their payloads, whatever these hold.
+pub(crate) struct Heads {
+    window: Window,
+    marker: u64,
+    offset: u64,
+    /// Whether there was something else between the records so far.
+    pub(crate) is_damaged: bool,
+}
+
+impl Heads {
+    /// Starts at an offset; `None` if not even the segment's header can be read.
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, from: u64) -> Result<Option<Self>, StoreError> {
+        let scan = Scan::open(disk, path)?;
+        let offset = from.max(HEADER_BYTES as u64);
+        let window = scan.window;
+        Ok(scan.marker.map(|marker| Self { window, marker, offset, is_damaged: scan.offset == 0 }))
+    }
+
+    /// The marker of the segment's records.
+    pub(crate) fn marker(&self) -> u64 {
+        self.marker
+    }
+
+    /// Bytes of the segment.
+    pub(crate) fn len(&self) -> u64 {
+        self.window.len()
+    }
+
+    /// The next record that lies in the file as a whole: its offset, its head, and the first bytes of its payload.
+    pub(crate) fn read_next<const N: usize>(&mut self) -> io::Result<Option<(u64, Head, [u8; N])>> {
+        while self.offset < self.window.len() {
+            let (offset, end) = (self.offset, self.window.len());
+            let bytes = self.window.at(offset, Head::MOST_BYTES + N)?;
+            let head = Head::read(bytes, self.marker);
+            let found = head.and_then(|head| {
+                let payload = bytes.get(head.payload_at..)?.first_chunk::<N>().copied()?;
+                let next = offset + (head.payload_at + head.payload_len) as u64;
+                (head.payload_len >= N && next <= end).then_some((next, head, payload))
+            });
+            if let Some((next, head, payload)) = found {
+                self.offset = next;
+                return Ok(Some((offset, head, payload)));
+            }
+            self.is_damaged = true;
+            self.offset = next_sound(&mut self.window, offset + 1, self.marker)?;
+        }
+        Ok(None)
+    }
+}
+
 /// Where the torn end of a segment starts, if it is the last one of its log: the first damage that no later batch follows.
 pub(crate) fn torn_at(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, StoreError> {
     let mut scan = Scan::open(disk, path)?;
@@ -309,6 +360,14 @@ impl Tail {
 
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync()
+    }
+
+    /// Cuts off what was written from `len` on, durably.
+    pub(crate) fn cut_off(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.file.sync()?;
+        self.len = len;
+        Ok(())
     }
 }
 

@@ -1,37 +1,88 @@
-//! Where snapshots are kept: a small interface, so that sled can be replaced.
+//! Snapshots: the state of each document at its last checkpoint.
 //!
-//! A snapshot store is not trusted: a snapshot counts only when the catalog says so, after it was written, synced and
-//! read back.
+//! They are in segments of records, `snapshots/00000001.states` and so on, which are written and synced as the log is and
+//! trusted as little. The payload of such a record is
+//!
+//! | Offset | Bytes | Field |
+//! |---|---|---|
+//! | 0 | 8 | generation: the number of the snapshot in its document, little-endian |
+//! | 8 | 8 | born: the position in the log before which records belong to a deleted document of the same name |
+//! | 16 | | the state |
+//!
+//! An [`index`] in sled says where each one is. It is only that: made from the segments where it is missing or wrong, and
+//! replaced by one in memory where sled cannot be used at all. Nothing that a crash or a full disk does to it loses a document.
+//!
+//! A snapshot counts only when the catalog says so, after it was written, synced and read back. What no longer counts is
+//! waste; a segment with nothing else is removed, and where waste is more than the rest, what counts is copied out of the
+//! segments that have the most of it.
 
-pub mod memory;
-pub mod sled;
+mod compaction;
+pub(crate) mod earlier;
+mod files;
+mod index;
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, RwLock};
 
+use self::files::Files;
+use self::index::{Index, IndexError, Location, MemoryIndex};
+use crate::disk::StoreDir;
+use crate::error::StoreError;
 use crate::name::DocumentName;
+use crate::record::{self, Kind, MAX_PAYLOAD_BYTES, Record};
+use crate::store::POISONED;
+
+/// Bytes of the payload before the state.
+const PREFIX_BYTES: usize = 16;
+
+/// Largest state.
+pub const MAX_STATE_BYTES: usize = MAX_PAYLOAD_BYTES - PREFIX_BYTES;
+
+/// Bytes that are compared at once.
+const COMPARED_BYTES: usize = 64 << 10;
+
+/// Where it is kept in which segment a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SnapshotIndex {
+    /// In sled, in the directory of the snapshots.
+    #[default]
+    Sled,
+    /// In memory: made from the segments each time that the store is opened.
+    Memory,
+}
 
 /// A document's full state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Records up to this sequence are in it.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// When it was made, ms since the Unix epoch.
-    pub time: u64,
+    pub(crate) time: u64,
     /// Position in the log before which records belong to a deleted document of the same name; opaque here.
-    pub born: u64,
+    pub(crate) born: u64,
     /// The state: an update in v1 encoding, opaque here.
-    pub state: Vec<u8>,
+    pub(crate) state: Vec<u8>,
 }
 
-/// Why a snapshot, or all of them, cannot be used.
+/// A snapshot that is to be written; fields as in [`Snapshot`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SnapshotRef<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) time: u64,
+    pub(crate) born: u64,
+    /// The state, in parts.
+    pub(crate) state: &'a [&'a [u8]],
+}
+
+/// Why a snapshot cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// One snapshot is damaged.
+    /// It is damaged.
     #[error("the snapshot is damaged: {0}")]
     Damaged(&'static str),
-    /// The snapshot was written by a version that this one does not know.
+    /// It was written by a version that this one does not know.
     #[error("the snapshot has format version {0}, which this version of coscribe does not know")]
     UnknownVersion(u8),
     /// What was read back after writing is not what was written.
@@ -40,60 +91,299 @@ pub enum SnapshotError {
     /// The file system refused something. It may work later.
     #[error("the file system: {0}")]
     Io(#[from] io::Error),
-    /// The store as a whole cannot be read, and trying again would not help.
+    /// A database of an earlier version cannot be read.
     #[error("unreadable: {0}")]
     Unreadable(String),
 }
 
-/// Keeps snapshots by document and generation.
-pub trait SnapshotStore: Send + Sync {
+/// The snapshots of a store.
+pub(crate) struct Snapshots {
+    dir: StoreDir,
+    segment_bytes: u64,
+    /// Locked before `index`.
+    files: Mutex<Files>,
+    index: RwLock<Box<dyn Index>>,
+    /// The index was made from all segments since it was opened: what is not in it is not there.
+    is_complete: AtomicBool,
+    /// Why sled is not used any more.
+    index_failure: OnceLock<String>,
+}
+
+impl Snapshots {
+    /// Opens those in `dir`, which is created if it is not there. A segment is closed when it has so many bytes.
+    pub(crate) fn open(dir: StoreDir, kind: SnapshotIndex, segment_bytes: u64) -> Result<Self, StoreError> {
+        dir.disk.create_dir(&dir.path).map_err(StoreError::io("create", &dir.path))?;
+        // What was created and not synced by a process that was killed must not be lost after it counts.
+        dir.sync().map_err(StoreError::io("sync", &dir.path))?;
+        let (index, failure) = index::open(kind, &dir);
+        let snapshots = Self::with(dir, index, segment_bytes)?;
+        if let Some(failure) = failure {
+            snapshots.note_failure(&failure);
+        }
+        snapshots.files().continue_last(&snapshots.dir)?;
+        Ok(snapshots)
+    }
+
+    /// Those in `dir`, to be read only: nothing in it is created or changed.
+    pub(crate) fn open_to_read(dir: StoreDir) -> Result<Self, StoreError> {
+        Self::with(dir, Box::new(MemoryIndex::default()), 0)
+    }
+
+    fn with(dir: StoreDir, index: Box<dyn Index>, segment_bytes: u64) -> Result<Self, StoreError> {
+        let snapshots = Self {
+            files: Mutex::new(Files::list(&dir)?),
+            dir,
+            segment_bytes,
+            index: RwLock::new(index),
+            is_complete: AtomicBool::new(false),
+            index_failure: OnceLock::new(),
+        };
+        snapshots.catch_up()?;
+        Ok(snapshots)
+    }
+
+    /// Why sled is not used any more, if it cannot be: where each snapshot is, is in memory instead.
+    pub(crate) fn index_failure(&self) -> Option<&str> {
+        self.index_failure.get().map(String::as_str)
+    }
+
     /// Writes a snapshot, also in place of one of the same generation that was left behind. Not durable before
-    /// [`SnapshotStore::sync`].
-    fn put(
+    /// [`Self::sync`].
+    pub(crate) fn put(
         &self,
         name: &DocumentName,
         generation: u64,
         snapshot: SnapshotRef<'_>,
-    ) -> Result<(), SnapshotError>;
+    ) -> Result<(), SnapshotError> {
+        self.write(&mut self.files(), name, generation, snapshot)
+    }
+
+    /// Whether what is on disk is this snapshot, byte by byte.
+    pub(crate) fn check(
+        &self,
+        name: &DocumentName,
+        generation: u64,
+        snapshot: SnapshotRef<'_>,
+    ) -> Result<(), SnapshotError> {
+        let location = self.find(name, generation)?.ok_or(SnapshotError::ReadBack)?;
+        let marker = self.files().marker(location).ok_or(SnapshotError::ReadBack)?;
+        let head = encode_head(name, generation, snapshot, marker, location.offset);
+        let mut file = self.dir.disk.open(&self.dir.numbered(location.segment, files::EXTENSION))?;
+        let (mut at, mut buffer) = (location.offset, vec![0; COMPARED_BYTES]);
+        let parts = std::iter::once(&head[..]).chain(snapshot.state.iter().copied());
+        for part in parts.flat_map(|part| part.chunks(COMPARED_BYTES)) {
+            let read = &mut buffer[..part.len()];
+            file.read_at(at, read)?;
+            if read != part {
+                return Err(SnapshotError::ReadBack);
+            }
+            at += part.len() as u64;
+        }
+        if at == location.offset + u64::from(location.len) { Ok(()) } else { Err(SnapshotError::ReadBack) }
+    }
 
     /// The snapshot, checked against its checksum; `None` if there is none of that generation.
-    fn get(&self, name: &DocumentName, generation: u64) -> Result<Option<Snapshot>, SnapshotError>;
+    pub(crate) fn get(
+        &self,
+        name: &DocumentName,
+        generation: u64,
+    ) -> Result<Option<Snapshot>, SnapshotError> {
+        loop {
+            let location = self.find(name, generation)?;
+            let read = location.map(|location| {
+                let marker = self.files().marker(location);
+                self.read(marker, name, generation, location)
+            });
+            match read.transpose() {
+                Ok(Some(snapshot)) => return Ok(Some(snapshot)),
+                // It has been moved meanwhile.
+                Err(_) if self.find(name, generation)? != location => {}
+                // The index may be wrong: it is not trusted to say that there is nothing, or what is damaged.
+                _ if self.complete()? => {}
+                read => return read,
+            }
+        }
+    }
 
     /// The generations that are there of a document, ascending, whether readable or not.
-    fn generations(&self, name: &DocumentName) -> Result<Vec<u64>, SnapshotError>;
-
-    /// Removes all snapshots of a document but this generation.
-    fn prune(&self, name: &DocumentName, keep: Option<u64>) -> Result<(), SnapshotError>;
-
-    /// Makes everything that was put durable.
-    fn sync(&self) -> Result<(), SnapshotError>;
+    pub(crate) fn generations(&self, name: &DocumentName) -> Result<Vec<u64>, SnapshotError> {
+        self.complete()?;
+        let all = self.with_index(&self.files(), |index| index.of(name))?;
+        Ok(all.into_iter().map(|(generation, _)| generation).collect())
+    }
 
     /// Every document with the highest generation that is there, whether readable or not.
-    fn list(&self) -> Result<Vec<(DocumentName, u64)>, SnapshotError>;
+    pub(crate) fn list(&self) -> Result<Vec<(DocumentName, u64)>, SnapshotError> {
+        self.complete()?;
+        self.with_index(&self.files(), |index| {
+            let mut latest: Vec<(DocumentName, u64)> = Vec::new();
+            index.each(&mut |name, generation, _| match latest.last_mut() {
+                Some(last) if last.0 == name => last.1 = generation,
+                _ => latest.push((name, generation)),
+            })?;
+            Ok(latest)
+        })
+    }
+
+    /// Forgets all snapshots of a document but this generation.
+    pub(crate) fn prune(&self, name: &DocumentName, keep: Option<u64>) -> Result<(), SnapshotError> {
+        let mut files = self.files();
+        for (generation, location) in self.with_index(&files, |index| index.of(name))? {
+            if Some(generation) != keep {
+                self.with_index(&files, |index| index.remove(name, generation))?;
+                files.count_dead(Some(location));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was put durable.
+    pub(crate) fn sync(&self) -> Result<(), SnapshotError> {
+        let mut files = self.files();
+        let synced = files.sync()?;
+        self.with_index(&files, |index| index.set_mark(synced))
+    }
+
+    fn write(
+        &self,
+        files: &mut Files,
+        name: &DocumentName,
+        generation: u64,
+        snapshot: SnapshotRef<'_>,
+    ) -> Result<(), SnapshotError> {
+        let head = |marker, batch| encode_head(name, generation, snapshot, marker, batch);
+        let location = files.append(&self.dir, self.segment_bytes, head, snapshot.state)?;
+        let replaced = self.with_index(files, |index| index.insert(name, generation, location))?;
+        files.count_dead(replaced);
+        Ok(())
+    }
+
+    /// `marker` is that of the segment.
+    fn read(
+        &self,
+        marker: Option<u64>,
+        name: &DocumentName,
+        generation: u64,
+        location: Location,
+    ) -> Result<Snapshot, SnapshotError> {
+        use SnapshotError::Damaged;
+        let marker = marker.ok_or(Damaged("its file is missing"))?;
+        let mut file = self.dir.disk.open(&self.dir.numbered(location.segment, files::EXTENSION))?;
+        let mut bytes = vec![0; location.len as usize];
+        file.read_at(location.offset, &mut bytes)?;
+        let record = record::decode(&bytes, marker).map_err(|_| Damaged("the checksum differs"))?;
+        let (found, born) = split_prefix(record.payload).ok_or(Damaged("it is cut short"))?;
+        if record.kind != Kind::Snapshot || record.name != name.as_str() || found != generation {
+            return Err(Damaged("another snapshot is in its place"));
+        }
+        let Record { sequence, time, payload, .. } = record;
+        let state = bytes.len() - payload.len() + PREFIX_BYTES;
+        bytes.drain(..state);
+        Ok(Snapshot { sequence, time, born, state: bytes })
+    }
+
+    fn find(&self, name: &DocumentName, generation: u64) -> Result<Option<Location>, SnapshotError> {
+        let found = self.index.read().expect(POISONED).get(name, generation);
+        // Not while the files are locked, which are for as long as the disk takes.
+        found.or_else(|_| self.with_index(&self.files(), |index| index.get(name, generation)))
+    }
+
+    /// Asks the index. Where sled fails, one in memory takes its place.
+    fn with_index<T>(
+        &self,
+        files: &Files,
+        ask: impl Fn(&dyn Index) -> Result<T, IndexError>,
+    ) -> Result<T, SnapshotError> {
+        let asked = ask(&**self.index.read().expect(POISONED));
+        asked.or_else(|error| {
+            self.note_failure(&error);
+            let index = MemoryIndex::default();
+            files.scan(&self.dir, None, |name, generation, location| {
+                Ok(index.insert(&name, generation, location).map(drop)?)
+            })?;
+            self.is_complete.store(true, Ordering::Release);
+            *self.index.write().expect(POISONED) = Box::new(index);
+            Ok(ask(&**self.index.read().expect(POISONED))?)
+        })
+    }
+
+    fn note_failure(&self, error: &IndexError) {
+        self.index_failure.get_or_init(|| error.to_string());
+    }
+
+    /// Takes into the index what was written after it was last synced, and counts what each segment has that is in it.
+    fn catch_up(&self) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Snapshots { path: self.dir.path.clone(), source };
+        let mut files = self.files();
+        let mark = self.with_index(&files, |index| index.mark()).map_err(failed)?;
+        match mark.filter(|mark| files.reach(*mark)) {
+            Some(mark) => self.index_from(&files, Some(mark)).map_err(failed)?,
+            None => self.index_all(&files).map_err(failed)?,
+        }
+        let live = self.with_index(&files, |index| {
+            let mut live = BTreeMap::new();
+            index.each(&mut |_, _, Location { segment, len, .. }| {
+                *live.entry(segment).or_default() += u64::from(len)
+            })?;
+            Ok(live)
+        });
+        files.count_live(&live.map_err(failed)?);
+        Ok(())
+    }
+
+    fn index_from(&self, files: &Files, mark: Option<index::Mark>) -> Result<(), SnapshotError> {
+        files.scan(&self.dir, mark, |name, generation, location| {
+            self.with_index(files, |index| index.insert(&name, generation, location)).map(drop)
+        })
+    }
+
+    fn index_all(&self, files: &Files) -> Result<(), SnapshotError> {
+        self.with_index(files, |index| index.clear())?;
+        self.index_from(files, None)?;
+        self.is_complete.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the index from all segments, once. True if that was done just now.
+    fn complete(&self) -> Result<bool, SnapshotError> {
+        if self.is_complete.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let files = self.files();
+        if self.is_complete.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        self.index_all(&files)?;
+        Ok(true)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().expect(POISONED)
+    }
 }
 
-/// A snapshot that is to be written; fields as in [`Snapshot`].
-#[derive(Debug, Clone, Copy)]
-pub struct SnapshotRef<'a> {
-    /// Records up to this sequence are in it.
-    pub sequence: u64,
-    /// When it was made, ms since the Unix epoch.
-    pub time: u64,
-    /// Position in the log before which records belong to a deleted document of the same name.
-    pub born: u64,
-    /// The state.
-    pub state: &'a [u8],
+/// Generation and born.
+fn split_prefix(payload: &[u8]) -> Option<(u64, u64)> {
+    let (prefix, _) = payload.split_first_chunk::<PREFIX_BYTES>()?;
+    Some((u64::from_le_bytes(record::take(prefix, 0)), u64::from_le_bytes(record::take(prefix, 8))))
 }
 
-/// Opens the snapshots of a store. `dir` is where a store wants them; what keeps them elsewhere need not look at it.
-pub trait OpenSnapshots: fmt::Debug + Send + Sync {
-    /// Whether they were opened before, by any process: then they may be lost, otherwise they are new.
-    fn exist(&self, dir: &Path) -> bool;
-
-    /// Opens them, or creates them. [`SnapshotError::Unreadable`] means that they should be set aside.
-    fn open(&self, dir: &Path, cache_bytes: u64) -> Result<Box<dyn SnapshotStore>, SnapshotError>;
-
-    /// Puts those that do not open out of the way, durably, so that they don't exist any more. Returns where they are
-    /// now, if anywhere.
-    fn set_aside(&self, dir: &Path) -> io::Result<Option<PathBuf>>;
+/// A snapshot's record up to the state.
+fn encode_head(
+    name: &DocumentName,
+    generation: u64,
+    snapshot: SnapshotRef<'_>,
+    marker: u64,
+    batch: u64,
+) -> Vec<u8> {
+    let SnapshotRef { sequence, time, born, state } = snapshot;
+    let mut prefix = [0; PREFIX_BYTES];
+    prefix[..8].copy_from_slice(&generation.to_le_bytes());
+    prefix[8..].copy_from_slice(&born.to_le_bytes());
+    let (name, author) = (name.as_str(), "");
+    let record = Record { kind: Kind::Snapshot, name, sequence, time, author, payload: &prefix, batch };
+    let mut head = Vec::with_capacity(record.encoded_len());
+    record.encode_head_of(state, marker, &mut head);
+    head.extend_from_slice(&prefix);
+    head
 }

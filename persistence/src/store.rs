@@ -15,7 +15,7 @@ use crate::log::{Log, MAX_BATCH_BYTES};
 use crate::name::DocumentName;
 use crate::record::{MAX_AUTHOR_BYTES, MAX_PAYLOAD_BYTES};
 use crate::recovery::{self, Opened, Recovery};
-use crate::snapshots::{self, OpenSnapshots, SnapshotError, SnapshotStore};
+use crate::snapshots::{SnapshotError, SnapshotIndex, Snapshots};
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -23,12 +23,9 @@ pub struct StoreOptions {
     /// A segment of the log is closed when it has reached this size in bytes. Small segments are retired sooner, large
     /// ones cost fewer file operations. At most 1 GiB is used. Default 64 MiB.
     pub segment_bytes: u64,
-    /// Memory that sled may use as a cache, in bytes. A snapshot is read once when its document is opened, so little is
-    /// enough. Default 1 MiB.
-    pub snapshot_cache_bytes: u64,
-    /// Where snapshots are kept. Default [`snapshots::sled::Sled`].
-    pub snapshots: Arc<dyn OpenSnapshots>,
-    /// Where the log and the catalog are kept. Default [`SystemDisk`].
+    /// Where it is kept where each snapshot is. Default [`SnapshotIndex::Sled`].
+    pub snapshot_index: SnapshotIndex,
+    /// Where everything else is kept. Default [`SystemDisk`].
     pub disk: Arc<dyn Disk>,
     /// Lets a test make any step fail. Default `None`.
     pub faults: Option<Arc<dyn Faults>>,
@@ -59,8 +56,8 @@ pub struct Checkpoint<'a> {
     pub sequence: u64,
     /// Milliseconds since the Unix epoch.
     pub time: u64,
-    /// The state as one update, opaque here.
-    pub state: &'a [u8],
+    /// The state as one update, in parts, opaque here.
+    pub state: &'a [&'a [u8]],
 }
 
 /// Documents on disk. All methods may be called from any thread; [`Store::append`] and [`Store::checkpoint`] block until the
@@ -74,7 +71,7 @@ pub struct Store {
     pub(crate) covering: Mutex<()>,
     /// Changed only under `writer`, and never held for writing while the disk is waited for. Taken last.
     index: RwLock<Index>,
-    pub(crate) snapshots: Box<dyn SnapshotStore>,
+    pub(crate) snapshots: Snapshots,
     /// The first failure of the log or the catalog: nothing is written any more.
     failure: OnceLock<String>,
     /// The first failure of the snapshots: no checkpoints any more, the log goes on.
@@ -93,8 +90,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            snapshot_cache_bytes: 1 << 20,
-            snapshots: Arc::new(snapshots::sled::Sled),
+            snapshot_index: SnapshotIndex::default(),
             disk: Arc::new(SystemDisk),
             faults: None,
         }
@@ -125,7 +121,7 @@ impl Store {
             (tail.rescued, tail.dropped) = (rescued.len(), dropped);
             store.append(&rescued)?;
         }
-        if recovery.snapshots_lost.is_none() {
+        if !recovery.snapshots_lost {
             store.retire(&mut store.writer())?;
         }
         store.describe(&mut recovery);
@@ -137,7 +133,7 @@ impl Store {
         recovery.documents = index.len();
         recovery.records = index.segments.values().map(|segment| segment.live).sum();
         recovery.segments = index.segments.len();
-        recovery.unreadable = index.unreadable(recovery.snapshots_lost.is_some());
+        recovery.unreadable = index.unreadable(recovery.snapshots_lost);
     }
 
     /// What is stored of a document; `None` if nothing is. A document that cannot be read, even in part, is an error:
@@ -148,7 +144,7 @@ impl Store {
                 return Ok(None);
             };
             let covered = whereabouts.covered;
-            match load::snapshot(&*self.snapshots, name, covered) {
+            match load::snapshot(name, covered, |generation| self.snapshots.get(name, generation)) {
                 Ok(snapshot) => return whereabouts.read(&self.dir, snapshot).map(Some),
                 // A checkpoint has replaced it meanwhile.
                 Err(_) if self.index().covered(name) != covered => {}

@@ -4,7 +4,7 @@ mod scene;
 
 use std::fs::{self, OpenOptions};
 
-use coscribe_persistence::{Checkpoint, Step, StoreError, VerifyOptions, verify};
+use coscribe_persistence::{Checkpoint, ReadOptions, Step, StoreError, verify};
 use scene::*;
 
 #[test]
@@ -253,12 +253,12 @@ fn a_store_that_is_copied_while_it_runs_is_what_a_crash_leaves() {
     let store = scene.open_clean();
     write(&store, "a", 1..=2);
     let (a, state) = (name("a"), state("a", 2));
-    store.checkpoint(&[Checkpoint { name: &a, sequence: 2, time: 0, state: &state }]).unwrap();
+    store.checkpoint(&[Checkpoint { name: &a, sequence: 2, time: 0, state: &[&state] }]).unwrap();
     write(&store, "a", 3..=3);
     let copy = Scene::new();
     copy_dir(scene.path(), copy.path());
     let before = contents(copy.path());
-    assert!(verify(copy.path(), &VerifyOptions::default()).unwrap().is_sound());
+    assert!(verify(copy.path(), &ReadOptions::default()).unwrap().is_sound());
     assert_eq!(contents(copy.path()), before, "verifying changes nothing");
     assert_eq!(load(&copy.open_clean(), "a"), covered("a", 2, 3));
 }

@@ -5,7 +5,7 @@ mod scene;
 
 use std::fs;
 
-use coscribe_persistence::{Checkpoint, Missing, Store, StoreError, VerifyOptions, verify, verify_with};
+use coscribe_persistence::{Checkpoint, Missing, ReadOptions, Store, StoreError, verify, verify_with};
 use proptest::prelude::*;
 use scene::*;
 
@@ -200,7 +200,7 @@ fn damage_that_a_snapshot_covers_does_not_make_the_document_unreadable() {
     drop(store);
     let offsets = offsets(&scene, 3);
     flip(&scene.segment(1), offsets[1] - 1, 0);
-    let report = verify(scene.path(), &VerifyOptions::default()).unwrap();
+    let report = verify(scene.path(), &ReadOptions::default()).unwrap();
     assert!(!report.is_sound() && report.unreadable().is_empty(), "{report}");
     let (store, recovery) = scene.open();
     assert_eq!(recovery.damage.len(), 1);
@@ -226,7 +226,9 @@ fn an_unreadable_document_can_be_replaced_or_deleted_and_the_damaged_segment_is_
             assert_eq!(load(&store, "a"), None);
         } else {
             let sequence = store.last_sequence(&a);
-            store.checkpoint(&[Checkpoint { name: &a, sequence, time: 0, state: b"from a backup" }]).unwrap();
+            store
+                .checkpoint(&[Checkpoint { name: &a, sequence, time: 0, state: &[b"from a backup"] }])
+                .unwrap();
             assert_eq!(store.load(&a).unwrap().unwrap().snapshot.unwrap(), b"from a backup");
         }
         assert_eq!(scene.segments(), ["00000001.log", "00000003.log"], "c is still in the damaged one");
@@ -282,21 +284,21 @@ fn verify_names_what_is_damaged_and_changes_nothing() {
     write(&store, "a", 1..=2);
     write(&store, "b", 1..=3);
     checkpoint(&store, "b", 3).unwrap();
-    assert!(matches!(verify(scene.path(), &VerifyOptions::default()), Err(StoreError::InUse { .. })));
+    assert!(matches!(verify(scene.path(), &ReadOptions::default()), Err(StoreError::InUse { .. })));
     drop(store);
-    let report = verify(scene.path(), &VerifyOptions::default()).unwrap();
+    let report = verify(scene.path(), &ReadOptions::default()).unwrap();
     assert!(report.is_sound(), "{report}");
     assert_eq!((report.documents, report.records, report.snapshots, report.segments), (2, 5, 1, 1));
 
     let mut bytes = fs::read(scene.segment(1)).unwrap();
     bytes.extend_from_slice(&[7; 100]);
     fs::write(scene.segment(1), &bytes).unwrap();
-    let report = verify(scene.path(), &VerifyOptions::default()).unwrap();
+    let report = verify(scene.path(), &ReadOptions::default()).unwrap();
     assert!(report.is_sound() && report.torn.is_some(), "{report}");
 
     flip(&scene.segment(1), 32 + 50, 1);
     let before = contents(scene.path());
-    let report = verify(scene.path(), &VerifyOptions::default()).unwrap();
+    let report = verify(scene.path(), &ReadOptions::default()).unwrap();
     assert!(!report.is_sound());
     assert_eq!(report.unreadable(), [name("a")]);
     assert!(report.to_string().contains("NOT SOUND"), "{report}");
@@ -316,7 +318,7 @@ fn verify_shows_every_document_as_loading_it_would_and_nobody_can_open_it_meanwh
     flip(&scene.segment(1), 32 + 65, 1);
     let before = contents(scene.path());
     let mut shown = Vec::new();
-    let report = verify_with(scene.path(), &VerifyOptions::default(), |name, document| {
+    let report = verify_with(scene.path(), &ReadOptions::default(), |name, document| {
         shown.push((name.to_string(), document.ok()));
         let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
         assert!(error.to_string().contains("in use by a process that verifies it"), "{error}");
@@ -337,9 +339,9 @@ fn a_store_without_a_lock_file_that_is_opened_while_it_is_verified_gets_no_verdi
     let scene = Scene::new();
     write(&scene.open_clean(), "a", 1..=1);
     fs::remove_file(scene.path().join("lock")).unwrap();
-    assert!(verify(scene.path(), &VerifyOptions::default()).unwrap().is_sound());
+    assert!(verify(scene.path(), &ReadOptions::default()).unwrap().is_sound());
     assert_eq!(scene.files_ending("lock"), Vec::<String>::new());
-    let opened = verify_with(scene.path(), &VerifyOptions::default(), |_, _| drop(scene.open()));
+    let opened = verify_with(scene.path(), &ReadOptions::default(), |_, _| drop(scene.open()));
     assert!(matches!(opened, Err(StoreError::InUse { .. })));
 }
 
@@ -360,7 +362,7 @@ proptest! {
             file.extend_from_slice(&bytes);
             fs::write(&path, file).unwrap();
         }
-        let _ = verify(scene.path(), &VerifyOptions::default());
+        let _ = verify(scene.path(), &ReadOptions::default());
         if let Ok((store, _)) = Store::open(scene.path(), scene.options.clone()) {
             let _ = store.load(&name("a"));
         }

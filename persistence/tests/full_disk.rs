@@ -25,7 +25,7 @@ fn filled_state(sequence: u64) -> Vec<u8> {
 
 fn checkpoint(store: &Store, document: &str, sequence: u64) -> Result<(), StoreError> {
     let (name, state) = (name(document), filled_state(sequence));
-    store.checkpoint(&[Checkpoint { name: &name, sequence, time: 1, state: &state }])
+    store.checkpoint(&[Checkpoint { name: &name, sequence, time: 1, state: &[&state] }])
 }
 
 /// Appends until the disk is full, to a document that is only in the log and to one that is checkpointed. Says what is

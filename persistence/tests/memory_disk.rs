@@ -8,8 +8,9 @@ mod scene;
 use std::path::Path;
 use std::sync::Arc;
 
-use coscribe_persistence::snapshots::memory::MemorySnapshots;
-use coscribe_persistence::{Disk, Faults, MemoryDisk, Step, Store, StoreError, StoreOptions, SystemDisk};
+use coscribe_persistence::{
+    Disk, Faults, MemoryDisk, SnapshotIndex, Step, Store, StoreError, StoreOptions, SystemDisk,
+};
 use history::{Fate, History, Seen};
 use scene::*;
 
@@ -76,7 +77,7 @@ fn a_history_leaves_the_same_documents_and_files_as_on_the_system_s_disk() {
 
 #[test]
 fn a_store_is_locked_until_it_is_dropped() {
-    let options = on(&MemoryDisk::new(1), &MemorySnapshots::default());
+    let options = on(&MemoryDisk::new(1));
     let open = || Store::open(Path::new("store"), options.clone());
     let (first, _) = open().unwrap();
     assert!(matches!(open(), Err(StoreError::InUse { .. })));
@@ -86,13 +87,13 @@ fn a_store_is_locked_until_it_is_dropped() {
 
 #[test]
 fn a_store_whose_disk_crashed_writes_to_the_old_disk_only() {
-    let (disk, snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
-    let (store, _) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    let disk = MemoryDisk::new(1);
+    let (store, _) = Store::open(Path::new("store"), on(&disk)).unwrap();
     write(&store, "a", 1..=2);
-    let (left, left_snapshots) = (disk.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
+    let left = disk.crash(&mut |_| 0);
     write(&store, "a", 3..=3);
     checkpoint(&store, "a", 3).unwrap();
-    let (again, recovery) = Store::open(Path::new("store"), on(&left, &left_snapshots)).unwrap();
+    let (again, recovery) = Store::open(Path::new("store"), on(&left)).unwrap();
     assert_eq!(recovery.warnings(), Vec::<String>::new());
     assert_eq!(load(&again, "a"), only_updates("a", 1..=2));
     assert_eq!(load(&store, "a"), covered("a", 3, 3));
@@ -103,18 +104,18 @@ fn a_store_whose_disk_crashed_writes_to_the_old_disk_only() {
 #[test]
 fn names_that_a_killed_process_did_not_sync_are_synced_by_the_next_one() {
     for changes in 0.. {
-        let (disk, snapshots) = (MemoryDisk::new(changes), MemorySnapshots::default());
-        let options = StoreOptions { segment_bytes: 40, ..on(&disk, &snapshots) };
+        let disk = MemoryDisk::new(changes);
+        let options = StoreOptions { segment_bytes: 40, ..on(&disk) };
         let (store, _) = Store::open(Path::new("store"), options).unwrap();
         write(&store, "a", 1..=1);
         disk.fail_after(changes);
         let done = store.append(&[record(&name("a"), 2, &payload("a", 2))]);
-        let (killed, snapshots) = (disk.kill(), snapshots.kill());
-        let (store, _) = Store::open(Path::new("store"), on(&killed, &snapshots)).unwrap();
+        let killed = disk.kill();
+        let (store, _) = Store::open(Path::new("store"), on(&killed)).unwrap();
         let next = store.last_sequence(&name("a")) + 1;
         write(&store, "a", next..=4);
-        let (left, snapshots) = (killed.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
-        let (store, _) = Store::open(Path::new("store"), on(&left, &snapshots)).unwrap();
+        let left = killed.crash(&mut |_| 0);
+        let (store, _) = Store::open(Path::new("store"), on(&left)).unwrap();
         assert_eq!(load(&store, "a"), only_updates("a", 1..=4), "killed after {changes} changes");
         if done.is_ok() {
             assert!(changes > 3, "the append must have been interrupted before");
@@ -127,35 +128,35 @@ fn names_that_a_killed_process_did_not_sync_are_synced_by_the_next_one() {
 /// it.
 #[test]
 fn a_snapshot_that_is_adopted_is_durable_before_the_catalog_names_it() {
-    let (disk, snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
+    let disk = MemoryDisk::new(1);
     let faults: Arc<dyn Faults> = FailAt::new(Step::SyncSnapshots, 1);
-    let options = StoreOptions { faults: Some(faults), ..on(&disk, &snapshots) };
+    let options = StoreOptions { faults: Some(faults), ..on(&disk) };
     let (store, _) = Store::open(Path::new("store"), options).unwrap();
     write(&store, "a", 1..=2);
     write(&store, "b", 1..=1);
     checkpoint(&store, "a", 2).unwrap_err();
 
-    let (disk, snapshots) = (disk.kill(), snapshots.kill());
-    let (store, _) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    let disk = disk.kill();
+    let (store, _) = Store::open(Path::new("store"), on(&disk)).unwrap();
     assert_eq!(load(&store, "a"), only_updates("a", 1..=2));
     disk.fail_after(0);
     store.delete(&name("b")).unwrap_err();
 
-    let (disk, snapshots) = (disk.kill(), snapshots.kill());
-    let (store, recovery) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    let disk = disk.kill();
+    let (store, recovery) = Store::open(Path::new("store"), on(&disk)).unwrap();
     assert_eq!(recovery.adopted, [name("a")]);
     assert_eq!(load(&store, "a"), covered("a", 2, 2));
 
-    let (disk, snapshots) = (disk.crash(&mut |_| 0), snapshots.crash(&mut |_| 0));
-    let (store, _) = Store::open(Path::new("store"), on(&disk, &snapshots)).unwrap();
+    let disk = disk.crash(&mut |_| 0);
+    let (store, _) = Store::open(Path::new("store"), on(&disk)).unwrap();
     assert_eq!(load(&store, "a"), covered("a", 2, 2));
     assert_eq!(load(&store, "b"), only_updates("b", 1..=1));
 }
 
-fn on(disk: &MemoryDisk, snapshots: &MemorySnapshots) -> StoreOptions {
+fn on(disk: &MemoryDisk) -> StoreOptions {
     StoreOptions {
         disk: Arc::new(disk.clone()),
-        snapshots: Arc::new(snapshots.clone()),
+        snapshot_index: SnapshotIndex::Memory,
         ..StoreOptions::default()
     }
 }
@@ -168,7 +169,10 @@ fn files(disk: &dyn Disk, dir: &Path) -> Vec<(String, Vec<u8>)> {
         file.read_at(0, &mut bytes).unwrap();
         (path.file_name().unwrap().to_str().unwrap().to_owned(), bytes)
     };
-    let mut files: Vec<_> = disk.list(dir).unwrap().into_iter().map(read).collect();
+    let snapshots = dir.join("snapshots");
+    let in_snapshots = disk.list(&snapshots).unwrap_or_default();
+    let all = disk.list(dir).unwrap().into_iter().filter(|path| *path != snapshots).chain(in_snapshots);
+    let mut files: Vec<_> = all.map(read).collect();
     files.sort();
     files
 }

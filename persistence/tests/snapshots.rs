@@ -4,8 +4,11 @@
 mod scene;
 
 use std::fs;
+use std::path::Path;
 
-use coscribe_persistence::{Checkpoint, Missing, Store, StoreError, VerifyOptions, verify, verify_with};
+use coscribe_persistence::{
+    Checkpoint, Missing, ReadOptions, Store, StoreError, StoreOptions, verify, verify_with,
+};
 use scene::*;
 
 /// Three documents: only in a snapshot, in a snapshot and the log, only in the log.
@@ -36,7 +39,7 @@ fn expect_unreadable(store: &Store) {
 fn snapshots_that_are_gone_make_documents_unreadable() {
     let scene = three_documents();
     fs::remove_dir_all(scene.path().join("snapshots")).unwrap();
-    let report = verify(scene.path(), &VerifyOptions::default()).unwrap();
+    let report = verify(scene.path(), &ReadOptions::default()).unwrap();
     assert_eq!(report.unreadable(), [name("both"), name("snapshot")]);
     let (store, recovery) = scene.open();
     assert_eq!(recovery.unreadable, [name("both"), name("snapshot")]);
@@ -54,7 +57,7 @@ fn snapshots_that_are_gone_make_documents_unreadable() {
     let (store, _) = scene.open();
     let (both, sequence) = (name("both"), store.last_sequence(&name("both")));
     assert_eq!(sequence, 3);
-    store.checkpoint(&[Checkpoint { name: &both, sequence, time: 0, state: &state("both", 3) }]).unwrap();
+    store.checkpoint(&[Checkpoint { name: &both, sequence, time: 0, state: &[&state("both", 3)] }]).unwrap();
     assert!(store.delete(&name("snapshot")).unwrap());
     drop(store);
     let store = scene.open_clean();
@@ -62,56 +65,137 @@ fn snapshots_that_are_gone_make_documents_unreadable() {
     assert_eq!(load(&store, "snapshot"), None);
 }
 
+fn expect_all(store: &Store) {
+    assert_eq!(load(store, "snapshot"), covered("snapshot", 2, 2));
+    assert_eq!(load(store, "both"), covered("both", 2, 3));
+    assert_eq!(load(store, "log"), only_updates("log", 1..=2));
+}
+
 #[test]
-fn a_sled_that_does_not_open_is_set_aside() {
-    for file in ["db", "conf"] {
-        for damage in ["garbage", "truncated"] {
-            let scene = three_documents();
-            let path = scene.path().join("snapshots").join(file);
-            let bytes = fs::read(&path).unwrap();
-            match damage {
-                "garbage" => fs::write(&path, vec![0x5a; bytes.len()]).unwrap(),
-                _ => fs::write(&path, &bytes[..bytes.len() / 2]).unwrap(),
-            }
-            let (store, recovery) = scene.open();
-            let aside = scene
-                .files_ending("")
-                .into_iter()
-                .filter(|file| file.starts_with("snapshots.broken-"))
-                .count();
-            assert_eq!(aside, usize::from(recovery.snapshots_lost.is_some()), "{file} {damage}");
-            for document in ["snapshot", "both"] {
-                match store.load(&name(document)) {
-                    Ok(stored) => assert!(stored.is_some(), "{file} {damage}: {document} has become empty"),
-                    Err(error) => assert!(!error.to_string().is_empty()),
-                }
-            }
-            assert_eq!(load(&store, "log"), only_updates("log", 1..=2));
-            // The new database works.
-            write(&store, "new", 1..=1);
-            checkpoint(&store, "new", 1).unwrap();
-            assert_eq!(load(&store, "new"), covered("new", 1, 1));
-        }
+fn an_index_that_is_of_no_use_is_made_again() {
+    let garble = |path: &Path| fs::write(path, vec![0x5a; fs::read(path).unwrap().len()]).unwrap();
+    let halve = |path: &Path| fs::write(path, &fs::read(path).unwrap()[..20]).unwrap();
+    let damages: [(&str, &dyn Fn(&Path)); 6] = [
+        ("db", &garble),
+        ("conf", &garble),
+        ("db", &halve),
+        ("conf", &halve),
+        // What sled leaves when a disk is full, or the process is killed, in the first moment of a start.
+        ("snap.0000000000000700.generating", &|path| fs::write(path, "").unwrap()),
+        ("", &|path| fs::remove_dir_all(path).unwrap()),
+    ];
+    for (file, damage) in damages {
+        let scene = three_documents();
+        damage(&scene.path().join("snapshots/index").join(file));
+        assert!(verify(scene.path(), &ReadOptions::default()).unwrap().is_sound());
+        let store = scene.open_clean();
+        expect_all(&store);
+        write(&store, "new", 1..=1);
+        checkpoint(&store, "new", 1).unwrap();
+        drop(store);
+        let store = scene.open_clean();
+        expect_all(&store);
+        assert_eq!(load(&store, "new"), covered("new", 1, 1));
+    }
+}
+
+/// As when sled forgets what it was told, or leads to what is not there any more.
+#[test]
+fn an_index_that_is_wrong_is_made_again() {
+    let scene = three_documents();
+    let old = Scene::new();
+    copy_dir(&scene.path().join("snapshots/index"), old.path());
+    let store = scene.open_clean();
+    write(&store, "new", 1..=1);
+    checkpoint(&store, "new", 1).unwrap();
+    checkpoint(&store, "both", 3).unwrap();
+    drop(store);
+    let (store, index) = (scene.path().join("snapshots"), scene.path().join("snapshots/index"));
+    fs::remove_dir_all(&index).unwrap();
+    copy_dir(old.path(), &index);
+    // All of it is elsewhere now.
+    fs::rename(store.join("00000001.states"), store.join("00000009.states")).unwrap();
+    let store = scene.open_clean();
+    assert_eq!(load(&store, "snapshot"), covered("snapshot", 2, 2));
+    assert_eq!(load(&store, "both"), covered("both", 3, 3));
+    assert_eq!(load(&store, "new"), covered("new", 1, 1));
+}
+
+#[test]
+fn any_flipped_byte_in_the_index_leaves_every_document_readable() {
+    let scene = three_documents();
+    let db = fs::read(scene.path().join("snapshots/index/db")).unwrap();
+    let used = db.iter().rposition(|&byte| byte != 0).unwrap();
+    for byte in (0..used).step_by(used / 60 + 1) {
+        let copy = Scene::new();
+        copy_dir(scene.path(), copy.path());
+        flip(&copy.path().join("snapshots/index/db"), byte, 2);
+        expect_all(&copy.open().0);
     }
 }
 
 #[test]
 fn any_flipped_byte_in_the_snapshots_never_makes_a_document_empty_or_wrong() {
-    let scene = three_documents();
-    let db = fs::read(scene.path().join("snapshots/db")).unwrap();
-    let used = db.iter().rposition(|&byte| byte != 0).unwrap();
-    for byte in (0..used).step_by(used / 60 + 1) {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    write(&store, "a", 1..=2);
+    write(&store, "b", 1..=3);
+    checkpoint(&store, "a", 2).unwrap();
+    checkpoint(&store, "b", 2).unwrap();
+    drop(store);
+    let states = Path::new("snapshots/00000001.states");
+    let mut unreadable = 0;
+    for byte in 0..fs::read(scene.path().join(states)).unwrap().len() {
         let copy = Scene::new();
         copy_dir(scene.path(), copy.path());
-        flip(&copy.path().join("snapshots/db"), byte, 2);
-        let Ok((store, _)) = Store::open(copy.path(), copy.options.clone()) else { continue };
-        for (document, last) in [("snapshot", 2), ("both", 3)] {
-            if let Ok(stored) = store.load(&name(document)) {
-                assert_eq!(stored, covered(document, 2, last), "byte {byte}");
+        flip(&copy.path().join(states), byte, 2);
+        for without_index in [false, true] {
+            if without_index {
+                fs::remove_dir_all(copy.path().join("snapshots/index")).unwrap();
+            }
+            let Ok((store, _)) = Store::open(copy.path(), copy.options.clone()) else { continue };
+            for (document, last) in [("a", 2), ("b", 3)] {
+                match store.load(&name(document)) {
+                    Ok(stored) => assert_eq!(stored, covered(document, 2, last), "byte {byte}"),
+                    Err(_) => unreadable += 1,
+                }
             }
         }
-        assert_eq!(load(&store, "log"), only_updates("log", 1..=2));
     }
+    assert!(unreadable > 100);
+}
+
+/// Many documents whose snapshots are replaced, but for one that stays in the midst of what is waste.
+#[test]
+fn the_space_of_replaced_snapshots_is_given_back() {
+    let scene = Scene::with(StoreOptions { segment_bytes: 2000, ..StoreOptions::default() });
+    let store = scene.open_clean();
+    let names: Vec<_> = (0..10).map(|number| format!("document {number}")).collect();
+    for (round, sequence) in (1..=40).enumerate() {
+        for (number, document) in names.iter().enumerate() {
+            // The first ones are replaced ever more seldom.
+            if round.is_multiple_of(40 / (4 * number + 1)) || number > 5 {
+                let last = store.last_sequence(&name(document)) + 1;
+                write(&store, document, last..=last);
+                checkpoint(&store, document, last).unwrap();
+            }
+        }
+        write(&store, "log", sequence..=sequence);
+        let states = contents(&scene.path().join("snapshots")).into_iter();
+        let states =
+            states.filter(|(path, _)| path.extension().is_some_and(|extension| extension == "states"));
+        let bytes: usize = states.map(|(_, bytes)| bytes.len()).sum();
+        assert!(bytes < 4 * 2000, "{bytes} bytes after round {round}");
+    }
+    let last = |document: &String| store.last_sequence(&name(document));
+    let expected: Vec<_> =
+        names.iter().map(|document| covered(document, last(document), last(document))).collect();
+    let all = |store: &Store| names.iter().map(|document| load(store, document)).collect::<Vec<_>>();
+    assert_eq!(all(&store), expected);
+    drop(store);
+    assert_eq!(all(&scene.open_clean()), expected);
+    fs::remove_dir_all(scene.path().join("snapshots/index")).unwrap();
+    assert_eq!(all(&scene.open_clean()), expected);
 }
 
 #[test]
@@ -138,7 +222,7 @@ fn a_lost_catalog_is_rebuilt_from_the_snapshots() {
     let scene = three_documents();
     fs::remove_file(scene.path().join("catalog")).unwrap();
     let mut readable = 0;
-    let report = verify_with(scene.path(), &VerifyOptions::default(), |_, document| {
+    let report = verify_with(scene.path(), &ReadOptions::default(), |_, document| {
         readable += usize::from(document.is_ok());
     });
     let report = report.unwrap();

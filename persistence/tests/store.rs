@@ -3,11 +3,9 @@
 mod scene;
 
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use coscribe_persistence::snapshots::memory::MemorySnapshots;
 use coscribe_persistence::{Checkpoint, DocumentName, NameError, Store, StoreError, StoreOptions};
 use scene::*;
 
@@ -22,7 +20,7 @@ fn missing_and_empty_documents_are_two_things() {
     assert_eq!((empty.snapshot, empty.updates, empty.sequence), (None, vec![vec![]], 1));
     let (b, state) = (name("empty snapshot"), []);
     store.append(&[record(&b, 1, b"")]).unwrap();
-    store.checkpoint(&[Checkpoint { name: &b, sequence: 1, time: 0, state: &state }]).unwrap();
+    store.checkpoint(&[Checkpoint { name: &b, sequence: 1, time: 0, state: &[&state] }]).unwrap();
     assert_eq!(load(&store, "empty snapshot").unwrap().snapshot, Some(vec![]));
 }
 
@@ -87,7 +85,7 @@ fn a_document_may_be_checkpointed_twice_at_the_same_sequence() {
     let store = scene.open_clean();
     write(&store, "a", 1..=1);
     for state in [b"first".as_slice(), b"compacted".as_slice()] {
-        store.checkpoint(&[Checkpoint { name: &name("a"), sequence: 1, time: 0, state }]).unwrap();
+        store.checkpoint(&[Checkpoint { name: &name("a"), sequence: 1, time: 0, state: &[state] }]).unwrap();
         assert_eq!(load(&store, "a").unwrap().snapshot.as_deref(), Some(state));
     }
 }
@@ -190,7 +188,7 @@ fn one_document_twice_in_a_checkpoint_is_refused() {
     let store = scene.open_clean();
     let a = name("a");
     write(&store, "a", 1..=2);
-    let twice = [1, 2].map(|sequence| Checkpoint { name: &a, sequence, time: 0, state: b"" });
+    let twice = [1, 2].map(|sequence| Checkpoint { name: &a, sequence, time: 0, state: &[] });
     assert!(matches!(store.checkpoint(&twice), Err(StoreError::Repeated { .. })));
     assert_eq!(load(&store, "a"), only_updates("a", 1..=2));
 }
@@ -256,7 +254,7 @@ fn large_snapshots_come_back_and_do_not_fill_the_disk() {
             *byte = number.to_le_bytes()[3];
         });
         store.append(&[record(&a, sequence, b"")]).unwrap();
-        store.checkpoint(&[Checkpoint { name: &a, sequence, time: 0, state: &state }]).unwrap();
+        store.checkpoint(&[Checkpoint { name: &a, sequence, time: 0, state: &[&state] }]).unwrap();
         assert!(store.load(&a).unwrap().unwrap().snapshot.as_ref() == Some(&state), "generation {sequence}");
     }
     drop(store);
@@ -315,15 +313,14 @@ fn a_checkpoint_of_more_than_there_is_is_refused() {
 
 #[test]
 fn the_catalog_does_not_grow_with_every_checkpoint() {
-    let snapshots = Arc::new(MemorySnapshots::default());
-    let scene = Scene::with(StoreOptions { snapshots, ..StoreOptions::default() });
+    let scene = Scene::new();
     let store = scene.open_clean();
     let names: Vec<_> = (0..500).map(|number| name(&format!("document {number}"))).collect();
     let catalog = || std::fs::metadata(scene.path().join("catalog")).unwrap().len();
     let mut largest = 0;
     for sequence in 1..=60 {
         store.append(&names.iter().map(|name| record(name, sequence, b"u")).collect::<Vec<_>>()).unwrap();
-        let checkpoints = names.iter().map(|name| Checkpoint { name, sequence, time: 0, state: b"s" });
+        let checkpoints = names.iter().map(|name| Checkpoint { name, sequence, time: 0, state: &[b"s"] });
         store.checkpoint(&checkpoints.collect::<Vec<_>>()).unwrap();
         largest = largest.max(catalog());
     }
@@ -363,7 +360,8 @@ fn the_index_of_100_000_closed_documents_is_small() {
     assert!(store.index_bytes() < 20_000_000, "{} bytes", store.index_bytes());
     let spent = store.index_bytes();
     for names in names.chunks(10_000) {
-        let checkpoints = names.iter().map(|name| Checkpoint { name, sequence: 1, time: 0, state: b"state" });
+        let checkpoints =
+            names.iter().map(|name| Checkpoint { name, sequence: 1, time: 0, state: &[b"state"] });
         store.checkpoint(&checkpoints.collect::<Vec<_>>()).unwrap();
     }
     drop(store);

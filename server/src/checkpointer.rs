@@ -6,8 +6,6 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::room::Snapshot;
 use coscribe_persistence::{Checkpoint, DocumentName, Store};
 use rustix::process::setpriority_process;
@@ -121,35 +119,32 @@ fn run(store: &Store, jobs: &Receiver<Job>) {
 }
 
 fn write(store: &Store, batch: Vec<(State, oneshot::Sender<Result<(), CheckpointError>>)>) {
-    let batch = batch.into_iter().map(|(state, done)| (state.snapshot.state.to_bytes(), state, done));
-    let (sound, different): (Vec<_>, Vec<_>) = batch.partition(|(bytes, state, _)| reads_back(bytes, state));
-    for (.., done) in different {
+    let (sound, different): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|(state, _)| state.snapshot.reads_back());
+    for (_, done) in different {
         // A room that is gone does not want to know.
         let _ = done.send(Err(CheckpointError::Different));
     }
     let time = now_millis();
+    let parts: Vec<Vec<&[u8]>> = sound
+        .iter()
+        .map(|(state, _)| state.snapshot.state.parts().iter().map(|part| &part[..]).collect())
+        .collect();
     let checkpoints: Vec<Checkpoint<'_>> = sound
         .iter()
-        .map(|(bytes, state, _)| Checkpoint {
-            name: &state.name,
-            sequence: state.sequence,
+        .zip(&parts)
+        .map(|((State { name, sequence, .. }, _), state)| Checkpoint {
+            name,
+            sequence: *sequence,
             time,
-            state: bytes,
+            state,
         })
         .collect();
     if checkpoints.is_empty() {
         return;
     }
     let result = store.checkpoint(&checkpoints).map_err(|error| error.to_string());
-    for (.., done) in sound {
+    for (_, done) in sound {
         let _ = done.send(result.clone().map_err(CheckpointError::Store));
     }
-}
-
-fn reads_back(bytes: &Bytes, State { snapshot, .. }: &State) -> bool {
-    Blocks::from_bytes(bytes.clone()).is_ok_and(|read| {
-        let mut deletions = Vec::new();
-        read.delete_set().encode(&mut deletions);
-        read.state_vector().encode() == snapshot.state_vector && deletions == snapshot.deletions
-    })
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES};
 use crate::peer::PeerId;
+use crate::reread::Amount;
 use crate::rope::Rope;
 
 /// Bounds of one room.
@@ -70,4 +71,15 @@ pub struct Snapshot {
     pub state_vector: Vec<u8>,
     /// Its encoded delete set.
     pub deletions: Bytes,
+}
+
+impl Snapshot {
+    /// Whether the encoded document, read back, is this one. O(its bytes); memory for its delete set and its longest block.
+    pub fn reads_back(&self) -> bool {
+        Amount::read(&self.state).is_ok_and(|Amount { state, deleted, .. }| {
+            let mut deletions = Vec::new();
+            deleted.encode(&mut deletions);
+            state.encode() == self.state_vector && deletions == self.deletions
+        })
+    }
 }

@@ -21,8 +21,8 @@ mod scan;
 mod slice;
 
 pub(crate) use encode::{write_deletion, write_deletions_header, write_section_header};
-pub(crate) use scan::view_block;
 pub use scan::{Deletions, Run, RunBlocks, Update};
+pub(crate) use scan::{read_block_at, read_clock, read_len, view_block};
 pub use slice::Piece;
 pub(crate) use slice::{Cutter, Places};
 

@@ -279,13 +279,13 @@ impl Iterator for Deletions<'_> {
     }
 }
 
-fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> {
+pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> {
     let clock = Clock::try_from(reader.var_uint()?).map_err(|_| UpdateError::ClockOutOfRange)?;
     if clock > MAX_CLOCK { Err(UpdateError::ClockOutOfRange) } else { Ok(clock) }
 }
 
 /// A number of elements after `clock`.
-pub(super) fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
+pub(crate) fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
     let len = read_clock(reader)?;
     if len > MAX_CLOCK - clock { Err(UpdateError::ClockOutOfRange) } else { Ok(len) }
 }
@@ -305,6 +305,11 @@ async fn read_block<'a>(reader: &mut Reader<'a>, id: Id, work: &mut Work) -> Res
         return Err(UpdateError::DependsOnLater);
     }
     Ok(block)
+}
+
+/// Reads and checks one block whose first element is `id`.
+pub(crate) fn read_block_at<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
+    finish(read_block(reader, id, &mut Work::default()))
 }
 
 /// Reads what precedes the content of a block, but for whether its strings are UTF-8.

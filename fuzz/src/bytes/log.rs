@@ -8,10 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coscribe_engine::lib0::write_var_buf;
-use coscribe_persistence::snapshots::memory::MemorySnapshots;
-use coscribe_persistence::snapshots::{OpenSnapshots, SnapshotRef};
 use coscribe_persistence::{
-    Disk, DocumentName, MemoryDisk, NewRecord, Recovery, Store, StoreError, StoreOptions, StoredDocument,
+    Disk, DocumentName, MemoryDisk, NewRecord, Recovery, SnapshotIndex, Store, StoreError, StoreOptions,
+    StoredDocument,
 };
 
 use self::image::{Found, Image, NAMES};
@@ -23,8 +22,8 @@ const OPEN: Limit = Limit { peak: 16, sum: 64 };
 /// Takes `data` as an image: see [`image`].
 pub fn log(data: &[u8]) {
     let image = Image::read(data);
-    let (disk, snapshots) = write(&image);
-    let opened = bounded(image.len(), OPEN, || open(&disk, &snapshots));
+    let disk = write(&image);
+    let opened = bounded(image.len(), OPEN, || open(&disk));
     let Ok((store, recovery)) = opened else {
         assert!(image.sound().is_none(), "what is sound can be opened");
         return;
@@ -37,7 +36,7 @@ pub fn log(data: &[u8]) {
     check_reports(&image, &before, &recovery);
     append(&store, &before);
     drop(store);
-    check_again(open(&disk, &snapshots), before);
+    check_again(open(&disk), before);
 }
 
 /// Every document as it can be read.
@@ -47,31 +46,28 @@ fn dir() -> &'static Path {
     Path::new("store")
 }
 
-fn open(disk: &MemoryDisk, snapshots: &MemorySnapshots) -> Result<(Store, Recovery), StoreError> {
-    let (disk, snapshots) = (Arc::new(disk.clone()), Arc::new(snapshots.clone()));
-    Store::open(dir(), StoreOptions { disk, snapshots, ..StoreOptions::default() })
+fn open(disk: &MemoryDisk) -> Result<(Store, Recovery), StoreError> {
+    let (disk, snapshot_index) = (Arc::new(disk.clone()), SnapshotIndex::Memory);
+    Store::open(dir(), StoreOptions { disk, snapshot_index, ..StoreOptions::default() })
 }
 
 /// Puts the files on a disk.
-fn write(image: &Image) -> (MemoryDisk, MemorySnapshots) {
+fn write(image: &Image) -> MemoryDisk {
     const MEMORY: &str = "a disk in memory does not fail";
-    let (disk, snapshots) = (MemoryDisk::new(1), MemorySnapshots::default());
+    let (disk, snapshots) = (MemoryDisk::new(1), dir().join("snapshots"));
     disk.create_dir(dir()).expect(MEMORY);
-    let segments = (1..).zip(&image.segments).map(|(number, bytes)| (format!("{number:08}.log"), bytes));
-    for (name, bytes) in segments.chain([("catalog".to_owned(), &image.catalog)]) {
-        let mut file = disk.create(&dir().join(name)).expect(MEMORY);
+    if image.states.is_some() {
+        disk.create_dir(&snapshots).expect(MEMORY);
+    }
+    let segments =
+        (1..).zip(&image.segments).map(|(number, bytes)| (dir().join(format!("{number:08}.log")), bytes));
+    let states = image.states.iter().map(|bytes| (snapshots.join("00000001.states"), bytes));
+    for (path, bytes) in segments.chain([(dir().join("catalog"), &image.catalog)]).chain(states) {
+        let mut file = disk.create(&path).expect(MEMORY);
         file.append(bytes).and_then(|()| file.sync()).expect(MEMORY);
+        disk.sync_dir(path.parent().expect("it is in a directory")).expect(MEMORY);
     }
-    disk.sync_dir(dir()).expect(MEMORY);
-    if !image.snapshots.is_empty() {
-        let opened = snapshots.open(dir(), 0).expect(MEMORY);
-        for (name, generation, sequence, born, state) in &image.snapshots {
-            let snapshot = SnapshotRef { sequence: *sequence, time: 0, born: *born, state };
-            opened.put(&document(name), *generation, snapshot).expect(MEMORY);
-        }
-        opened.sync().expect(MEMORY);
-    }
-    (disk, snapshots)
+    disk
 }
 
 fn document(name: &str) -> DocumentName {
@@ -108,10 +104,8 @@ fn check_document(
     };
     let covered = sequence.checked_sub(updates.len() as u64).expect("sequences begin with 1");
     if let Some(snapshot) = snapshot {
-        let put = |(other, _, sequence, _, state): &(&str, u64, u64, u64, Vec<u8>)| {
-            *other == name.as_str() && *sequence == covered && state == snapshot
-        };
-        assert!(image.snapshots.iter().any(put), "the snapshot of {name:?} was put there");
+        let put = |found: &Found| found.0 == name.as_str() && found.1 == covered && found.2 == *snapshot;
+        assert!(image.findable_states().iter().any(put), "the snapshot of {name:?} was put there");
     }
     for (sequence, update) in (covered + 1..).zip(updates) {
         let written = |found: &Found| found.0 == name.as_str() && found.1 == sequence && found.2 == *update;

@@ -10,9 +10,9 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::work::finish;
-use coscribe_persistence::snapshots::memory::MemorySnapshots;
 use coscribe_persistence::{
-    Checkpoint, DocumentName, Faults, MemoryDisk, NewRecord, Step, Store, StoreError, StoreOptions,
+    Checkpoint, DocumentName, Faults, MemoryDisk, NewRecord, SnapshotIndex, Step, Store, StoreError,
+    StoreOptions,
 };
 use fastrand::Rng;
 
@@ -49,7 +49,6 @@ pub(super) struct Sent {
 /// The server.
 pub(super) struct Host {
     disk: MemoryDisk,
-    snapshots: MemorySnapshots,
     stop: Arc<StopBefore>,
     store: Store,
     name: DocumentName,
@@ -79,11 +78,11 @@ impl Faults for StopBefore {
 impl Host {
     /// A server with an empty disk.
     pub(super) fn new(seed: u64, bugs: Bugs) -> Result<Self, Broken> {
-        let (disk, snapshots) = (MemoryDisk::new(seed), MemorySnapshots::default());
+        let disk = MemoryDisk::new(seed);
         let stop = Arc::new(StopBefore::default());
-        let store = open(&disk, &snapshots, &stop)?;
+        let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
-        Ok(Self { disk, snapshots, stop, store, name, room: None, unwritten: Vec::new(), bugs })
+        Ok(Self { disk, stop, store, name, room: None, unwritten: Vec::new(), bugs })
     }
 
     /// The room; the document is opened if it is not.
@@ -186,7 +185,12 @@ impl Host {
         if sequence == 0 {
             return Ok(());
         }
-        self.store.checkpoint(&[Checkpoint { name: &self.name, sequence, time: millis(now), state }])
+        self.store.checkpoint(&[Checkpoint {
+            name: &self.name,
+            sequence,
+            time: millis(now),
+            state: &[state],
+        }])
     }
 
     /// Closes the document, whose peers have gone.
@@ -217,11 +221,8 @@ impl Host {
         self.unwritten.clear();
         self.room = None;
         let mut choose = |below| rng.u64(..below);
-        (self.disk, self.snapshots) = match crash.power {
-            true => (self.disk.crash(&mut choose), self.snapshots.crash(&mut choose)),
-            false => (self.disk.kill(), self.snapshots.kill()),
-        };
-        self.store = open(&self.disk, &self.snapshots, &self.stop)?;
+        self.disk = if crash.power { self.disk.crash(&mut choose) } else { self.disk.kill() };
+        self.store = open(&self.disk, &self.stop)?;
         Ok(())
     }
 
@@ -237,11 +238,11 @@ impl Host {
     }
 }
 
-fn open(disk: &MemoryDisk, snapshots: &MemorySnapshots, stop: &Arc<StopBefore>) -> Result<Store, Broken> {
+fn open(disk: &MemoryDisk, stop: &Arc<StopBefore>) -> Result<Store, Broken> {
     let options = StoreOptions {
         segment_bytes: SEGMENT_BYTES,
         disk: Arc::new(disk.clone()),
-        snapshots: Arc::new(snapshots.clone()),
+        snapshot_index: SnapshotIndex::Memory,
         faults: Some(Arc::clone(stop) as Arc<dyn Faults>),
         ..StoreOptions::default()
     };

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coscribe_persistence::snapshots::memory::MemorySnapshots;
 use coscribe_persistence::{
-    Checkpoint, Disk, DocumentName, Faults, MemoryDisk, NewRecord, Recovery, Step, Store, StoreError,
-    StoreOptions,
+    Checkpoint, Disk, DocumentName, Faults, MemoryDisk, NewRecord, Recovery, SnapshotIndex, Step, Store,
+    StoreError, StoreOptions,
 };
 
 pub(crate) const DIR: &str = "store";
@@ -26,7 +25,6 @@ pub(crate) struct History {
     disk: Arc<dyn Disk>,
     /// The same disk, if it is one in memory.
     memory: Option<MemoryDisk>,
-    snapshots: MemorySnapshots,
     segment_bytes: u64,
     store: Option<Store>,
     /// What each document may be. One state while all is well; several after a call that failed.
@@ -89,7 +87,6 @@ impl History {
             dir: dir.to_owned(),
             disk,
             memory: None,
-            snapshots: MemorySnapshots::default(),
             segment_bytes,
             store: None,
             allowed: DOCUMENTS.map(|name| (name, vec![None])).into(),
@@ -135,14 +132,11 @@ impl History {
     pub(crate) fn end_by(&mut self, fate: Fate) {
         let old = self.store.take();
         if let Some(disk) = &self.memory {
-            let (disk, snapshots) = match fate {
-                Fate::Killed => (disk.kill(), self.snapshots.kill()),
-                Fate::PowerLoss => {
-                    let mut choose = chooser(&mut self.random);
-                    (disk.crash(&mut choose), self.snapshots.crash(&mut choose))
-                }
+            let disk = match fate {
+                Fate::Killed => disk.kill(),
+                Fate::PowerLoss => disk.crash(&mut chooser(&mut self.random)),
             };
-            (self.disk, self.memory, self.snapshots) = (Arc::new(disk.clone()), Some(disk), snapshots);
+            (self.disk, self.memory) = (Arc::new(disk.clone()), Some(disk));
         }
         drop(old);
     }
@@ -178,7 +172,7 @@ impl History {
         let steps = if self.memory.is_some() { steps } else { u64::MAX };
         StoreOptions {
             segment_bytes: self.segment_bytes,
-            snapshots: Arc::new(self.snapshots.clone()),
+            snapshot_index: SnapshotIndex::Memory,
             disk: Arc::clone(&self.disk),
             faults: Some(Arc::new(Fuse(AtomicU64::new(steps)))),
             ..StoreOptions::default()
@@ -192,7 +186,7 @@ impl History {
             "seed {seed}: {recovery:?}"
         );
         assert!(recovery.unreadable.is_empty(), "seed {seed}: {recovery:?}");
-        assert!(recovery.snapshots_lost.is_none(), "seed {seed}: {recovery:?}");
+        assert!(!recovery.snapshots_lost, "seed {seed}: {recovery:?}");
         self.seen.torn += u64::from(recovery.torn.is_some());
         self.seen.rescued += recovery.torn.as_ref().map_or(0, |torn| torn.rescued as u64);
         self.seen.adopted += recovery.adopted.len() as u64;
@@ -257,9 +251,11 @@ impl History {
                 states.push((key(name), sequence as u64, state(&document[..sequence])));
             }
         }
+        let parts: Vec<_> = states.iter().map(|(.., state)| [&state[..]]).collect();
         let checkpoints: Vec<_> = states
             .iter()
-            .map(|(name, sequence, state)| Checkpoint { name, sequence: *sequence, time: 1, state })
+            .zip(&parts)
+            .map(|((name, sequence, _), state)| Checkpoint { name, sequence: *sequence, time: 1, state })
             .collect();
         self.store.as_ref().unwrap().checkpoint(&checkpoints)
     }

@@ -93,7 +93,7 @@ pub(crate) fn payloads(document: &str, sequences: std::ops::RangeInclusive<u64>)
 
 pub(crate) fn checkpoint(store: &Store, document: &str, sequence: u64) -> Result<(), StoreError> {
     let (name, state) = (name(document), state(document, sequence));
-    store.checkpoint(&[Checkpoint { name: &name, sequence, time: 1, state: &state }])
+    store.checkpoint(&[Checkpoint { name: &name, sequence, time: 1, state: &[&state] }])
 }
 
 pub(crate) fn state(document: &str, sequence: u64) -> Vec<u8> {

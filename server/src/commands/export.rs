@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use coscribe_engine::blocks::Blocks;
-use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName, Store};
+use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName, StoreReader};
 
-use super::{documents, load, milliseconds_since_epoch, must_exist, open_store, words};
+use super::{documents, milliseconds_since_epoch, must_exist, open_document, read_store, words};
 use crate::worker::{Question, Response, Worker};
 
 /// What to export.
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
         bail!("--root is for --as text");
     }
     let mut render = Render::start(args)?;
-    let store = open_store(dir)?;
+    let store = read_store(dir)?;
     match &args.name {
         Some(name) => export_one(&store, name, &args.to, &mut render),
         None => export_all(&store, &args.to, &mut render),
@@ -59,12 +59,13 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn export_one(
-    store: &Store,
+    store: &StoreReader,
     name: &DocumentName,
     file: &Path,
     render: &mut Render,
 ) -> anyhow::Result<ExitCode> {
-    let Some((blocks, _)) = load(store, name).with_context(|| format!("document {name:?}"))? else {
+    let Some((blocks, _)) = open_document(store.load(name)).with_context(|| format!("document {name:?}"))?
+    else {
         bail!("there is no document {name:?}");
     };
     let content = render.content(&blocks).with_context(|| format!("document {name:?}"))?;
@@ -73,11 +74,11 @@ fn export_one(
     Ok(ExitCode::SUCCESS)
 }
 
-fn export_all(store: &Store, dir: &Path, render: &mut Render) -> anyhow::Result<ExitCode> {
+fn export_all(store: &StoreReader, dir: &Path, render: &mut Render) -> anyhow::Result<ExitCode> {
     let mut target = Target::create(dir, render.extension())?;
     let mut failed = 0;
     for name in store.names() {
-        let content = load(store, &name).and_then(|loaded| {
+        let content = open_document(store.load(&name)).and_then(|loaded| {
             let (blocks, sequence) = loaded.context("it has vanished")?;
             Ok((render.content(&blocks)?, sequence))
         });

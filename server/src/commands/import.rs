@@ -10,7 +10,7 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_engine::update::Update;
 use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
 
-use super::{documents, load, milliseconds_since_epoch, open_store, words};
+use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
 
 /// Who wrote the records that an import makes.
 const AUTHOR: &str = "import";
@@ -153,7 +153,7 @@ impl Import {
         match self.if_stored {
             IfStored::Refuse => bail!("it is stored already; --merge or --replace says what to do"),
             IfStored::Merge => {
-                let (mut blocks, _) = load(&self.store, name)?.context("it has vanished")?;
+                let (mut blocks, _) = open_document(self.store.load(name))?.context("it has vanished")?;
                 let new = blocks.admit(&Update::scan(state.into())?, 0).update;
                 if new.is_none() {
                     self.imported += 1;
@@ -162,7 +162,7 @@ impl Import {
             }
             IfStored::Replace => {
                 let (time, state) = (milliseconds_since_epoch(), imported.encode_state());
-                self.store.checkpoint(&[Checkpoint { name, sequence, time, state: &state }])?;
+                self.store.checkpoint(&[Checkpoint { name, sequence, time, state: &[&state] }])?;
                 self.imported += 1;
                 Ok(None)
             }

@@ -9,19 +9,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use coscribe_engine::blocks::Blocks;
-use coscribe_persistence::{DocumentName, Store, StoreError, StoreOptions, StoredDocument};
+use coscribe_persistence::{
+    DocumentName, ReadOptions, Store, StoreError, StoreOptions, StoreReader, StoredDocument,
+};
 
 /// Opens the store of a server that is not running. Tells on stderr what a crash had left there.
 fn open_store(dir: &Path) -> anyhow::Result<Store> {
-    let opened = Store::open(dir, StoreOptions::default());
-    if let Err(StoreError::InUse { holder, .. }) = &opened {
-        bail!("the documents in {dir:?} are in use by {holder}; stop it first");
-    }
-    let (store, recovery) = opened.with_context(|| format!("cannot open the documents in {dir:?}"))?;
+    let (store, recovery) = unless_in_use(dir, Store::open(dir, StoreOptions::default()))?;
     for warning in recovery.warnings() {
         eprintln!("warning: {warning}");
     }
     Ok(store)
+}
+
+/// Opens the store of a server that is not running, to read it: nothing in it is changed.
+fn read_store(dir: &Path) -> anyhow::Result<StoreReader> {
+    unless_in_use(dir, StoreReader::open(dir, &ReadOptions::default()))
+}
+
+fn unless_in_use<T>(dir: &Path, opened: Result<T, StoreError>) -> anyhow::Result<T> {
+    if let Err(StoreError::InUse { holder, .. }) = &opened {
+        bail!("the documents in {dir:?} are in use by {holder}; stop it first");
+    }
+    opened.with_context(|| format!("cannot open the documents in {dir:?}"))
 }
 
 /// A directory that is not there holds no documents; opening the store would create it.
@@ -47,9 +57,11 @@ fn admit(stored: &StoredDocument) -> anyhow::Result<Blocks> {
     Ok(blocks)
 }
 
-/// A document as the server would open it; `None` when nothing is stored under this name.
-fn load(store: &Store, name: &DocumentName) -> anyhow::Result<Option<(Blocks, u64)>> {
-    match store.load(name)? {
+/// A document as the server would open it, with its sequence; `None` when nothing is stored under its name.
+fn open_document(
+    stored: Result<Option<StoredDocument>, StoreError>,
+) -> anyhow::Result<Option<(Blocks, u64)>> {
+    match stored? {
         Some(stored) => Ok(Some((admit(&stored)?, stored.sequence))),
         None => Ok(None),
     }

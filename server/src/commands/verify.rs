@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::id_set::IdSet;
-use coscribe_persistence::{StoreError, StoredDocument, VerifyOptions, verify_with};
+use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
 
 use super::{admit, documents, must_exist, words};
 use crate::worker::{Question, Response, Worker};
@@ -27,7 +27,8 @@ pub(crate) struct Args {
     /// With --deep, how long one document may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Where to put a copy of the snapshots, which cannot be read in place [default: the system's temporary directory]
+    /// Where to put a copy of the snapshots of an earlier version, which cannot be read in place [default: the system's
+    /// temporary directory]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
 }
@@ -49,7 +50,7 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     must_exist(dir)?;
     let mut worker = if args.deep { Some(Worker::start(args.timeout)?) } else { None };
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let options = VerifyOptions { scratch, ..VerifyOptions::default() };
+    let options = ReadOptions { scratch };
     let (mut looked_into, mut problems) = (0, 0);
     let report = verify_with(dir, &options, |name, document| {
         looked_into += 1;

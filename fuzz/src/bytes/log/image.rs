@@ -31,13 +31,22 @@ const SEGMENTS: usize = 4;
 pub(super) struct Image {
     pub(super) segments: Vec<Vec<u8>>,
     pub(super) catalog: Vec<u8>,
-    /// Snapshots: name, generation, sequence, position of birth, state.
-    pub(super) snapshots: Vec<(&'static str, u64, u64, u64, Vec<u8>)>,
-    in_catalog: bool,
+    /// A segment of snapshots; `None` if there is no directory for them.
+    pub(super) states: Option<Vec<u8>>,
+    /// The file that the next step is about.
+    at: File,
     /// Where the last batch of the present file starts.
     batch: u64,
     /// The next sequence of each document.
     next: BTreeMap<&'static str, u64>,
+}
+
+/// The files of an image.
+#[derive(Debug, Clone, Copy)]
+enum File {
+    Segment,
+    Catalog,
+    States,
 }
 
 /// An update that can be found in a segment: document, sequence and payload.
@@ -48,8 +57,8 @@ impl Image {
         let mut image = Self {
             segments: vec![header()],
             catalog: header(),
-            snapshots: Vec::new(),
-            in_catalog: false,
+            states: None,
+            at: File::Segment,
             batch: SEGMENT_HEADER as u64,
             next: BTreeMap::new(),
         };
@@ -80,24 +89,23 @@ impl Image {
                 file.truncate(file.len().saturating_sub(usize::try_from(cut).unwrap_or(usize::MAX)));
             }
             6 => {
-                self.in_catalog = reader.u8()?.is_multiple_of(2);
-                if !self.in_catalog && self.segments.len() < SEGMENTS {
+                self.at = [File::Catalog, File::Segment, File::States][usize::from(reader.u8()? % 3)];
+                if matches!(self.at, File::Segment) && self.segments.len() < SEGMENTS {
                     self.segments.push(header());
                     self.batch = SEGMENT_HEADER as u64;
                 }
             }
-            _ => {
-                let (name, generation, sequence) =
-                    (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
-                self.snapshots.push((
-                    name,
-                    generation,
-                    sequence,
-                    read_position(reader)?,
-                    reader.var_buf()?.to_vec(),
-                ));
-            }
+            _ => self.read_snapshot(reader)?,
         }
+        Ok(())
+    }
+
+    fn read_snapshot(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
+        let (name, generation, sequence) = (read_name(reader)?, reader.var_uint()?, reader.var_uint()?);
+        let born = read_position(reader)?;
+        let payload = [&generation.to_le_bytes(), &born.to_le_bytes(), reader.var_buf()?].concat();
+        let states = self.states.get_or_insert_with(header);
+        write_record(Kind::Snapshot, (name, sequence), states.len() as u64, &payload, states);
         Ok(())
     }
 
@@ -128,35 +136,30 @@ impl Image {
     }
 
     fn file(&mut self) -> &mut Vec<u8> {
-        if self.in_catalog {
-            &mut self.catalog
-        } else {
-            self.segments.last_mut().expect("there is always one")
+        match self.at {
+            File::Catalog => &mut self.catalog,
+            File::States => self.states.get_or_insert_with(header),
+            File::Segment => self.segments.last_mut().expect("there is always one"),
         }
     }
 
     /// Bytes of all files.
     pub(super) fn len(&self) -> usize {
-        let snapshots: usize = self.snapshots.iter().map(|(.., state)| state.len() + 32).sum();
-        self.segments.iter().map(Vec::len).sum::<usize>() + self.catalog.len() + snapshots
+        let states = self.states.as_ref().map_or(0, Vec::len);
+        self.segments.iter().map(Vec::len).sum::<usize>() + self.catalog.len() + states
     }
 
     /// Every update that somebody could find anywhere in the log.
     pub(super) fn findable(&self) -> Vec<Found> {
-        let mut found = Vec::new();
-        for segment in &self.segments {
-            let candidates =
-                [Some(&MARKER.to_le_bytes()[..]), segment.get(MARKER_AT..), segment.get(SEGMENT_HEADER..)];
-            for marker in candidates.into_iter().flatten().filter_map(|bytes| bytes.first_chunk()) {
-                let starts = (0..segment.len()).filter(|&at| segment[at..].starts_with(marker));
-                let records =
-                    starts.filter_map(|at| record::decode(&segment[at..], u64::from_le_bytes(*marker)).ok());
-                found.extend(
-                    records.map(|record| (record.name.to_owned(), record.sequence, record.payload.to_vec())),
-                );
-            }
-        }
+        findable(&self.segments)
+    }
+
+    /// Every snapshot that somebody could find.
+    pub(super) fn findable_states(&self) -> Vec<Found> {
+        let found = findable(self.states.as_slice()).into_iter();
         found
+            .filter_map(|(name, sequence, payload)| Some((name, sequence, payload.get(16..)?.to_vec())))
+            .collect()
     }
 
     /// The updates of each document in the order of the log, if every byte of the log and the catalog is sound and nothing
@@ -179,6 +182,23 @@ impl Image {
         }
         Some(documents)
     }
+}
+
+fn findable(segments: &[Vec<u8>]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for segment in segments {
+        let candidates =
+            [Some(&MARKER.to_le_bytes()[..]), segment.get(MARKER_AT..), segment.get(SEGMENT_HEADER..)];
+        for marker in candidates.into_iter().flatten().filter_map(|bytes| bytes.first_chunk()) {
+            let starts = (0..segment.len()).filter(|&at| segment[at..].starts_with(marker));
+            let records =
+                starts.filter_map(|at| record::decode(&segment[at..], u64::from_le_bytes(*marker)).ok());
+            found.extend(
+                records.map(|record| (record.name.to_owned(), record.sequence, record.payload.to_vec())),
+            );
+        }
+    }
+    found
 }
 
 fn read_name(reader: &mut Reader<'_>) -> Result<&'static str, ReadError> {

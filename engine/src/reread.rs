@@ -1,0 +1,156 @@
+//! A whole document's encoding, read back part by part: its parts together may be as large as the document, and are not put
+//! together for it.
+
+use bytes::Bytes;
+
+use crate::id_set::IdSet;
+use crate::lib0::{ReadError, Reader};
+use crate::rope::Rope;
+use crate::state_vector::StateVector;
+use crate::update::{Block, Clock, Content, Id, UpdateError, read_block_at, read_clock, read_len};
+
+/// What an update amounts to that has no gaps.
+#[derive(Debug, Default)]
+pub(crate) struct Amount {
+    /// The elements that it has.
+    pub(crate) state: StateVector,
+    /// Those of them without content.
+    pub(crate) deleted: IdSet,
+    /// Elements that something in it depends on.
+    dependencies: StateVector,
+}
+
+impl Amount {
+    /// Reads an update. O(bytes); memory for a few parts, the longest block, and what it gives.
+    ///
+    /// # Errors
+    /// Whatever makes a client fail on these bytes, and what a whole document cannot have: gaps, elements that depend on others
+    /// that it does not have, bytes behind its end.
+    pub(crate) fn read(update: &Rope) -> Result<Self, UpdateError> {
+        let mut input = Input { parts: update.parts(), bytes: Bytes::new(), at: 0 };
+        let mut amount = Self::default();
+        for _ in 0..input.read(|reader| Ok(reader.var_uint()?))? {
+            amount.read_section(&mut input)?;
+        }
+        amount.read_deletions(&mut input)?;
+        if !input.is_at_end() {
+            return Err(UpdateError::TrailingBytes);
+        }
+        let missing = |(client, end)| amount.state.get(client) < end;
+        if amount.dependencies.iter().any(missing) { Err(UpdateError::DependsOnLater) } else { Ok(amount) }
+    }
+
+    /// Reads the blocks of one client.
+    fn read_section(&mut self, input: &mut Input<'_>) -> Result<(), UpdateError> {
+        let (blocks, client, clock) =
+            input.read(|reader| Ok((reader.var_uint()?, reader.var_uint()?, read_clock(reader)?)))?;
+        if clock != self.state.get(client) {
+            return Err(UpdateError::ClockOutOfRange);
+        }
+        let mut next = Id { client, clock };
+        for _ in 0..blocks {
+            let block = input.read(|reader| read_block_at(reader, next).map(|block| Read::of(&block)))?;
+            if block.content == Content::Skip {
+                return Err(UpdateError::ClockOutOfRange);
+            }
+            if matches!(block.content, Content::Gc | Content::Deleted) && block.end > next.clock {
+                self.deleted.insert(client, next.clock..block.end, |_| {});
+            }
+            for on in block.dependencies.into_iter().flatten() {
+                let end = self.dependencies.get(on.client).max(on.clock + 1);
+                self.dependencies.set(on.client, end);
+            }
+            next.clock = block.end;
+        }
+        self.state.set(client, next.clock);
+        Ok(())
+    }
+
+    fn read_deletions(&mut self, input: &mut Input<'_>) -> Result<(), UpdateError> {
+        for _ in 0..input.read(|reader| Ok(reader.var_uint()?))? {
+            let (client, ranges) = input.read(|reader| Ok((reader.var_uint()?, reader.var_uint()?)))?;
+            for _ in 0..ranges {
+                let (clock, len) = input.read(|reader| {
+                    let clock = read_clock(reader)?;
+                    Ok((clock, read_len(reader, clock)?))
+                })?;
+                if len > 0 {
+                    self.deleted.insert(client, clock..clock + len, |_| {});
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What matters of a block.
+struct Read {
+    content: Content,
+    end: Clock,
+    dependencies: [Option<Id>; 3],
+}
+
+impl Read {
+    fn of(block: &Block<'_>) -> Self {
+        let dependencies = [block.origin, block.right_origin, block.parent];
+        Self { content: block.content, end: block.end(), dependencies }
+    }
+}
+
+/// Bytes that come in parts.
+struct Input<'a> {
+    /// Those that are yet to come.
+    parts: &'a [Bytes],
+    /// The part that is read, or several.
+    bytes: Bytes,
+    at: usize,
+}
+
+impl Input<'_> {
+    /// Reads something that may go on in the next parts.
+    fn read<T>(
+        &mut self,
+        read: impl Fn(&mut Reader<'_>) -> Result<T, UpdateError>,
+    ) -> Result<T, UpdateError> {
+        loop {
+            let mut reader = Reader::new(&self.bytes[self.at..]);
+            let result = read(&mut reader);
+            let is_cut = matches!(
+                result,
+                Err(UpdateError::Read(ReadError::UnexpectedEnd | ReadError::CountExceedsInput))
+            );
+            if !is_cut || self.parts.is_empty() {
+                self.at += reader.position();
+                return result;
+            }
+            self.fill();
+        }
+    }
+
+    /// Takes the next part. Where something has begun before it, takes as many bytes as that has, so that what is long is not begun
+    /// again for each part.
+    fn fill(&mut self) {
+        let begun = self.bytes.split_off(self.at);
+        self.at = 0;
+        let mut taken = Vec::new();
+        while let Some((part, rest)) = self.parts.split_first() {
+            self.parts = rest;
+            if begun.is_empty() {
+                self.bytes = part.clone();
+                return;
+            }
+            if taken.is_empty() {
+                taken.extend_from_slice(&begun);
+            }
+            taken.extend_from_slice(part);
+            if taken.len() > 2 * begun.len() {
+                break;
+            }
+        }
+        self.bytes = taken.into();
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len() && self.parts.iter().all(Bytes::is_empty)
+    }
+}

@@ -1,0 +1,202 @@
+//! A store that is read and not changed: nothing in its directory is created, written or removed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::catalog::Contents;
+use crate::disk::{self, Lock, StoreDir, SystemDisk};
+use crate::error::StoreError;
+use crate::index::{Covered, Index};
+use crate::load::{self, StoredDocument, Whereabouts};
+use crate::name::DocumentName;
+use crate::recovery::{self, SNAPSHOTS_DIR};
+use crate::segment::Damage;
+use crate::snapshots::earlier::{self, Copy, Earlier};
+use crate::snapshots::{Snapshot, SnapshotError, Snapshots};
+use crate::survey::Survey;
+
+/// How to read.
+#[derive(Debug, Clone)]
+pub struct ReadOptions {
+    /// Where snapshots of an earlier version are copied to, since sled writes to what it opens. They may take several times
+    /// the size of the documents. Default: the system's directory for temporary files.
+    pub scratch: PathBuf,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { scratch: std::env::temp_dir() }
+    }
+}
+
+/// A store that nobody has open, also one that a crash left behind. Nobody can open it for writing meanwhile.
+pub struct StoreReader {
+    dir: StoreDir,
+    snapshots: ReadSnapshots,
+    pub(crate) index: Index,
+    pub(crate) found: Found,
+    lock: Option<Lock>,
+}
+
+/// What was noticed while the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Sound records in the log, live or not.
+    pub(crate) records: usize,
+    pub(crate) torn: Option<Damage>,
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) catalog_damage: Vec<Damage>,
+    pub(crate) catalog_missing: bool,
+    pub(crate) adopted: Vec<DocumentName>,
+    pub(crate) snapshots_lost: Option<String>,
+}
+
+impl StoreReader {
+    /// Opens the store in `dir`. `Err` if the directory is missing, in use, or refuses to be read.
+    pub fn open(dir: &Path, options: &ReadOptions) -> Result<Self, StoreError> {
+        let lock = disk::lock_shared(dir)?;
+        let dir = StoreDir::new(dir, Arc::new(SystemDisk), None);
+        let mut contents = Contents::read(&dir)?;
+        let mut covered = mem::take(&mut contents.covered);
+        let snapshots = ReadSnapshots::open(&dir, options)?;
+        let is_doubtful = contents.is_doubtful();
+        let adopted = if is_doubtful {
+            let failed = |source| StoreError::Snapshots { path: dir.join(SNAPSHOTS_DIR), source };
+            recovery::adopt(&mut covered, snapshots.list().map_err(failed)?, |name, generation| {
+                snapshots.get(name, generation, None)
+            })
+        } else {
+            Vec::new()
+        };
+        let expected = is_doubtful && contents.exists || covered.values().any(Covered::has_snapshot);
+        let snapshots_lost = if expected { snapshots.lost() } else { None };
+        let survey = Survey::read(&dir, covered)?;
+        let found = Found {
+            records: survey.records,
+            torn: survey.torn.map(|torn| torn.damage),
+            damage: survey.damage,
+            catalog_missing: !contents.exists && (!survey.index.segments.is_empty() || !adopted.is_empty()),
+            catalog_damage: contents.damage,
+            adopted,
+            snapshots_lost,
+        };
+        Ok(Self { dir, snapshots, index: survey.index, found, lock })
+    }
+
+    /// Every stored document, readable or not, sorted.
+    pub fn names(&self) -> Vec<DocumentName> {
+        self.index.names()
+    }
+
+    /// What is stored of a document, as [`Store::load`](crate::Store::load) would give it.
+    pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
+        self.load_with(name, self.snapshot(name))
+    }
+
+    /// The same, where its snapshot has been read.
+    pub(crate) fn load_with(
+        &self,
+        name: &DocumentName,
+        snapshot: Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<StoredDocument>, StoreError> {
+        let Some(whereabouts) = Whereabouts::find(&self.dir, &self.index, name)? else {
+            return Ok(None);
+        };
+        whereabouts.read(&self.dir, snapshot?).map(Some)
+    }
+
+    /// The state that covers a document.
+    pub(crate) fn snapshot(&self, name: &DocumentName) -> Result<Option<Vec<u8>>, StoreError> {
+        let covered = self.index.covered(name);
+        load::snapshot(name, covered, |generation| self.snapshots.get(name, generation, Some(covered)))
+    }
+
+    /// Fails if somebody has opened a store meanwhile that nobody had opened before.
+    pub(crate) fn check_alone(&self) -> Result<(), StoreError> {
+        if self.lock.is_none() && disk::lock_shared(&self.dir.path)?.is_some() {
+            let holder = "a process that was started meanwhile".to_owned();
+            return Err(StoreError::InUse { path: self.dir.path.clone(), holder });
+        }
+        Ok(())
+    }
+}
+
+/// The snapshots in segments, and those of an earlier version.
+struct ReadSnapshots {
+    segments: Option<Snapshots>,
+    /// The copies are removed after they were closed.
+    earlier: Vec<(Earlier, Copy)>,
+    /// Why some of an earlier version cannot be read.
+    unreadable: Option<String>,
+}
+
+impl ReadSnapshots {
+    fn open(dir: &StoreDir, options: &ReadOptions) -> Result<Self, StoreError> {
+        let snapshots = dir.child(SNAPSHOTS_DIR);
+        let listed = |error| StoreError::io("list", &dir.path)(error);
+        let segments =
+            snapshots.exists().map_err(listed)?.then(|| Snapshots::open_to_read(snapshots)).transpose()?;
+        let (mut earlier, mut unreadable) = (Vec::new(), None);
+        for path in earlier::directories(dir).map_err(listed)? {
+            let opened = scratch(options).and_then(|scratch| {
+                let copy = Copy::of(&path, scratch)?;
+                Ok((Earlier::open(&copy.path)?, copy))
+            });
+            match opened {
+                Ok(opened) => earlier.push(opened),
+                Err(SnapshotError::Unreadable(reason)) => unreadable = Some(reason),
+                Err(source) => return Err(StoreError::Snapshots { path, source }),
+            }
+        }
+        Ok(Self { segments, earlier, unreadable })
+    }
+
+    /// Why there are none that can be read.
+    fn lost(&self) -> Option<String> {
+        match &self.unreadable {
+            Some(reason) if self.earlier.is_empty() => Some(reason.clone()),
+            None if self.segments.is_none() => Some("they are missing".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The snapshot of that generation; one of an earlier version only if it is by what covers the document.
+    fn get(
+        &self,
+        name: &DocumentName,
+        generation: u64,
+        covered: Option<Covered>,
+    ) -> Result<Option<Snapshot>, SnapshotError> {
+        let found = self.segments.as_ref().map_or(Ok(None), |segments| segments.get(name, generation));
+        if matches!(found, Ok(Some(_))) {
+            return found;
+        }
+        let earlier =
+            self.earlier.iter().filter_map(|(earlier, _)| earlier.get(name, generation).ok().flatten());
+        let mut by = earlier.filter(|snapshot| covered.is_none_or(|covered| covered.is_by(snapshot)));
+        by.next().map_or(found, |snapshot| Ok(Some(snapshot)))
+    }
+
+    /// Every document with the highest generation that is there.
+    fn list(&self) -> Result<Vec<(DocumentName, u64)>, SnapshotError> {
+        let mut latest: BTreeMap<DocumentName, u64> = BTreeMap::new();
+        let mut all: Vec<_> = self.segments.as_ref().map_or(Ok(Vec::new()), Snapshots::list)?;
+        for (earlier, _) in &self.earlier {
+            all.extend(earlier.list()?);
+        }
+        for (name, generation) in all {
+            let highest = latest.entry(name).or_default();
+            *highest = generation.max(*highest);
+        }
+        Ok(latest.into_iter().collect())
+    }
+}
+
+/// A name for a copy.
+fn scratch(options: &ReadOptions) -> Result<PathBuf, SnapshotError> {
+    let tag = getrandom::u64().map_err(io::Error::other)?;
+    Ok(options.scratch.join(format!("coscribe-verify-{tag:016x}")))
+}
