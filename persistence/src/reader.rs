@@ -158,7 +158,7 @@ impl ReadSnapshots {
     fn lost(&self) -> Option<String> {
         match &self.unreadable {
             Some(reason) if self.earlier.is_empty() => Some(reason.clone()),
-            None if self.segments.is_none() => Some("they are missing".to_owned()),
+            None if self.segments.is_none() && self.earlier.is_empty() => Some("they are missing".to_owned()),
             _ => None,
         }
     }

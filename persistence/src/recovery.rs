@@ -95,7 +95,10 @@ impl Recovery {
             lines.push("the directory of the snapshots is missing".to_owned());
         }
         lines.extend(self.left.iter().map(|(path, reason)| {
-            format!("not everything can be read of the snapshots of an earlier version in {path:?}: {reason}")
+            format!(
+                "{path:?}, where an earlier version has left snapshots, is kept: {reason}; remove it when nobody can \
+                 use it any more"
+            )
         }));
         if let Some(reason) = &self.index_failure {
             lines.push(format!("the index of the snapshots cannot be kept in sled, but in memory: {reason}"));

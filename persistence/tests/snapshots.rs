@@ -75,7 +75,8 @@ fn expect_all(store: &Store) {
 fn an_index_that_is_of_no_use_is_made_again() {
     let garble = |path: &Path| fs::write(path, vec![0x5a; fs::read(path).unwrap().len()]).unwrap();
     let halve = |path: &Path| fs::write(path, &fs::read(path).unwrap()[..20]).unwrap();
-    let damages: [(&str, &dyn Fn(&Path)); 6] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damages: [Damage<'_>; 6] = [
         ("db", &garble),
         ("conf", &garble),
         ("db", &halve),

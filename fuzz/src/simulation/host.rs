@@ -244,7 +244,6 @@ fn open(disk: &MemoryDisk, stop: &Arc<StopBefore>) -> Result<Store, Broken> {
         disk: Arc::new(disk.clone()),
         snapshot_index: SnapshotIndex::Memory,
         faults: Some(Arc::clone(stop) as Arc<dyn Faults>),
-        ..StoreOptions::default()
     };
     let (store, recovery) = Store::open(Path::new(DIRECTORY), options).map_err(store_error)?;
     if !recovery.damage.is_empty() || !recovery.unreadable.is_empty() {

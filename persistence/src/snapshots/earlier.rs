@@ -57,7 +57,7 @@ struct Head {
 pub(crate) struct TakenOver {
     /// How many are in segments now.
     pub(crate) snapshots: usize,
-    /// Directories of which not everything could be read, and why.
+    /// Directories that are left, since something that counts is missing, and what.
     pub(crate) left: Vec<(PathBuf, String)>,
 }
 
@@ -150,6 +150,7 @@ pub(crate) fn take_over(
     snapshots: &Snapshots,
 ) -> Result<TakenOver, StoreError> {
     let mut taken = TakenOver::default();
+    let mut emptied = Vec::new();
     for path in directories(dir).map_err(StoreError::io("list", &dir.path))? {
         let failed = |source| StoreError::Snapshots { path: path.clone(), source };
         let is_set_aside = path != dir.join(EARLIER_DIR);
@@ -159,30 +160,41 @@ pub(crate) fn take_over(
             copy(&earlier, covered, all, snapshots)
         });
         match copied {
-            Ok((count, None)) => {
-                taken.snapshots += count;
-                // What is there is in segments, or no longer counts.
-                fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
-            }
-            Ok((count, Some(reason))) => {
-                taken.snapshots += count;
-                taken.left.push((path, reason));
+            Ok(copied) => {
+                taken.snapshots += copied;
+                emptied.push(path);
             }
             Err(SnapshotError::Io(error)) if !is_set_aside => return Err(failed(SnapshotError::Io(error))),
             Err(error) => taken.left.push((path, error.to_string())),
         }
     }
+    if emptied.is_empty() || all {
+        return Ok(taken);
+    }
+    // sled passes over what it cannot read. Only if nothing is missing, nothing of use can be left.
+    let is_missing = |(name, covered): &(&DocumentName, &Covered)| {
+        covered.has_snapshot() && !matches!(snapshots.get(name, covered.generation), Ok(Some(_)))
+    };
+    match covered.iter().find(is_missing) {
+        Some((name, _)) => {
+            let reason = format!("the snapshot of document {name:?} is nowhere");
+            taken.left.extend(emptied.into_iter().map(|path| (path, reason.clone())));
+        }
+        None => emptied
+            .iter()
+            .try_for_each(|path| fs::remove_dir_all(path).map_err(StoreError::io("remove", path)))?,
+    }
     Ok(taken)
 }
 
-/// Copies snapshots and makes them durable. Says how many, and what is wrong with the first that cannot be read.
+/// Copies what can be read and makes it durable. Says how many snapshots that are.
 fn copy(
     earlier: &Earlier,
     covered: &HashMap<DocumentName, Covered>,
     all: bool,
     snapshots: &Snapshots,
-) -> Result<(usize, Option<String>), SnapshotError> {
-    let (mut copied, mut unreadable) = (Vec::new(), None);
+) -> Result<usize, SnapshotError> {
+    let mut copied = Vec::new();
     for (name, generation) in earlier.list()? {
         let entry = covered.get(&name).filter(|covered| covered.generation == generation);
         if !all && entry.is_none() || matches!(snapshots.get(&name, generation), Ok(Some(_))) {
@@ -196,17 +208,14 @@ fn copy(
                 snapshots.put(&name, generation, SnapshotRef { sequence, time, born, state: &state })?;
                 copied.push((name, generation));
             }
-            Ok(None) => {}
-            Err(error) => {
-                unreadable.get_or_insert_with(|| format!("document {name:?}: {error}"));
-            }
+            _ => {}
         }
     }
     snapshots.sync()?;
     for (name, generation) in &copied {
         snapshots.get(name, *generation)?.ok_or(SnapshotError::ReadBack)?;
     }
-    Ok((copied.len(), unreadable))
+    Ok(copied.len())
 }
 
 /// A directory that sled may change, and that is removed when it is dropped unless it is the original.

@@ -175,7 +175,6 @@ impl History {
             snapshot_index: SnapshotIndex::Memory,
             disk: Arc::clone(&self.disk),
             faults: Some(Arc::new(Fuse(AtomicU64::new(steps)))),
-            ..StoreOptions::default()
         }
     }
 

@@ -23,6 +23,14 @@ impl Scene {
         Self { dir: tempfile::tempdir().unwrap(), options: StoreOptions::default() }
     }
 
+    /// In memory, where that can be had: for those who sync very often.
+    pub(crate) fn in_memory() -> Self {
+        match tempfile::tempdir_in("/dev/shm") {
+            Ok(dir) => Self { dir, options: StoreOptions::default() },
+            Err(_) => Self::new(),
+        }
+    }
+
     pub(crate) fn with(options: StoreOptions) -> Self {
         Self { options, ..Self::new() }
     }
