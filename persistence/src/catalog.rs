@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::index::{Covered, Index, Position};
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{self, Damage, Found, HEADER_BYTES, Scan, Tail};
+use crate::segment::{self, AppendError, Damage, Found, HEADER_BYTES, Scan, Tail};
 
 const FILE: &str = "catalog";
 const NEW_FILE: &str = "catalog.new";
@@ -110,12 +110,10 @@ impl Catalog {
     }
 
     /// Writes the entries in one write and syncs them.
-    pub(crate) fn append(&mut self, entries: &[(DocumentName, Covered, u64)]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, entries: &[(DocumentName, Covered, u64)]) -> Result<(), AppendError> {
         let batch = encode(entries.iter().map(|(name, covered, time)| (name, *covered, *time)), &self.tail);
-        self.dir.check(Step::WriteCatalog)?;
-        self.tail.write(&batch)?;
-        self.dir.check(Step::SyncCatalog)?;
-        self.tail.sync()?;
+        self.dir.check(Step::WriteCatalog).map_err(AppendError::Unknown)?;
+        self.tail.append(|tail| tail.write(&batch), || self.dir.check(Step::SyncCatalog))?;
         self.entries += entries.len();
         Ok(())
     }
@@ -126,8 +124,8 @@ impl Catalog {
     }
 
     /// Writes the file anew, with what the index says.
-    pub(crate) fn rewrite(&mut self, index: &Index) -> io::Result<()> {
-        self.dir.check(Step::RewriteCatalog)?;
+    pub(crate) fn rewrite(&mut self, index: &Index) -> Result<(), AppendError> {
+        self.dir.check(Step::RewriteCatalog).map_err(AppendError::Unknown)?;
         self.tail = write_new(&self.dir, index)?;
         self.entries = index.catalog_len();
         Ok(())
@@ -139,11 +137,21 @@ fn replace_damaged(dir: &StoreDir, index: &Index, damaged: bool) -> io::Result<T
     if damaged {
         dir.keep_copy(&dir.join(FILE), 0, &dir.join(DAMAGED_FILE))?;
     }
-    write_new(dir, index)
+    write_new(dir, index).map_err(AppendError::into_error)
 }
 
-fn write_new(dir: &StoreDir, index: &Index) -> io::Result<Tail> {
-    let (new, path) = (dir.join(NEW_FILE), dir.join(FILE));
+/// Writes the file anew. As long as it does not have its name the old one counts.
+fn write_new(dir: &StoreDir, index: &Index) -> Result<Tail, AppendError> {
+    let tail = write_beside(dir, index).map_err(|error| {
+        if StoreError::is_full(&error) { AppendError::Full(error) } else { AppendError::Unknown(error) }
+    })?;
+    let named = dir.disk.rename(&dir.join(NEW_FILE), &dir.join(FILE)).and_then(|()| dir.sync());
+    named.map_err(AppendError::Unknown)?;
+    Ok(tail)
+}
+
+fn write_beside(dir: &StoreDir, index: &Index) -> io::Result<Tail> {
+    let new = dir.join(NEW_FILE);
     dir.clear(&new)?;
     let mut tail = Tail::create(&*dir.disk, &new)?;
     let mut entries: Vec<_> = index.catalog().map(|(name, covered)| (name, covered, 0)).collect();
@@ -152,8 +160,6 @@ fn write_new(dir: &StoreDir, index: &Index) -> io::Result<Tail> {
     let batch = encode(entries.into_iter(), &tail);
     tail.write(&batch)?;
     tail.sync()?;
-    dir.disk.rename(&new, &path)?;
-    dir.sync()?;
     Ok(tail)
 }
 

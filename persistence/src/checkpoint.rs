@@ -7,6 +7,7 @@ use crate::error::StoreError;
 use crate::index::Covered;
 use crate::log::{self, FIRST_OFFSET};
 use crate::name::DocumentName;
+use crate::segment::AppendError;
 use crate::snapshots::{MAX_STATE_BYTES, SnapshotError, SnapshotRef};
 use crate::store::{Checkpoint, POISONED, Store, Writer, check_size};
 
@@ -20,6 +21,8 @@ impl Store {
     /// then the old ones and segments without live records are removed. A crash in between leaves the old
     /// snapshot and all records, or the new snapshot. Many documents in one call cost no more syncs than one.
     ///
+    /// After a failure that is only of the snapshots, as on a full disk, the next call begins anew.
+    ///
     /// A snapshot whose entry was not written may still come to count, if a later crash takes the end of the catalog and nobody
     /// can tell any more which entry was there. So a state should be what the records up to its sequence amount to.
     pub fn checkpoint(&self, checkpoints: &[Checkpoint<'_>]) -> Result<(), StoreError> {
@@ -28,15 +31,12 @@ impl Store {
         }
         let _covering = self.covering.lock().expect(POISONED);
         self.check_failure()?;
-        if let Some(reason) = self.snapshot_failure.get() {
-            return Err(StoreError::Failed { reason: reason.clone() });
-        }
         let entries = self.plan(checkpoints)?;
         self.write_snapshots(checkpoints, &entries)?;
 
         let mut writer = self.writer();
         self.check_failure()?;
-        writer.catalog.append(&entries).map_err(|error| self.fail("write the catalog", &error))?;
+        writer.catalog.append(&entries).map_err(|error| self.not_appended("write the catalog", error))?;
         let mut index = self.index_mut();
         for (name, covered, _) in &entries {
             index.cover(name, *covered);
@@ -48,7 +48,9 @@ impl Store {
         for (name, covered, _) in &entries {
             self.prune(name, Some(covered.generation))?;
         }
-        self.compact()
+        self.compact()?;
+        *self.snapshot_failure() = None;
+        Ok(())
     }
 
     /// The catalog's entries for these checkpoints.
@@ -109,7 +111,7 @@ impl Store {
         }
         let deleted = Covered { born: writer.log.end(), ..Covered::default() };
         let entry = [(name.clone(), deleted, 0)];
-        writer.catalog.append(&entry).map_err(|error| self.fail("write the catalog", &error))?;
+        writer.catalog.append(&entry).map_err(|error| self.not_appended("write the catalog", error))?;
         self.index_mut().cover(name, deleted);
         self.retire(&mut writer)?;
         self.tidy_catalog(&mut writer)?;
@@ -144,7 +146,11 @@ impl Store {
         let mut index = self.index_mut();
         forgotten.iter().for_each(|name| index.cover(name, Covered::default()));
         drop(index);
-        writer.catalog.rewrite(&self.index()).map_err(|error| self.fail("rewrite the catalog", &error))
+        match writer.catalog.rewrite(&self.index()) {
+            // The next checkpoint is soon enough.
+            Err(AppendError::Full(_)) => Ok(()),
+            rewritten => rewritten.map_err(|error| self.not_appended("rewrite the catalog", error)),
+        }
     }
 
     /// Gives back the space of snapshots that no longer count.

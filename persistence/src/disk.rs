@@ -69,6 +69,9 @@ pub trait DiskFile: fmt::Debug + Send {
 
     /// Makes content and length durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// Whether this is the file that now has this name.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// The lock of a store: held until this is dropped.

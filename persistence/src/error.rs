@@ -36,6 +36,16 @@ pub enum StoreError {
         /// The first failure.
         reason: String,
     },
+    /// There is no room on the disk. Nothing was written, and once there is room the same call succeeds.
+    #[error("the disk is full: could not {action} in {path:?}: {source}")]
+    Full {
+        /// What was being done.
+        action: &'static str,
+        /// The directory of the store.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A file was written by a version of coscribe that this one does not know.
     #[error("{path:?} has format version {version}, which this version of coscribe does not know")]
     UnknownVersion {
@@ -133,6 +143,12 @@ pub enum StoreError {
 impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Whether the disk has no room.
+    pub(crate) fn is_full(error: &io::Error) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
     }
 
     /// Whether a file or directory was not there.

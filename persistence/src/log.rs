@@ -9,7 +9,7 @@ use crate::disk::{DiskFile, Step, StoreDir};
 use crate::error::StoreError;
 use crate::index::{Position, RecordRef, Segment};
 use crate::record::{Kind, Record};
-use crate::segment::{HEADER_BYTES, Tail};
+use crate::segment::{AppendError, HEADER_BYTES, Tail};
 use crate::store::NewRecord;
 
 /// Most bytes of one batch: with it, a segment stays below the 4 GiB that a [`Position`] can name.
@@ -25,6 +25,8 @@ pub(crate) struct Log {
     segment_bytes: u64,
     number: u32,
     tail: Tail,
+    /// The file may not grow any more, whatever room the disk has.
+    may_not_grow: bool,
 }
 
 impl Log {
@@ -46,7 +48,7 @@ impl Log {
         };
         // A limit beyond what a position can name would let a segment outgrow it.
         let segment_bytes = segment_bytes.min(1 << 30);
-        Ok(Self { dir: dir.clone(), segment_bytes, number, tail })
+        Ok(Self { dir: dir.clone(), segment_bytes, number, tail, may_not_grow: false })
     }
 
     /// The number of the segment that is written to.
@@ -71,35 +73,51 @@ impl Log {
 
     /// Whether the next batch belongs into a new segment.
     pub(crate) fn is_full(&self) -> bool {
-        self.tail.len() >= self.segment_bytes
+        self.tail.len() >= self.segment_bytes || self.may_not_grow
     }
 
     /// Starts a new segment.
-    pub(crate) fn roll(&mut self) -> io::Result<()> {
-        self.tail = create_segment(&self.dir, self.number + 1)?;
-        self.number += 1;
+    pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
+        let number = self.number + 1;
+        self.tail = create_segment(&self.dir, number).map_err(|error| {
+            // A part of it may be there. It must not be in the way of the next attempt.
+            let path = segment_path(&self.dir, number);
+            match self.dir.clear(&path).and_then(|()| self.dir.sync()) {
+                Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
+                _ => AppendError::Unknown(error),
+            }
+        })?;
+        (self.number, self.may_not_grow) = (number, false);
         Ok(())
     }
 
-    /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update. The
-    /// caller latches an error: after it, what the file holds is unknown.
-    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> io::Result<Vec<RecordRef>> {
+    /// Whether the file that is written to still has its name in the directory.
+    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
+        self.tail.is_at(&segment_path(&self.dir, self.number))
+    }
+
+    /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update.
+    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> Result<Vec<RecordRef>, AppendError> {
         let (batch, mut offset) = (self.tail.len(), self.tail.len());
         let mut refs = Vec::with_capacity(records.len());
         let mut parts = vec![Cow::Owned(Vec::new())];
         for record in records {
             encode(&record.as_record(batch), self.tail.marker(), &mut parts);
-            let position = Position::new(self.number, offset).ok_or(io::ErrorKind::FileTooLarge)?;
+            let position = Position::new(self.number, offset).expect("segments are rolled long before");
             let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
             refs.push(RecordRef { position, len, sequence: record.sequence });
             offset += u64::from(len);
         }
-        self.dir.check(Step::WriteLog)?;
-        for part in parts.iter().filter(|part| !part.is_empty()) {
-            self.tail.write(part)?;
-        }
-        self.dir.check(Step::SyncLog)?;
-        self.tail.sync()?;
+        self.dir.check(Step::WriteLog).map_err(AppendError::Unknown)?;
+        let write = |tail: &mut Tail| {
+            parts.iter().filter(|part| !part.is_empty()).try_for_each(|part| tail.write(part))
+        };
+        let appended = self.tail.append(write, || self.dir.check(Step::SyncLog));
+        appended.inspect_err(|error| {
+            let is_at_limit =
+                matches!(error, AppendError::Full(error) if error.kind() == io::ErrorKind::FileTooLarge);
+            self.may_not_grow = is_at_limit && self.tail.len() > FIRST_OFFSET;
+        })?;
         Ok(refs)
     }
 }

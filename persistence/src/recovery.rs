@@ -163,7 +163,8 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
     index.segments.entry(log.number()).or_insert_with(|| log.segment());
     let mut catalog = Catalog::open(dir, &contents, &index)?;
     if !recovery.rebuilt.is_empty() {
-        catalog.rewrite(&index).map_err(StoreError::io("rewrite the catalog in", &dir.path))?;
+        let failed = StoreError::io("rewrite the catalog in", &dir.path);
+        catalog.rewrite(&index).map_err(|error| failed(error.into_error()))?;
     }
     recovery.damage = survey.damage;
     recovery.catalog_torn = contents.torn;

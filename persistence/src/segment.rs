@@ -313,6 +313,24 @@ fn header(marker: u64) -> [u8; HEADER_BYTES] {
     header
 }
 
+/// Why something was not appended.
+#[derive(Debug)]
+pub(crate) enum AppendError {
+    /// The disk is full. The file is as it was before.
+    Full(io::Error),
+    /// Anything else: what the file holds is unknown.
+    Unknown(io::Error),
+}
+
+impl AppendError {
+    /// What the system said.
+    pub(crate) fn into_error(self) -> io::Error {
+        match self {
+            Self::Full(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
 /// The end of a segment, where records are appended.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -356,6 +374,26 @@ impl Tail {
         self.file.append(batch)?;
         self.len += batch.len() as u64;
         Ok(())
+    }
+
+    /// What `write` appends and syncs counts as a whole: where the disk is full, what has been written of it is cut off again,
+    /// durably, so that later attempts may succeed. After any other failure it is unknown what the disk holds.
+    pub(crate) fn append(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> io::Result<()>,
+        before_sync: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), AppendError> {
+        let len = self.len;
+        write(self).map_err(|error| match self.cut_off(len) {
+            Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
+            _ => AppendError::Unknown(error),
+        })?;
+        before_sync().and_then(|()| self.sync()).map_err(AppendError::Unknown)
+    }
+
+    /// Whether the file still has its name.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_at(path)
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {

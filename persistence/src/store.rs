@@ -15,7 +15,11 @@ use crate::log::{Log, MAX_BATCH_BYTES};
 use crate::name::DocumentName;
 use crate::record::{MAX_AUTHOR_BYTES, MAX_PAYLOAD_BYTES};
 use crate::recovery::{self, Opened, Recovery};
+use crate::segment::AppendError;
 use crate::snapshots::{SnapshotError, SnapshotIndex, Snapshots};
+
+/// What is written to see whether there is room.
+const PROBE_FILE: &str = "probe";
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -74,8 +78,8 @@ pub struct Store {
     pub(crate) snapshots: Snapshots,
     /// The first failure of the log or the catalog: nothing is written any more.
     failure: OnceLock<String>,
-    /// The first failure of the snapshots: no checkpoints any more, the log goes on.
-    pub(crate) snapshot_failure: OnceLock<String>,
+    /// Why the last checkpoint failed, if it did.
+    pub(crate) snapshot_failure: Mutex<Option<String>>,
     /// Locked as long as it is open.
     _lock: DiskLock,
 }
@@ -113,7 +117,7 @@ impl Store {
             index: RwLock::new(index),
             snapshots,
             failure: OnceLock::new(),
-            snapshot_failure: OnceLock::new(),
+            snapshot_failure: Mutex::default(),
             _lock: lock,
         };
         if let (Some(torn), Some(tail)) = (torn, &mut recovery.torn) {
@@ -155,8 +159,10 @@ impl Store {
 
     /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.
     ///
-    /// A record that is too large or out of order is refused before anything is written. After a failed write
-    /// or sync every later call fails, because it is unknown what the disk holds.
+    /// A record that is too large or out of order is refused before anything is written. Where the disk is full,
+    /// [`StoreError::Full`], nothing is left of what was written, and a later call may succeed. After any other failure of a
+    /// write or sync every later call fails, because it is unknown what the disk holds; so it does when the log is not the file
+    /// any more that has its name.
     pub fn append(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
@@ -167,7 +173,8 @@ impl Store {
         if writer.log.is_full() {
             self.roll(&mut writer)?;
         }
-        let refs = writer.log.append(records).map_err(|error| self.fail("write the log", &error))?;
+        let refs = writer.log.append(records).map_err(|error| self.not_appended("write the log", error))?;
+        self.check_place(&writer)?;
         let mut index = self.index_mut();
         for (record, position) in records.iter().zip(refs) {
             index.add(record.name, position);
@@ -209,10 +216,14 @@ impl Store {
         self.index().uncheckpointed()
     }
 
-    /// The first failure of a write or sync, in words; `None` while all is well. The log may still work when it is only
-    /// the snapshots that failed.
+    /// Why nothing can be written any more, or the last checkpoint could not be made, in words; `None` while all is well.
     pub fn failure(&self) -> Option<String> {
-        self.failure.get().or(self.snapshot_failure.get()).cloned()
+        self.failure.get().cloned().or_else(|| self.snapshot_failure().clone())
+    }
+
+    /// Why sled is not used to find snapshots any more, if it cannot be. They are found nevertheless.
+    pub fn index_failure(&self) -> Option<&str> {
+        self.snapshots.index_failure()
     }
 
     /// Bytes of a document's live records in the log.
@@ -231,14 +242,46 @@ impl Store {
         self.index().bytes()
     }
 
+    /// Fails if the directory was removed or replaced while it is open: what is written would be lost with the process.
+    pub fn check_directory(&self) -> Result<(), StoreError> {
+        self.check_failure()?;
+        self.check_place(&self.writer())
+    }
+
+    fn check_place(&self, writer: &Writer) -> Result<(), StoreError> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "it was removed or replaced");
+        let in_place = writer.log.is_in_place().and_then(|is| if is { Ok(()) } else { Err(gone()) });
+        in_place.map_err(|error| self.fail("find the log", &error))
+    }
+
+    /// Whether there is room for so many bytes now: they are written and removed again.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let path = self.dir.join(PROBE_FILE);
+        let write = || {
+            self.dir.clear(&path)?;
+            let mut file = self.dir.disk.create(&path)?;
+            file.append(&vec![0; bytes])?;
+            file.sync()
+        };
+        let written = write();
+        self.dir.clear(&path).and(written).is_ok()
+    }
+
     pub(crate) fn roll(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        writer.log.roll().map_err(|error| self.fail("start a new segment", &error))?;
+        writer.log.roll().map_err(|error| self.not_appended("start a new segment", error))?;
         self.index_mut().segments.insert(writer.log.number(), writer.log.segment());
         Ok(())
     }
 
     pub(crate) fn check_failure(&self) -> Result<(), StoreError> {
         self.failure.get().map_or(Ok(()), |reason| Err(StoreError::Failed { reason: reason.clone() }))
+    }
+
+    pub(crate) fn not_appended(&self, action: &'static str, error: AppendError) -> StoreError {
+        match error {
+            AppendError::Full(source) => StoreError::Full { action, path: self.dir.path.clone(), source },
+            AppendError::Unknown(error) => self.fail(action, &error),
+        }
     }
 
     pub(crate) fn fail(&self, action: &str, error: &io::Error) -> StoreError {
@@ -249,8 +292,12 @@ impl Store {
 
     pub(crate) fn fail_snapshots(&self, source: SnapshotError) -> StoreError {
         let path = self.dir.join(recovery::SNAPSHOTS_DIR);
-        self.snapshot_failure.get_or_init(|| format!("the snapshots in {path:?}: {source}"));
+        *self.snapshot_failure() = Some(format!("the snapshots in {path:?}: {source}"));
         StoreError::Snapshots { path, source }
+    }
+
+    pub(crate) fn snapshot_failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.snapshot_failure.lock().expect(POISONED)
     }
 
     /// Panics if a writer has panicked: what it left half-done must not be built upon.

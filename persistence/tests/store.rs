@@ -371,3 +371,26 @@ fn the_index_of_100_000_closed_documents_is_small() {
     assert!(store.index_bytes() < spent, "{} bytes", store.index_bytes());
     assert_eq!(store.load(&names[77_777]).unwrap().unwrap().snapshot.as_deref(), Some(b"state".as_slice()));
 }
+
+/// Somebody removes the directory, or puts a backup in its place: what is written then goes nowhere.
+#[test]
+#[cfg(unix)]
+fn nothing_is_acknowledged_in_a_directory_that_is_gone() {
+    for replaced in [false, true] {
+        let scene = Scene::new();
+        let store = scene.open_clean();
+        write(&store, "a", 1..=1);
+        store.check_directory().unwrap();
+        let elsewhere = scene.path().with_extension("elsewhere");
+        copy_dir(scene.path(), &elsewhere);
+        std::fs::remove_dir_all(scene.path()).unwrap();
+        if replaced {
+            std::fs::rename(&elsewhere, scene.path()).unwrap();
+        } else {
+            std::fs::remove_dir_all(&elsewhere).unwrap();
+        }
+        let error = store.append(&[record(&name("a"), 2, b"lost")]).unwrap_err();
+        assert!(error.to_string().contains("was removed or replaced"), "{error}");
+        assert!(store.check_directory().is_err() && store.failure().is_some());
+    }
+}

@@ -266,6 +266,14 @@ impl DiskFile for MemoryFile {
         content.cut.clear();
         Ok(())
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match self.disk.lock_state().find(path) {
+            Ok(found) => Ok(Arc::ptr_eq(&found, &self.content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Content {

@@ -85,7 +85,8 @@ impl Files {
         let offset = tail.len();
         let head = head(tail.marker(), offset);
         if let Err(error) = write_parts(tail, head, parts) {
-            if tail.cut_off(offset).is_err() {
+            let may_not_grow = error.kind() == io::ErrorKind::FileTooLarge && offset > HEADER_BYTES as u64;
+            if tail.cut_off(offset).is_err() || may_not_grow {
                 self.tail = None;
             }
             return Err(error);

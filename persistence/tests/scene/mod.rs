@@ -183,6 +183,6 @@ impl Faults for FailAt {
         }
         let left = self.left.load(Ordering::SeqCst).saturating_sub(1);
         self.left.store(left, Ordering::SeqCst);
-        if left == 0 { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+        if left == 0 { Err(io::Error::other("a step has failed, as it was asked to")) } else { Ok(()) }
     }
 }
