@@ -216,9 +216,14 @@ impl Store {
         self.index().uncheckpointed()
     }
 
-    /// Why nothing can be written any more, or the last checkpoint could not be made, in words; `None` while all is well.
+    /// Why nothing can be written any more, in words; `None` while all is well.
     pub fn failure(&self) -> Option<String> {
-        self.failure.get().cloned().or_else(|| self.snapshot_failure().clone())
+        self.failure.get().cloned()
+    }
+
+    /// Why the last checkpoint could not be made, if it could not. The log has what it would have covered.
+    pub fn checkpoint_failure(&self) -> Option<String> {
+        self.snapshot_failure().clone()
     }
 
     /// Why sled is not used to find snapshots any more, if it cannot be. They are found nevertheless.

@@ -26,7 +26,7 @@ pub(crate) fn routes(rooms: Arc<Rooms>) -> Router {
 
 /// Not ready once a write has failed: editors are still served, but nothing is saved.
 async fn ready(State(rooms): State<Arc<Rooms>>) -> impl IntoResponse {
-    let failure = rooms.writer.failure().map(str::to_owned).or_else(|| rooms.store.failure());
+    let failure = rooms.writer.failure().or_else(|| rooms.store.failure());
     match failure {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),

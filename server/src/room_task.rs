@@ -22,7 +22,7 @@ use tracing::{debug, error};
 
 use crate::checkpointer::{CheckpointError, State};
 use crate::rooms::{Rooms, Shown};
-use crate::writer::{Append, Space};
+use crate::writer::{Append, Saving, Space};
 use crate::ws::deflate::Outgoing;
 use crate::ws::outbox::Outbox;
 
@@ -150,6 +150,10 @@ struct RoomTask {
     announce_durable: watch::Sender<u64>,
     /// What the room knows of it.
     known_durable: u64,
+    /// Where the writer says whether anything is saved.
+    saving: watch::Receiver<Saving>,
+    /// How often that has begun again, as far as the room has done its part.
+    resumed: u64,
     /// Up to here there is nothing left to checkpoint.
     checkpointed: u64,
     /// What of this room may wait for the disk.
@@ -172,12 +176,16 @@ impl RoomTask {
     fn new(door: Door, opened: Opened, visit: Option<OwnedSemaphorePermit>) -> RoomTask {
         let stored = opened.room.sequence();
         let (announce_durable, durable) = watch::channel(stored);
+        let mut saving = door.rooms.writer.saving();
+        let resumed = saving.borrow_and_update().resumed;
         debug!(document = %Shown(&door.name), "opened");
         RoomTask {
             room: opened.room,
             durable,
             announce_durable,
             known_durable: stored,
+            saving,
+            resumed,
             checkpointed: opened.checkpointed,
             log_space: Space::new(),
             log_bytes: opened.log_bytes,
@@ -198,6 +206,7 @@ impl RoomTask {
             tokio::select! {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.durable.changed(), if self.awaits_durable() => {}
+                Ok(()) = self.saving.changed() => self.save_again().await,
                 (sequence, result) = poll(&mut self.checkpoint) => self.after_checkpoint(sequence, result),
                 () = sleep_until_if_any(wake) => {}
             }
@@ -265,12 +274,33 @@ impl RoomTask {
         }
     }
 
-    async fn flush(&mut self) {
+    /// Appends the document once more, if what was appended of it before is not saved and never will be.
+    async fn save_again(&mut self) {
+        let Saving { resumed, failure } = self.saving.borrow_and_update().clone();
+        if resumed == self.resumed || failure.is_some() {
+            return;
+        }
+        self.resumed = resumed;
+        self.hear_what_is_durable();
+        if self.is_durable() {
+            return;
+        }
+        // It waits for a sequence that will not be durable, or has got what there is.
+        self.checkpoint = None;
+        self.door.rooms.turns.run(pin!(self.room.append_again())).await;
+        self.apply().await;
+    }
+
+    fn hear_what_is_durable(&mut self) {
         let durable = *self.durable.borrow();
         if durable > self.known_durable {
             self.known_durable = durable;
             self.room.durable(durable);
         }
+    }
+
+    async fn flush(&mut self) {
+        self.hear_what_is_durable();
         let now = self.now();
         self.door.rooms.turns.run(pin!(self.room.tick(now))).await;
         self.apply().await;
@@ -310,7 +340,7 @@ impl RoomTask {
                     self.last_answer = None;
                     self.door.rooms.metrics.updates_received.inc();
                     let (name, durable) = (self.door.name.clone(), self.announce_durable.clone());
-                    let append = Append { name, sequence, update, durable };
+                    let append = Append { name, sequence, update, resumed: self.resumed, durable };
                     self.log_bytes += append.record_bytes();
                     self.door.rooms.writer.append(append, &self.log_space).await;
                 }

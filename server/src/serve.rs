@@ -13,8 +13,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, error, info, warn};
 
 use crate::checkpointer::{Checkpointer, CheckpointerThread};
 use crate::config::Config;
@@ -31,6 +32,9 @@ const LOADING_THREADS: usize = 8;
 
 /// Documents that the background checkpoints hold open at a time.
 const BACKGROUND_ROOMS: usize = 64;
+
+/// How often it is looked whether the directory of the documents is still there.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long connections may take to agree to be closed, after the last was asked to.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(4);
@@ -91,11 +95,13 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     announce(listener.local_addr().context("cannot listen")?);
 
     let background = tokio::spawn(checkpoint_in_background(Arc::clone(&server.rooms)));
+    let watching = tokio::spawn(watch_directory(Arc::clone(&server.rooms.store)));
     tokio::select! {
         () = listener::run(listener, Arc::clone(&server)) => {}
         name = signals.next() => info!("{name}: shutting down"),
     }
     background.abort();
+    watching.abort();
     tokio::select! {
         () = stop(&server, writer_thread, checkpointer_thread) => {}
         name = signals.next() => {
@@ -130,6 +136,20 @@ fn announce(address: SocketAddr) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// Looks now and then whether the directory is still there: without it, what is written is gone when the server ends.
+async fn watch_directory(store: Arc<Store>) {
+    loop {
+        sleep(DIRECTORY_INTERVAL).await;
+        let store = Arc::clone(&store);
+        match spawn_blocking(move || store.check_directory()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error!("nothing is saved any more: {error}"),
+            // The server stops.
+            Err(_) => return,
+        }
+    }
+}
+
 /// Makes snapshots of the documents that a previous run left with updates in the log only.
 async fn checkpoint_in_background(rooms: Arc<Rooms>) {
     let turns = Arc::new(Semaphore::new(BACKGROUND_ROOMS));
@@ -139,7 +159,8 @@ async fn checkpoint_in_background(rooms: Arc<Rooms>) {
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
             return;
         };
-        if rooms.store.failure().is_some() || rooms.visit(&name, turn).is_err() {
+        let store = &rooms.store;
+        if store.failure().or(store.checkpoint_failure()).is_some() || rooms.visit(&name, turn).is_err() {
             return;
         }
     }
@@ -154,7 +175,7 @@ async fn stop(server: &Server, writer: WriterThread, checkpointer: CheckpointerT
     }
     server.rooms.stop();
     server.rooms.all_gone().await;
-    let threads = tokio::task::spawn_blocking(move || {
+    let threads = spawn_blocking(move || {
         writer.stop();
         checkpointer.stop();
     });

@@ -1,18 +1,21 @@
 //! The one thread that appends to the log: updates of all rooms that arrive within the commit window are written and
 //! synced together, then each room hears which of its sequences is durable. Where syncing takes long, it is done less often.
+//!
+//! On a full disk nothing is saved until there is room again. What comes meanwhile is not kept here; each room appends
+//! its document once more afterwards. Any other failure is for good, since it is unknown what the disk holds.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::record::HEADER_BYTES;
-use coscribe_persistence::{DocumentName, NewRecord, Store};
+use coscribe_persistence::{DocumentName, NewRecord, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::metrics::Metrics;
 
@@ -30,10 +33,25 @@ const SYNC_SHARE: u32 = 64;
 /// How far apart syncs are put. An acknowledgement that comes so much later is as good to whoever waits for it.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How often a full disk is looked at.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Room that a full disk must have before anything is written again, unless what failed was larger.
+const WANTED_ROOM: usize = 1 << 20;
+
 /// Where rooms put their updates.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Job>,
-    failure: Arc<OnceLock<String>>,
+    saving: Arc<watch::Sender<Saving>>,
+}
+
+/// Whether updates are saved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Saving {
+    /// How often that has begun again after a full disk. What was appended earlier and is not durable never will be.
+    pub(crate) resumed: u64,
+    /// Why nothing is saved now, if it is so.
+    pub(crate) failure: Option<String>,
 }
 
 /// What the updates of one room may take while they wait.
@@ -67,6 +85,8 @@ pub(crate) struct Append {
     pub(crate) sequence: u64,
     /// The v1 update.
     pub(crate) update: Rope,
+    /// What the room knew of [`Saving::resumed`].
+    pub(crate) resumed: u64,
     /// Where the room hears that it is on disk.
     pub(crate) durable: watch::Sender<u64>,
 }
@@ -113,29 +133,34 @@ impl Writer {
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(Writer, WriterThread)> {
         let (queue, jobs) = mpsc::channel();
-        let failure = Arc::new(OnceLock::new());
-        let log = Log { store, failure: Arc::clone(&failure), metrics };
+        let saving = Arc::new(watch::Sender::default());
+        let log = Log { store, saving: Arc::clone(&saving), metrics };
         let thread = thread::Builder::new().name("writer".into()).spawn(move || log.run(&jobs, window))?;
-        Ok((Writer { queue: queue.clone(), failure }, WriterThread { queue, thread }))
+        Ok((Writer { queue: queue.clone(), saving }, WriterThread { queue, thread }))
     }
 
-    /// Hands an update to the thread, waiting while too much of the same room is queued. After the log has failed updates are dropped:
+    /// Hands an update to the thread, waiting while too much of the same room is queued. While nothing is saved updates are dropped:
     /// they will never be acknowledged.
     pub(crate) async fn append(&self, append: Append, space: &Space) {
-        if self.failure().is_some() {
+        if self.saving.borrow().failure.is_some() {
             return;
         }
         let Some(space) = space.acquire(append.record_bytes()).await else { return };
         let queued = Queued { append, time: now_millis(), since: Instant::now(), _space: space };
         // The thread outlives the rooms; should it have panicked, nothing is acknowledged any more.
         if self.queue.send(Job::Append(queued)).is_err() {
-            fail(&self.failure, "its thread has ended".to_owned());
+            fail(&self.saving, "its thread has ended".to_owned());
         }
     }
 
-    /// Why nothing is saved any more.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+    /// Why nothing is saved, if that is so.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.saving.borrow().failure.clone()
+    }
+
+    /// Where rooms hear whether updates are saved.
+    pub(crate) fn saving(&self) -> watch::Receiver<Saving> {
+        self.saving.subscribe()
     }
 }
 
@@ -151,7 +176,7 @@ impl WriterThread {
 
 struct Log {
     store: Arc<Store>,
-    failure: Arc<OnceLock<String>>,
+    saving: Arc<watch::Sender<Saving>>,
     metrics: Arc<Metrics>,
 }
 
@@ -162,7 +187,9 @@ impl Log {
             let batch;
             (batch, go_on) = collect(jobs, window);
             let start = Instant::now();
-            self.commit(&batch.updates);
+            if self.commit(&batch.updates).is_err() {
+                go_on &= self.wait_for_room(jobs, batch.bytes);
+            }
             // Where more waits than a batch holds, there is nothing to be gained by waiting.
             if go_on && batch.bytes < BATCH_BYTES {
                 sleep_until(start + (start.elapsed() * SYNC_SHARE).min(LONGEST_INTERVAL));
@@ -170,9 +197,13 @@ impl Log {
         }
     }
 
-    fn commit(&self, batch: &[Queued]) {
-        if batch.is_empty() || self.failure.get().is_some() {
-            return;
+    /// Writes what waits. An error if the disk is full.
+    fn commit(&self, batch: &[Queued]) -> Result<(), Full> {
+        let Saving { resumed, failure } = self.saving.borrow().clone();
+        // What a room has appended before it knew that saving has begun again it appends once more.
+        let batch: Vec<_> = batch.iter().filter(|queued| queued.append.resumed == resumed).collect();
+        if batch.is_empty() || failure.is_some() {
+            return Ok(());
         }
         // Nobody says yet who they are, so records carry no author.
         let updates: Vec<_> = batch.iter().map(|queued| queued.append.update.to_bytes()).collect();
@@ -188,9 +219,12 @@ impl Log {
             })
             .collect();
         let start = Instant::now();
-        if let Err(error) = self.store.append(&records) {
-            fail(&self.failure, error.to_string());
-            return;
+        match self.store.append(&records) {
+            Ok(()) => {}
+            Err(error) => {
+                fail(&self.saving, error.to_string());
+                return if matches!(error, StoreError::Full { .. }) { Err(Full) } else { Ok(()) };
+            }
         }
         self.metrics.log_sync_seconds.observe(start.elapsed().as_secs_f64());
         let mut last = HashMap::new();
@@ -201,16 +235,41 @@ impl Log {
         for append in last.values() {
             append.durable.send_replace(append.sequence);
         }
+        Ok(())
+    }
+
+    /// Waits until there is room on the disk for so many bytes, and drops what comes meanwhile. False if the thread is to end.
+    fn wait_for_room(&self, jobs: &Receiver<Job>, bytes: usize) -> bool {
+        loop {
+            let next = Instant::now() + RETRY;
+            loop {
+                match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                    Ok(Job::Append(_)) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                }
+            }
+            if self.store.has_room(bytes.max(WANTED_ROOM)) {
+                info!("there is room on the disk again: everything is saved once more");
+                self.saving.send_modify(|saving| {
+                    saving.resumed += 1;
+                    saving.failure = None;
+                });
+                return true;
+            }
+        }
     }
 }
 
-/// Latches the first failure: after it nothing is acknowledged.
-fn fail(failure: &OnceLock<String>, reason: String) {
-    if failure.set(reason.clone()).is_ok() {
-        error!(
-            "the log cannot be written: {reason}. Editors go on, but nothing is saved or acknowledged any more"
-        );
-    }
+/// The disk is full.
+struct Full;
+
+/// Notes why nothing is acknowledged any more.
+fn fail(saving: &watch::Sender<Saving>, reason: String) {
+    error!(
+        "the log cannot be written: {reason}. Editors go on, but nothing is saved or acknowledged any more"
+    );
+    saving.send_modify(|saving| saving.failure = Some(reason));
 }
 
 /// Waits for a first job, then takes what arrives within the window, which counts from when that was queued. The flag is false

@@ -48,8 +48,8 @@ pub enum Effect {
         sequence: u64,
         /// The update, v1.
         update: Rope,
-        /// Who sent it.
-        author: PeerId,
+        /// Who sent it; `None` where several did.
+        author: Option<PeerId>,
     },
     /// A connection to close. The room has forgotten the peer already.
     Close {

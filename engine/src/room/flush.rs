@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -146,11 +147,11 @@ impl Room {
     pub(super) async fn log(&mut self) {
         match std::mem::take(&mut self.unlogged) {
             Unlogged::Nothing => {}
-            Unlogged::One(author, update) => self.append(author, update.into()),
+            Unlogged::One(author, update) => self.append(Some(author), update.into()),
             Unlogged::Several { author, since, bytes } => {
                 if bytes > 0 {
                     let update = self.merge_since(&since).await;
-                    self.append(author, update);
+                    self.append(Some(author), update);
                 }
                 self.trail.release(since, &mut self.work).await;
             }
@@ -158,9 +159,33 @@ impl Room {
     }
 
     /// Appends an update to the log.
-    pub(super) fn append(&mut self, author: PeerId, update: Rope) {
+    pub(super) fn append(&mut self, author: Option<PeerId>, update: Rope) {
         self.sequence += 1;
         self.effects.push_back(Effect::Append { sequence: self.sequence, update, author });
+    }
+
+    /// What was appended after the last durable sequence is not stored and will not be, as on a full disk: the document is
+    /// appended once more as a whole, and takes the place of all that. O(the document, and receipts · log).
+    pub async fn append_again(&mut self) {
+        if let Unlogged::Several { since, .. } = std::mem::take(&mut self.unlogged) {
+            self.trail.release(since, &mut self.work).await;
+        }
+        let state = self.blocks.encode_state_in_slices(&mut self.work).await;
+        self.sequence = self.durable;
+        self.append(None, state);
+        let lost = (Bound::Excluded((self.durable, PeerId(u64::MAX))), Bound::Unbounded);
+        let waiting: BTreeSet<_> = self.due.range(lost).map(|(_, peer)| *peer).collect();
+        self.due = waiting.iter().map(|&peer| (self.sequence, peer)).collect();
+        for peer in waiting {
+            let (durable, sequence) = (self.durable, self.sequence);
+            let receipts = &mut self.peer(peer).receipts;
+            for due in receipts.iter_mut().filter_map(|(due, _)| due.as_mut()) {
+                *due = if *due > durable { sequence } else { *due };
+            }
+            let receipts = receipts.len();
+            self.work.count(4 + receipts);
+            self.work.pause().await;
+        }
     }
 
     /// Sends what has come to all who keep up. O(what has come, and the peers).

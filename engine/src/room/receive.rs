@@ -108,7 +108,7 @@ impl Room {
             *unlogged = Unlogged::One(peer, update.bytes().clone());
         } else if intake.changed {
             let merged = blocks.diff_changes_in_slices(&changes, work).await;
-            self.append(peer, merged);
+            self.append(Some(peer), merged);
         }
         self.trail.add(changes, &mut self.work).await;
         intake

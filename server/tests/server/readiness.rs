@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use rustix::process::{Resource, Rlimit, prlimit};
 use tempfile::tempdir;
 
 use crate::client::Client;
@@ -19,20 +20,20 @@ async fn a_server_is_alive_and_ready() {
 }
 
 #[tokio::test]
-async fn after_the_log_has_failed_editors_go_on_but_nothing_is_acknowledged() {
+async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
     let data = tempdir().unwrap();
     let coscribe = coscribe();
     // Without the signal, a file that is too large is a failed write, as a full disk is.
     let mut command = Command::new("sh");
     command
         .arg("-c")
-        .arg(format!("trap '' XFSZ; ulimit -f {FILE_BLOCKS}; exec \"$@\""))
+        .arg(format!("trap '' XFSZ; ulimit -S -f {FILE_BLOCKS}; exec \"$@\""))
         .arg("sh")
         .arg(coscribe.get_program())
         .env("COSCRIBE_LOG", "debug")
         .args(["serve", "--listen", "127.0.0.1:0", "--grace", "0s", "--data"])
         .arg(data.path());
-    let mut server = Server::spawn(command);
+    let server = Server::spawn(command);
     let mut writer = Client::connect(server.address, "doc").await;
     let mut reader = Client::connect(server.address, "doc").await;
     writer.save("kept").await;
@@ -40,10 +41,11 @@ async fn after_the_log_has_failed_editors_go_on_but_nothing_is_acknowledged() {
     early.save("on disk").await;
 
     writer.ask(b"after").await.unwrap();
+    // More than a file may have, in one document, so that no other file can have it either.
     for _ in 0..9 {
         writer.write(&"x".repeat(1 << 20)).await.unwrap();
     }
-    writer.ask(b"never").await.unwrap();
+    writer.ask(b"later").await.unwrap();
     server.logs("the log cannot be written").await;
     writer.acknowledged(b"after").await.unwrap();
 
@@ -52,13 +54,44 @@ async fn after_the_log_has_failed_editors_go_on_but_nothing_is_acknowledged() {
     let ready = server.get("/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
-    assert_eq!(server.log().matches("the log cannot be written").count(), 1, "{}", server.log());
-    assert!(!writer.was_acknowledged(b"never").await);
-
+    assert!(!writer.was_acknowledged(b"later").await);
+    let mut other = Client::connect(server.address, "other").await;
+    other.write("meanwhile").await.unwrap();
+    other.ask(b"meanwhile").await.unwrap();
     early.leave().await;
     server.logs("closed document=\"early\"").await;
+    // Once for what did not fit, and once more for all of it; not for each update.
+    let complaints = server.log().matches("the log cannot be written").count();
+    assert!(complaints <= 2, "{}", server.log());
 
+    let unlimited = Rlimit { current: None, maximum: None };
+    prlimit(Some(server.id()), Resource::Fsize, unlimited).unwrap();
+    writer.acknowledged(b"later").await.unwrap();
+    other.acknowledged(b"meanwhile").await.unwrap();
+    assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200 "));
+    writer.save("more").await;
+    server.kill();
+
+    let server = Server::start(data.path(), &[]);
+    let mut reader = Client::connect(server.address, "doc").await;
+    reader.shows(|text| text.starts_with("kept") && text.ends_with("the endmore")).await;
+    Client::connect(server.address, "other").await.shows(|text| text == "meanwhile").await;
+}
+
+#[tokio::test]
+async fn a_server_that_could_not_save_everything_says_so_at_its_end() {
+    let data = tempdir().unwrap();
+    let mut server = Server::start(data.path(), &[]);
+    let mut writer = Client::connect(server.address, "doc").await;
+    writer.save("kept").await;
+    std::fs::remove_dir_all(data.path()).unwrap();
+    server.logs("was removed or replaced").await;
+    let ready = server.get("/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("was removed or replaced"), "{ready}");
+    writer.write("lost").await.unwrap();
+    writer.ask(b"lost").await.unwrap();
+    assert!(!writer.was_acknowledged(b"lost").await);
     server.signal("TERM");
-    drop((writer, reader));
+    drop(writer);
     assert_eq!(server.ended().await.code(), Some(1), "it must not look as if all was saved");
 }
