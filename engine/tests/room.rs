@@ -343,6 +343,30 @@ fn an_acknowledgement_does_not_wait_for_a_record_that_will_not_come() {
 }
 
 #[test]
+fn what_was_not_stored_is_appended_again_and_then_acknowledged() {
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, update(&typed(7, 0, "kept")));
+    stage.room.durable(1);
+    stage.send(A, update(&typed(7, 4, "lost")));
+    stage.send(A, y_websocket::sync_status_frame(b"a"));
+    stage.send(B, update(&typed(9, 0, "lost as well")));
+    stage.receive(B, update(&typed(9, 12, "not appended yet")));
+    stage.receive(B, y_websocket::sync_status_frame(b"b"));
+    stage.frames.clear();
+    finish(stage.room.append_again());
+    stage.settle();
+    let (sequence, state) = stage.log.pop().expect("a record");
+    assert_eq!(sequence, 2);
+    assert_eq!(Blocks::from_bytes(state).expect("whole").encode_state(), stage.room.blocks().encode_state());
+    stage.send(A, update(&typed(7, 8, "later")));
+    assert_eq!(stage.log.last().expect("a record").0, 3);
+    stage.room.durable(2);
+    stage.flush();
+    assert!(stage.take(A).contains(&y_websocket::sync_status_frame(b"a")));
+    assert!(stage.take(B).contains(&y_websocket::sync_status_frame(b"b")));
+}
+
+#[test]
 fn an_acknowledgement_waits_for_what_waits_for_a_gap_to_fill() {
     let mut stage = Stage::with(&[A, B]);
     let asks = y_websocket::sync_status_frame(b"7");

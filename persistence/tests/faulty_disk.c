@@ -9,6 +9,8 @@
 //                        eio    the operation fails, once
 //                        full   from here on nothing can be created or written
 //
+// With COSCRIBE_FAULT_CLOCK the clock says that it is 1969.
+//
 // At its end the process says on stderr how many operations there were.
 
 #define _GNU_SOURCE
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_long operations;
@@ -136,3 +139,9 @@ BY_DESCRIPTOR(sync_file_range, 0, (int fd, off64_t at, off64_t len, unsigned fla
 BY_PATH(rename, 0, (const char *path, const char *to), path, to)
 BY_PATH(unlink, 0, (const char *path), path)
 BY_PATH(mkdir, 1, (const char *path, mode_t mode), path, mode)
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+  int done = REAL(clock_gettime)(clock, now);
+  if (clock == CLOCK_REALTIME && getenv("COSCRIBE_FAULT_CLOCK")) now->tv_sec = -1000;
+  return done;
+}

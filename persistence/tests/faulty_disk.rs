@@ -137,6 +137,25 @@ fn every_operation_on(files: Files) {
     }
 }
 
+/// sled panics then.
+#[test]
+fn before_1970_documents_are_stored_and_read_as_well() {
+    let shim_dir = tempfile::tempdir().unwrap();
+    let (shim, scene) = (compile_shim(shim_dir.path()), Scene::in_memory());
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "victim", "--nocapture"])
+        .env(VICTIM_DIR, scene.path())
+        .env("LD_PRELOAD", shim)
+        .env("COSCRIBE_FAULT_CLOCK", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("failed:"), "{said}{complaints}");
+    assert_eq!(durable(&said), DOCUMENTS.map(|document| (document, 8)).into());
+    check(&scene, &output, "before 1970");
+}
+
 #[test]
 fn whichever_operation_of_sled_fails_every_document_stays_readable() {
     every_operation_on(Files::Sled);

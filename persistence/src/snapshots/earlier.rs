@@ -72,8 +72,8 @@ impl Earlier {
     /// Opens them; sled changes files in the directory.
     pub(crate) fn open(dir: &Path) -> Result<Self, SnapshotError> {
         remove_stranded(dir)?;
-        let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let db = guarded(|| config.open())?;
+        let config = || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let db = guarded(|| config().open())?;
         Ok(Self { db, _release: Release { locked: dir.join(SLED_FILE) } })
     }
 

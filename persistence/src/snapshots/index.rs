@@ -175,8 +175,8 @@ struct SledIndex {
 
 impl SledIndex {
     fn open(path: &Path) -> Result<Self, IndexError> {
-        let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let db = guarded(|| config.open())?;
+        let config = || sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let db = guarded(|| config().open())?;
         Ok(Self { db, _release: Release { locked: path.join("db") } })
     }
 }
