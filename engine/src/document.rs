@@ -11,15 +11,18 @@
 //!   strings of JSON.
 //! - A string inside an explicitly typed array (no Yjs client writes one) with a character outside the basic plane
 //!   never ends.
-//! - Weak links and XML hooks are shown by their content only.
+//! - Weak links are shown by their content only, and XML hooks as elements.
+//! - Half of a surrogate pair, which JavaScript writes into JSON, becomes U+FFFD.
 
 mod json;
+mod legible;
 mod text;
 
 use thiserror::Error;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact, Update};
 
+use self::legible::legible;
 use crate::id_set::IdSet;
 use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock};
@@ -70,8 +73,8 @@ impl Document {
     ///
     /// When yrs does not read or integrate it, or when anything is missing from it.
     pub fn from_update(update: &[u8]) -> Result<Self, DocumentError> {
-        let update =
-            Update::decode_v1(update).map_err(|error| DocumentError::Malformed(error.to_string()))?;
+        let update = Update::decode_v1(&legible(update))
+            .map_err(|error| DocumentError::Malformed(error.to_string()))?;
         refuse_gaps(&update)?;
         let doc = Doc::with_options(Options {
             // Freeing deleted sub-documents is one of the use-after-frees.

@@ -10,5 +10,5 @@ mod parent;
 mod process;
 
 pub(crate) use frame::{Question, Response};
-pub(crate) use parent::Worker;
+pub(crate) use parent::{Failure, Worker};
 pub(crate) use process::run;

@@ -10,7 +10,7 @@ use coscribe_engine::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
 
 use super::{admit, documents, must_exist, words};
-use crate::worker::{Question, Response, Worker};
+use crate::worker::{Failure, Question, Response, Worker};
 
 /// Exit code when nothing could be looked at.
 const COULD_NOT_RUN: u8 = 2;
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Open each document with yrs as well
     ///
     /// A second implementation then has the same ids as this one, or the difference is told. It runs in a separate process
-    /// with 2 GiB of memory; a document that crashes it, or takes more memory or time, is told by name.
+    /// with 2 GiB of memory; a document that it cannot open is told by name, and is not looked into any deeper.
     #[arg(long)]
     deep: bool,
     /// With --deep, how long one document may take
@@ -51,14 +51,18 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     let mut worker = if args.deep { Some(Worker::start(args.timeout)?) } else { None };
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let options = ReadOptions { scratch };
-    let (mut looked_into, mut problems) = (0, 0);
+    let (mut looked_into, mut not_deeper, mut problems) = (0, 0, 0);
     let report = verify_with(dir, &options, |name, document| {
         looked_into += 1;
         match document {
-            Ok(stored) => {
-                let Err(error) = verify_document(&stored, worker.as_mut()) else { return };
-                println!("document {name:?}: {}", words(&error));
-            }
+            Ok(stored) => match verify_document(&stored, worker.as_mut()) {
+                Ok(Depth::Asked) => return,
+                Ok(Depth::Less(reason)) => {
+                    not_deeper += 1;
+                    return println!("document {name:?}: not checked deeper, because {reason}");
+                }
+                Err(error) => println!("document {name:?}: {}", words(&error)),
+            },
             Err(error @ StoreError::Io { .. }) => println!("document {name:?}: {error}"),
             // The report tells of all other reasons.
             Err(_) => {}
@@ -72,22 +76,37 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
         report => report?,
     };
     println!("{report}");
-    let how = if worker.is_some() { ", each opened with yrs" } else { "" };
+    let how = match (worker, not_deeper) {
+        (None, _) => String::new(),
+        (Some(_), 0) => ", each opened with yrs".to_owned(),
+        (Some(_), some) => format!(", {some} of them not opened with yrs"),
+    };
     let verdict = if problems == 0 { "all sound".to_owned() } else { format!("{problems} NOT SOUND") };
     println!("{} looked into{how}: {verdict}", documents(looked_into));
     Ok(problems + usize::from(!report.is_sound()))
 }
 
-fn verify_document(stored: &StoredDocument, worker: Option<&mut Worker>) -> anyhow::Result<()> {
+/// How deep a document was looked into.
+enum Depth {
+    Asked,
+    /// yrs could not open it, and why.
+    Less(Failure),
+}
+
+fn verify_document(stored: &StoredDocument, worker: Option<&mut Worker>) -> anyhow::Result<Depth> {
     let blocks = admit(stored)?;
     match worker {
         Some(worker) => compare_with_yrs(&blocks, worker),
-        None => Ok(()),
+        None => Ok(Depth::Asked),
     }
 }
 
-fn compare_with_yrs(blocks: &Blocks, worker: &mut Worker) -> anyhow::Result<()> {
-    let response = worker.ask(blocks.encode_state().to_vec(), Question::Summary)?;
+fn compare_with_yrs(blocks: &Blocks, worker: &mut Worker) -> anyhow::Result<Depth> {
+    let response = match worker.ask(blocks.encode_state().to_vec(), Question::Summary) {
+        Ok(response) => response,
+        Err(broken @ Failure::Broken(_)) => return Err(broken.into()),
+        Err(failure) => return Ok(Depth::Less(failure)),
+    };
     let Response::Summary { state_vector, delete_set } = response else {
         bail!("the worker answered another question");
     };
@@ -102,7 +121,7 @@ fn compare_with_yrs(blocks: &Blocks, worker: &mut Worker) -> anyhow::Result<()> 
     if !covers(deleted, blocks.delete_set()) {
         bail!("yrs shows content that is deleted");
     }
-    Ok(())
+    Ok(Depth::Asked)
 }
 
 /// Whether all ids of `part` are in `whole`.

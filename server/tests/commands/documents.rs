@@ -12,6 +12,30 @@ pub(crate) fn text(client: u64, clock: u64, text: &str) -> Vec<u8> {
     update
 }
 
+/// A JSON value in the text "t".
+pub(crate) fn embed(json: &str) -> Vec<u8> {
+    let mut update = vec![1, 1, 1, 0, 5, 1, 1, b't'];
+    push_string(&mut update, json);
+    update.push(0);
+    update
+}
+
+/// An x in the text "t", with a format "k" of this JSON value.
+pub(crate) fn format_value(json: &str) -> Vec<u8> {
+    let mut update = vec![1, 2, 1, 0, 6, 1, 1, b't', 1, b'k'];
+    push_string(&mut update, json);
+    update.extend([0x84, 1, 0, 1, b'x', 0]);
+    update
+}
+
+/// A hook in the XML fragment "x".
+pub(crate) fn hook(name: &str) -> Vec<u8> {
+    let mut update = vec![1, 1, 1, 0, 7, 1, 1, b'x', 5];
+    push_string(&mut update, name);
+    update.push(0);
+    update
+}
+
 /// Deletes clocks of a client.
 pub(crate) fn deletion(client: u64, clocks: Range<u64>) -> Vec<u8> {
     let mut update = vec![0, 1];
