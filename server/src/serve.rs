@@ -118,6 +118,9 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
     let (store, recovery) = Store::open(&config.data, StoreOptions::default())
         .with_context(|| format!("cannot open the documents in {}", config.data.display()))?;
+    if recovery.taken_over > 0 {
+        info!(snapshots = recovery.taken_over, "taken over from an earlier version");
+    }
     for note in recovery.warnings() {
         warn!("{note}");
     }
