@@ -3,6 +3,7 @@
 //! The blocks of each client are kept encoded, in chunks of about a kilobyte, as one ordered map over all clients.
 //! So a document takes the memory of its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
+mod collect;
 mod intake;
 
 use std::sync::OnceLock;
@@ -18,6 +19,7 @@ use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
 use crate::work::{Work, finish};
 
+use self::collect::Collection;
 pub(crate) use self::intake::Intake;
 pub use crate::changes::Changes;
 
@@ -34,6 +36,10 @@ pub struct Blocks {
     encoded_deletions: OnceLock<Bytes>,
     parked: Parked,
     max_parked_bytes: usize,
+    /// Whether what is deleted keeps its content.
+    keeps_deleted: bool,
+    /// The collection that is under way.
+    collection: Option<Box<Collection>>,
 }
 
 impl Default for Blocks {
@@ -82,7 +88,16 @@ impl Blocks {
             encoded_deletions: OnceLock::new(),
             parked: Parked::default(),
             max_parked_bytes,
+            keeps_deleted: false,
+            collection: None,
         }
+    }
+
+    /// The same, where what is deleted keeps its content, and nothing is collected: what an editor needs that shows earlier
+    /// versions (`gc: false` in Yjs).
+    #[must_use]
+    pub fn keeping_deleted(self) -> Self {
+        Self { keeps_deleted: true, ..self }
     }
 
     /// The document that one update makes.

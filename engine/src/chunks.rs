@@ -6,11 +6,16 @@ use std::ops::{Bound, Range};
 use crate::chunk::Chunk;
 use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES, ROPE_PART_BYTES};
 use crate::rope::RopeWriter;
-use crate::update::{Block, ClientId, Clock, Cutter, Id, Piece, Places, write_section_header};
+use crate::update::{
+    Block, ClientId, Clock, Content, Cutter, Id, Piece, Places, Remains, RunBlocks, write_section_header,
+};
 use crate::work::{Work, finish};
 
 /// Memory that a chunk takes beside its bytes: its place in the map, and what the allocator adds.
 const CHUNK_OVERHEAD: usize = 96;
+
+/// Bytes that a Deleted block takes at least beside its header.
+const DELETED_BYTES: usize = 2;
 
 /// Chunks by the id of their first element. Those of one client follow each other without a gap from clock 0.
 #[derive(Debug, Default)]
@@ -20,6 +25,41 @@ pub(crate) struct Chunks {
     growing: BTreeSet<Id>,
     /// Bytes of memory that the chunks have reserved.
     bytes: usize,
+    /// How often a chunk was written anew. Until then, places in it stay where they are.
+    rewrites: u64,
+    /// What deletions have left since the last collection.
+    pub(crate) debris: Debris,
+}
+
+/// What deletions leave, as far as a collection may take it away.
+#[derive(Debug, Default)]
+pub(crate) struct Debris {
+    /// Bytes of blocks whose content is gone.
+    pub(crate) bytes: usize,
+    /// Whether there was ever a type among them: else nothing lies below one.
+    pub(crate) has_types: bool,
+}
+
+/// How far the blocks of one client have been walked.
+#[derive(Debug, Default, Copy, Clone)]
+pub(crate) struct Cursor {
+    /// The clock after the last element that was passed.
+    pub(crate) clock: Clock,
+    /// Where the next block is, if that is inside a chunk.
+    place: Option<Place>,
+}
+
+/// Where a block is in its chunk.
+#[derive(Debug, Copy, Clone)]
+struct Place {
+    /// The clock of its first element.
+    clock: Clock,
+    /// Where it begins in the bytes.
+    at: usize,
+    /// Blocks before it.
+    index: u32,
+    /// When this was so.
+    rewrites: u64,
 }
 
 /// A chunk that is being written: taken out of the map until it is closed.
@@ -149,12 +189,58 @@ impl Chunks {
         }
     }
 
-    /// Drops the content of known elements; `ranges` are sorted. Their blocks stay, as Deleted. O(ranges, and the bytes of
-    /// each chunk that has one of them), but no more than the content that goes for a block with a chunk of its own.
-    pub(crate) async fn drop_content(
+    /// Walks the blocks of a client from a cursor to the end of a chunk, or to the first that `passes` does not let pass; it
+    /// is also told from which clock on. O(bytes of the blocks), and the chunk where it was written anew meanwhile.
+    pub(crate) fn walk(
+        &self,
+        client: ClientId,
+        cursor: &mut Cursor,
+        work: &mut Work,
+        mut passes: impl FnMut(&Block<'_>, Clock) -> bool,
+    ) {
+        let known = cursor.place.take().filter(|place| place.rewrites == self.rewrites);
+        let start = self.start_of(Id { client, clock: cursor.clock });
+        let chunk = &self.map[&start];
+        let last = chunk.last(start);
+        if last.id.clock <= cursor.clock {
+            // What is long has a chunk of its own, so that its content is not walked.
+            work.count(1);
+            cursor.clock = if passes(&last, cursor.clock) { last.end() } else { cursor.clock };
+            return;
+        }
+        let Place { clock, at, mut index, .. } =
+            known.unwrap_or(Place { clock: start.clock, at: 0, index: 0, rewrites: 0 });
+        let mut blocks =
+            RunBlocks::new(Id { client, clock }, (chunk.count() - index) as usize, &chunk.bytes()[at..]);
+        loop {
+            let from = at + blocks.position();
+            let Some(block) = blocks.next() else { return };
+            work.count_bytes(block.bytes().len());
+            if block.end() > cursor.clock {
+                if !passes(&block, cursor.clock) {
+                    let clock = block.id.clock;
+                    cursor.place = Some(Place { clock, at: from, index, rewrites: self.rewrites });
+                    return;
+                }
+                cursor.clock = block.end();
+            }
+            index += 1;
+        }
+    }
+
+    /// The clock after the last element of the chunk that holds a known one.
+    pub(crate) fn end_of_chunk(&self, id: Id) -> Clock {
+        let start = self.start_of(id);
+        start.clock + self.map[&start].len()
+    }
+
+    /// Reduces known elements to what remains of them; `ranges` are sorted. O(ranges, and the bytes of each chunk that has
+    /// one of them), but no more than the content that goes for a block with a chunk of its own.
+    pub(crate) async fn reduce(
         &mut self,
         client: ClientId,
         mut ranges: &[Range<Clock>],
+        remains: Remains,
         work: &mut Work,
     ) {
         let mut done = 0;
@@ -162,10 +248,11 @@ impl Chunks {
             let start = self.start_of(Id { client, clock: range.start.max(done) });
             let chunk = self.take(start);
             done = start.clock + chunk.len();
+            self.rewrites += 1;
             if chunk.count() == 1 {
-                self.rewrite_long(start, &chunk, ranges, work).await;
+                self.rewrite_long(start, &chunk, ranges, remains, work).await;
             } else {
-                self.rewrite(start, &chunk, ranges);
+                self.rewrite(start, &chunk, ranges, remains);
             }
             ranges = after(ranges, done);
             work.count_bytes(if chunk.count() > 1 { chunk.bytes().len() } else { 0 });
@@ -175,8 +262,15 @@ impl Chunks {
         }
     }
 
-    /// Puts a chunk of one block, which may be long, back without the content of some ranges.
-    async fn rewrite_long(&mut self, start: Id, chunk: &Chunk, ranges: &[Range<Clock>], work: &mut Work) {
+    /// Puts a chunk of one block, which may be long, back with what remains of some ranges.
+    async fn rewrite_long(
+        &mut self,
+        start: Id,
+        chunk: &Chunk,
+        ranges: &[Range<Clock>],
+        remains: Remains,
+        work: &mut Work,
+    ) {
         let block = chunk.last(start);
         let mut open = self.open(start);
         let mut at = start.clock;
@@ -186,7 +280,8 @@ impl Chunks {
             if at < from {
                 self.push(&mut open, places.piece(block, at, from), work).await;
             }
-            self.push(&mut open, Piece::between(block, from, to).without_content(), work).await;
+            let rest = self.debris.note(&block, Piece::between(block, from, to).reduced_to(remains));
+            self.push(&mut open, rest, work).await;
             at = to;
         }
         if at < block.end() {
@@ -196,20 +291,26 @@ impl Chunks {
         self.close(open);
     }
 
-    /// Puts a chunk back without the content of some ranges.
-    fn rewrite(&mut self, start: Id, chunk: &Chunk, mut ranges: &[Range<Clock>]) {
+    /// Puts a chunk back with what remains of some ranges.
+    fn rewrite(&mut self, start: Id, chunk: &Chunk, mut ranges: &[Range<Clock>], remains: Remains) {
         let mut open = self.open(start);
         chunk.for_each_block(start, |block| {
             ranges = after(ranges, block.id.clock);
-            self.push_without(&mut open, block, ranges);
+            self.push_reduced(&mut open, block, ranges, remains);
         });
         self.join_small_neighbour(&mut open, Id { clock: start.clock + chunk.len(), ..start });
         self.close(open);
     }
 
-    /// Pushes a block, but not the content of those parts of it that are in `ranges`, which end after its start. O(bytes of the
-    /// block, and ranges in it).
-    fn push_without(&mut self, open: &mut OpenChunk, block: Block<'_>, ranges: &[Range<Clock>]) {
+    /// Pushes a block, but only what remains of those parts of it that are in `ranges`, which end after its start. O(bytes of
+    /// the block, and ranges in it).
+    fn push_reduced(
+        &mut self,
+        open: &mut OpenChunk,
+        block: Block<'_>,
+        ranges: &[Range<Clock>],
+        remains: Remains,
+    ) {
         let mut at = block.id.clock;
         let mut ranges = ranges.iter().take_while(|range| range.start < block.end()).peekable();
         if ranges.peek().is_none() {
@@ -221,7 +322,8 @@ impl Chunks {
             if at < from {
                 self.push_again(open, places.piece(block, at, from));
             }
-            self.push_again(open, Piece::between(block, from, to).without_content());
+            let rest = self.debris.note(&block, Piece::between(block, from, to).reduced_to(remains));
+            self.push_again(open, rest);
             at = to;
         }
         if at < block.end() {
@@ -258,6 +360,17 @@ impl Chunks {
         let chunk = self.map.remove(&start).expect("a chunk starts here");
         self.bytes -= chunk.capacity();
         chunk
+    }
+}
+
+impl Debris {
+    /// Notes what remains of a block, where that may go as well.
+    fn note<'a>(&mut self, block: &Block<'_>, rest: Piece<'a>) -> Piece<'a> {
+        if rest.content() == Content::Deleted {
+            self.bytes += rest.copied_header() + DELETED_BYTES;
+            self.has_types |= block.content == Content::Type;
+        }
+        rest
     }
 }
 

@@ -47,6 +47,11 @@ impl IdSet {
         Some(id.clock..end)
     }
 
+    /// The first range of all. O(log ranges).
+    pub(crate) fn first(&self) -> Option<(ClientId, Range<Clock>)> {
+        self.ranges.first_key_value().map(|(id, &end)| (id.client, id.clock..end))
+    }
+
     /// Adds the ids of a range, and calls `fresh` with those parts of it that were not there before, in order.
     pub fn insert(&mut self, client: ClientId, range: Range<Clock>, mut fresh: impl FnMut(Range<Clock>)) {
         let (mut joined, mut uncovered) = (range.clone(), range.start);

@@ -56,6 +56,10 @@ pub const CHUNK_BYTES: usize = 1024;
 /// long paste costs. A block that is longer and cannot be cut has a chunk of its own, so that nothing beside it costs more.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024;
 
+/// What lies below deleted types is collected when deletions have left one part in so many of the document: so each deleted
+/// byte pays for a walk over as many, and what is kept in vain is less than that part.
+pub const COLLECTED_SHARE: usize = 8;
+
 /// A document, in bytes of memory, which is about what it takes encoded. Browsers give up on far smaller ones.
 pub const DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 

@@ -131,6 +131,11 @@ impl StateVector {
         self.0.len()
     }
 
+    /// The first client that is known from this one on, and its clock. O(log clients).
+    pub(crate) fn first_from(&self, client: ClientId) -> Option<(ClientId, Clock)> {
+        self.0.range(client..).next().map(|(&client, &clock)| (client, clock))
+    }
+
     /// Clients and clocks, clients from low to high.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ClientId, Clock)> + Clone {
         self.0.iter().map(|(&client, &clock)| (client, clock))

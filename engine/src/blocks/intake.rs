@@ -7,7 +7,7 @@ use crate::id_set::IdSet;
 use crate::limits::{DELETIONS_AT_ONCE, UNSORTED_DELETIONS_AT_ONCE};
 use crate::parked::{Author, Waiting};
 use crate::state_vector::StateVector;
-use crate::update::{Block, ClientId, Clock, Content, Deletions, Id, Piece, Run, Update};
+use crate::update::{Block, ClientId, Clock, Content, Deletions, Id, Piece, Remains, Run, Update};
 use crate::work::{Work, discard};
 
 /// What became of an update, where its changes were kept elsewhere.
@@ -174,6 +174,7 @@ impl Blocks {
                 taken.changes.deleted.insert(client, end..block.end(), |_| {});
                 self.encoded_deletions.take();
             }
+            self.note_debris(&block);
             let tail = tail.get_or_insert_with(|| self.chunks.open(Id { client, clock: end }));
             self.chunks.push(tail, Piece::between(block, end, block.end()), work).await;
             end = block.end();
@@ -222,7 +223,9 @@ impl Blocks {
             taken.changed = true;
             self.encoded_deletions.take();
         }
-        self.chunks.drop_content(client, &fresh, work).await;
+        if !self.keeps_deleted {
+            self.chunks.reduce(client, &fresh, Remains::Place, work).await;
+        }
         unknown
     }
 }

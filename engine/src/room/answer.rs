@@ -15,8 +15,13 @@ use crate::state_vector::StateVector;
 use crate::update::ClientId;
 
 impl Room {
-    /// The whole document, to be stored. O(clients, chunks and deletions).
+    /// The whole document, to be stored. O(clients, chunks and deletions); where nobody waits for the room, all is collected
+    /// before, which is O(bytes) if there is anything to collect.
     pub async fn snapshot(&mut self) -> Snapshot {
+        if self.peers.is_empty() {
+            self.full_state = None;
+            self.blocks.collect_in_slices(&mut self.work).await;
+        }
         let Self { blocks, work, .. } = self;
         blocks.seal(work).await;
         Snapshot {

@@ -15,11 +15,13 @@ pub struct RoomLimits {
     /// Memory that the document may take: no update is admitted that would make it larger. One that is larger already can
     /// still be read, and deleted from.
     pub document_bytes: usize,
+    /// Whether what is deleted keeps its content: see [`crate::blocks::Blocks::keeping_deleted`].
+    pub keep_deleted: bool,
 }
 
 impl Default for RoomLimits {
     fn default() -> Self {
-        Self { parked_bytes: PARKED_BYTES, document_bytes: DOCUMENT_BYTES }
+        Self { parked_bytes: PARKED_BYTES, document_bytes: DOCUMENT_BYTES, keep_deleted: false }
     }
 }
 

@@ -80,9 +80,10 @@ impl Room {
     /// An empty room without peers.
     pub fn new(limits: RoomLimits) -> Self {
         let mut trail = Trail::default();
+        let blocks = Blocks::with_parked_bytes(limits.parked_bytes);
         Self {
             limits,
-            blocks: Blocks::with_parked_bytes(limits.parked_bytes),
+            blocks: if limits.keep_deleted { blocks.keeping_deleted() } else { blocks },
             awareness: Awareness::default(),
             peers: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -112,8 +113,11 @@ impl Room {
         self.blocks.load(update)
     }
 
-    /// Says which sequence the last stored update has. The next append follows it.
+    /// Says that all stored updates are loaded, and which sequence the last one has. The next append follows it. What they
+    /// say of what lies below deleted types goes: O(bytes of the document).
     pub fn resume_at(&mut self, sequence: u64) {
+        self.blocks.collect();
+        self.forget_encoded();
         self.sequence = sequence;
         self.durable = sequence;
     }
@@ -212,7 +216,8 @@ impl Room {
         !self.due.is_empty()
     }
 
-    /// Logs what has come, flushes if it is time, answers some of those who are owed something, and lets awareness expire.
+    /// Logs what has come, flushes if it is time, answers some of those who are owed something, lets awareness expire, and goes
+    /// on with a collection that is due.
     /// O(what it sends), but what others have is shared.
     pub async fn tick(&mut self, now: Duration) {
         if now >= self.next_expiry && !self.awareness.is_empty() {
@@ -225,14 +230,19 @@ impl Room {
             self.flush(now).await;
         }
         self.answer_some().await;
+        // Last, and a slice at a time: nobody waits for it.
+        if self.blocks.collect_some(&mut self.work).await {
+            self.full_state = None;
+        }
     }
 
     /// When [`Room::tick`] has something to do next, if nothing else happens.
     pub fn next_tick(&self) -> Option<Duration> {
-        let answers = (!self.queue.is_empty()).then_some(Duration::ZERO);
+        let at_once = !self.queue.is_empty() || self.blocks.collection_is_due();
+        let at_once = at_once.then_some(Duration::ZERO);
         let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.flush_window);
         let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);
-        answers.into_iter().chain(flush).chain(expiry).min()
+        at_once.into_iter().chain(flush).chain(expiry).min()
     }
 
     /// Closes a connection. The room forgets the peer.

@@ -24,7 +24,7 @@ pub(crate) use encode::{write_deletion, write_deletions_header, write_section_he
 pub use scan::{Deletions, Run, RunBlocks, Update};
 pub(crate) use scan::{read_block_at, read_clock, read_len, view_block};
 pub use slice::Piece;
-pub(crate) use slice::{Cutter, Places};
+pub(crate) use slice::{Cutter, Places, Remains};
 
 use crate::lib0::ReadError;
 

@@ -25,14 +25,23 @@ const LENGTH_BYTES: usize = 2;
 /// Bytes that a character takes in UTF-8 if it takes two units in UTF-16.
 const SURROGATE_PAIR_BYTES: usize = 4;
 
-/// A part of a block, with its content or without.
+/// What remains of blocks that were deleted.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Remains {
+    /// Where they were: they are written as Deleted.
+    Place,
+    /// How many elements they had: they are written as GC.
+    Length,
+}
+
+/// A part of a block, or what remains of it.
 #[derive(Debug, Copy, Clone)]
 pub struct Piece<'a> {
     block: Block<'a>,
     from: Clock,
     to: Clock,
-    /// Whether the content is left out: the piece is written as Deleted.
-    deleted: bool,
+    /// What is left of it, if not all.
+    remains: Option<Remains>,
     /// Where its characters or elements are, if that has been found out.
     span: Option<Span<'a>>,
 }
@@ -47,7 +56,7 @@ struct Span<'a> {
 
 impl<'a> From<Block<'a>> for Piece<'a> {
     fn from(block: Block<'a>) -> Self {
-        Self { block, from: 0, to: block.len, deleted: false, span: None }
+        Self { block, from: 0, to: block.len, remains: None, span: None }
     }
 }
 
@@ -55,12 +64,17 @@ impl<'a> Piece<'a> {
     /// The part of a block between two clocks inside it.
     pub fn between(block: Block<'a>, from: Clock, to: Clock) -> Self {
         let (from, to) = (from - block.id.clock, to - block.id.clock);
-        Self { block, from, to, deleted: false, span: None }
+        Self { block, from, to, remains: None, span: None }
+    }
+
+    /// What remains of it. A block of which nothing but its length was known gets no more.
+    pub(crate) fn reduced_to(self, remains: Remains) -> Self {
+        Self { remains: (self.block.content != Content::Gc).then_some(remains), ..self }
     }
 
     /// The same without its content.
     pub fn without_content(self) -> Self {
-        Self { deleted: self.block.content != Content::Gc, ..self }
+        self.reduced_to(Remains::Place)
     }
 
     /// The id of its first element.
@@ -75,7 +89,11 @@ impl<'a> Piece<'a> {
 
     /// What it holds.
     pub fn content(&self) -> Content {
-        if self.deleted { Content::Deleted } else { self.block.content }
+        match self.remains {
+            None => self.block.content,
+            Some(Remains::Place) => Content::Deleted,
+            Some(Remains::Length) => Content::Gc,
+        }
     }
 
     /// The element to its left when it was written.
@@ -94,25 +112,28 @@ impl<'a> Piece<'a> {
 
     /// Whether it is the value of a key.
     pub fn has_key(&self) -> bool {
-        self.block.has_key()
+        self.block.has_key() && self.content() != Content::Gc
     }
 
     /// Whether it can be stored as it is, without a cut.
     pub(crate) fn is_short(&self) -> bool {
-        let content = if self.deleted { 0 } else { self.block.content_bytes().len() };
-        let header = if self.from == 0 { self.block.content_at } else { 0 };
-        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && header <= HEADER_ALLOWANCE
+        let content = if self.remains.is_some() { 0 } else { self.block.content_bytes().len() };
+        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && self.copied_header() <= HEADER_ALLOWANCE
     }
 
     /// Whether it takes more bytes than a block should that can be cut.
     pub(crate) fn is_long(&self) -> bool {
-        let header = if self.from == 0 { self.block.content_at } else { 0 };
         let content = match self.span {
-            _ if self.deleted => 0,
+            _ if self.remains.is_some() => 0,
             Some(span) => span.bytes.len(),
             None => self.block.content_bytes().len(),
         };
-        header + content > MAX_CONTENT_BYTES + HEADER_ALLOWANCE
+        self.copied_header() + content > MAX_CONTENT_BYTES + HEADER_ALLOWANCE
+    }
+
+    /// Bytes that it has of the header of its block.
+    pub(crate) fn copied_header(&self) -> usize {
+        if self.from == 0 && self.content() != Content::Gc { self.block.content_at } else { 0 }
     }
 
     /// Appends the encoded piece.
@@ -131,7 +152,7 @@ impl<'a> Piece<'a> {
         if self.is_whole() {
             out.reserve_exact(bytes.len());
             copy(bytes, out, work).await;
-        } else if self.from == 0 && self.block.content != Content::Gc {
+        } else if self.from == 0 && self.content() != Content::Gc {
             let mut content = Vec::new();
             self.write_content(&mut content);
             out.reserve_exact(content_at + content.len());
@@ -145,7 +166,7 @@ impl<'a> Piece<'a> {
 
     /// The first byte, where it is not the one of the whole block.
     fn info(&self) -> u8 {
-        let content = if self.deleted { 1 } else { self.block.info() & super::CONTENT };
+        let content = if self.remains.is_some() { 1 } else { self.block.info() & super::CONTENT };
         if self.from == 0 {
             return self.block.info() & !super::CONTENT | content;
         }
@@ -153,8 +174,8 @@ impl<'a> Piece<'a> {
     }
 
     fn write_header(&self, out: &mut Vec<u8>) {
-        if self.block.content == Content::Gc {
-            out.push(self.block.info());
+        if self.content() == Content::Gc {
+            out.push(0);
         } else if self.from == 0 {
             out.push(self.info());
             out.extend_from_slice(&self.block.bytes[1..self.block.content_at]);
@@ -178,7 +199,7 @@ impl<'a> Piece<'a> {
     }
 
     fn is_whole(&self) -> bool {
-        self.from == 0 && self.to == self.block.len && !self.deleted
+        self.from == 0 && self.to == self.block.len && self.remains.is_none()
     }
 
     fn write_content(&self, out: &mut Vec<u8>) {
@@ -298,8 +319,9 @@ impl<'a> Cutter<'a> {
     /// The parts of a piece, in order. Behind a long key the first character or element is alone, so that no deletion beside
     /// it copies the key.
     pub(crate) fn new(piece: Piece<'a>, max_bytes: usize) -> Self {
-        let Piece { block, from, deleted, .. } = piece;
-        let can_be_cut = matches!(block.content, Content::String | Content::Json | Content::Any) && !deleted;
+        let Piece { block, from, remains, .. } = piece;
+        let is_list = matches!(block.content, Content::String | Content::Json | Content::Any);
+        let can_be_cut = is_list && remains.is_none();
         let long_header = from == 0 && block.content_at > HEADER_ALLOWANCE;
         let first = if long_header { 1 } else { max_bytes };
         let cuts = can_be_cut && payload(&block).len() > first;

@@ -52,7 +52,24 @@ impl Yjs {
     /// A random history of several editors: its updates, the types of its roots, and what Yjs shows in the end.
     pub(crate) fn history(&mut self, seed: u64) -> (Vec<Bytes>, Value, Value) {
         let header = json!({ "do": "history", "seed": seed, "clients": 2 + seed % 4, "steps": 120 });
-        let mut answer = self.ask(&header, &[] as &[&[u8]]);
+        self.told(&header)
+    }
+
+    /// One of `tests/yjs/stories.mjs`, with what it takes.
+    pub(crate) fn story(&mut self, name: &str, mut parameters: Value) -> (Vec<Bytes>, Value, Value) {
+        parameters["do"] = json!("story");
+        parameters["story"] = json!(name);
+        self.told(&parameters)
+    }
+
+    /// The whole state of a document that has applied these updates, and collects garbage unless told not to.
+    pub(crate) fn state(&mut self, updates: &[impl AsRef<[u8]>], gc: bool) -> Bytes {
+        let answer = self.ask(&json!({ "do": "state", "gc": gc }), updates);
+        from_hex(&answer["hex"])
+    }
+
+    fn told(&mut self, header: &Value) -> (Vec<Bytes>, Value, Value) {
+        let mut answer = self.ask(header, &[] as &[&[u8]]);
         let updates = answer["updates"].as_array().expect("a list").iter().map(from_hex).collect();
         (updates, answer["roots"].take(), answer["canonical"].take())
     }

@@ -13,12 +13,14 @@
 // {"do":"merge"}                                              updates          hex: one update, without running them
 // {"do":"history","seed":n,"clients":k?,"steps":n?,           none             updates: [hex], roots, canonical
 //  "content":"<type>"|"all"?,"gc":bool?,"cutPairs":bool?}
+// {"do":"story","story":"<name>",…}                           none             the same, of stories.mjs
 //
 // Blobs are updates (v1), applied in their order to a fresh document that collects garbage unless "gc" is false.
 
 import * as Y from 'yjs'
 import { canonical, isPending, load } from './canonical.mjs'
 import { randomHistory } from './history.mjs'
+import { STORIES } from './stories.mjs'
 
 const MOST_REQUEST = 1 << 30
 
@@ -32,12 +34,14 @@ function answer (header, blobs) {
     case 'state': return { hex: hex(Y.encodeStateAsUpdate(load(blobs, header))) }
     case 'diff': return { hex: hex(Y.encodeStateAsUpdate(load([blobs[0]], header), blobs[1])) }
     case 'merge': return { hex: hex(Y.mergeUpdates(blobs)) }
-    case 'history': {
-      const { updates, types } = randomHistory(header)
-      return { updates: updates.map(hex), roots: types, canonical: canonical(load(updates, header), types) }
-    }
+    case 'history': return told(randomHistory(header), header)
+    case 'story': return told(STORIES[header.story](header), header)
     default: throw new Error(`no such request: ${header.do}`)
   }
+}
+
+function told ({ updates, types }, header) {
+  return { updates: updates.map(hex), roots: types, canonical: canonical(load(updates, header), types) }
 }
 
 function hex (bytes) {

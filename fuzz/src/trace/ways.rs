@@ -97,7 +97,7 @@ pub(super) fn admitted(updates: &[Bytes]) -> Blocks {
 /// What somebody is sent who is in a room while another sends the updates.
 fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
     let (author, reader) = (PeerId(1), PeerId(2));
-    let limits = RoomLimits { parked_bytes: usize::MAX, document_bytes: usize::MAX };
+    let limits = RoomLimits { parked_bytes: usize::MAX, document_bytes: usize::MAX, ..RoomLimits::default() };
     let (mut room, mut now, mut sent) = (Room::new(limits), Duration::ZERO, Vec::new());
     for peer in [author, reader] {
         room.connect(peer, now);
