@@ -6,6 +6,7 @@ mod against_yrs;
 mod allocation;
 mod awareness;
 mod blocks;
+mod collection;
 mod cost;
 mod dialect;
 mod elements;

@@ -34,7 +34,12 @@ pub fn scenario(seed: u64, shape: &Shape) -> Scenario {
     let mut steps = Vec::new();
     let mut edits = 0;
     // Of some scenarios one kind of edit is most, and of some there are no faults at all.
-    let style = Style { favourite: rng.u8(..10), faulty: rng.u8(..8) > 0, documents: rng.u8(..50) == 0 };
+    let style = Style {
+        favourite: rng.u8(..10),
+        faulty: rng.u8(..8) > 0,
+        documents: rng.u8(..50) == 0,
+        remakes: seed.is_multiple_of(3),
+    };
     while edits < shape.edits {
         let event = match rng.u8(..100) {
             0..12 if style.faulty => Event::Fault(fault(&mut rng, replicas.len())),
@@ -42,6 +47,10 @@ pub fn scenario(seed: u64, shape: &Shape) -> Scenario {
             16..18 => Event::Heal,
             18 | 19 => {
                 edits += batch(&mut rng, replicas.len(), style, &mut steps);
+                continue;
+            }
+            20..30 if style.remakes => {
+                edits += remake(&mut rng, replicas.len(), style, &mut steps);
                 continue;
             }
             _ => {
@@ -60,6 +69,8 @@ struct Style {
     faulty: bool,
     /// Sub-documents instead of plain elements now and then. In few scenarios, because yrs never frees them.
     documents: bool,
+    /// Whole nodes are replaced, as rich-text editors do, while others write in them.
+    remakes: bool,
 }
 
 /// Mostly bursts, now and then longer than awareness lives.
@@ -89,6 +100,43 @@ fn batch(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) ->
     let after = pause(rng);
     steps.extend(events.into_iter().zip([after].into_iter().chain(std::iter::repeat(0))).map(step));
     edits
+}
+
+/// Somebody puts a new node with others in it in the place of one, several times, and others write in whichever they see; gives
+/// how many edits there are.
+fn remake(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) -> usize {
+    let (replica, root, at) = (rng.usize(..replicas), [Root::Xml, Root::Array][rng.usize(..2)], rng.u32(..3));
+    let before = steps.len();
+    let mut change = |rng: &mut Rng, replica, path: &[u32], action| {
+        let edit = Edit::Change { root, path: path.to_vec(), action };
+        steps.push(Step { after: pause(rng), event: Event::Edit { replica, edit } });
+    };
+    for _ in 0..rng.usize(1..4) {
+        change(rng, replica, &[], Action::Delete { at, len: 1 });
+        let content = node(rng, root);
+        change(rng, replica, &[], Action::Insert { at, content });
+        let mut path = vec![at];
+        for _ in 0..rng.usize(1..4) {
+            let content = node(rng, root);
+            change(rng, replica, &path, Action::Insert { at: 0, content });
+            if rng.bool() {
+                path.push(0);
+            }
+            let action =
+                if root == Root::Xml { xml_action(rng) } else { list_action(rng, |rng| element(rng, style)) };
+            let other = rng.usize(..replicas);
+            change(rng, other, &path, action);
+        }
+    }
+    steps.len() - before
+}
+
+/// Something in which others can be.
+fn node(rng: &mut Rng, root: Root) -> Content {
+    match root {
+        Root::Xml => Content::Type(Nested::Element(["table", "row"][rng.usize(..2)].to_owned())),
+        _ => Content::Type(Nested::Array(vec![rng.i32(..100)])),
+    }
 }
 
 fn step((event, after): (Event, u32)) -> Step {

@@ -257,6 +257,10 @@ fn yrs_and_yjs_differ_while_something_is_missing() {
         "01 01 01 00 08 01 05 61 72 72 61 79 01 7d 07 00",
     ];
     assert_eq!(shown(&complete.map(hex)), (json!([7]), json!([8, 7])), "elements that lack nothing any more");
+    let gc = ["01 01 01 06 00 02 00", "01 01 01 00 00 08 00"].map(hex);
+    let yrs = std::panic::catch_unwind(|| YrsReplica::from_updates(&gc).unwrap().view().unwrap());
+    let yjs = process.view_of(&gc).unwrap();
+    assert!(yrs.is_err() || yrs.is_ok_and(|yrs| yrs != yjs), "GC that ends beyond a gap");
 }
 
 fn hex(digits: &str) -> Vec<u8> {

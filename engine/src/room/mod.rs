@@ -230,15 +230,21 @@ impl Room {
             self.flush(now).await;
         }
         self.answer_some().await;
-        // Last, and a slice at a time: nobody waits for it.
-        if self.blocks.collect_some(&mut self.work).await {
+        self.collect_some().await;
+    }
+
+    /// Goes on with a collection that is due: last, and a slice at a time, because nobody waits for it. Nothing is collected that
+    /// is still to be broadcast: who keeps up gets what came.
+    async fn collect_some(&mut self) {
+        if self.unflushed.is_empty() && self.blocks.collect_some(&mut self.work).await {
             self.full_state = None;
         }
     }
 
     /// When [`Room::tick`] has something to do next, if nothing else happens.
     pub fn next_tick(&self) -> Option<Duration> {
-        let at_once = !self.queue.is_empty() || self.blocks.collection_is_due();
+        let collects = self.unflushed.is_empty() && self.blocks.collection_is_due();
+        let at_once = collects || !self.queue.is_empty();
         let at_once = at_once.then_some(Duration::ZERO);
         let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.flush_window);
         let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);

@@ -13,7 +13,7 @@ use coscribe_engine::update::{Clock, Update};
 use super::allocation::{Limit, bounded};
 use super::elements::{self, Elements};
 use super::model::Model;
-use super::{against_yrs, oracle, rounds};
+use super::{against_yrs, collection, oracle, rounds};
 
 /// Each client and each chunk takes some hundred bytes beside its content, and the shortest block has 5. A deletion, of 3
 /// bytes, may copy one whole chunk.
@@ -31,6 +31,7 @@ pub fn blocks(data: &[u8]) {
     }
     history.look();
     history.check_diffs();
+    history.check_collection();
     history.check_cost();
     if oracle::is_to_be_asked(data) {
         history.check_with_yrs();
@@ -133,7 +134,7 @@ impl History {
         assert_eq!(self.blocks.delete_set(), &model.delete_set());
         assert_eq!(!self.blocks.parked().is_empty(), model.waits(), "waits for what is missing");
         if let Some(found) = elements_of(state) {
-            assert_elements(&model.elements(), &found);
+            elements::assert_same(&model.elements(), &found);
         }
     }
 
@@ -142,7 +143,7 @@ impl History {
         let state = self.blocks.encode_state();
         let all = elements_of(&state);
         if let (Some(all), Some(found)) = (&all, elements_of(&self.follower.encode_state())) {
-            assert_elements(all, &found);
+            elements::assert_same(all, &found);
         }
         for Past { state, state_vector } in &self.past {
             let mut replica = Blocks::from_update(state).expect("it was read before");
@@ -150,7 +151,7 @@ impl History {
             replica.load(&diff).expect("a diff has no gap");
             assert_same(&replica, &self.blocks);
             if let (Some(all), Some(found)) = (&all, elements_of(&replica.encode_state())) {
-                assert_elements(all, &found);
+                elements::assert_same(all, &found);
             }
         }
         let halves: StateVector = self
@@ -162,8 +163,18 @@ impl History {
         let halves_diff = Update::scan(self.blocks.diff(&halves)).expect("a diff can be read");
         if let (Some(mut all), Some(found)) = (all, elements::of_update(&halves_diff)) {
             all.retain(|id, _| !halves.contains(*id));
-            assert_elements(&all, &found.into_iter().collect());
+            elements::assert_same(&all, &found.into_iter().collect());
         }
+    }
+
+    /// What lies below deleted types goes, whether that is looked for once or after each update.
+    fn check_collection(&self) {
+        let mut often = Blocks::default();
+        for (update, author) in self.came.iter().zip([1, 0].into_iter().cycle()) {
+            often.admit(&Update::scan(update.clone()).expect("it was read before"), author);
+            often.collect();
+        }
+        collection::check(&[self.blocks.encode_state(), often.encode_state()]);
     }
 
     /// A room to which two peers send the same does no more than it may.
@@ -190,14 +201,6 @@ impl History {
 fn elements_of(update: &Bytes) -> Option<Elements> {
     let update = Update::scan(update.clone()).expect("what was written can be read");
     Some(elements::of_update(&update)?.into_iter().collect())
-}
-
-/// The same elements, but for surrogate pairs that were cut.
-fn assert_elements(expected: &Elements, found: &Elements) {
-    assert!(expected.keys().eq(found.keys()), "there are other elements");
-    for ((id, expected), found) in expected.iter().zip(found.values()) {
-        assert!(expected.is(found), "{id:?}: {expected:?} became {found:?}");
-    }
 }
 
 fn assert_same(copy: &Blocks, blocks: &Blocks) {

@@ -18,7 +18,7 @@ pub(super) struct Element {
     pub(super) origin: Option<Id>,
     pub(super) right_origin: Option<Id>,
     /// The item in which it lives, where it names one.
-    parent: Option<Id>,
+    pub(super) parent: Option<Id>,
     /// The encoded parent and key of one that has no origins.
     place: Vec<u8>,
     /// Whether it is the value of a key.
@@ -36,6 +36,19 @@ impl Element {
     pub(super) fn without_content(&self) -> Self {
         let content = if self.content == Content::Gc { Content::Gc } else { Content::Deleted };
         Self { content, value: Vec::new(), ..self.clone() }
+    }
+
+    /// What is left of it when it is collected.
+    pub(super) fn gone() -> Self {
+        Self {
+            origin: None,
+            right_origin: None,
+            parent: None,
+            place: Vec::new(),
+            keyed: false,
+            content: Content::Gc,
+            value: Vec::new(),
+        }
     }
 
     /// The elements that it depends on.
@@ -99,6 +112,14 @@ pub(super) fn of_update(update: &Update) -> Option<Vec<(Id, Element)>> {
         run.blocks().for_each(|block| elements.extend(of_block(&block)));
     }
     Some(elements)
+}
+
+/// Checks that these are the same elements, but for surrogate pairs that were cut.
+pub(super) fn assert_same(expected: &Elements, found: &Elements) {
+    assert!(expected.keys().eq(found.keys()), "there are other elements");
+    for ((id, expected), found) in expected.iter().zip(found.values()) {
+        assert!(expected.is(found), "{id:?}: {expected:?} became {found:?}");
+    }
 }
 
 /// The elements of a block.

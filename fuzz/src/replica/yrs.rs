@@ -35,6 +35,9 @@ pub struct YrsReplica {
     undo: Option<UndoManager<()>>,
     /// What undo and redo write.
     undone: Arc<Mutex<Vec<Bytes>>>,
+    /// Updates of clients of which something before is missing: yrs takes in a GC beyond a gap, and then fails on one that
+    /// ends beyond the gap.
+    held: Vec<Bytes>,
 }
 
 impl YrsReplica {
@@ -49,19 +52,35 @@ impl YrsReplica {
         });
         let roots = Roots::of(&doc);
         let undo = undo.then(|| undo_manager(&doc, &roots));
-        Self { doc, undo, undone: Arc::default() }
+        Self { doc, undo, undone: Arc::default(), held: Vec::new() }
     }
 
-    /// The document that updates make.
+    /// The document that updates make, each taken in at once.
     ///
     /// # Errors
     /// If yrs refuses one.
     pub fn from_updates(updates: &[impl AsRef<[u8]>]) -> Result<Self, ReplicaError> {
         let mut replica = Self::new(0, false);
         for update in updates {
-            replica.apply(update.as_ref())?;
+            replica.integrate(update.as_ref())?;
         }
         Ok(replica)
+    }
+
+    fn integrate(&mut self, update: &[u8]) -> Result<(), ReplicaError> {
+        let refused = |error: &dyn std::fmt::Display| ReplicaError::Refused(format!("by yrs: {error}"));
+        let update = Update::decode_v1(update).map_err(|error| refused(&error))?;
+        self.doc.transact_mut_with(OTHERS).apply_update(update).map_err(|error| refused(&error))
+    }
+
+    /// Whether nothing is missing before the blocks of an update. What cannot be read is for yrs to refuse.
+    fn follows(&self, update: &Bytes) -> bool {
+        let known = self.doc.transact().state_vector();
+        let Ok(update) = coscribe_engine::update::Update::scan(update.clone()) else { return true };
+        update.runs().all(|run| {
+            let first = run.blocks().next();
+            first.is_none_or(|block| block.id.clock <= known.get(&ClientID::new(block.id.client)))
+        })
     }
 
     fn change(&self, root: Root, path: &[u32], action: &Action) -> Vec<Bytes> {
@@ -103,10 +122,11 @@ impl Replica for YrsReplica {
     }
 
     fn apply(&mut self, update: &[u8]) -> Result<Vec<Bytes>, ReplicaError> {
-        let refused = |error: &dyn std::fmt::Display| ReplicaError::Refused(format!("by yrs: {error}"));
-        let update = Update::decode_v1(update).map_err(|error| refused(&error))?;
-        let mut txn = self.doc.transact_mut_with(OTHERS);
-        txn.apply_update(update).map_err(|error| refused(&error))?;
+        self.held.push(Bytes::copy_from_slice(update));
+        while let Some(next) = self.held.iter().position(|update| self.follows(update)) {
+            let update = self.held.remove(next);
+            self.integrate(&update)?;
+        }
         Ok(Vec::new())
     }
 
@@ -141,7 +161,7 @@ impl Replica for YrsReplica {
     }
 
     fn is_waiting(&mut self) -> Result<bool, ReplicaError> {
-        Ok(self.doc.transact().has_missing_updates())
+        Ok(!self.held.is_empty() || self.doc.transact().has_missing_updates())
     }
 }
 

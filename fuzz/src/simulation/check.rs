@@ -54,8 +54,12 @@ impl Simulation<'_> {
             let (stored, live) = (stored.state_vector(), room.blocks().state_vector());
             return Err((Oracle::Stored, format!("state vector {stored:?}, in the room {live:?}")));
         }
-        if stored.delete_set() != room.blocks().delete_set() {
-            let (stored, live) = (stored.delete_set(), room.blocks().delete_set());
+        // What is opened is collected; the room may have more to collect.
+        let mut live = Blocks::from_update(&room.blocks().encode_state())
+            .map_err(|error| (Oracle::ServerDocument, error.to_string()))?;
+        live.collect();
+        if stored.delete_set() != live.delete_set() {
+            let (stored, live) = (stored.delete_set(), live.delete_set());
             return Err((Oracle::Stored, format!("delete set {stored:?}, in the room {live:?}")));
         }
         Ok(())

@@ -226,7 +226,7 @@ impl Host {
         Ok(())
     }
 
-    /// What is stored, as blocks.
+    /// What is stored, as the blocks of a room that is opened with it.
     pub(super) fn stored(&self) -> Result<Blocks, Broken> {
         let mut blocks = Blocks::default();
         if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
@@ -234,6 +234,7 @@ impl Host {
                 blocks.load(update).map_err(|error| (Oracle::Stored, error.to_string()))?;
             }
         }
+        blocks.collect();
         Ok(blocks)
     }
 }
