@@ -93,11 +93,11 @@ impl Blocks {
         }
     }
 
-    /// The same, where what is deleted keeps its content, and nothing is collected: what an editor needs that shows earlier
-    /// versions (`gc: false` in Yjs).
+    /// Says whether what is deleted from now on keeps its content, and nothing is collected: what an editor needs that shows
+    /// earlier versions (`gc: false` in Yjs).
     #[must_use]
-    pub fn keeping_deleted(self) -> Self {
-        Self { keeps_deleted: true, ..self }
+    pub fn keep_deleted(self, keeps_deleted: bool) -> Self {
+        Self { keeps_deleted, ..self }
     }
 
     /// The document that one update makes.

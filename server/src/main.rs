@@ -112,8 +112,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             serve::run(config)
         }
         Command::Verify { place, args } => commands::verify::run(&args, &logged(place.resolve()?).data),
-        Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?).data),
-        Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?).data),
+        Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?)),
+        Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?)),
         Command::Worker => worker::run(),
         Command::Echo { listen } => serve::echo(listen),
     }

@@ -49,7 +49,12 @@ pub(crate) enum Input {
 /// Opens the document and serves its peers until nobody needs it any more.
 pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     let (store, name) = (Arc::clone(&door.rooms.store), door.name.clone());
-    let limits = RoomLimits { document_bytes: door.rooms.config.max_document_bytes, ..RoomLimits::default() };
+    let config = &door.rooms.config;
+    let limits = RoomLimits {
+        document_bytes: config.max_document_bytes,
+        keep_deleted: config.keep_deleted.match_name(&name),
+        ..RoomLimits::default()
+    };
     // Replaying a large log takes long enough to be in the way of others.
     match spawn_blocking(move || Opened::load(&store, &name, limits)).await {
         Ok(Ok(opened)) => RoomTask::new(door, opened, turn).serve().await,

@@ -15,7 +15,7 @@ pub struct RoomLimits {
     /// Memory that the document may take: no update is admitted that would make it larger. One that is larger already can
     /// still be read, and deleted from.
     pub document_bytes: usize,
-    /// Whether what is deleted keeps its content: see [`crate::blocks::Blocks::keeping_deleted`].
+    /// Whether what is deleted keeps its content: see [`crate::blocks::Blocks::keep_deleted`].
     pub keep_deleted: bool,
 }
 

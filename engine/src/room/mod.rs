@@ -80,10 +80,9 @@ impl Room {
     /// An empty room without peers.
     pub fn new(limits: RoomLimits) -> Self {
         let mut trail = Trail::default();
-        let blocks = Blocks::with_parked_bytes(limits.parked_bytes);
         Self {
             limits,
-            blocks: if limits.keep_deleted { blocks.keeping_deleted() } else { blocks },
+            blocks: Blocks::with_parked_bytes(limits.parked_bytes).keep_deleted(limits.keep_deleted),
             awareness: Awareness::default(),
             peers: BTreeMap::new(),
             queue: VecDeque::new(),

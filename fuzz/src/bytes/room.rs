@@ -267,6 +267,7 @@ impl Stage {
         for effect in effects {
             match effect {
                 Effect::Append { sequence, update, author } => {
+                    let author = author.expect("nothing is appended again");
                     self.append(sequence, update.to_bytes(), author);
                 }
                 Effect::Send { peer, frame } => self.deliver(peer, &frame.to_bytes()),

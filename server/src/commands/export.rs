@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail};
 use coscribe_engine::blocks::Blocks;
 use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName, StoreReader};
 
-use super::{documents, milliseconds_since_epoch, must_exist, open_document, read_store, words};
+use super::{Loaded, documents, milliseconds_since_epoch, must_exist, open_document, read_store, words};
+use crate::config::Config;
 use crate::worker::{Question, Response, Worker};
 
 /// What to export.
@@ -44,28 +45,28 @@ enum Form {
     Text,
 }
 
-/// Exports from the store in `dir`. What cannot be exported is named on stderr, and the exit code is 1.
-pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
-    must_exist(dir)?;
+/// Exports from the store of a configuration. What cannot be exported is named on stderr, and the exit code is 1.
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    must_exist(&config.data)?;
     if args.root.is_some() && args.form != Form::Text {
         bail!("--root is for --as text");
     }
     let mut render = Render::start(args)?;
-    let store = read_store(dir)?;
+    let store = read_store(&config.data)?;
+    let load = |name: &DocumentName| open_document(store.load(name), name, config);
     match &args.name {
-        Some(name) => export_one(&store, name, &args.to, &mut render),
-        None => export_all(&store, &args.to, &mut render),
+        Some(name) => export_one(load, name, &args.to, &mut render),
+        None => export_all(load, store.names(), &args.to, &mut render),
     }
 }
 
 fn export_one(
-    store: &StoreReader,
+    load: impl Fn(&DocumentName) -> Loaded,
     name: &DocumentName,
     file: &Path,
     render: &mut Render,
 ) -> anyhow::Result<ExitCode> {
-    let Some((blocks, _)) = open_document(store.load(name)).with_context(|| format!("document {name:?}"))?
-    else {
+    let Some((blocks, _)) = load(name).with_context(|| format!("document {name:?}"))? else {
         bail!("there is no document {name:?}");
     };
     let content = render.content(&blocks).with_context(|| format!("document {name:?}"))?;
@@ -74,11 +75,16 @@ fn export_one(
     Ok(ExitCode::SUCCESS)
 }
 
-fn export_all(store: &StoreReader, dir: &Path, render: &mut Render) -> anyhow::Result<ExitCode> {
+fn export_all(
+    load: impl Fn(&DocumentName) -> Loaded,
+    names: Vec<DocumentName>,
+    dir: &Path,
+    render: &mut Render,
+) -> anyhow::Result<ExitCode> {
     let mut target = Target::create(dir, render.extension())?;
     let mut failed = 0;
-    for name in store.names() {
-        let content = open_document(store.load(&name)).and_then(|loaded| {
+    for name in names {
+        let content = load(&name).and_then(|loaded| {
             let (blocks, sequence) = loaded.context("it has vanished")?;
             Ok((render.content(&blocks)?, sequence))
         });

@@ -11,6 +11,7 @@ use coscribe_engine::update::Update;
 use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
 
 use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
+use crate::config::Config;
 
 /// Who wrote the records that an import makes.
 const AUTHOR: &str = "import";
@@ -41,11 +42,12 @@ pub(crate) struct Args {
     replace: bool,
 }
 
-/// Imports into the store in `dir`. What cannot be imported is named on stderr, and the exit code is 1.
-pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
+/// Imports into the store of a configuration. What cannot be imported is named on stderr, and the exit code is 1.
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let source = Source::open(&args.from, args.name.as_ref())?;
     let mut import = Import {
-        store: open_store(dir)?,
+        config,
+        store: open_store(&config.data)?,
         if_stored: IfStored::of(args),
         batch: Vec::new(),
         waiting: 0,
@@ -125,7 +127,8 @@ impl IfStored {
     }
 }
 
-struct Import {
+struct Import<'a> {
+    config: &'a Config,
     store: Store,
     if_stored: IfStored,
     batch: Vec<Record>,
@@ -141,10 +144,11 @@ struct Record {
     update: Bytes,
 }
 
-impl Import {
+impl Import<'_> {
     /// What has to be written for a document to be there; `None` if nothing has to, any more.
     fn check(&mut self, name: &DocumentName, state: Vec<u8>) -> anyhow::Result<Option<Record>> {
-        let imported = Blocks::from_update(&state)?;
+        let mut imported = Blocks::default().keep_deleted(self.config.keep_deleted.match_name(name));
+        imported.load(&state)?;
         let sequence = self.store.last_sequence(name);
         let record = |update| Record { name: name.clone(), sequence: sequence + 1, update };
         if !self.store.contains(name) {
@@ -153,7 +157,8 @@ impl Import {
         match self.if_stored {
             IfStored::Refuse => bail!("it is stored already; --merge or --replace says what to do"),
             IfStored::Merge => {
-                let (mut blocks, _) = open_document(self.store.load(name))?.context("it has vanished")?;
+                let stored = open_document(self.store.load(name), name, self.config)?;
+                let (mut blocks, _) = stored.context("it has vanished")?;
                 let new = blocks.admit(&Update::scan(state.into())?, 0).update;
                 if new.is_none() {
                     self.imported += 1;

@@ -13,6 +13,8 @@ use coscribe_persistence::{
     DocumentName, ReadOptions, Store, StoreError, StoreOptions, StoreReader, StoredDocument,
 };
 
+use crate::config::Config;
+
 /// Opens the store of a server that is not running. Tells on stderr what a crash had left there.
 fn open_store(dir: &Path) -> anyhow::Result<Store> {
     let (store, recovery) = unless_in_use(dir, Store::open(dir, StoreOptions::default()))?;
@@ -42,11 +44,11 @@ fn must_exist(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is stored of a document, admitted record by record.
+/// What is stored of a document, admitted record by record; perhaps with what was deleted.
 ///
 /// An error names the record that is no Yjs update, or that depends on one that is missing.
-fn admit(stored: &StoredDocument) -> anyhow::Result<Blocks> {
-    let mut blocks = Blocks::default();
+fn admit(stored: &StoredDocument, keep_deleted: bool) -> anyhow::Result<Blocks> {
+    let mut blocks = Blocks::default().keep_deleted(keep_deleted);
     if let Some(snapshot) = &stored.snapshot {
         blocks.load(snapshot).context("its snapshot cannot be used")?;
     }
@@ -57,14 +59,19 @@ fn admit(stored: &StoredDocument) -> anyhow::Result<Blocks> {
     Ok(blocks)
 }
 
-/// A document as the server would open it, with its sequence; `None` when nothing is stored under its name.
+/// A document and its last sequence; `None` when nothing is stored under its name.
+type Loaded = anyhow::Result<Option<(Blocks, u64)>>;
+
+/// A document as the server would open it.
 fn open_document(
     stored: Result<Option<StoredDocument>, StoreError>,
-) -> anyhow::Result<Option<(Blocks, u64)>> {
-    match stored? {
-        Some(stored) => Ok(Some((admit(&stored)?, stored.sequence))),
-        None => Ok(None),
-    }
+    name: &DocumentName,
+    config: &Config,
+) -> Loaded {
+    let Some(stored) = stored? else { return Ok(None) };
+    let mut blocks = admit(&stored, config.keep_deleted.match_name(name))?;
+    blocks.collect();
+    Ok(Some((blocks, stored.sequence)))
 }
 
 fn name(text: &str) -> Result<DocumentName, String> {

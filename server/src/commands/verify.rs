@@ -94,7 +94,7 @@ enum Depth {
 }
 
 fn verify_document(stored: &StoredDocument, worker: Option<&mut Worker>) -> anyhow::Result<Depth> {
-    let blocks = admit(stored)?;
+    let blocks = admit(stored, false)?;
     match worker {
         Some(worker) => compare_with_yrs(&blocks, worker),
         None => Ok(Depth::Asked),

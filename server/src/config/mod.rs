@@ -2,8 +2,10 @@
 //!
 //! Each value is checked where it is read, so that an error can say which flag, variable or line of the file it is in.
 
+mod patterns;
 mod values;
 
+pub(crate) use patterns::{Pattern, Patterns};
 pub(crate) use values::{Interval, Size, Span, Switch};
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,6 +42,11 @@ pub(crate) struct Place {
     /// What is logged to stderr: off, error, warn, info or debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "COSCRIBE_LOG")]
     log: Option<LevelFilter>,
+    /// Documents whose deleted content is kept, as for `serve`: all, or those with names like these; with `=`, because the
+    /// name of a document may follow
+    #[arg(long, value_name = "PATTERN,…", env = "COSCRIBE_KEEP_DELETED")]
+    #[arg(num_args = 0..=1, default_missing_value = "**", value_delimiter = ',', require_equals = true)]
+    keep_deleted: Option<Vec<Pattern>>,
 }
 
 /// One layer of settings: what a command line with its environment, or a file, says.
@@ -92,6 +99,11 @@ struct Settings {
     /// How large a document may become in memory, which is about what it takes encoded [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "COSCRIBE_MAX_DOCUMENT_BYTES")]
     max_document_bytes: Option<Size>,
+    /// Documents whose deleted content is kept, for editors that show earlier versions (`gc: false`): all, or those with names
+    /// like these: `notes`, `team/*`, `team/**` [default: none]
+    #[arg(long, value_name = "PATTERN,…", env = "COSCRIBE_KEEP_DELETED")]
+    #[arg(num_args = 0..=1, default_missing_value = "**", value_delimiter = ',')]
+    keep_deleted: Option<Vec<Pattern>>,
     /// Messages that a connection may send in a second, for long [default: 2000]
     #[arg(long, value_name = "N", env = "COSCRIBE_MAX_MESSAGES_PER_SECOND")]
     max_messages_per_second: Option<NonZeroU32>,
@@ -151,6 +163,8 @@ pub(crate) struct Config {
     pub(crate) checkpoint_bytes: usize,
     /// Memory that a document may take, in bytes.
     pub(crate) max_document_bytes: usize,
+    /// Documents whose deleted content is kept.
+    pub(crate) keep_deleted: Patterns,
     /// How fast a connection may send.
     pub(crate) rates: Rates,
     /// Most WebSockets open at once.
@@ -188,8 +202,9 @@ impl ServeArgs {
 impl Place {
     /// Puts the layers together.
     pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
-        let settings = Settings { data: self.data, log: self.log, ..Settings::default() };
-        resolve(self.config.as_deref(), settings)
+        let Place { config, data, log, keep_deleted } = self;
+        let settings = Settings { data, log, keep_deleted, ..Settings::default() };
+        resolve(config.as_deref(), settings)
     }
 }
 
@@ -224,6 +239,7 @@ impl Settings {
             inbox_bytes: self.inbox_bytes.or(lower.inbox_bytes),
             checkpoint_bytes: self.checkpoint_bytes.or(lower.checkpoint_bytes),
             max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
+            keep_deleted: self.keep_deleted.or(lower.keep_deleted),
             max_messages_per_second: self.max_messages_per_second.or(lower.max_messages_per_second),
             max_bytes_per_second: self.max_bytes_per_second.or(lower.max_bytes_per_second),
             max_connections: self.max_connections.or(lower.max_connections),
@@ -257,6 +273,7 @@ impl Settings {
             inbox_bytes: self.inbox_bytes.map_or(32 * MIB, Size::get),
             checkpoint_bytes: self.checkpoint_bytes.map_or(4 * MIB, Size::get),
             max_document_bytes: self.max_document_bytes.map_or(256 * MIB, Size::get),
+            keep_deleted: Patterns(self.keep_deleted.unwrap_or_default()),
             rates: Rates {
                 messages: self.max_messages_per_second.map_or(2000, NonZeroU32::get),
                 bytes: self.max_bytes_per_second.map_or(64 * MIB, Size::get),
@@ -274,6 +291,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coscribe_persistence::DocumentName;
 
     fn file(text: &str) -> Result<Settings, toml::de::Error> {
         toml::from_str(text)
@@ -291,6 +309,30 @@ mod tests {
     }
 
     #[test]
+    fn deleted_content_is_kept_of_all_documents_or_of_some() {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let given = |flags: &str| {
+            let flags = ["coscribe"].into_iter().chain(flags.split_whitespace());
+            let flags: Flags = clap::Parser::try_parse_from(flags).unwrap();
+            flags.settings.over(file("keep_deleted = [\"from/the/file\"]").unwrap()).or_default().keep_deleted
+        };
+        for (flags, kept, others) in [
+            ("", &["from/the/file"][..], &["a"][..]),
+            ("--keep-deleted", &["a", "a/b", "from/the/file"], &[]),
+            ("--keep-deleted --grace 1s", &["a", "a/b"], &[]),
+            ("--keep-deleted a,b/*", &["a", "b/c"], &["b", "from/the/file"]),
+            ("--keep-deleted a --keep-deleted b/*", &["a", "b/c"], &["b", "from/the/file"]),
+        ] {
+            let keeps = |name: &&str| given(flags).match_name(&DocumentName::new(name).unwrap());
+            assert!(kept.iter().all(keeps) && !others.iter().any(|name| keeps(name)), "{flags}");
+        }
+    }
+
+    #[test]
     fn a_wrong_value_in_a_file_names_its_line() {
         for (text, says) in [
             ("grace = \"1s\"\ngrase = \"1s\"", ["line 2", "grase"]),
@@ -298,6 +340,7 @@ mod tests {
             ("max_message_bytes = \"many\"", ["line 1", "max_message_bytes"]),
             ("listen = \"nowhere\"", ["line 1", "listen"]),
             ("log = \"loud\"", ["line 1", "log"]),
+            ("keep_deleted = [\"versions/*\", \"a**\"]", ["line 1", "a**"]),
             ("trusted_proxies = [\"10.0.0.0/8\", \"there\"]", ["line 1", "there"]),
         ] {
             let error = file(text).unwrap_err().to_string();
