@@ -79,6 +79,7 @@ impl Meter {
                     self.bytes_out += update.len() as u64;
                     self.appends.push(update);
                 }
+                Effect::Probe { .. } => {}
                 Effect::Close { reason, .. } => self.closed.push(reason),
             }
         }

@@ -3,7 +3,7 @@
 mod oracle;
 
 use bytes::Bytes;
-use coscribe_engine::awareness::Awareness;
+use coscribe_engine::awareness::{Awareness, Speaker};
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::limits::MAX_SAFE_INTEGER;
@@ -12,6 +12,8 @@ use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Update, UpdateError};
 use proptest::prelude::*;
 use std::time::Duration;
+
+const SPEAKER: Speaker = Speaker { peer: PeerId(1), came: Duration::ZERO };
 
 /// An update of one block by client 1 at the start of the root `t`.
 fn block(content: u8, body: &[u8]) -> Vec<u8> {
@@ -127,7 +129,7 @@ fn other_messages_that_break_others_are_refused_in_little_memory() {
     let (memory, result) = peak(|| StateVector::decode(&[0xff, 0xff, 0xff, 0xff, 1]));
     assert!(result.is_err() && memory < 1024, "state vector: {memory} bytes");
     let claim = [var_uint(100_000_000), vec![1, 1, 2, b'{', b'}']].concat();
-    let (memory, result) = peak(|| Awareness::default().receive(PeerId(1), &claim, Duration::ZERO));
+    let (memory, result) = peak(|| Awareness::default().receive(&SPEAKER, &claim, Duration::ZERO));
     assert!(result.is_err() && memory < 1024, "awareness: {memory} bytes");
 }
 
@@ -174,7 +176,7 @@ proptest! {
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         scan_and_take(&bytes);
         let _ = StateVector::decode(&bytes);
-        let _ = Awareness::default().receive(PeerId(1), &bytes, Duration::ZERO);
+        let _ = Awareness::default().receive(&SPEAKER, &bytes, Duration::ZERO);
     }
 
     #[test]

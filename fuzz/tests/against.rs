@@ -272,6 +272,7 @@ impl Document {
                     finish(self.room.tick(Duration::ZERO));
                     continue;
                 }
+                Effect::Probe { .. } => continue,
                 Effect::Close { peer, .. } => {
                     self.outboxes.remove(&peer);
                     continue;

@@ -40,6 +40,8 @@ pub(crate) enum Input {
     Frame { peer: PeerId, frame: Bytes, _space: OwnedSemaphorePermit },
     /// Everything that was queued to a stalled peer has been written.
     Drained { peer: PeerId },
+    /// A peer has given the sign of life that the room wanted.
+    Alive { peer: PeerId },
     /// A connection is gone.
     Leave { peer: PeerId },
     /// The server stops: end when all that came before this is processed.
@@ -255,6 +257,10 @@ impl RoomTask {
             Input::Frame { peer, frame, _space } => self.receive(peer, frame).await,
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
+            Input::Alive { peer } => {
+                let now = self.now();
+                self.room.alive(peer, now);
+            }
             Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
                 self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
             }
@@ -348,6 +354,11 @@ impl RoomTask {
                     let append = Append { name, sequence, update, resumed: self.resumed, durable };
                     self.log_bytes += append.record_bytes();
                     self.door.rooms.writer.append(append, &self.log_space).await;
+                }
+                Effect::Probe { peer } => {
+                    if let Some(outbox) = self.door.peers.get(&peer) {
+                        outbox.probe();
+                    }
                 }
                 Effect::Close { peer, code, reason } => {
                     if let Some(outbox) = self.door.peers.remove(&peer) {

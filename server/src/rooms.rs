@@ -247,6 +247,11 @@ impl Membership {
         self.mailbox.send(Input::Drained { peer: self.peer });
     }
 
+    /// Tells the room that the peer has given the sign of life that it wanted.
+    pub(crate) fn alive(&self) {
+        self.mailbox.send(Input::Alive { peer: self.peer });
+    }
+
     /// Tells the room what writing its frames has cost.
     pub(crate) fn spent(&self, writing: Duration) {
         let nanos = u64::try_from(writing.as_nanos()).unwrap_or(u64::MAX);

@@ -58,15 +58,15 @@ impl Room {
         if peer.lagging {
             return 0;
         }
-        let Owed { step_1, mut state, awareness, mut removals } = std::mem::take(&mut peer.owed);
+        let Owed { step_1, mut state, awareness, mut removals, renewals } = std::mem::take(&mut peer.owed);
         let missed = peer.missed.take();
         let mut bytes = 0;
         if step_1 {
             bytes += self.send_step_1(id).await;
         }
-        if let Some(Missed { since, removals: removals_seen }) = missed {
+        if let Some(Missed { since, moment }) = missed {
             bytes += self.send_missed(id, &since, &mut state).await;
-            removals.extend(self.awareness.removed_since(removals_seen));
+            removals.extend(self.awareness.removed_since(moment));
             self.trail.release(since, &mut self.work).await;
         }
         if let Some(known) = state {
@@ -74,6 +74,7 @@ impl Room {
             known.discard(&mut self.work).await;
         }
         removals.retain(|client| !self.awareness.has(*client));
+        removals.extend(renewals);
         bytes += self.send_awareness(id, removals, awareness).await;
         bytes + self.send_receipts(id)
     }
@@ -127,19 +128,21 @@ impl Room {
         self.send(peer, frame)
     }
 
-    /// Sends that some clients are gone, and the states of all others if the peer wants them.
+    /// Sends that some clients are gone, also those of its own that are to announce themselves, and the states of all others if the peer wants them.
     async fn send_awareness(&mut self, peer: PeerId, gone: BTreeSet<ClientId>, all: bool) -> usize {
         let Self { awareness, work, .. } = self;
-        let mut clients: Vec<_> = gone.into_iter().collect();
+        let mut clients: Vec<_> = gone.iter().copied().collect();
         for client in awareness.clients().take_while(|_| all) {
-            clients.push(client);
+            if !gone.contains(&client) {
+                clients.push(client);
+            }
             work.count(1);
             work.pause().await;
         }
         if clients.is_empty() {
             return 0;
         }
-        let states = awareness.encode_in_slices(&clients, work).await;
+        let states = awareness.encode_in_slices(&clients, &gone, work).await;
         self.send(peer, y_websocket::awareness_rope_frame(&states))
     }
 

@@ -53,6 +53,11 @@ pub enum Effect {
         /// Who sent it; `None` where several did.
         author: Option<PeerId>,
     },
+    /// A peer to ask for a sign of life, now: [`Room::alive`] wants to hear of one that it gives after that.
+    Probe {
+        /// Who is asked.
+        peer: PeerId,
+    },
     /// A connection to close. The room has forgotten the peer already.
     Close {
         /// Whose connection.

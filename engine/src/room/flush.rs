@@ -113,8 +113,8 @@ impl Unflushed {
         }
     }
 
-    /// Some clients are gone.
-    pub(super) fn awareness_left(&mut self, clients: Vec<ClientId>) {
+    /// The awareness of some clients has changed, which nobody has seen.
+    pub(super) fn awareness_changed(&mut self, clients: Vec<ClientId>) {
         if !clients.is_empty() {
             self.awareness.extend(clients);
             self.awareness_authors = Authors::Several;
@@ -191,14 +191,14 @@ impl Room {
     /// Sends what has come to all who keep up. O(what has come, and the peers).
     pub(super) async fn flush(&mut self, now: Duration) {
         self.last_flush = now;
-        self.flushed_removals = self.awareness.removals();
+        self.flushed_moment = self.awareness.moment();
         let unflushed = std::mem::replace(&mut self.unflushed, Unflushed::since(self.trail.bookmark()));
         if let Some(update) = self.merge(&unflushed.since, unflushed.updates).await {
             self.broadcast(y_websocket::update_frame(&update), true, unflushed.authors);
         }
         if !unflushed.awareness.is_empty() {
             let clients: Vec<_> = unflushed.awareness.into_iter().collect();
-            let states = self.awareness.encode_in_slices(&clients, &mut self.work).await;
+            let states = self.awareness.encode_in_slices(&clients, &BTreeSet::new(), &mut self.work).await;
             self.broadcast(y_websocket::awareness_rope_frame(&states), false, unflushed.awareness_authors);
         }
         self.trail.release(unflushed.since, &mut self.work).await;

@@ -17,6 +17,7 @@ mod effect;
 mod flush;
 mod peer;
 mod receive;
+mod renewal;
 mod violation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,7 +27,8 @@ use bytes::Bytes;
 
 use self::flush::{Unflushed, Unlogged};
 use self::peer::{Missed, Peer};
-use crate::awareness::Awareness;
+use self::renewal::Renewal;
+use crate::awareness::{Awareness, Moment};
 use crate::blocks::{Blocks, LoadError};
 use crate::changes::Trail;
 use crate::limits::SLICE_STEPS;
@@ -60,9 +62,10 @@ pub struct Room {
     unflushed: Unflushed,
     last_flush: Duration,
     flush_window: Duration,
-    /// How many awareness states had been removed in all at the last flush.
-    flushed_removals: u64,
+    /// The last moment of the awareness at the last flush.
+    flushed_moment: Moment,
     next_expiry: Duration,
+    renewal: Renewal,
     /// SyncStep2 with the whole document, until it changes.
     full_state: Option<Rope>,
     /// The encoded state vector, until it changes.
@@ -95,8 +98,9 @@ impl Room {
             trail,
             last_flush: Duration::ZERO,
             flush_window: Duration::ZERO,
-            flushed_removals: 0,
+            flushed_moment: 0,
             next_expiry: Duration::ZERO,
+            renewal: Renewal::default(),
             full_state: None,
             state_vector: None,
             work: Work::in_slices(SLICE_STEPS),
@@ -156,7 +160,7 @@ impl Room {
         if self.awareness.is_empty() {
             self.next_expiry = now + EXPIRY_INTERVAL;
         }
-        self.peers.insert(peer, Peer::default());
+        self.peers.insert(peer, Peer { came: now, ..Peer::default() });
         self.owe(peer, |owed| (owed.step_1, owed.awareness) = (true, true));
     }
 
@@ -174,7 +178,16 @@ impl Room {
         }
         self.blocks.forget_parked_in_slices(peer.0, &mut self.work).await;
         let left = self.awareness.leave(peer);
-        self.unflushed.awareness_left(left);
+        self.renewal.forget(peer, &left);
+        self.unflushed.awareness_changed(left);
+    }
+
+    /// A peer has given the sign of life that [`Effect::Probe`] wants. O(its clients · log).
+    pub fn alive(&mut self, peer: PeerId, now: Duration) {
+        if self.peers.contains_key(&peer) {
+            let back = self.awareness.alive(peer, now);
+            self.owe(peer, |owed| owed.renewals.extend(back));
+        }
     }
 
     /// A peer's outbox is over its limit: it is sent nothing until [`Room::drained`]. O(log peers).
@@ -183,7 +196,7 @@ impl Room {
         peer.lagging = true;
         if peer.missed.is_none() {
             let since = self.trail.duplicate(self.unflushed.bookmark());
-            peer.missed = Some(Missed { since, removals: self.flushed_removals });
+            peer.missed = Some(Missed { since, moment: self.flushed_moment });
         }
     }
 
@@ -222,8 +235,10 @@ impl Room {
         if now >= self.next_expiry && !self.awareness.is_empty() {
             self.next_expiry = now + EXPIRY_INTERVAL;
             let expired = self.awareness.expire(now);
-            self.unflushed.awareness_left(expired);
+            self.unflushed.awareness_changed(expired);
         }
+        self.settle_claims(now);
+        self.renew(now).await;
         self.log().await;
         if !self.unflushed.is_empty() && now >= self.last_flush + self.flush_window {
             self.flush(now).await;
@@ -247,7 +262,18 @@ impl Room {
         let at_once = at_once.then_some(Duration::ZERO);
         let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.flush_window);
         let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);
-        at_once.into_iter().chain(flush).chain(expiry).min()
+        let awareness = self.renewal.next().into_iter().chain(self.awareness.next_settlement());
+        at_once.into_iter().chain(flush).chain(expiry).chain(awareness).min()
+    }
+
+    /// Gives states to whoever claims them, where their owners are silent.
+    fn settle_claims(&mut self, now: Duration) {
+        if self.awareness.next_settlement().is_some_and(|due| due <= now) {
+            let settled = self.awareness.settle(now);
+            self.work.count(4 * (settled.changed.len() + settled.probe.len()));
+            self.unflushed.awareness_changed(settled.changed);
+            self.effects.extend(settled.probe.into_iter().map(|peer| Effect::Probe { peer }));
+        }
     }
 
     /// Closes a connection. The room forgets the peer.

@@ -1,9 +1,11 @@
 //! What a room knows of a peer, and owes it.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::awareness::Moment;
 use crate::changes::Bookmark;
 use crate::peer::PeerId;
 use crate::state_vector::StateVector;
@@ -12,6 +14,8 @@ use crate::update::ClientId;
 /// A peer of a room.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
+    /// When it came.
+    pub(super) came: Duration,
     /// What it wants back, and the sequence that must be durable first; `None` while something it sent waits for a gap to
     /// fill.
     pub(super) receipts: VecDeque<(Option<u64>, Bytes)>,
@@ -22,6 +26,12 @@ pub(super) struct Peer {
     /// What it was not sent since it lagged.
     pub(super) missed: Option<Missed>,
     pub(super) owed: Owed,
+    /// Whether it has said anything that one says who comes.
+    pub(super) greeted: bool,
+    /// It has told that it has nothing of the document.
+    pub(super) has_nothing: bool,
+    /// Up to when it may know the clocks of others, as far as its own clients tell.
+    pub(super) knows: Option<Moment>,
     /// Whether it is among those that are to be answered.
     pub(super) queued: bool,
 }
@@ -38,8 +48,8 @@ impl Peer {
 pub(super) struct Missed {
     /// The last flush that it got.
     pub(super) since: Bookmark,
-    /// How many awareness states had been removed by then.
-    pub(super) removals: u64,
+    /// The last moment of the awareness by then.
+    pub(super) moment: Moment,
 }
 
 /// Answers that a peer is still to get. However often it asks, each is given once.
@@ -53,6 +63,8 @@ pub(super) struct Owed {
     pub(super) awareness: bool,
     /// The awareness of these: removals that the peer does not know of.
     pub(super) removals: BTreeSet<ClientId>,
+    /// Clients of its own that it is to announce again.
+    pub(super) renewals: BTreeSet<ClientId>,
 }
 
 /// Who wrote what a flush holds.

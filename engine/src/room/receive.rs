@@ -1,12 +1,14 @@
 //! What peers send.
 
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Room;
 use super::flush::Unlogged;
 use super::violation::{Violation, close};
+use super::{Effect, Room};
+use crate::awareness::Speaker;
 use crate::blocks::{Changes, Intake};
 use crate::limits::{MAX_RUNS_FROM_PEER, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::Inbound;
@@ -38,7 +40,10 @@ impl Room {
 
     async fn take(&mut self, peer: PeerId, message: Inbound, now: Duration) -> Result<(), Violation> {
         match message {
-            Inbound::Step1(known) => self.take_question(peer, &known).await,
+            Inbound::Step1(known) => {
+                self.greet(peer, now);
+                self.take_question(peer, &known).await
+            }
             Inbound::Step2(update) => {
                 // What is still missing then it does not have: to ask again would go on for ever.
                 self.peer(peer).asked = false;
@@ -63,6 +68,7 @@ impl Room {
         let document = self.blocks.state_vector();
         let known = StateVector::decode_for(known, document, &mut self.work).await;
         let mut known = known.map_err(Violation::StateVector)?;
+        self.peer(peer).has_nothing = known.is_empty();
         if let Some(asked_before) = self.peer(peer).owed.state.take() {
             known = known.lower_of(asked_before, &mut self.work).await;
         }
@@ -134,11 +140,13 @@ impl Room {
     }
 
     async fn take_awareness(&mut self, peer: PeerId, states: &[u8], now: Duration) -> Result<(), Violation> {
-        let received = self.awareness.receive_in_slices(peer, states, now, &mut self.work).await?;
-        self.unflushed.awareness_came(peer, received.changed);
-        if !received.unseen.is_empty() {
-            self.owe(peer, |owed| owed.removals.extend(received.unseen));
-        }
+        let speaker = Speaker { peer, came: self.peer(peer).came };
+        let mut received = self.awareness.receive_in_slices(&speaker, states, now, &mut self.work).await?;
+        self.greet(peer, now);
+        let probe = mem::take(&mut received.probe);
+        self.effects.extend(probe.into_iter().map(|peer| Effect::Probe { peer }));
+        let changed = self.note_renewal(peer, received, now);
+        self.unflushed.awareness_came(peer, changed);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
-//! Awareness under whatever several peers send: a state is changed by its owner only, clocks never go back, what is
-//! refused changes nothing, and what is encoded can be received. A room that hears the same does no more than it may.
+//! Awareness under whatever several peers send: a state is changed by its owner only, and belongs to another only when its
+//! owner is gone or silent; clocks never go back, what is refused changes nothing, and what is encoded can be received. A room that hears the same does no more than it may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::awareness::{Awareness, EXPIRY, Received};
+use coscribe_engine::awareness::{Awareness, EXPIRY, Received, Speaker};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_engine::limits::AWARENESS_CLIENTS_PER_PEER;
 use coscribe_engine::peer::PeerId;
@@ -42,8 +42,14 @@ struct Stage {
     seen: Seen,
     /// What came from whom, as frames.
     said: Vec<(PeerId, Bytes)>,
-    /// Who introduced the clients that are here, and when they were last heard of.
-    owners: BTreeMap<ClientId, (PeerId, Duration)>,
+    /// Whom the clients that are here belong to, and when they were last heard of, where that is known.
+    owners: BTreeMap<ClientId, (PeerId, Option<Duration>)>,
+    /// When the peers have come.
+    came: BTreeMap<PeerId, Duration>,
+    /// Who has spoken for which clients.
+    spoken: BTreeSet<(PeerId, ClientId)>,
+    /// When each peer was first asked for the sign of life that it has not given.
+    asked: BTreeMap<PeerId, Duration>,
 }
 
 impl Stage {
@@ -56,15 +62,14 @@ impl Stage {
                 let states = read_states(reader)?;
                 self.receive(peer, &states);
             }
-            2 => {
-                let left = self.awareness.leave(peer);
-                self.remove(&left, |owner, _| owner == peer);
-            }
+            2 if step & 4 != 0 => self.hear_of(peer),
+            2 => self.leave(peer),
             _ => {
                 self.now += Duration::from_millis(250 * u64::from(reader.u8()?));
                 let now = self.now;
+                self.settle();
                 let expired = self.awareness.expire(now);
-                self.remove(&expired, |_, renewed| now - renewed > EXPIRY);
+                self.remove(&expired, |_, renewed| renewed.map(|renewed| now - renewed > EXPIRY));
             }
         }
         Ok(())
@@ -73,13 +78,19 @@ impl Stage {
     fn receive(&mut self, peer: PeerId, states: &[u8]) {
         self.said.push((peer, awareness_frame(states)));
         let (awareness, now) = (&mut self.awareness, self.now);
-        let received = bounded(states.len(), RECEIVE, || awareness.receive(peer, states, now));
+        let speaker = Speaker { peer, came: self.came.get(&peer).copied().unwrap_or_default() };
+        let received = bounded(states.len(), RECEIVE, || awareness.receive(&speaker, states, now));
         let Ok(received) = received else {
             assert_eq!(self.look(self.seen.keys()), self.seen, "what is refused changes nothing");
             return self.check_owners();
         };
         let seen = self.look(self.seen.keys().chain(&received.changed));
         let before = std::mem::replace(&mut self.seen, seen);
+        self.spoken.extend(decode(states).into_iter().flatten().map(|(client, ..)| (peer, client)));
+        for owner in &received.probe {
+            assert!(*owner != peer && self.owners.values().any(|(of, _)| of == owner));
+            self.asked.entry(*owner).or_insert(now);
+        }
         self.check_received(peer, &received, &before);
         let owned = self.owners.values().filter(|(owner, _)| *owner == peer).count();
         assert!(owned <= AWARENESS_CLIENTS_PER_PEER, "{peer:?} speaks for {owned} clients");
@@ -90,16 +101,19 @@ impl Stage {
             let Some(before) = before.get(client) else { continue };
             let (clock, state) = now;
             assert!(*clock >= before.0, "the clock of {client} goes from {} to {clock}", before.0);
-            assert!(now == before || received.changed.contains(client), "{client} has changed");
+            assert!(
+                now == before || received.changed.contains(client) || received.renewed.contains(client),
+                "{client} has changed"
+            );
             assert!(now == before || *clock > before.0 || state == "null", "{client} changes at its clock");
         }
-        for client in &received.changed {
+        for client in received.changed.union(&received.renewed) {
             let owner = self.owners.get(client).map_or(peer, |(owner, _)| *owner);
             assert_eq!(owner, peer, "only its owner changes {client}");
             if self.seen[client].1 == "null" {
                 self.owners.remove(client);
             } else {
-                self.owners.insert(*client, (peer, self.now));
+                self.owners.insert(*client, (peer, Some(self.now)));
             }
         }
         for client in &received.unseen {
@@ -108,9 +122,70 @@ impl Stage {
         self.check_owners();
     }
 
-    /// These clients are gone now: just those that had to go.
-    fn remove(&mut self, gone: &[ClientId], must_go: impl Fn(PeerId, Duration) -> bool) {
-        let go = self.owners.extract_if(.., |_, (owner, renewed)| must_go(*owner, *renewed));
+    /// A peer goes, and comes again when it next speaks.
+    fn leave(&mut self, peer: PeerId) {
+        let left = self.awareness.leave(peer);
+        self.came.insert(peer, self.now);
+        self.asked.remove(&peer);
+        self.spoken.retain(|(speaker, _)| *speaker != peer);
+        let kept = self.hand_over(&left, |owner| owner == peer);
+        let gone: Vec<_> = left.into_iter().filter(|client| !kept.contains(client)).collect();
+        self.remove(&gone, |owner, _| Some(owner == peer));
+    }
+
+    /// Claims are settled against those who were asked and are silent.
+    fn settle(&mut self) {
+        let (asked, now) = (self.asked.clone(), self.now);
+        let settled = self.awareness.settle(now);
+        let silent = |owner| asked.get(&owner).is_some_and(|&since| now - since >= Duration::from_secs(1));
+        let kept = self.hand_over(&settled.changed, silent);
+        let gone: Vec<_> = settled.changed.into_iter().filter(|client| !kept.contains(client)).collect();
+        self.remove(&gone, |owner, _| if silent(owner) { None } else { Some(false) });
+        for owner in settled.probe {
+            self.asked.entry(owner).or_insert(now);
+        }
+    }
+
+    /// A peer gives a sign of life.
+    fn hear_of(&mut self, peer: PeerId) {
+        self.asked.remove(&peer);
+        for client in self.awareness.alive(peer, self.now) {
+            assert!(self.spoken.contains(&(peer, client)), "it gets back what it had");
+            self.owners.insert(client, (peer, None));
+        }
+        assert_eq!(self.look(self.seen.keys()), self.seen, "for others nothing changes");
+        self.check_owners();
+    }
+
+    /// Of these clients, gives those that belong to others now, who had spoken for them.
+    fn hand_over(&mut self, clients: &[ClientId], loses: impl Fn(PeerId) -> bool) -> BTreeSet<ClientId> {
+        let mut kept = BTreeSet::new();
+        for &client in clients {
+            let (before, _) = self.owners[&client];
+            assert!(loses(before), "{before:?} is neither gone nor silent");
+            if let Some(owner) = self.awareness.owner(client) {
+                assert!(
+                    owner != before && self.spoken.contains(&(owner, client)),
+                    "{owner:?} has claimed it"
+                );
+                self.owners.insert(client, (owner, None));
+                kept.insert(client);
+            }
+        }
+        let seen = self.look(kept.iter());
+        for (client, state) in seen {
+            assert!(state.0 > self.seen[&client].0 && state.1 != "null", "it is seen");
+            self.seen.insert(client, state);
+        }
+        kept
+    }
+
+    /// These clients are gone now: just those that had to go, or of which that is not known.
+    fn remove(&mut self, gone: &[ClientId], must_go: impl Fn(PeerId, Option<Duration>) -> Option<bool>) {
+        let goes = |client: &ClientId, (owner, renewed): &mut (PeerId, Option<Duration>)| {
+            must_go(*owner, *renewed).unwrap_or_else(|| gone.contains(client))
+        };
+        let go = self.owners.extract_if(.., goes);
         let go: Vec<_> = go.map(|(client, _)| client).collect();
         let mut gone = gone.to_vec();
         gone.sort_unstable();
@@ -141,7 +216,8 @@ impl Stage {
         let clients: Vec<_> = self.awareness.clients().collect();
         for (number, some) in (1..).zip(clients.chunks(AWARENESS_CLIENTS_PER_PEER)) {
             let encoded = self.awareness.encode(some.iter().copied());
-            let received = copy.receive(PeerId(number), &encoded, self.now).expect("its own encoding");
+            let speaker = Speaker { peer: PeerId(number), came: self.now };
+            let received = copy.receive(&speaker, &encoded, self.now).expect("its own encoding");
             assert!(received.changed.iter().eq(some) && received.unseen.is_empty(), "all of it is new");
         }
         let all = |awareness: &Awareness| awareness.encode(clients.iter().copied());

@@ -55,6 +55,8 @@ pub(super) struct Host {
     room: Option<Room>,
     /// What the room has appended and the log does not have yet.
     unwritten: Vec<(u64, Bytes)>,
+    /// Peers that the room wants a sign of life of.
+    pub(super) probed: Vec<PeerId>,
     pub(super) bugs: Bugs,
 }
 
@@ -82,7 +84,7 @@ impl Host {
         let stop = Arc::new(StopBefore::default());
         let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
-        Ok(Self { disk, stop, store, name, room: None, unwritten: Vec::new(), bugs })
+        Ok(Self { disk, stop, store, name, room: None, unwritten: Vec::new(), probed: Vec::new(), bugs })
     }
 
     /// The room; the document is opened if it is not.
@@ -136,6 +138,7 @@ impl Host {
                     self.unwritten.push((sequence, update.to_bytes()));
                     self.bugs.appended(room, sequence);
                 }
+                Effect::Probe { peer } => self.probed.push(peer),
                 Effect::Close { peer, code, reason } => {
                     let detail = format!("the server closes connection {} with {code}: {reason}", peer.0);
                     return Err((Oracle::Refused, detail));

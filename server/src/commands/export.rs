@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use coscribe_engine::blocks::Blocks;
-use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName, StoreReader};
+use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName};
 
 use super::{Loaded, documents, milliseconds_since_epoch, must_exist, open_document, read_store, words};
 use crate::config::Config;

@@ -148,6 +148,10 @@ struct Open<'a> {
     wire_bytes: usize,
     keep_alive_at: Instant,
     ping_at: Instant,
+    /// How many pings were sent; each carries its number.
+    pings: u64,
+    /// The room wants to hear of a pong to this ping, or a later one.
+    probe: Option<u64>,
     timer: Pin<&'a mut Sleep>,
 }
 
@@ -167,6 +171,8 @@ impl<'a> Open<'a> {
             wire_bytes: 0,
             keep_alive_at: now + config.keep_alive,
             ping_at: now + config.ping_interval,
+            pings: 0,
+            probe: None,
             timer,
         }
     }
@@ -200,6 +206,11 @@ impl<'a> Open<'a> {
                     self.pace.charge(answers.map(Payload::plain_len).sum(), Instant::now());
                     self.writing = Some(batch.cost());
                     self.transport.messages = batch.frames;
+                    if batch.probe
+                        && let Err(error) = self.feed_probe()
+                    {
+                        return Poll::Ready(End::after(&error));
+                    }
                 }
                 Poll::Ready(Err(close)) => return Poll::Ready(End::ByUs(close)),
                 Poll::Pending if self.writing.is_none() => return Poll::Pending,
@@ -212,8 +223,12 @@ impl<'a> Open<'a> {
             if let Err(error) = ready!(written) {
                 return Poll::Ready(End::after(&error));
             }
-            self.keep_alive_at = now + config.keep_alive;
-            if self.writing.take().is_some_and(|cost| outbox.written(cost)) {
+            let cost = self.writing.take().unwrap_or_default();
+            if cost > 0 {
+                // The watchdogs of clients do not hear pings.
+                self.keep_alive_at = now + config.keep_alive;
+            }
+            if outbox.written(cost) {
                 membership.drained();
             }
         }
@@ -285,9 +300,22 @@ impl<'a> Open<'a> {
             }
             Ok(Message::Text(_)) => Err(End::by_us(1003, "text frames are not understood: send binary ones")),
             Ok(Message::Close(_)) => Err(End::ByPeer),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(1),
+            Ok(Message::Pong(number)) => {
+                self.note_pong(&number);
+                Ok(1)
+            }
+            Ok(Message::Ping(_) | Message::Frame(_)) => Ok(1),
             Err(error) => Err(End::after(&error)),
         })
+    }
+
+    /// Only the answer to a ping is known to have been sent after it: other bytes may have waited here.
+    fn note_pong(&mut self, number: &Bytes) {
+        let number = <[u8; 8]>::try_from(&number[..]).map(u64::from_be_bytes);
+        if self.probe.is_some_and(|probe| number.is_ok_and(|number| number >= probe)) {
+            self.probe = None;
+            self.connection.membership.alive();
+        }
     }
 
     fn note_wire_bytes(&mut self) {
@@ -372,13 +400,25 @@ impl<'a> Open<'a> {
         if self.ping_at <= now {
             self.ping_at = now + config.ping_interval;
             self.writing = Some(0);
-            self.transport.feed(Message::Ping(Bytes::new()))?;
+            self.feed_ping()?;
         }
         if self.keep_alive_at <= now {
             self.keep_alive_at = now + config.keep_alive;
             self.writing = Some(0);
             self.transport.feed(Message::Binary(Bytes::from_static(KEEP_ALIVE)))?;
         }
+        Ok(())
+    }
+
+    fn feed_ping(&mut self) -> Result<(), Error> {
+        self.pings += 1;
+        self.transport.feed(Message::Ping(Bytes::copy_from_slice(&self.pings.to_be_bytes())))
+    }
+
+    /// Asks for a sign of life, of which the room will hear.
+    fn feed_probe(&mut self) -> Result<(), Error> {
+        self.feed_ping()?;
+        self.probe.get_or_insert(self.pings);
         Ok(())
     }
 }

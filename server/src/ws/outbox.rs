@@ -38,6 +38,8 @@ struct Queue {
     bytes: usize,
     /// The room knows that there is too much here and waits to hear that it is gone.
     stalled: bool,
+    /// The room wants a sign of life of the peer.
+    probe: bool,
     close: Option<Close>,
 }
 
@@ -45,6 +47,8 @@ struct Queue {
 pub(crate) struct Batch {
     /// In the order in which they were pushed.
     pub(crate) frames: VecDeque<Payload>,
+    /// Whether the room wants a sign of life of the peer.
+    pub(crate) probe: bool,
     cost: usize,
 }
 
@@ -79,21 +83,27 @@ impl Outbox {
         stalls
     }
 
+    /// Asks the connection for a sign of life of its peer.
+    pub(crate) fn probe(&self) {
+        self.queue().probe = true;
+        self.writer.wake();
+    }
+
     /// Asks the connection to end after what is queued. The first reason counts.
     pub(crate) fn close(&self, code: u16, reason: Cow<'static, str>) {
         self.queue().close.get_or_insert(Close { code, reason });
         self.writer.wake();
     }
 
-    /// Takes all frames, if there are any and `wanted` says so, or the reason to close the connection. One task may wait for
-    /// either.
+    /// Takes all frames and the wish for a sign of life, if there is any of these and `wanted` says so, or the reason to close
+    /// the connection. One task may wait for either.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>, wanted: bool) -> Poll<Result<Batch, Close>> {
         self.writer.register(cx.waker());
         let mut queue = self.queue();
         if let Some(close) = queue.close.clone() {
             return Poll::Ready(Err(close));
         }
-        if !wanted || queue.frames.is_empty() {
+        if !wanted || (queue.frames.is_empty() && !queue.probe) {
             return Poll::Pending;
         }
         Poll::Ready(Ok(queue.take()))
@@ -126,7 +136,7 @@ impl Queue {
     fn take(&mut self) -> Batch {
         let frames = mem::take(&mut self.frames);
         let cost = frames.iter().map(cost).sum();
-        Batch { frames, cost }
+        Batch { frames, probe: mem::take(&mut self.probe), cost }
     }
 }
 

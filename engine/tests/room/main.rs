@@ -1,142 +1,20 @@
 //! A room under simulated time: what peers send goes in, what each of them gets comes out.
 
-use std::collections::BTreeMap;
+mod awareness;
+mod stage;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
+use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE, Message, Messages};
-use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE};
+use coscribe_engine::room::{Effect, Room, RoomLimits};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::work::finish;
 
-const A: PeerId = PeerId(1);
-const B: PeerId = PeerId(2);
-const C: PeerId = PeerId(3);
-
-/// A room, a clock, and all that came out.
-#[derive(Default)]
-struct Stage {
-    room: Room,
-    now: Duration,
-    frames: BTreeMap<PeerId, Vec<Bytes>>,
-    log: Vec<(u64, Bytes)>,
-    closed: Vec<(PeerId, u16, String)>,
-}
-
-impl Stage {
-    fn with(peers: &[PeerId]) -> Self {
-        let mut stage = Self::default();
-        for &peer in peers {
-            stage.room.connect(peer, stage.now);
-        }
-        stage.tick();
-        stage.frames.clear();
-        stage
-    }
-
-    fn settle(&mut self) {
-        while let Some(effect) = self.room.poll_effect() {
-            match effect {
-                Effect::Send { peer, frame } => self.frames.entry(peer).or_default().push(frame.to_bytes()),
-                Effect::Broadcast { frame, to, .. } => {
-                    for peer in to {
-                        self.frames.entry(peer).or_default().push(frame.to_bytes());
-                    }
-                }
-                Effect::Append { sequence, update, .. } => self.log.push((sequence, update.to_bytes())),
-                Effect::Close { peer, code, reason } => self.closed.push((peer, code, reason)),
-            }
-        }
-    }
-
-    /// A frame comes in, and the room flushes when it is due.
-    fn send(&mut self, peer: PeerId, frame: impl Into<Bytes>) {
-        self.receive(peer, frame);
-        self.flush();
-    }
-
-    /// A frame comes in.
-    fn receive(&mut self, peer: PeerId, frame: impl Into<Bytes>) {
-        for message in Messages::of(frame.into()) {
-            match message {
-                Ok(message) => finish(self.room.receive(peer, message, self.now)),
-                Err(error) => finish(self.room.refuse(peer, error)),
-            }
-        }
-    }
-
-    /// The room does what is due now.
-    fn tick(&mut self) {
-        finish(self.room.tick(self.now));
-        self.settle();
-    }
-
-    fn flush(&mut self) {
-        while let Some(at) = self.room.next_tick().filter(|&at| at <= self.now + Duration::from_millis(16)) {
-            self.now = self.now.max(at);
-            finish(self.room.tick(self.now));
-        }
-        self.settle();
-    }
-
-    fn take(&mut self, peer: PeerId) -> Vec<Bytes> {
-        self.frames.remove(&peer).unwrap_or_default()
-    }
-
-    /// The only frame that a peer got, which must be an update, applied to what it has.
-    fn take_update(&mut self, peer: PeerId, replica: &mut Blocks) {
-        let frames = self.take(peer);
-        assert_eq!(frames.len(), 1, "one frame");
-        replica.load(&update_of(&frames[0])).expect("no gaps");
-    }
-}
-
-fn update_of(frame: &Bytes) -> Bytes {
-    match Message::read(&mut Reader::new(frame)) {
-        Ok(Message::Sync(SyncMessage::Update(update) | SyncMessage::Step2(update))) => {
-            frame.slice_ref(update)
-        }
-        other => panic!("not an update: {other:?}"),
-    }
-}
-
-fn is_step_1(frame: &Bytes) -> bool {
-    matches!(Message::read(&mut Reader::new(frame)), Ok(Message::Sync(SyncMessage::Step1(_))))
-}
-
-/// What `client` sends when it types at the end of its own text.
-fn typed(client: u8, clock: u64, text: &str) -> Vec<u8> {
-    let mut update = vec![1, 1, client];
-    write_var_uint(&mut update, clock);
-    if clock == 0 {
-        update.extend([4, 1, 1, b't']);
-    } else {
-        update.extend([0x84, client]);
-        write_var_uint(&mut update, clock - 1);
-    }
-    write_var_buf(&mut update, text.as_bytes());
-    update.push(0);
-    update
-}
-
-fn number(number: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_var_uint(&mut out, number);
-    out
-}
-
-fn update(update: &[u8]) -> Bytes {
-    y_websocket::sync_frame(&SyncMessage::Update(update))
-}
-
-fn awareness(client: u8, clock: u8, json: &str) -> Bytes {
-    let mut states = vec![1, client, clock];
-    write_var_buf(&mut states, json.as_bytes());
-    y_websocket::awareness_frame(&states)
-}
+use stage::{A, B, C, Stage, awareness, is_step_1, number, typed, update, update_of};
 
 #[test]
 fn a_new_peer_is_asked_for_what_the_server_lacks_and_told_who_is_here() {
@@ -471,77 +349,6 @@ fn a_joiner_gets_all_and_a_returning_peer_what_it_lacks() {
     stage.send(B, y_websocket::sync_frame(&SyncMessage::Step1(&known.encode())));
     let diff = stage.take(B).remove(0);
     assert_eq!(update_of(&diff)[..], [1, 1, 1, 2, 0x84, 1, 1, 1, b'c', 0]);
-}
-
-#[test]
-fn awareness_belongs_to_the_connection_that_brought_it() {
-    let mut stage = Stage::with(&[A, B, C]);
-    stage.send(A, awareness(1, 1, "{\"name\":\"a\"}"));
-    assert_eq!(stage.take(B), [awareness(1, 1, "{\"name\":\"a\"}")]);
-    stage.frames.clear();
-    stage.send(B, awareness(1, 9, "{\"name\":\"forged\"}"));
-    stage.send(B, awareness(1, 9, "null"));
-    stage.send(B, awareness(1, 1, "{\"name\":\"a\"}"));
-    assert!(stage.frames.is_empty(), "neither forged nor echoed states change anything");
-    finish(stage.room.disconnect(A));
-    stage.flush();
-    assert_eq!(stage.take(B), [awareness(1, 1, "null")]);
-    assert_eq!(stage.take(C), [awareness(1, 1, "null")]);
-}
-
-#[test]
-fn a_client_that_comes_back_is_made_to_announce_itself() {
-    let mut stage = Stage::with(&[A, B]);
-    stage.send(A, awareness(1, 5, "{}"));
-    finish(stage.room.disconnect(A));
-    stage.room.connect(C, stage.now);
-    stage.flush();
-    stage.frames.clear();
-    stage.send(C, awareness(1, 5, "{}"));
-    assert_eq!(stage.take(C), [awareness(1, 5, "null")], "which makes it raise its clock");
-    assert!(stage.take(B).is_empty(), "the others would not see clock 5 again");
-    stage.send(C, awareness(1, 6, "{}"));
-    assert_eq!(stage.take(B), [awareness(1, 6, "{}")]);
-}
-
-#[test]
-fn awareness_that_is_not_renewed_expires() {
-    let mut stage = Stage::with(&[A, B]);
-    stage.send(A, awareness(1, 1, "{}"));
-    stage.send(B, awareness(2, 1, "{}"));
-    stage.frames.clear();
-    stage.now += Duration::from_secs(20);
-    stage.send(B, awareness(2, 2, "{}"));
-    stage.frames.clear();
-    while stage.take(B).is_empty() {
-        stage.now = stage.room.next_tick().expect("it will expire");
-        stage.tick();
-    }
-    assert!(stage.now > Duration::from_secs(30) && stage.now < Duration::from_secs(40));
-    stage.send(B, Bytes::from_static(&[3]));
-    assert_eq!(stage.take(B), [awareness(2, 2, "{}")]);
-}
-
-#[test]
-fn one_connection_cannot_speak_for_a_crowd() {
-    let mut stage = Stage::with(&[A]);
-    for client in 0..100 {
-        stage.send(A, awareness(client, 1, "{}"));
-    }
-    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
-    let mut stage = Stage::with(&[A]);
-    stage.send(A, awareness(1, 1, &format!("\"{}\"", "x".repeat(100_000))));
-    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
-}
-
-#[test]
-fn cursor_positions_between_two_flushes_are_one() {
-    let mut stage = Stage::with(&[A, B]);
-    for clock in 1..100 {
-        stage.receive(A, awareness(1, clock, "{}"));
-    }
-    stage.flush();
-    assert_eq!(stage.take(B), [awareness(1, 99, "{}")]);
 }
 
 #[test]

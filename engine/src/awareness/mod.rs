@@ -2,13 +2,20 @@
 //!
 //! Encoded as in y-protocols: `count, (client, clock, varString JSON or "null")*`. A state counts if its clock is
 //! higher than the known one, or equal and the state is null. A state belongs to the peer that introduced its client
-//! id: no other peer can change it, and it goes when that peer goes.
+//! id: no other peer can change it, and it goes when that peer goes. A newer peer with a higher clock may claim it, and gets
+//! it if the owner gives no sign of life (`claims.rs`).
+//!
+//! Clients ignore a state at a clock they know, also after they have dropped it with their connection. So for each state
+//! is kept when its clock last rose, and for each client that left, when: whoever was here before sees what rose after that.
+
+mod claims;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::claims::Claims;
 use crate::lib0::{ReadError, Reader, write_var_uint};
 use crate::limits::{AWARENESS_CLIENTS_PER_PEER, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, ROPE_BYTES};
 use crate::peer::PeerId;
@@ -18,6 +25,14 @@ use crate::work::{Work, finish};
 
 /// How long a state lives that its owner does not renew. Clients renew every 15 s.
 pub const EXPIRY: Duration = Duration::from_secs(30);
+
+/// A state that comes again as it was need not be told to those who know it if they have heard of it within this time:
+/// clients renew theirs 15 s later, look every 3 s whether it is time, and drop what they have not heard of for 30 s.
+const TOLD: Duration = Duration::from_secs(8);
+
+/// Counts rises of clocks and removals in one room. 0 is before all of them, when states were known elsewhere: before the
+/// room was opened, or before what it has forgotten.
+pub type Moment = u64;
 
 /// The state of a client that has left.
 const NULL: &[u8] = b"null";
@@ -36,14 +51,38 @@ pub enum AwarenessError {
     TooManyClients,
 }
 
+/// Who awareness comes from.
+#[derive(Debug, Copy, Clone)]
+pub struct Speaker {
+    /// The connection.
+    pub peer: PeerId,
+    /// When it was opened.
+    pub came: Duration,
+}
+
 /// What awareness from a peer changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Clients whose state is new.
     pub changed: BTreeSet<ClientId>,
+    /// Clients whose clock has risen while their state stayed, of which everybody has heard a moment ago.
+    pub renewed: BTreeSet<ClientId>,
     /// Clients of the sender that the others would not see, because they know them as gone at this clock or a later
     /// one. Sending them their own removal makes them announce themselves with a higher clock.
     pub unseen: BTreeSet<ClientId>,
+    /// Peers that are to give a sign of life, because the sender claims their clients.
+    pub probe: BTreeSet<PeerId>,
+    /// Up to when the sender may know clocks, if it spoke for a client of its own.
+    pub knows: Option<Moment>,
+}
+
+/// What time brings: see [`Awareness::settle`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Clients whose state is new.
+    pub changed: Vec<ClientId>,
+    /// Peers that are to give a sign of life.
+    pub probe: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -52,6 +91,10 @@ struct State {
     json: Bytes,
     owner: PeerId,
     renewed: Duration,
+    /// When the clock last rose; 0 if it is as it was introduced, which others may have seen before the room was opened.
+    risen: Moment,
+    /// When the state was last one that all are to be told.
+    told: Duration,
 }
 
 /// The awareness states of a room.
@@ -62,11 +105,17 @@ pub struct Awareness {
     owned: BTreeMap<PeerId, BTreeSet<ClientId>>,
     /// The clients by when they were last renewed.
     renewals: BTreeSet<(Duration, ClientId)>,
-    /// Clients that have left: the clock at which the others know them as gone, and the number of the removal.
-    removed: BTreeMap<ClientId, (u64, u64)>,
-    /// The same clients by the number of their removal.
-    removals: BTreeMap<u64, ClientId>,
-    next_removal: u64,
+    /// The clients by when their clock last rose.
+    rises: BTreeSet<(Moment, ClientId)>,
+    claims: Claims,
+    /// Clients that have left: the clock at which the others know them as gone, and when they left.
+    removed: BTreeMap<ClientId, (u64, Moment)>,
+    /// The same clients by when they left.
+    removals: BTreeMap<Moment, ClientId>,
+    /// The last removal that was forgotten.
+    forgotten: Moment,
+    /// The last moment that was given to a rise or a removal.
+    moment: Moment,
 }
 
 impl Awareness {
@@ -76,28 +125,28 @@ impl Awareness {
     /// If the bytes are malformed or over a limit; then nothing was taken in.
     pub fn receive(
         &mut self,
-        peer: PeerId,
+        speaker: &Speaker,
         encoded: &[u8],
         now: Duration,
     ) -> Result<Received, AwarenessError> {
-        finish(self.receive_in_slices(peer, encoded, now, &mut Work::default()))
+        finish(self.receive_in_slices(speaker, encoded, now, &mut Work::default()))
     }
 
     /// The same, with pauses.
     pub(crate) async fn receive_in_slices(
         &mut self,
-        peer: PeerId,
+        speaker: &Speaker,
         encoded: &[u8],
         now: Duration,
         work: &mut Work,
     ) -> Result<Received, AwarenessError> {
-        self.check(peer, encoded, work).await?;
+        self.check(speaker.peer, encoded, work).await?;
         let mut reader = Reader::new(encoded);
         let mut received = Received::default();
         for _ in 0..reader.var_uint()? {
             let incoming = Incoming::read(&mut reader)?;
             work.count(4);
-            self.receive_state(peer, &incoming, now, &mut received, work);
+            self.receive_state(speaker, &incoming, now, &mut received, work);
             work.pause().await;
         }
         Ok(received)
@@ -107,7 +156,7 @@ impl Awareness {
     async fn check(&self, peer: PeerId, encoded: &[u8], work: &mut Work) -> Result<(), AwarenessError> {
         let mut reader = Reader::new(encoded);
         let mut introduced = BTreeSet::new();
-        let owned = self.owned.get(&peer).map_or(0, BTreeSet::len);
+        let owned = self.speaks_for(peer);
         // A client, a clock and a string of at least one character with its length.
         for _ in 0..reader.count(4)? {
             let incoming = Incoming::read(&mut reader)?;
@@ -140,7 +189,7 @@ impl Awareness {
 
     fn receive_state(
         &mut self,
-        peer: PeerId,
+        speaker: &Speaker,
         incoming: &Incoming<'_>,
         now: Duration,
         received: &mut Received,
@@ -149,38 +198,88 @@ impl Awareness {
         let &Incoming { client, clock, json } = incoming;
         let leaves = json == NULL;
         match self.states.get(&client) {
-            Some(known) if known.owner != peer => return,
+            Some(known) if known.owner != speaker.peer => {
+                work.count_bytes(json.len());
+                return self.claim(speaker, incoming, now, received);
+            }
             Some(known) if clock > known.clock || (leaves && clock == known.clock) => {}
             Some(_) => return,
             None if leaves => return,
             None if self.is_past(client, clock) => {
+                received.knows = received.knows.max(Some(self.left(client)));
                 received.unseen.insert(client);
                 return;
             }
-            None => {}
+            None => received.knows = received.knows.max(Some(self.left(client))),
         }
+        received.changed.insert(client);
+        received.unseen.remove(&client);
         if leaves {
             self.remove(client, clock);
         } else {
             work.count_bytes(json.len());
-            let json = Bytes::copy_from_slice(json);
-            self.put(client, State { clock, json, owner: peer, renewed: now });
+            self.take_state(speaker.peer, incoming, now, received);
         }
-        received.changed.insert(client);
-        received.unseen.remove(&client);
     }
 
-    /// Removes the states of a peer that has gone; gives their clients. O(these · log clients).
+    /// A peer brings a state of a client that is its own, or nobody's.
+    fn take_state(&mut self, peer: PeerId, incoming: &Incoming<'_>, now: Duration, received: &mut Received) {
+        let &Incoming { client, clock, json } = incoming;
+        let known = self.states.get(&client);
+        let told = match known {
+            // While it has not risen, some may not see it.
+            Some(known) if known.risen > 0 && known.json == json && now.saturating_sub(known.told) < TOLD => {
+                received.changed.remove(&client);
+                received.renewed.insert(client);
+                known.told
+            }
+            _ => now,
+        };
+        let is_higher = known.is_some() || self.removed.contains_key(&client);
+        let risen = if is_higher { self.next_moment() } else { 0 };
+        let json = Bytes::copy_from_slice(json);
+        self.claims.outrun(client, clock);
+        self.put(client, State { clock, json, owner: peer, renewed: now, risen, told });
+    }
+
+    /// When a client was last seen to leave.
+    fn left(&self, client: ClientId) -> Moment {
+        self.removed.get(&client).map_or(self.forgotten, |&(_, moment)| moment)
+    }
+
+    fn next_moment(&mut self) -> Moment {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// For how many clients a peer speaks, or may do so again.
+    fn speaks_for(&self, peer: PeerId) -> usize {
+        self.owned.get(&peer).map_or(0, BTreeSet::len) + self.claims.lost(peer)
+    }
+
+    /// Removes the states of a peer that has gone, or gives them to those who claim them; gives their clients. O(these · log
+    /// clients).
     pub fn leave(&mut self, peer: PeerId) -> Vec<ClientId> {
-        let leaving = self.owned.get(&peer).into_iter().flatten().copied().collect();
-        self.remove_all(leaving)
+        self.claims.forget(peer);
+        let leaving: Vec<_> = self.owned.get(&peer).into_iter().flatten().copied().collect();
+        for &client in &leaving {
+            if !self.hand_over(client) {
+                let clock = self.states.get(&client).map_or(0, |state| state.clock);
+                self.remove(client, clock);
+            }
+        }
+        leaving
     }
 
     /// Removes states that were not renewed in time; gives their clients. O(these · log clients).
     pub fn expire(&mut self, now: Duration) -> Vec<ClientId> {
         let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > EXPIRY;
-        let leaving = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
-        self.remove_all(leaving)
+        let leaving: Vec<_> = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
+        for &client in &leaving {
+            let clock = self.states.get(&client).map_or(0, |state| state.clock);
+            self.remove(client, clock);
+        }
+        leaving
     }
 
     /// Whether nobody is here.
@@ -193,30 +292,46 @@ impl Awareness {
         self.states.contains_key(&client)
     }
 
+    /// Whom the state of a client belongs to.
+    pub fn owner(&self, client: ClientId) -> Option<PeerId> {
+        self.states.get(&client).map(|state| state.owner)
+    }
+
     /// All clients that are here.
     pub fn clients(&self) -> impl Iterator<Item = ClientId> {
         self.states.keys().copied()
     }
 
-    /// How many states were ever removed: a mark for [`Awareness::removed_since`].
-    pub fn removals(&self) -> u64 {
-        self.next_removal
+    /// The last moment.
+    pub fn moment(&self) -> Moment {
+        self.moment
     }
 
-    /// Clients that have left since there had been so many removals, and have not come back. Of very many the first are
-    /// forgotten.
-    pub fn removed_since(&self, removals: u64) -> impl Iterator<Item = ClientId> {
-        self.removals.range(removals..).map(|(_, &client)| client)
+    /// Clients that have left after a moment, and have not come back. Of very many the first are forgotten.
+    pub fn removed_since(&self, moment: Moment) -> impl Iterator<Item = ClientId> {
+        self.removals.range(moment + 1..).map(|(_, &client)| client)
+    }
+
+    /// The clients, with their owners, that are not seen by somebody who knows clocks up to a moment.
+    pub fn known_at(&self, moment: Moment) -> impl Iterator<Item = (PeerId, ClientId)> {
+        let owned = |&(_, client): &(Moment, ClientId)| Some((self.owner(client)?, client));
+        self.rises.range(..=(moment, ClientId::MAX)).filter_map(owned)
     }
 
     /// Encodes the states of some clients; those who have left are null. O(clients · log and bytes).
     pub fn encode(&self, clients: impl ExactSizeIterator<Item = ClientId>) -> Vec<u8> {
         let clients: Vec<_> = clients.collect();
-        finish(self.encode_in_slices(&clients, &mut Work::default())).to_bytes().into()
+        finish(self.encode_in_slices(&clients, &BTreeSet::new(), &mut Work::default())).to_bytes().into()
     }
 
-    /// The same, with pauses; where there is much, long states are shared.
-    pub(crate) async fn encode_in_slices(&self, clients: &[ClientId], work: &mut Work) -> Rope {
+    /// The same, with pauses; where there is much, long states are shared. Of those `as_gone` it says that they have left, at the
+    /// clock that they have: a client that is here and hears that of itself announces itself with a higher one.
+    pub(crate) async fn encode_in_slices(
+        &self,
+        clients: &[ClientId],
+        as_gone: &BTreeSet<ClientId>,
+        work: &mut Work,
+    ) -> Rope {
         let mut bytes = 0;
         for client in clients {
             bytes += self.states.get(client).map_or(0, |state| state.json.len());
@@ -226,9 +341,11 @@ impl Awareness {
         let mut out = RopeWriter::new(bytes > ROPE_BYTES);
         write_var_uint(out.tail(), clients.len() as u64);
         for &client in clients {
+            let null = &Bytes::from_static(NULL);
             let (clock, json) = match self.states.get(&client) {
+                Some(state) if as_gone.contains(&client) => (state.clock, null),
                 Some(state) => (state.clock, &state.json),
-                None => (self.removed.get(&client).map_or(0, |&(clock, _)| clock), &Bytes::from_static(NULL)),
+                None => (self.removed.get(&client).map_or(0, |&(clock, _)| clock), null),
             };
             write_var_uint(out.tail(), client);
             write_var_uint(out.tail(), clock);
@@ -241,28 +358,19 @@ impl Awareness {
         out.finish()
     }
 
-    fn remove_all(&mut self, clients: Vec<ClientId>) -> Vec<ClientId> {
-        for client in &clients {
-            let clock = self.states.get(client).map_or(0, |state| state.clock);
-            self.remove(*client, clock);
-        }
-        clients
-    }
-
     fn put(&mut self, client: ClientId, state: State) {
         self.forget_removal(client);
+        self.take(client);
         self.owned.entry(state.owner).or_default().insert(client);
-        // Its owner is the same: nobody else can change it.
-        if let Some(before) = self.states.get(&client) {
-            self.renewals.remove(&(before.renewed, client));
-        }
         self.renewals.insert((state.renewed, client));
+        self.rises.insert((state.risen, client));
         self.states.insert(client, state);
     }
 
     fn take(&mut self, client: ClientId) {
         let Some(state) = self.states.remove(&client) else { return };
         self.renewals.remove(&(state.renewed, client));
+        self.rises.remove(&(state.risen, client));
         if let Some(clients) = self.owned.get_mut(&state.owner) {
             clients.remove(&client);
             if clients.is_empty() {
@@ -274,20 +382,22 @@ impl Awareness {
     /// Removes a state and remembers its clock, at which the others now know it as gone.
     fn remove(&mut self, client: ClientId, clock: u64) {
         self.take(client);
+        self.claims.drop_claim(client);
         self.forget_removal(client);
-        self.removed.insert(client, (clock, self.next_removal));
-        self.removals.insert(self.next_removal, client);
-        self.next_removal += 1;
+        let moment = self.next_moment();
+        self.removed.insert(client, (clock, moment));
+        self.removals.insert(moment, client);
         if self.removals.len() > AWARENESS_REMOVED
-            && let Some((_, oldest)) = self.removals.pop_first()
+            && let Some((forgotten, oldest)) = self.removals.pop_first()
         {
             self.removed.remove(&oldest);
+            self.forgotten = forgotten;
         }
     }
 
     fn forget_removal(&mut self, client: ClientId) {
-        if let Some((_, number)) = self.removed.remove(&client) {
-            self.removals.remove(&number);
+        if let Some((_, moment)) = self.removed.remove(&client) {
+            self.removals.remove(&moment);
         }
     }
 }

@@ -1,0 +1,219 @@
+//! Who a client's state belongs to when two connections speak for it.
+//!
+//! A client whose network was cut is back on a new connection before the server knows that the old one is dead. So a newer
+//! peer that brings a higher clock *claims* the state, unless the owner has renewed it since that peer came: then there are
+//! two. The owner is asked for a sign of life, a WebSocket ping. If it answers it keeps the state, and is asked again after a
+//! while if the claim still stands. If it is silent the state is taken from it; if it answers after all, because it was only
+//! slow, it gets it back. So nobody can take what belongs to a living connection for longer than that takes to answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Awareness, Incoming, NULL, Received, Settled, Speaker, State};
+use crate::limits::AWARENESS_CLIENTS_PER_PEER;
+use crate::peer::PeerId;
+use crate::update::ClientId;
+
+/// How long an owner may take to give a sign of life. Others see the cursor of who is back this much later.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// How long a sign of life counts: so often at most is a peer asked for one.
+const LIVES: Duration = Duration::from_secs(5);
+
+/// What peers say of clients that belong to others.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    claims: BTreeMap<ClientId, Claim>,
+    /// When something is to be done about each.
+    due: BTreeSet<(Duration, ClientId)>,
+    /// How many claims each peer has.
+    counts: BTreeMap<PeerId, usize>,
+    /// When each peer that was asked has last given a sign of life.
+    alive: BTreeMap<PeerId, Duration>,
+    /// What was taken from peers that were silent and are still here.
+    lost: BTreeMap<PeerId, BTreeSet<ClientId>>,
+}
+
+#[derive(Debug)]
+struct Claim {
+    /// `None` if it has gone meanwhile, without its state.
+    peer: Option<PeerId>,
+    clock: u64,
+    json: Bytes,
+    came: Duration,
+    due: Duration,
+    /// Whether the owner has been asked, or gave a sign of life a moment ago.
+    asked: bool,
+}
+
+impl Claims {
+    /// How many clients were taken from a peer.
+    pub(super) fn lost(&self, peer: PeerId) -> usize {
+        self.lost.get(&peer).map_or(0, BTreeSet::len)
+    }
+
+    /// The owner of a client has reached this clock.
+    pub(super) fn outrun(&mut self, client: ClientId, clock: u64) {
+        if self.claims.get(&client).is_some_and(|claim| claim.clock <= clock) {
+            self.drop_claim(client);
+        }
+    }
+
+    /// Nobody claims a client any more.
+    pub(super) fn drop_claim(&mut self, client: ClientId) -> Option<(PeerId, u64, Bytes, Duration)> {
+        let claim = self.claims.remove(&client)?;
+        self.due.remove(&(claim.due, client));
+        let peer = claim.peer?;
+        self.uncount(peer);
+        Some((peer, claim.clock, claim.json, claim.came))
+    }
+
+    /// A peer has gone. Where the owner was asked, its last word is that its client has gone, too.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.alive.remove(&peer);
+        self.lost.remove(&peer);
+        if self.counts.contains_key(&peer) {
+            let of_peer =
+                |(&client, claim): (&ClientId, &Claim)| (claim.peer == Some(peer)).then_some(client);
+            for client in self.claims.iter().filter_map(of_peer).collect::<Vec<_>>() {
+                match self.claims.get_mut(&client) {
+                    Some(claim) if claim.asked => (claim.peer, claim.json) = (None, Bytes::from_static(NULL)),
+                    _ => drop(self.drop_claim(client)),
+                }
+            }
+            self.counts.remove(&peer);
+        }
+    }
+
+    fn uncount(&mut self, peer: PeerId) {
+        if let Some(count) = self.counts.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&peer);
+            }
+        }
+    }
+
+    fn put_off(&mut self, client: ClientId, due: Duration, asked: bool) {
+        if let Some(claim) = self.claims.get_mut(&client) {
+            self.due.remove(&(claim.due, client));
+            self.due.insert((due, client));
+            (claim.due, claim.asked) = (due, asked);
+        }
+    }
+
+    fn lives_until(&self, owner: PeerId, now: Duration) -> Option<Duration> {
+        self.alive.get(&owner).map(|&alive| alive + LIVES).filter(|&until| until > now)
+    }
+}
+
+impl Awareness {
+    /// A peer speaks for a client that belongs to another. Echoes, whose clock is known, are no claims. The first who claims a client is heard.
+    pub(super) fn claim(
+        &mut self,
+        speaker: &Speaker,
+        incoming: &Incoming<'_>,
+        now: Duration,
+        received: &mut Received,
+    ) {
+        let &Speaker { peer, came } = speaker;
+        let &Incoming { client, clock, json } = incoming;
+        let Some(&State { owner, clock: known, renewed, .. }) = self.states.get(&client) else { return };
+        if clock <= known || renewed >= came {
+            return;
+        }
+        received.knows = Some(self.moment);
+        if let Some(claim) = self.claims.claims.get_mut(&client) {
+            if claim.peer == Some(peer) && clock > claim.clock {
+                (claim.clock, claim.json, claim.came) = (clock, Bytes::copy_from_slice(json), now);
+            }
+            return;
+        }
+        let claims = self.claims.counts.get(&peer).copied().unwrap_or_default();
+        if claims + self.speaks_for(peer) >= AWARENESS_CLIENTS_PER_PEER {
+            return;
+        }
+        let (due, asked) = match self.claims.lives_until(owner, now) {
+            Some(until) => (until, false),
+            None => (now + SIGN_OF_LIFE, true),
+        };
+        if asked {
+            received.probe.insert(owner);
+        }
+        let json = Bytes::copy_from_slice(json);
+        self.claims.claims.insert(client, Claim { peer: Some(peer), clock, json, came: now, due, asked });
+        self.claims.due.insert((due, client));
+        *self.claims.counts.entry(peer).or_default() += 1;
+    }
+
+    /// When [`Awareness::settle`] has something to do.
+    pub fn next_settlement(&self) -> Option<Duration> {
+        self.claims.due.first().map(|&(due, _)| due)
+    }
+
+    /// Takes from owners that were asked and are silent what is claimed, and has others asked again. O(these · log clients).
+    pub fn settle(&mut self, now: Duration) -> Settled {
+        let mut settled = Settled::default();
+        while let Some(&(due, client)) = self.claims.due.first()
+            && due <= now
+        {
+            let Some(owner) = self.owner(client) else {
+                self.claims.drop_claim(client);
+                continue;
+            };
+            if self.claims.claims.get(&client).is_some_and(|claim| claim.asked) {
+                self.take_from(owner, client);
+                settled.changed.push(client);
+            } else {
+                self.claims.put_off(client, now + SIGN_OF_LIFE, true);
+                settled.probe.insert(owner);
+            }
+        }
+        settled
+    }
+
+    /// An owner that was asked for a sign of life is silent.
+    fn take_from(&mut self, owner: PeerId, client: ClientId) {
+        if self.hand_over(client) {
+            self.claims.lost.entry(owner).or_default().insert(client);
+        } else {
+            let clock = self.states.get(&client).map_or(0, |state| state.clock);
+            self.remove(client, clock);
+        }
+    }
+
+    /// Gives the state of a client to the peer that claims it, if it has one for it.
+    pub(super) fn hand_over(&mut self, client: ClientId) -> bool {
+        let Some((owner, clock, json, came)) = self.claims.drop_claim(client) else { return false };
+        if json == NULL || self.speaks_for(owner) >= AWARENESS_CLIENTS_PER_PEER {
+            return false;
+        }
+        let risen = self.next_moment();
+        self.put(client, State { clock, json, owner, renewed: came, risen, told: came });
+        true
+    }
+
+    /// A peer has given the sign of life that it was asked for. Gives the clients that it gets back: it has to announce them
+    /// with clocks above those that the others have seen meanwhile. O(its clients · log clients).
+    pub fn alive(&mut self, peer: PeerId, now: Duration) -> Vec<ClientId> {
+        self.claims.alive.insert(peer, now);
+        for client in self.owned.get(&peer).into_iter().flatten() {
+            match self.claims.claims.get(client) {
+                Some(Claim { peer: None, .. }) => drop(self.claims.drop_claim(*client)),
+                Some(_) => self.claims.put_off(*client, now + LIVES, false),
+                None => {}
+            }
+        }
+        let mut back = Vec::new();
+        for client in self.claims.lost.remove(&peer).into_iter().flatten() {
+            let Some(state) = self.states.get(&client) else { continue };
+            let (clock, json, renewed) = (state.clock, state.json.clone(), state.renewed);
+            let (risen, told) = (state.risen, state.told);
+            self.put(client, State { clock, json, owner: peer, renewed, risen, told });
+            back.push(client);
+        }
+        back
+    }
+}

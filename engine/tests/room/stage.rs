@@ -1,0 +1,153 @@
+//! A room, simulated time, and what peers send.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::{self, Message, Messages};
+use coscribe_engine::room::{Effect, PeerId, Room};
+use coscribe_engine::work::finish;
+
+pub(crate) const A: PeerId = PeerId(1);
+pub(crate) const B: PeerId = PeerId(2);
+pub(crate) const C: PeerId = PeerId(3);
+
+/// Within this time whoever comes sees everybody, and is seen.
+pub(crate) const SOON: Duration = Duration::from_millis(900);
+
+/// A room, a clock, and all that came out.
+#[derive(Default)]
+pub(crate) struct Stage {
+    pub(crate) room: Room,
+    pub(crate) now: Duration,
+    pub(crate) frames: BTreeMap<PeerId, Vec<Bytes>>,
+    pub(crate) log: Vec<(u64, Bytes)>,
+    pub(crate) closed: Vec<(PeerId, u16, String)>,
+    pub(crate) probed: Vec<PeerId>,
+}
+
+impl Stage {
+    pub(crate) fn with(peers: &[PeerId]) -> Self {
+        let mut stage = Self::default();
+        for &peer in peers {
+            stage.room.connect(peer, stage.now);
+        }
+        stage.tick();
+        stage.frames.clear();
+        stage
+    }
+
+    pub(crate) fn settle(&mut self) {
+        while let Some(effect) = self.room.poll_effect() {
+            match effect {
+                Effect::Send { peer, frame } => self.frames.entry(peer).or_default().push(frame.to_bytes()),
+                Effect::Broadcast { frame, to, .. } => {
+                    for peer in to {
+                        self.frames.entry(peer).or_default().push(frame.to_bytes());
+                    }
+                }
+                Effect::Append { sequence, update, .. } => self.log.push((sequence, update.to_bytes())),
+                Effect::Probe { peer } => self.probed.push(peer),
+                Effect::Close { peer, code, reason } => self.closed.push((peer, code, reason)),
+            }
+        }
+    }
+
+    /// A frame comes in, and the room flushes when it is due.
+    pub(crate) fn send(&mut self, peer: PeerId, frame: impl Into<Bytes>) {
+        self.receive(peer, frame);
+        self.flush();
+    }
+
+    /// A frame comes in.
+    pub(crate) fn receive(&mut self, peer: PeerId, frame: impl Into<Bytes>) {
+        for message in Messages::of(frame.into()) {
+            match message {
+                Ok(message) => finish(self.room.receive(peer, message, self.now)),
+                Err(error) => finish(self.room.refuse(peer, error)),
+            }
+        }
+    }
+
+    /// The room does what is due now.
+    pub(crate) fn tick(&mut self) {
+        finish(self.room.tick(self.now));
+        self.settle();
+    }
+
+    pub(crate) fn flush(&mut self) {
+        while let Some(at) = self.room.next_tick().filter(|&at| at <= self.now + Duration::from_millis(16)) {
+            self.now = self.now.max(at);
+            finish(self.room.tick(self.now));
+        }
+        self.settle();
+    }
+
+    /// Time passes, and the room does what is due meanwhile.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.room.next_tick().filter(|&at| at <= until) {
+            self.now = self.now.max(at);
+            self.tick();
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn take(&mut self, peer: PeerId) -> Vec<Bytes> {
+        self.frames.remove(&peer).unwrap_or_default()
+    }
+
+    /// The only frame that a peer got, which must be an update, applied to what it has.
+    pub(crate) fn take_update(&mut self, peer: PeerId, replica: &mut Blocks) {
+        let frames = self.take(peer);
+        assert_eq!(frames.len(), 1, "one frame");
+        replica.load(&update_of(&frames[0])).expect("no gaps");
+    }
+}
+
+pub(crate) fn update_of(frame: &Bytes) -> Bytes {
+    match Message::read(&mut Reader::new(frame)) {
+        Ok(Message::Sync(SyncMessage::Update(update) | SyncMessage::Step2(update))) => {
+            frame.slice_ref(update)
+        }
+        other => panic!("not an update: {other:?}"),
+    }
+}
+
+pub(crate) fn is_step_1(frame: &Bytes) -> bool {
+    matches!(Message::read(&mut Reader::new(frame)), Ok(Message::Sync(SyncMessage::Step1(_))))
+}
+
+/// What `client` sends when it types at the end of its own text.
+pub(crate) fn typed(client: u8, clock: u64, text: &str) -> Vec<u8> {
+    let mut update = vec![1, 1, client];
+    write_var_uint(&mut update, clock);
+    if clock == 0 {
+        update.extend([4, 1, 1, b't']);
+    } else {
+        update.extend([0x84, client]);
+        write_var_uint(&mut update, clock - 1);
+    }
+    write_var_buf(&mut update, text.as_bytes());
+    update.push(0);
+    update
+}
+
+pub(crate) fn number(number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_var_uint(&mut out, number);
+    out
+}
+
+pub(crate) fn update(update: &[u8]) -> Bytes {
+    y_websocket::sync_frame(&SyncMessage::Update(update))
+}
+
+pub(crate) fn awareness(client: u8, clock: u8, json: &str) -> Bytes {
+    let mut states = vec![1, client, clock];
+    write_var_buf(&mut states, json.as_bytes());
+    y_websocket::awareness_frame(&states)
+}
