@@ -1,10 +1,12 @@
 //! Accepts connections and gives each request to the WebSocket side or to plain HTTP.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Response;
@@ -13,11 +15,12 @@ use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Listen, in_order};
 use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
@@ -44,10 +47,50 @@ pub(crate) struct Server {
     pub(crate) routes: Router,
 }
 
+/// Listens on all addresses of a host that this machine has, on one port.
+pub(crate) async fn listen(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
+    let found = lookup_host((listen.host(), listen.port())).await;
+    let found = found.with_context(|| format!("cannot find the address of {}", listen.host()))?;
+    let (mut listeners, mut refused, mut port) = (Vec::new(), None, listen.port());
+    for mut address in in_order(found.collect()) {
+        address.set_port(port);
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                // The others are to have the one that was free.
+                port = listener.local_addr().context("cannot listen")?.port();
+                listeners.push(listener);
+            }
+            // Many a machine resolves localhost to ::1 and has no IPv6.
+            Err(error) if is_not_ours(&error) => refused = Some((address, error)),
+            Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}")),
+        }
+    }
+    match refused {
+        Some((address, error)) if listeners.is_empty() => {
+            Err(error).with_context(|| format!("cannot listen on {address}"))
+        }
+        None if listeners.is_empty() => anyhow::bail!("{} has no address", listen.host()),
+        _ => Ok(listeners),
+    }
+}
+
+fn is_not_ours(error: &io::Error) -> bool {
+    const FAMILY_NOT_SUPPORTED: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(FAMILY_NOT_SUPPORTED)
+}
+
 /// Accepts connections for ever; stops when it is dropped.
-pub(crate) async fn run(listener: TcpListener, server: Arc<Server>) {
-    let mut failing = false;
+pub(crate) async fn run(listeners: Vec<TcpListener>, server: Arc<Server>) {
     let requesting = Arc::new(Semaphore::new(MAX_REQUESTING));
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, Arc::clone(&server), Arc::clone(&requesting)));
+    }
+    accepting.join_all().await;
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>, requesting: Arc<Semaphore>) {
+    let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {

@@ -20,7 +20,6 @@ mod ws;
 use std::env;
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -88,9 +87,9 @@ enum Command {
     /// A server that sends every message back, for suites that test the WebSocket protocol
     #[command(hide = true)]
     Echo {
-        /// Address and port to listen on
-        #[arg(long, value_name = "ADDR")]
-        listen: SocketAddr,
+        /// Address or name, and port, to listen on
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: config::Listen,
     },
 }
 
@@ -115,7 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?)),
         Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?)),
         Command::Worker => worker::run(),
-        Command::Echo { listen } => serve::echo(listen),
+        Command::Echo { listen } => serve::echo(&listen),
     }
 }
 

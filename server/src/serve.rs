@@ -1,7 +1,6 @@
 //! `coscribe serve`: puts the parts together, and takes them apart in the order in which nothing is lost.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::checkpointer::{Checkpointer, CheckpointerThread};
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::connections::{Connections, Limits};
 use crate::listener::Server;
 use crate::metrics::Metrics;
@@ -51,13 +50,12 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Sends back what it is sent, until it is killed.
-pub(crate) fn echo(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     runtime.block_on(async {
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        announce(listener.local_addr().context("cannot listen")?);
-        match echo::run(listener).await.context("cannot accept connections")? {}
+        let mut listeners = listener::listen(listen).await?;
+        announce(&listeners)?;
+        match echo::run(listeners.swap_remove(0)).await.context("cannot accept connections")? {}
     })
 }
 
@@ -73,9 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let config = Arc::new(config);
     // Before anything takes long, so that a signal is never missed.
     let mut signals = Signals::install()?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listeners = listener::listen(&config.listen).await?;
     let store = open_store(&config)?;
     let metrics = Arc::new(Metrics::new());
     let (writer, writer_thread) =
@@ -92,12 +88,12 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         routes: http::routes(Arc::clone(&rooms)),
         rooms,
     });
-    announce(listener.local_addr().context("cannot listen")?);
+    announce(&listeners)?;
 
     let background = tokio::spawn(checkpoint_in_background(Arc::clone(&server.rooms)));
     let watching = tokio::spawn(watch_directory(Arc::clone(&server.rooms.store)));
     tokio::select! {
-        () = listener::run(listener, Arc::clone(&server)) => {}
+        () = listener::run(listeners, Arc::clone(&server)) => {}
         name = signals.next() => info!("{name}: shutting down"),
     }
     background.abort();
@@ -128,15 +124,20 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
 }
 
 /// Tells, on stdout, the URLs to use. Scripts wait for the first line.
-fn announce(address: SocketAddr) {
-    let text = format!(
-        "listening on http://{address}\n\
-         editors connect to ws://{address}/<document>, for example\n    \
+fn announce(listeners: &[TcpListener]) -> anyhow::Result<()> {
+    let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
+    let addresses = addresses.context("cannot listen")?;
+    let Some(address) = addresses.first() else { bail!("there is nothing to listen on") };
+    let mut text: String =
+        addresses.iter().map(|address| format!("listening on http://{address}\n")).collect();
+    text += &format!(
+        "editors connect to ws://{address}/<document>, for example\n    \
          new WebsocketProvider('ws://{address}', 'my-document', ydoc)\n"
     );
     let mut stdout = std::io::stdout().lock();
     // Nobody has to read it.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    Ok(())
 }
 
 /// Looks now and then whether the directory is still there: without it, what is written is gone when the server ends.

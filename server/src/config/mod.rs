@@ -2,13 +2,14 @@
 //!
 //! Each value is checked where it is read, so that an error can say which flag, variable or line of the file it is in.
 
+mod listen;
 mod patterns;
 mod values;
 
+pub(crate) use listen::{Listen, in_order};
 pub(crate) use patterns::{Pattern, Patterns};
 pub(crate) use values::{Interval, Size, Span, Switch};
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,9 +54,9 @@ pub(crate) struct Place {
 #[derive(Args, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
-    /// Address and port to listen on; port 0 takes any free one [default: 127.0.0.1:1234]
-    #[arg(long, value_name = "ADDR", env = "COSCRIBE_LISTEN")]
-    listen: Option<SocketAddr>,
+    /// Address or name, and port, to listen on; of a name all addresses; port 0 takes any free one [default: 127.0.0.1:1234]
+    #[arg(long, value_name = "HOST:PORT", env = "COSCRIBE_LISTEN")]
+    listen: Option<Listen>,
     /// The directory that holds the documents; made if it is missing [default: ./coscribe-data]
     #[arg(long, value_name = "DIR", env = "COSCRIBE_DATA")]
     data: Option<PathBuf>,
@@ -133,8 +134,8 @@ struct Settings {
 /// The configuration that is in force.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// Address to listen on.
-    pub(crate) listen: SocketAddr,
+    /// Where to listen.
+    pub(crate) listen: Listen,
     /// Directory of the documents.
     pub(crate) data: PathBuf,
     /// What is logged.
@@ -258,7 +259,7 @@ impl Settings {
     fn or_default(self) -> Config {
         const MIB: usize = 1 << 20;
         Config {
-            listen: self.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 1234))),
+            listen: self.listen.unwrap_or_default(),
             data: self.data.unwrap_or_else(|| PathBuf::from("coscribe-data")),
             log: self.log.unwrap_or(LevelFilter::INFO),
             grace: self.grace.map_or(Duration::from_secs(30), Span::get),

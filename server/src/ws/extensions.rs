@@ -171,7 +171,8 @@ impl<'a> List<'a> {
     }
 }
 
-fn is_token_char(c: char) -> bool {
+/// Whether a token may have this character.
+pub(super) fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 

@@ -122,6 +122,7 @@ fn accept(
 pub(crate) struct Handshake {
     accept_key: HeaderValue,
     agreed: Option<Agreed>,
+    subprotocol: Option<HeaderValue>,
 }
 
 impl Handshake {
@@ -129,7 +130,7 @@ impl Handshake {
     pub(crate) fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, Refusal> {
         let accept_key = accept_key(request.method(), request.headers())?;
         let agreed = if compression { extensions::negotiate(request.headers())? } else { None };
-        Ok(Handshake { accept_key, agreed })
+        Ok(Handshake { accept_key, agreed, subprotocol: subprotocol(request.headers()) })
     }
 
     /// What the other side reads that was compressed with, if it was agreed on.
@@ -147,6 +148,9 @@ impl Handshake {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_key);
         if let Some(agreed) = self.agreed {
             headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
+        }
+        if let Some(subprotocol) = self.subprotocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
         }
         response
     }
@@ -193,6 +197,16 @@ fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Refus
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     let key = key.filter(|key| is_16_bytes_in_base64(key)).ok_or(Refusal::Key)?;
     HeaderValue::try_from(derive_accept_key(key)).map_err(|_| Refusal::Key)
+}
+
+/// The first subprotocol that is offered, if any is: a client that offers some fails when none is chosen. All say the same
+/// here. What is not a token is not offered (RFC 6455, section 4.1).
+fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut offered = values.flat_map(|value| value.split(',')).map(str::trim);
+    let is_token = |word: &&str| !word.is_empty() && word.chars().all(extensions::is_token_char);
+    offered.find(is_token).and_then(|token| HeaderValue::try_from(token).ok())
 }
 
 fn is_16_bytes_in_base64(key: &[u8]) -> bool {
@@ -254,6 +268,21 @@ mod tests {
         assert!(matches!(document_name("/"), Err(Refusal::NoName)));
         assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
         assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
+    }
+
+    #[test]
+    fn the_first_subprotocol_that_is_a_token_is_chosen() {
+        let chosen = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(line));
+            }
+            subprotocol(&headers).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(chosen(&[]), None);
+        assert_eq!(chosen(&["yjs"]).as_deref(), Some("yjs"));
+        assert_eq!(chosen(&["yjs-v2 , yjs", "other"]).as_deref(), Some("yjs-v2"));
+        assert_eq!(chosen(&[" ,(no token), a b", "last"]).as_deref(), Some("last"));
     }
 
     #[test]

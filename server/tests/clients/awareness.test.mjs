@@ -53,20 +53,6 @@ for (const [version, Provider] of Object.entries(PROVIDERS)) {
   })
 }
 
-test('awareness is back after the server was started again, with the next renewal at the latest', async t => {
-  const server = await Server.start(t)
-  const [a, b] = Object.values(PROVIDERS).map(Provider => connect(t, Provider, server, 'restart'))
-  await synced(a, b)
-  a.awareness.setLocalState({ name: 'a' })
-  b.awareness.setLocalState({ name: 'b' })
-  await until('both appear', () => stateOf(b, a)?.name === 'a' && stateOf(a, b)?.name === 'b')
-  await server.kill()
-  await until('both are gone', () => !stateOf(b, a) && !stateOf(a, b), 5)
-  await server.start()
-  await synced(a, b)
-  await until('both are back', () => stateOf(b, a)?.name === 'a' && stateOf(a, b)?.name === 'b', 25)
-})
-
 /** What one sees of the other. */
 function stateOf (viewer, seen) {
   return viewer.awareness.getStates().get(seen.doc.clientID)

@@ -15,8 +15,8 @@ export const PROVIDERS = { 'y-websocket 2.1': Provider2, 'y-websocket 3.1': Prov
 export const MESSAGE = { sync: 0, awareness: 1, auth: 2, queryAwareness: 3, acknowledge: 102 }
 
 /** A provider as an editor makes it, with `text`, `map` and `array` at hand; destroyed after the test. */
-export function connect (t, Provider, server, name, doc = new Y.Doc()) {
-  const provider = new Provider(server.url, name, doc, { disableBc: true, WebSocketPolyfill: WebSocket })
+export function connect (t, Provider, server, name, doc = new Y.Doc(), options = {}) {
+  const provider = new Provider(server.url, name, doc, { disableBc: true, WebSocketPolyfill: WebSocket, ...options })
   t.after(() => {
     provider.destroy()
     doc.destroy()

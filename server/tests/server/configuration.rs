@@ -48,6 +48,28 @@ async fn a_flag_wins_over_a_variable_over_a_file_over_the_default() {
     assert!(exists("from-flag") && !exists("unused"));
 }
 
+#[tokio::test]
+async fn a_name_is_listened_on_at_its_addresses() {
+    let data = tempdir().unwrap();
+    let mut command = coscribe();
+    command.args(["serve", "--listen", "localhost:0", "--data"]).arg(data.path());
+    let server = Server::spawn(command);
+    assert!(server.address.ip().is_loopback());
+    assert!(server.get("/healthz").await.contains("alive"));
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_said() {
+    for (listen, says) in [
+        (":1234", ["--listen", "0.0.0.0:1234"]),
+        ("localhost", ["--listen", "localhost:1234"]),
+        ("no.such.name.invalid:1234", ["no.such.name.invalid", "cannot find the address"]),
+    ] {
+        let said = failing(coscribe().args(["serve", "--listen", listen]));
+        assert!(says.iter().all(|part| said.contains(part)), "{said}");
+    }
+}
+
 #[test]
 fn a_wrong_value_names_itself_and_where_it_is() {
     let home = tempdir().unwrap();

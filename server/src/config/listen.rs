@@ -1,0 +1,113 @@
+//! Where to listen: an address or a name, and a port.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+/// Where to listen, as it was written. A name stands for all its addresses, and is resolved when it is listened on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Listen {
+    host: String,
+    port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        Listen { host: Ipv4Addr::LOCALHOST.to_string(), port: 1234 }
+    }
+}
+
+impl Listen {
+    /// The host, an address without brackets or a name.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; 0 takes any free one.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Listen { host: address.ip().to_string(), port: address.port() });
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(format!("it lacks a port: {text}:1234, for example"));
+        };
+        if host.is_empty() {
+            return Err(format!(
+                "it lacks an address: 127.0.0.1:{port} or localhost:{port} for this machine only, 0.0.0.0:{port} for all \
+                 networks, [::]:{port} for these and IPv6"
+            ));
+        }
+        let Ok(port) = port.parse() else {
+            return Err(format!("\"{port}\" is not a port, which is a number from 0 to 65535"));
+        };
+        if !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+            return Err(format!(
+                "\"{host}\" is neither an address nor a name (IPv6 is written in brackets, [::1]:{port})"
+            ));
+        }
+        Ok(Listen { host: host.to_owned(), port })
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Listen, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.parse() {
+            Ok(address) => SocketAddr::new(address, self.port).fmt(f),
+            Err(_) => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// IPv4 first: it is what is shown to people.
+pub(crate) fn in_order(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    addresses.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
+    addresses.dedup();
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_names_are_shown_as_they_are_written() {
+        for text in ["127.0.0.1:1234", "[::1]:0", "0.0.0.0:80", "localhost:1234", "docs.example.org:8080"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_said() {
+        for (text, says) in [
+            (":1234", "0.0.0.0:1234"),
+            ("localhost", "localhost:1234"),
+            ("localhost:http", "\"http\" is not a port"),
+            ("localhost:65536", "65535"),
+            ("::1:1234", "[::1]:1234"),
+            ("http://localhost:1234", "neither an address nor a name"),
+            ("", "lacks a port"),
+        ] {
+            let error = text.parse::<Listen>().unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}
