@@ -271,6 +271,7 @@ impl Blocks {
         crate::lib0::write_var_uint(out.tail(), clients);
         for (client, clock) in from {
             self.chunks.encode_section(Id { client, clock }, &mut out, work).await;
+            work.pause().await;
         }
         match deleted {
             Some(deleted) => out.share(&deleted.encode_in_slices(work).await.into()),
