@@ -13,7 +13,7 @@ use coscribe_engine::update::{Update, UpdateError};
 use proptest::prelude::*;
 use std::time::Duration;
 
-const SPEAKER: Speaker = Speaker { peer: PeerId(1), came: Duration::ZERO };
+const SPEAKER: Speaker = Speaker { peer: PeerId(1), came: Duration::ZERO, begins: true };
 
 /// An update of one block by client 1 at the start of the root `t`.
 fn block(content: u8, body: &[u8]) -> Vec<u8> {

@@ -34,6 +34,8 @@ pub(super) struct Claims {
     alive: BTreeMap<PeerId, Duration>,
     /// What was taken from peers that were silent and are still here.
     lost: BTreeMap<PeerId, BTreeSet<ClientId>>,
+    /// What has changed its owner and not its clock, so that somebody may not see it.
+    unraised: Vec<(PeerId, ClientId)>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ struct Claim {
     json: Bytes,
     came: Duration,
     due: Duration,
-    /// Whether the owner has been asked, or gave a sign of life a moment ago.
+    /// Whether the owner has been asked; else it gave a sign of life a moment ago.
     asked: bool,
 }
 
@@ -52,6 +54,11 @@ impl Claims {
     /// How many clients were taken from a peer.
     pub(super) fn lost(&self, peer: PeerId) -> usize {
         self.lost.get(&peer).map_or(0, BTreeSet::len)
+    }
+
+    /// Whether the owner of a client was asked for a sign of life and has not given it.
+    pub(super) fn is_asked(&self, client: ClientId) -> bool {
+        self.claims.get(&client).is_some_and(|claim| claim.asked)
     }
 
     /// The owner of a client has reached this clock.
@@ -110,7 +117,8 @@ impl Claims {
 }
 
 impl Awareness {
-    /// A peer speaks for a client that belongs to another. Echoes, whose clock is known, are no claims. The first who claims a client is heard.
+    /// A peer speaks for a client that belongs to another. Who begins with a clock that is known may be
+    /// back as it was; later that is an echo. Of several who claim a client the newest is heard: a network may be cut again.
     pub(super) fn claim(
         &mut self,
         speaker: &Speaker,
@@ -118,16 +126,21 @@ impl Awareness {
         now: Duration,
         received: &mut Received,
     ) {
-        let &Speaker { peer, came } = speaker;
+        let &Speaker { peer, came, begins } = speaker;
         let &Incoming { client, clock, json } = incoming;
         let Some(&State { owner, clock: known, renewed, .. }) = self.states.get(&client) else { return };
-        if clock <= known || renewed >= came {
+        let repeats = clock == known && begins && json != NULL;
+        if !(clock > known || repeats) || renewed >= came {
             return;
         }
         received.knows = Some(self.moment);
         if let Some(claim) = self.claims.claims.get_mut(&client) {
-            if claim.peer == Some(peer) && clock > claim.clock {
+            let is_newer = claim.peer < Some(peer) && clock >= claim.clock;
+            if is_newer || claim.peer == Some(peer) && clock > claim.clock {
                 (claim.clock, claim.json, claim.came) = (clock, Bytes::copy_from_slice(json), now);
+                let before = claim.peer.replace(peer);
+                *self.claims.counts.entry(peer).or_default() += 1;
+                before.into_iter().for_each(|before| self.claims.uncount(before));
             }
             return;
         }
@@ -148,6 +161,11 @@ impl Awareness {
         *self.claims.counts.entry(peer).or_default() += 1;
     }
 
+    /// Clients that have changed their owner and not their clock, so that somebody may not see them: the owners are to raise it.
+    pub fn take_unraised(&mut self) -> Vec<(PeerId, ClientId)> {
+        std::mem::take(&mut self.claims.unraised)
+    }
+
     /// When [`Awareness::settle`] has something to do.
     pub fn next_settlement(&self) -> Option<Duration> {
         self.claims.due.first().map(|&(due, _)| due)
@@ -159,13 +177,15 @@ impl Awareness {
         while let Some(&(due, client)) = self.claims.due.first()
             && due <= now
         {
-            let Some(owner) = self.owner(client) else {
+            let Some(&State { owner, clock, .. }) = self.states.get(&client) else {
                 self.claims.drop_claim(client);
                 continue;
             };
-            if self.claims.claims.get(&client).is_some_and(|claim| claim.asked) {
-                self.take_from(owner, client);
-                settled.changed.push(client);
+            if self.claims.is_asked(client) {
+                self.take_from_owner(client);
+                if self.states.get(&client).is_none_or(|state| state.clock > clock) {
+                    settled.changed.push(client);
+                }
             } else {
                 self.claims.put_off(client, now + SIGN_OF_LIFE, true);
                 settled.probe.insert(owner);
@@ -174,12 +194,12 @@ impl Awareness {
         settled
     }
 
-    /// An owner that was asked for a sign of life is silent.
-    fn take_from(&mut self, owner: PeerId, client: ClientId) {
+    /// An owner that was asked for a sign of life is silent, or has not renewed its state.
+    pub(super) fn take_from_owner(&mut self, client: ClientId) {
+        let Some(&State { owner, clock, .. }) = self.states.get(&client) else { return };
         if self.hand_over(client) {
             self.claims.lost.entry(owner).or_default().insert(client);
         } else {
-            let clock = self.states.get(&client).map_or(0, |state| state.clock);
             self.remove(client, clock);
         }
     }
@@ -190,7 +210,11 @@ impl Awareness {
         if json == NULL || self.speaks_for(owner) >= AWARENESS_CLIENTS_PER_PEER {
             return false;
         }
-        let risen = self.next_moment();
+        let mut risen = self.next_moment();
+        if let Some(known) = self.states.get(&client).filter(|known| known.clock == clock) {
+            risen = known.risen;
+            self.claims.unraised.push((owner, client));
+        }
         self.put(client, State { clock, json, owner, renewed: came, risen, told: came });
         true
     }

@@ -58,6 +58,8 @@ pub struct Speaker {
     pub peer: PeerId,
     /// When it was opened.
     pub came: Duration,
+    /// Whether it says something of awareness for the first time: clients begin with their own state.
+    pub begins: bool,
 }
 
 /// What awareness from a peer changed.
@@ -143,7 +145,9 @@ impl Awareness {
         self.check(speaker.peer, encoded, work).await?;
         let mut reader = Reader::new(encoded);
         let mut received = Received::default();
-        for _ in 0..reader.var_uint()? {
+        let count = reader.var_uint()?;
+        let speaker = &Speaker { begins: speaker.begins && count == 1, ..*speaker };
+        for _ in 0..count {
             let incoming = Incoming::read(&mut reader)?;
             work.count(4);
             self.receive_state(speaker, &incoming, now, &mut received, work);
@@ -271,13 +275,16 @@ impl Awareness {
         leaving
     }
 
-    /// Removes states that were not renewed in time; gives their clients. O(these · log clients).
+    /// Removes states that were not renewed in time, or gives them to those who claim them; gives their clients. O(these · log
+    /// clients).
     pub fn expire(&mut self, now: Duration) -> Vec<ClientId> {
         let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > EXPIRY;
         let leaving: Vec<_> = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
         for &client in &leaving {
-            let clock = self.states.get(&client).map_or(0, |state| state.clock);
-            self.remove(client, clock);
+            if !self.claims.is_asked(client) {
+                self.claims.drop_claim(client);
+            }
+            self.take_from_owner(client);
         }
         leaving
     }

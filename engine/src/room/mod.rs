@@ -274,6 +274,9 @@ impl Room {
             self.unflushed.awareness_changed(settled.changed);
             self.effects.extend(settled.probe.into_iter().map(|peer| Effect::Probe { peer }));
         }
+        for (owner, client) in self.awareness.take_unraised() {
+            self.owe(owner, |owed| owed.renewals.extend([client]));
+        }
     }
 
     /// Closes a connection. The room forgets the peer.

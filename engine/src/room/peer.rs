@@ -28,8 +28,10 @@ pub(super) struct Peer {
     pub(super) owed: Owed,
     /// Whether it has said anything that one says who comes.
     pub(super) greeted: bool,
-    /// It has told that it has nothing of the document.
-    pub(super) has_nothing: bool,
+    /// Whether it has said anything of awareness.
+    pub(super) spoke: bool,
+    /// It has told that it has nothing, and there was something.
+    pub(super) begins: bool,
     /// Up to when it may know the clocks of others, as far as its own clients tell.
     pub(super) knows: Option<Moment>,
     /// Whether it is among those that are to be answered.

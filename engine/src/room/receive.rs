@@ -66,9 +66,10 @@ impl Room {
 
     async fn take_question(&mut self, peer: PeerId, known: &[u8]) -> Result<(), Violation> {
         let document = self.blocks.state_vector();
+        let begins = known[..] == [0] && !document.is_empty();
         let known = StateVector::decode_for(known, document, &mut self.work).await;
         let mut known = known.map_err(Violation::StateVector)?;
-        self.peer(peer).has_nothing = known.is_empty();
+        self.peer(peer).begins = begins;
         if let Some(asked_before) = self.peer(peer).owed.state.take() {
             known = known.lower_of(asked_before, &mut self.work).await;
         }
@@ -140,7 +141,8 @@ impl Room {
     }
 
     async fn take_awareness(&mut self, peer: PeerId, states: &[u8], now: Duration) -> Result<(), Violation> {
-        let speaker = Speaker { peer, came: self.peer(peer).came };
+        let known = self.peer(peer);
+        let speaker = Speaker { peer, came: known.came, begins: !mem::replace(&mut known.spoke, true) };
         let mut received = self.awareness.receive_in_slices(&speaker, states, now, &mut self.work).await?;
         self.greet(peer, now);
         let probe = mem::take(&mut received.probe);

@@ -158,8 +158,7 @@ impl Room {
     /// Up to when a peer may know clocks; `None` if it has never been here. One that has not said which client it is may have
     /// been here until just now, but if it lacks a document that is not empty it has just begun.
     fn may_know(&self, peer: &Peer) -> Option<Moment> {
-        let begins = peer.has_nothing && !self.blocks.state_vector().is_empty();
-        peer.knows.or_else(|| (!begins).then_some(self.awareness.moment()))
+        peer.knows.or_else(|| (!peer.begins).then_some(self.awareness.moment()))
     }
 
     async fn end_round(&mut self, round: Round) {

@@ -118,6 +118,20 @@ fn a_higher_clock_from_a_newer_connection_takes_the_state_of_a_dead_one_over() {
 }
 
 #[test]
+fn who_is_back_with_the_same_clock_takes_its_state_over_as_well() {
+    let mut stage = with_a_dead_connection();
+    stage.send(C, awareness(1, 1, "{\"at\":1}"));
+    assert_eq!(stage.probed, [A]);
+    stage.wait(SIGN_OF_LIFE);
+    assert_eq!(stage.take(C), [awareness(1, 1, "null")], "which makes it raise its clock");
+    stage.send(C, awareness(1, 2, "{\"at\":1}"));
+    stage.frames.clear();
+    finish(stage.room.disconnect(A));
+    stage.wait(SOON);
+    assert!(stage.frames.is_empty());
+}
+
+#[test]
 fn an_old_connection_that_ends_when_it_is_asked_leaves_its_state_to_the_new_one() {
     let mut stage = with_a_dead_connection();
     stage.send(C, awareness(1, 2, "{\"at\":2}"));

@@ -69,6 +69,9 @@ impl Stage {
                 let now = self.now;
                 self.settle();
                 let expired = self.awareness.expire(now);
+                let asked = self.asked.clone();
+                let kept = self.hand_over(&expired, |owner| asked.contains_key(&owner));
+                let expired: Vec<_> = expired.into_iter().filter(|client| !kept.contains(client)).collect();
                 self.remove(&expired, |_, renewed| renewed.map(|renewed| now - renewed > EXPIRY));
             }
         }
@@ -78,7 +81,8 @@ impl Stage {
     fn receive(&mut self, peer: PeerId, states: &[u8]) {
         self.said.push((peer, awareness_frame(states)));
         let (awareness, now) = (&mut self.awareness, self.now);
-        let speaker = Speaker { peer, came: self.came.get(&peer).copied().unwrap_or_default() };
+        let speaker =
+            Speaker { peer, came: self.came.get(&peer).copied().unwrap_or_default(), begins: false };
         let received = bounded(states.len(), RECEIVE, || awareness.receive(&speaker, states, now));
         let Ok(received) = received else {
             assert_eq!(self.look(self.seen.keys()), self.seen, "what is refused changes nothing");
@@ -162,8 +166,8 @@ impl Stage {
         let mut kept = BTreeSet::new();
         for &client in clients {
             let (before, _) = self.owners[&client];
-            assert!(loses(before), "{before:?} is neither gone nor silent");
             if let Some(owner) = self.awareness.owner(client) {
+                assert!(loses(before), "{before:?} is neither gone nor silent");
                 assert!(
                     owner != before && self.spoken.contains(&(owner, client)),
                     "{owner:?} has claimed it"
@@ -216,7 +220,7 @@ impl Stage {
         let clients: Vec<_> = self.awareness.clients().collect();
         for (number, some) in (1..).zip(clients.chunks(AWARENESS_CLIENTS_PER_PEER)) {
             let encoded = self.awareness.encode(some.iter().copied());
-            let speaker = Speaker { peer: PeerId(number), came: self.now };
+            let speaker = Speaker { peer: PeerId(number), came: self.now, begins: false };
             let received = copy.receive(&speaker, &encoded, self.now).expect("its own encoding");
             assert!(received.changed.iter().eq(some) && received.unseen.is_empty(), "all of it is new");
         }

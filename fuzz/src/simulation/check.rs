@@ -12,8 +12,8 @@ use crate::outcome::{Failure, Oracle};
 use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
 
-/// After so long everybody has renewed their awareness: clients ignore states that they have seen before a reconnect until then.
-const RENEWED: Duration = Duration::from_secs(20);
+/// After so long everybody sees everybody, also those who were known at their clocks.
+const SEEN: Duration = Duration::from_millis(2_500);
 /// What is looked at to see whether everything has come to rest.
 const REST: Duration = Duration::from_millis(50);
 /// How often that is looked at before it counts as endless.
@@ -23,7 +23,8 @@ impl Simulation<'_> {
     /// Everything is mended, comes to rest, and is compared.
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
         self.mend()?;
-        self.wait(RENEWED)?;
+        self.bury()?;
+        self.wait(SEEN)?;
         self.rest()?;
         self.check().map_err(|broken| self.broken(broken))?;
         self.record.healed();

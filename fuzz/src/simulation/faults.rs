@@ -48,18 +48,19 @@ impl Simulation<'_> {
 
     /// Who is behind a partition notices it, and connects again. The server takes the old connection for alive.
     pub(super) fn rejoin(&mut self) -> Result<(), Failure> {
-        for seat in 0..self.seats.len() {
-            if !self.seats[seat].cut {
-                continue;
-            }
+        let cut: Vec<_> = (0..self.seats.len()).filter(|&seat| self.seats[seat].cut).collect();
+        let mut handshake = Duration::ZERO;
+        for &seat in &cut {
+            // It takes longer than what was sent before on the old connection.
+            handshake = handshake.max(2 * self.seats[seat].latency);
             if let Some(link) = self.leave(seat) {
                 self.ghosts.push(link.peer);
                 let after = DEAD.mul_f64(self.rng.f64());
                 self.schedule(after, Due::Notice(link.peer));
             }
-            self.connect(seat)?;
         }
-        Ok(())
+        self.wait(handshake)?;
+        cut.into_iter().try_for_each(|seat| self.connect(seat))
     }
 
     /// A replica reads again.
@@ -114,9 +115,7 @@ impl Simulation<'_> {
                 self.schedule(RECONNECT, Due::Reconnect(seat));
             }
         }
-        while let Some(&peer) = self.ghosts.first() {
-            self.notice(peer)?;
-        }
+        self.bury()?;
         self.host.evict(self.now).map_err(|broken| self.broken(broken))?;
         self.check_acknowledged()
     }
@@ -132,12 +131,17 @@ impl Simulation<'_> {
         self.connect(seat)
     }
 
-    /// Everybody is connected, reads, and has nothing lost.
-    pub(super) fn mend(&mut self) -> Result<(), Failure> {
-        self.rejoin()?;
+    /// The server knows of all dead connections that they are.
+    pub(super) fn bury(&mut self) -> Result<(), Failure> {
         while let Some(&peer) = self.ghosts.first() {
             self.notice(peer)?;
         }
+        Ok(())
+    }
+
+    /// Everybody is connected, reads, and has nothing lost.
+    pub(super) fn mend(&mut self) -> Result<(), Failure> {
+        self.rejoin()?;
         for seat in 0..self.seats.len() {
             self.release(seat);
             self.seats[seat].latency = QUICK;

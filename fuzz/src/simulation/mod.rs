@@ -73,6 +73,8 @@ enum Due {
     Flush,
     /// Clients look after their awareness.
     Awareness,
+    /// A pong reaches the server.
+    Alive(PeerId),
     /// The server notices that a connection is dead.
     Notice(PeerId),
     /// A client connects again.
@@ -259,6 +261,9 @@ impl<'a> Simulation<'a> {
             for Sent { peer, frame } in sent {
                 self.deliver(peer, frame)?;
             }
+            for peer in std::mem::take(&mut self.host.probed) {
+                self.ping(peer);
+            }
         }
         if self.host.has_unwritten() && !std::mem::replace(&mut self.commit_due, true) {
             self.schedule(COMMIT_WINDOW, Due::Commit);
@@ -270,6 +275,15 @@ impl<'a> Simulation<'a> {
             self.schedule(at.saturating_sub(self.now), Due::Flush);
         }
         Ok(())
+    }
+
+    /// Whoever is at the other end answers: nobody, where the connection is dead.
+    fn ping(&mut self, peer: PeerId) {
+        if let Some(seat) = self.seat_of(peer)
+            && !self.seats[seat].cut
+        {
+            self.schedule(2 * self.seats[seat].latency, Due::Alive(peer));
+        }
     }
 
     /// A frame goes into a peer's outbox, and from there to its replica if that reads.
@@ -350,6 +364,11 @@ impl<'a> Simulation<'a> {
                 }
                 self.schedule(AWARENESS_INTERVAL, Due::Awareness);
                 Ok(())
+            }
+            Due::Alive(peer) => {
+                let now = self.now;
+                self.room(|room| room.alive(peer, now))?;
+                self.serve()
             }
             Due::Notice(peer) => self.notice(peer),
             Due::Reconnect(seat) => self.connect(seat),
@@ -432,7 +451,14 @@ impl Due {
 
     /// Whether something is going on, rather than somebody looking after something now and then.
     fn is_work(&self) -> bool {
-        matches!(self, Self::ToServer { .. } | Self::ToReplica { .. } | Self::Commit | Self::Reconnect(_))
+        matches!(
+            self,
+            Self::ToServer { .. }
+                | Self::ToReplica { .. }
+                | Self::Commit
+                | Self::Alive(_)
+                | Self::Reconnect(_)
+        )
     }
 }
 
