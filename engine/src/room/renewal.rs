@@ -164,7 +164,9 @@ impl Room {
     async fn end_round(&mut self, round: Round) {
         self.unflushed.awareness_changed(round.for_all);
         let keeps_up = |id: &PeerId| self.peers.get(id).is_some_and(Peer::keeps_up);
-        let to: Vec<_> = round.comers.into_iter().filter(keeps_up).collect();
+        // Who has come meanwhile was sent what rose before it came, and will not be asked for what rose since.
+        let to: BTreeSet<_> = round.comers.union(&self.renewal.comers).copied().collect();
+        let to: Vec<_> = to.into_iter().filter(keeps_up).collect();
         if !round.for_comers.is_empty() && !to.is_empty() {
             let states =
                 self.awareness.encode_in_slices(&round.for_comers, &BTreeSet::new(), &mut self.work).await;

@@ -12,8 +12,8 @@ use crate::outcome::{Failure, Oracle};
 use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
 
-/// After so long everybody sees everybody, also those who were known at their clocks.
-const SEEN: Duration = Duration::from_millis(2_500);
+/// After so long everybody has renewed their awareness, also where the room did not ask for it.
+const RENEWED: Duration = Duration::from_secs(20);
 /// What is looked at to see whether everything has come to rest.
 const REST: Duration = Duration::from_millis(50);
 /// How often that is looked at before it counts as endless.
@@ -24,7 +24,7 @@ impl Simulation<'_> {
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
         self.mend()?;
         self.bury()?;
-        self.wait(SEEN)?;
+        self.wait(RENEWED)?;
         self.rest()?;
         self.check().map_err(|broken| self.broken(broken))?;
         self.record.healed();
