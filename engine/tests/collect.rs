@@ -9,7 +9,7 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_engine::lib0::write_var_uint;
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::Inbound;
-use coscribe_engine::room::{PeerId, Room};
+use coscribe_engine::room::{PeerId, Room, RoomLimits};
 use coscribe_engine::update::Update;
 use coscribe_engine::work::finish;
 use oracle::Random;
@@ -195,6 +195,22 @@ fn random_histories_converge_and_are_as_small_as_in_yjs() {
     }
 }
 
+#[test]
+fn a_room_that_keeps_what_is_deleted_has_all_that_yjs_keeps_without_garbage_collection() {
+    let Some(mut yjs) = Yjs::start() else { return };
+    for seed in 0..10 {
+        let story = json!({ "seed": seed, "gc": false, "steps": 120 });
+        let (updates, roots, canonical) = yjs.story("rich", story);
+        let mut room = Room::new(RoomLimits { keep_deleted: true, ..RoomLimits::default() });
+        room.connect(PEER, Duration::ZERO);
+        updates.iter().for_each(|update| receive(&mut room, update));
+        room.resume_at(1);
+        let state = room.blocks().encode_state();
+        assert_eq!(yjs.canonical(&roots, std::slice::from_ref(&state)), canonical, "seed {seed}");
+        assert_eq!(yjs.state(&[state], false).len(), yjs.state(&updates, false).len(), "seed {seed}");
+    }
+}
+
 /// An update of blocks: each with its client, its clock and its bytes; then deletions of one element each.
 fn update_of(blocks: impl IntoIterator<Item = (u64, u64, Vec<u8>)>, deleted: &[(u64, u64)]) -> Bytes {
     let blocks: Vec<_> = blocks.into_iter().collect();
@@ -301,20 +317,22 @@ fn what_two_wrote_in_turns_is_found_in_one_walk() {
     }
 }
 
+/// A client and a clock.
+type Element = (u64, u64);
+
 /// Types in each other, written by several clients, and what is behind them; as updates that each add one, or delete one.
 struct Tree {
     random: Random,
     /// Each with its last element.
-    types: Vec<((u64, u64), Option<(u64, u64)>)>,
+    types: Vec<(Element, Option<Element>)>,
     clocks: [u64; 9],
 }
 
 impl Tree {
     fn grow(&mut self) -> (u64, u64, Vec<u8>) {
-        let client = 1 + self.random.below(9) as u64;
-        let clock = self.clocks[client as usize - 1];
-        self.clocks[client as usize - 1] += 1;
-        let id = (client, clock);
+        let writer = self.random.below(9);
+        let id @ (client, clock) = (1 + writer as u64, self.clocks[writer]);
+        self.clocks[writer] += 1;
         let among = self.types.len();
         // Mostly in the newest, so that many lie deep.
         let at = if self.random.below(4) > 0 {

@@ -19,9 +19,9 @@ impl Yjs {
     /// `None` if Node or its packages are not there, unless `COSCRIBE_REQUIRE_NODE` says that they must be.
     pub(crate) fn start() -> Option<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/yjs");
-        if !folder.join("node_modules/yjs").exists() {
+        if !folder.join("node_modules/y-prosemirror").exists() {
             let required = std::env::var_os("COSCRIBE_REQUIRE_NODE").is_some();
-            assert!(!required, "no Yjs in {}: run `npm ci` there", folder.display());
+            assert!(!required, "no Yjs and editors in {}: run `npm ci` there", folder.display());
             eprintln!("skipped: run `npm ci` in {} to compare with real Yjs", folder.display());
             return None;
         }

@@ -91,9 +91,9 @@ function losers ({ rounds = 50 }) {
 }
 
 /** Several people in editors of ProseMirror, who hear of each other late, and undo and redo. */
-function rich ({ seed, clients = 3, steps = 120 }) {
+function rich ({ seed, clients = 3, steps = 120, gc = true }) {
   const gen = prng.create(seed)
-  const editors = new Editors(many(clients, at => 1000 - at * 7))
+  const editors = new Editors(many(clients, at => 1000 - at * 7), { gc })
   const undo = editors.docs.map(doc => new Y.UndoManager(doc.getXmlFragment('xml'), { captureTimeout: 0 }))
   editors.docs[0].transact(() => write(editors.docs[0], schema.node('doc', null, [randomBlock(gen, 2)])))
   editors.deliverAll()
