@@ -265,3 +265,28 @@ fn without_catalog_and_snapshots_the_store_does_not_open() {
         assert!(matches!(error, StoreError::CatalogLost { .. }), "{error}");
     }
 }
+
+/// What the index says is checked before something is removed because it is said to be elsewhere.
+#[test]
+fn clearing_a_segment_trusts_neither_the_index_nor_a_damaged_record() {
+    let scene = Scene::with(StoreOptions { segment_bytes: 200, ..StoreOptions::default() });
+    let store = scene.open_clean();
+    write(&store, "stays", 1..=1);
+    checkpoint(&store, "stays", 1).unwrap();
+    write(&store, "damaged", 1..=1);
+    checkpoint(&store, "damaged", 1).unwrap();
+    drop(store);
+    let states = scene.path().join("snapshots/00000001.states");
+    // In the name of the second document, so that it looks like one that nobody knows.
+    let bytes = fs::read(&states).unwrap();
+    let name_at = bytes.windows(7).position(|window| window == b"damaged").unwrap();
+    flip(&states, name_at, 0);
+    let store = scene.open_clean();
+    for sequence in 1..=40 {
+        write(&store, "grows", sequence..=sequence);
+        checkpoint(&store, "grows", sequence).unwrap();
+    }
+    assert!(store.load(&name("damaged")).is_err());
+    assert!(states.exists(), "somebody may want to rescue it");
+    assert_eq!(load(&store, "stays"), covered("stays", 1, 1));
+}

@@ -24,32 +24,34 @@ impl Snapshots {
         number: u32,
         counts: &impl Fn(&DocumentName, u64) -> bool,
     ) -> Result<(), SnapshotError> {
-        let mut found: Vec<(DocumentName, u64, Location)> = Vec::new();
-        let is_sound = files::scan_segment(&self.dir, number, 0, &mut |name, generation, location| {
-            if counts(&name, generation) {
-                found.push((name, generation, location));
-            }
-            Ok(())
-        })?;
-        if !is_sound {
+        let Some(all) = files::read_segment(&self.dir, number)? else {
             files.note_damage(number);
             return Ok(());
-        }
-        for (name, generation, location) in &found {
-            // It may be there twice, after a crash.
-            if self.with_index(files, |index| index.get(name, *generation))?.is_some_and(|at| at != *location)
-            {
-                continue;
-            }
-            if let Err(error) = self.copy(files, name, *generation, *location) {
-                files.note_damage(number);
-                return if matches!(error, SnapshotError::Damaged(_)) { Ok(()) } else { Err(error) };
+        };
+        for (name, generation, location) in
+            all.iter().filter(|(name, generation, _)| counts(name, *generation))
+        {
+            if !self.is_elsewhere(files, name, *generation, *location)? {
+                self.copy(files, name, *generation, *location)?;
             }
         }
         let synced = files.sync()?;
         self.with_index(files, |index| index.set_mark(synced))?;
         files.remove(&self.dir, number)?;
         Ok(())
+    }
+
+    /// Whether a snapshot can also be read in another place, as after a crash while a segment was cleared.
+    fn is_elsewhere(
+        &self,
+        files: &Files,
+        name: &DocumentName,
+        generation: u64,
+        location: Location,
+    ) -> Result<bool, SnapshotError> {
+        let other = self.with_index(files, |index| index.get(name, generation))?;
+        let other = other.filter(|other| *other != location);
+        Ok(other.is_some_and(|other| self.read(files.marker(other), name, generation, other).is_ok()))
     }
 
     fn copy(

@@ -9,7 +9,7 @@ use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::name::DocumentName;
 use crate::record::Kind;
-use crate::segment::{HEADER_BYTES, Heads, Tail};
+use crate::segment::{Found, HEADER_BYTES, Heads, Scan, Tail};
 
 /// The extension of the segments.
 pub(super) const EXTENSION: &str = "states";
@@ -200,16 +200,33 @@ fn write_parts(tail: &mut Tail, head: Vec<u8>, parts: &[&[u8]]) -> io::Result<()
     tail.write(&together)
 }
 
-/// Shows the snapshots in a segment from an offset on. True if all of it could be read.
-pub(super) fn scan_segment(
+/// The snapshots in a segment, each checked against its checksum; `None` if any of it is damaged.
+pub(super) fn read_segment(
+    dir: &StoreDir,
+    segment: u32,
+) -> Result<Option<Vec<(DocumentName, u64, Location)>>, SnapshotError> {
+    let other = |error: StoreError| io::Error::other(error.to_string());
+    let mut scan = Scan::open(&*dir.disk, &dir.numbered(segment, EXTENSION)).map_err(other)?;
+    let mut all = Vec::new();
+    while let Some(found) = scan.read_next()? {
+        let Found::Record(offset, record) = found else { return Ok(None) };
+        let Some((generation, _)) = split_prefix(record.payload) else { return Ok(None) };
+        let len = u32::try_from(record.encoded_len()).map_err(io::Error::other)?;
+        all.push((record.document(), generation, Location { segment, len, offset }));
+    }
+    Ok(Some(all))
+}
+
+/// Shows the snapshots in a segment from an offset on.
+fn scan_segment(
     dir: &StoreDir,
     segment: u32,
     from: u64,
     each: &mut impl FnMut(DocumentName, u64, Location) -> Result<(), SnapshotError>,
-) -> Result<bool, SnapshotError> {
+) -> Result<(), SnapshotError> {
     let heads = Heads::open(&*dir.disk, &dir.numbered(segment, EXTENSION), from);
     let Some(mut heads) = heads.map_err(|error| io::Error::other(error.to_string()))? else {
-        return Ok(false);
+        return Ok(());
     };
     while let Some((offset, head, payload)) = heads.read_next::<PREFIX_BYTES>()? {
         let len = u32::try_from(head.payload_at + head.payload_len).map_err(io::Error::other)?;
@@ -217,5 +234,5 @@ pub(super) fn scan_segment(
             each(head.name, generation, Location { segment, len, offset })?;
         }
     }
-    Ok(!heads.is_damaged)
+    Ok(())
 }
