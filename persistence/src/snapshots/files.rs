@@ -14,6 +14,9 @@ use crate::segment::{Found, HEADER_BYTES, Heads, Scan, Tail};
 /// The extension of the segments.
 pub(super) const EXTENSION: &str = "states";
 
+/// A snapshot in a segment: document, generation, and where its record is.
+pub(super) type Entry = (DocumentName, u64, Location);
+
 /// Bytes that are gathered for one write.
 const WRITTEN_BYTES: usize = 256 << 10;
 
@@ -201,10 +204,7 @@ fn write_parts(tail: &mut Tail, head: Vec<u8>, parts: &[&[u8]]) -> io::Result<()
 }
 
 /// The snapshots in a segment, each checked against its checksum; `None` if any of it is damaged.
-pub(super) fn read_segment(
-    dir: &StoreDir,
-    segment: u32,
-) -> Result<Option<Vec<(DocumentName, u64, Location)>>, SnapshotError> {
+pub(super) fn read_segment(dir: &StoreDir, segment: u32) -> Result<Option<Vec<Entry>>, SnapshotError> {
     let other = |error: StoreError| io::Error::other(error.to_string());
     let mut scan = Scan::open(&*dir.disk, &dir.numbered(segment, EXTENSION)).map_err(other)?;
     let mut all = Vec::new();
