@@ -13,14 +13,14 @@ use bytes::Bytes;
 use crate::chunks::Chunks;
 use crate::id_set::IdSet;
 use crate::limits::ROPE_BYTES;
-use crate::parked::{Author, Parked};
+use crate::parked::{Author, Parked, Part};
 use crate::rope::{Rope, RopeWriter};
 use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
 use crate::work::{Work, finish};
 
 use self::collect::Collection;
-pub(crate) use self::intake::Intake;
+pub(crate) use self::intake::{Intake, Sender};
 pub use crate::changes::Changes;
 
 /// Memory that a range or a client takes in a map.
@@ -130,19 +130,30 @@ impl Blocks {
 
     fn load_bytes(&mut self, update: Bytes) -> Result<(), LoadError> {
         let update = Update::scan(update)?;
-        // Nothing that is stored may be forgotten because it waits.
-        let max_parked_bytes = std::mem::replace(&mut self.max_parked_bytes, usize::MAX);
-        finish(self.take_in(&update, 0, &mut Changes::default(), &mut Work::default()));
-        self.max_parked_bytes = max_parked_bytes;
+        finish(self.take_in(&update, Sender::DISK, &mut Changes::default(), &mut Work::default()));
         if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
     }
 
-    /// Takes in what is new in an update. What depends on elements that are not known is parked under the name of its
-    /// author, and taken in as soon as they come. O(bytes of the update and of what it wakes), and a chunk for each of its
-    /// deletions.
+    /// Takes in what the log says that waits, after all updates that it has. Gives what did not wait after all: the log says
+    /// that of it nowhere else. O(bytes).
+    ///
+    /// # Errors
+    /// If the bytes are something else.
+    pub fn load_waiting(&mut self, stored: &[u8]) -> Result<Changes, LoadError> {
+        let mut changes = Changes::default();
+        for part in Part::read_all(Bytes::copy_from_slice(stored))? {
+            finish(self.take_part(part, &mut changes, &mut Work::default()));
+        }
+        self.parked.is_logged();
+        Ok(changes)
+    }
+
+    /// Takes in what is new in an update. What depends on elements that are not known is parked, and taken in as soon as they
+    /// come. O(bytes of the update and of what it wakes), and a chunk for each of its deletions.
     pub fn admit(&mut self, update: &Update, author: Author) -> Admission {
         let mut changes = Changes::default();
-        let intake = finish(self.take_in(update, author, &mut changes, &mut Work::default()));
+        let sender = Sender { author: Some(author), holds: false };
+        let intake = finish(self.take_in(update, sender, &mut changes, &mut Work::default()));
         let bytes = match intake {
             Intake { changed: false, .. } => None,
             Intake { as_it_came: true, .. } => Some(update.bytes().clone()),
@@ -166,14 +177,25 @@ impl Blocks {
         &self.parked
     }
 
-    /// Forgets what waits and was sent by one author. O(entries · log).
-    pub fn forget_parked(&mut self, author: Author) {
-        finish(self.forget_parked_in_slices(author, &mut Work::default()));
+    /// An author is gone. What it sent and waits goes on waiting. O(entries that it sent · log).
+    pub(crate) async fn leave(&mut self, author: Author, work: &mut Work) {
+        self.parked.leave(author, work).await;
+    }
+
+    /// What waits and was not in one of these before, for the log: [`Self::load_waiting`] reads it. `None` if there is nothing.
+    /// O(its bytes).
+    pub fn encode_waiting(&mut self) -> Option<Vec<u8>> {
+        finish(self.encode_waiting_in_slices(&mut Work::default()))
     }
 
     /// The same, with pauses.
-    pub(crate) async fn forget_parked_in_slices(&mut self, author: Author, work: &mut Work) {
-        self.parked.forget(author, work).await;
+    pub(crate) async fn encode_waiting_in_slices(&mut self, work: &mut Work) -> Option<Vec<u8>> {
+        self.parked.encode_unlogged(work).await
+    }
+
+    /// All that waits is to be in the next [`Self::encode_waiting_in_slices`]. O(entries and ranges · log).
+    pub(crate) async fn forget_logged_waiting(&mut self, work: &mut Work) {
+        self.parked.forget_logged(work).await;
     }
 
     /// Whether nothing was ever written.

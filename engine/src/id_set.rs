@@ -35,6 +35,11 @@ impl IdSet {
         self.at_or_before(id).is_some_and(|range| id.clock < range.end)
     }
 
+    /// Whether it has all ids of a range. O(log ranges).
+    pub(crate) fn covers(&self, client: ClientId, range: Range<Clock>) -> bool {
+        self.at_or_before(Id { client, clock: range.start }).is_some_and(|found| found.end >= range.end)
+    }
+
     /// Its ranges, by client from low to high, then by clock.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, Range<Clock>)> {
         self.ranges.iter().map(|(id, &end)| (id.client, id.clock..end))

@@ -1,17 +1,33 @@
 //! What waits for a gap to fill: blocks and deletions that depend on elements which are not known yet.
+//!
+//! It belongs to the document, whoever sent it and wherever that peer is now. Yjs puts the blocks that it has pending into each
+//! SyncStep2, also those of others, so the same blocks come from everybody who has them: they are kept once. Who sent
+//! something is remembered as long as that peer is here, since it gets no receipt before.
 
-use std::collections::BTreeMap;
+mod stored;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::id_set::IdSet;
+use crate::limits::DELETIONS_AT_ONCE;
+use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Run};
 use crate::work::{Work, copy};
 
-/// Memory that an entry takes beside its bytes: four map nodes and an allocation or two.
+pub(crate) use self::stored::Part;
+
+/// Memory that an entry takes beside its bytes: some map nodes and an allocation or two.
 const ENTRY_BYTES: usize = 256;
 /// Memory that a range of deletions takes.
 const RANGE_BYTES: usize = 32;
+/// Memory that an element takes which deletions wait for.
+const ID_BYTES: usize = 32;
+/// Memory that it takes to know that a peer has sent an entry.
+const SENDER_BYTES: usize = 64;
 
-/// Who sent what is parked, so that it can be forgotten together.
+/// Who sent what is parked, and waits for a receipt.
 pub type Author = u64;
 
 /// One thing that waits.
@@ -21,6 +37,26 @@ pub(crate) enum Waiting {
     Blocks(Run),
     /// Deletions of one client's elements, the first of which has not been seen.
     Deletions(ClientId, IdSet),
+    /// Deletions of an update whose blocks wait.
+    Held(Held),
+}
+
+/// Deletions that are not to be shown before some elements are there, which replace what they delete.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The elements: of each client the last one, since what a client wrote comes in order.
+    after: Arc<[Id]>,
+    /// So many of them are known.
+    known: usize,
+    pub(crate) deletions: IdSet,
+}
+
+impl Held {
+    /// The next element that is missing. O(elements), over all calls.
+    pub(crate) fn next_missing(&mut self, is_known: impl Fn(Id) -> bool) -> Option<Id> {
+        self.known += self.after[self.known..].iter().take_while(|id| is_known(**id)).count();
+        self.after.get(self.known).copied()
+    }
 }
 
 impl Waiting {
@@ -29,16 +65,22 @@ impl Waiting {
             + match self {
                 Self::Blocks(run) => run.bytes.len(),
                 Self::Deletions(_, ranges) => ranges.len() * RANGE_BYTES,
+                // Each range may become an entry of its own when it waits for what it deletes.
+                Self::Held(held) => {
+                    let each = RANGE_BYTES + ENTRY_BYTES + SENDER_BYTES;
+                    held.after.len() * ID_BYTES + held.deletions.len() * each
+                }
             }
     }
 }
 
-/// Who sent what waits, and what it was charged when it first came: a rest keeps all of that in memory.
+/// Which entry it is, and what it was charged when it first came: a rest keeps all of that in memory.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    author: Author,
-    charged: usize,
     number: u64,
+    charged: usize,
+    /// The clock after the last of its blocks; `None` for deletions, and while the update that brought it is taken in.
+    end: Option<Clock>,
 }
 
 impl Ticket {
@@ -46,22 +88,6 @@ impl Ticket {
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
-
-    /// Who sent it.
-    pub(crate) fn author(&self) -> Author {
-        self.author
-    }
-}
-
-/// What one author has waiting.
-#[derive(Debug, Default)]
-struct Usage {
-    /// What each entry waits for, by its number.
-    entries: BTreeMap<u64, Id>,
-    /// The entry with the deletions of each client's elements: there is one, however often they come, so that none wakes
-    /// more than one entry of an author.
-    deletions: BTreeMap<ClientId, u64>,
-    bytes: usize,
 }
 
 /// Blocks and deletions that wait, by what they wait for.
@@ -69,7 +95,22 @@ struct Usage {
 pub struct Parked {
     /// By the element that is missing; the number tells apart those that wait for the same.
     waiting: BTreeMap<(Id, u64), (Ticket, Waiting)>,
-    usage: BTreeMap<Author, Usage>,
+    /// What each entry waits for, by its number.
+    entries: BTreeMap<u64, Id>,
+    /// Runs of blocks, by client and the clock after their last one. None lies within another when it comes.
+    ends: BTreeMap<Id, u64>,
+    /// All elements in these runs, and perhaps some that are known by now.
+    covered: IdSet,
+    /// The entry with the deletions of each client's elements: there is one, however often they come.
+    deletions: BTreeMap<ClientId, u64>,
+    /// The entry with the deletions that wait for the same elements.
+    held: BTreeMap<Arc<[Id]>, u64>,
+    /// Who has sent each entry, and what each has sent: only of peers that are here.
+    senders: BTreeSet<(u64, Author)>,
+    sent: BTreeSet<(Author, u64)>,
+    /// What no record of the log has yet.
+    unlogged: BTreeSet<u64>,
+    unlogged_deletions: IdSet,
     bytes: usize,
     next: u64,
 }
@@ -82,28 +123,25 @@ impl Parked {
 
     /// About how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.senders.len() * SENDER_BYTES
     }
 
-    /// Whether something of this author waits. O(log authors).
+    /// What each of them waits for.
+    pub fn missing(&self) -> impl Iterator<Item = Id> {
+        self.entries.values().copied()
+    }
+
+    /// Whether something that this author sent waits. O(log entries).
     pub fn waits_for(&self, author: Author) -> bool {
-        self.usage.contains_key(&author)
+        self.sent.range((author, 0)..=(author, u64::MAX)).next().is_some()
     }
 
-    /// The author whose entries take the most memory. O(authors).
-    pub fn largest_author(&self) -> Option<Author> {
-        self.usage.iter().max_by_key(|(_, usage)| usage.bytes).map(|(&author, _)| author)
-    }
-
-    /// Forgets what one author sent. O(their entries · log).
-    pub(crate) async fn forget(&mut self, author: Author, work: &mut Work) {
-        let Some(usage) = self.usage.remove(&author) else { return };
-        self.bytes -= usage.bytes;
-        for (number, missing) in usage.entries {
-            if let Some((_, Waiting::Deletions(_, ranges))) = self.waiting.remove(&(missing, number)) {
-                ranges.discard(work).await;
-            }
-            work.count(4);
+    /// An author is gone, and wants no receipt any more. What it sent stays. O(entries that it sent · log).
+    pub(crate) async fn leave(&mut self, author: Author, work: &mut Work) {
+        while let Some(&(_, number)) = self.sent.range((author, 0)..=(author, u64::MAX)).next() {
+            self.sent.remove(&(author, number));
+            self.senders.remove(&(number, author));
+            work.count(2);
             work.pause().await;
         }
     }
@@ -113,90 +151,327 @@ impl Parked {
         self.next
     }
 
-    /// Keeps blocks until the element `missing` is known. They are a view of the frame that they came in: see
-    /// [`Self::detach`]. O(log entries).
-    pub(crate) fn park_blocks(&mut self, missing: Id, author: Author, run: Run) {
-        self.park_new(missing, author, Waiting::Blocks(run));
+    /// Keeps blocks until the element `missing` is known. They are a view of the frame that they came in, and may be known
+    /// already, until [`Self::settle`]. O(log entries).
+    pub(crate) fn park_blocks(&mut self, missing: Id, author: Option<Author>, run: Run) {
+        let number = self.park_new(missing, None, Waiting::Blocks(run));
+        self.note_sender(number, author);
     }
 
-    /// Copies what an author has parked since there was this number, so that it does not keep a whole frame in memory, of which
-    /// it may be the least part. O(bytes).
-    pub(crate) async fn detach(&mut self, author: Author, since: u64, work: &mut Work) {
-        let Some(usage) = self.usage.get(&author) else { return };
-        for (&number, &missing) in usage.entries.range(since..) {
-            if let Some((_, Waiting::Blocks(run))) = self.waiting.get_mut(&(missing, number)) {
-                let mut bytes = Vec::with_capacity(run.bytes.len());
-                copy(&run.bytes, &mut bytes, work).await;
-                run.bytes = bytes.into();
+    /// An update was taken in but for its deletions: what it has left waiting since there was this number is kept, unless
+    /// the same waits already. Gives the last element of each run of blocks that waits, or `None` if more would wait than
+    /// may: then none of these do. O(bytes of the runs, and for each, log entries).
+    pub(crate) async fn settle(
+        &mut self,
+        author: Option<Author>,
+        since: u64,
+        known: &StateVector,
+        most: usize,
+        work: &mut Work,
+    ) -> Option<Vec<Id>> {
+        let (mut last, mut fits) = (Vec::new(), true);
+        let numbers: Vec<u64> = self.entries.range(since..).map(|(&number, _)| number).collect();
+        let mut fresh = Vec::new();
+        for number in numbers {
+            let Some(run) = self.run(number).cloned() else { continue };
+            let client = run.client();
+            let clocks = run.next.clock.max(known.get(client))..end_of(&run, work).await;
+            work.count(8);
+            work.pause().await;
+            if clocks.is_empty() {
+                // Another part of the update had them.
+                self.drop_entry(number);
+                continue;
             }
-            work.count(4);
+            last.push(Id { client, clock: clocks.end - 1 });
+            if let Some(same) = self.same(client, clocks.clone()) {
+                self.drop_entry(number);
+                fits &= self.bytes() + SENDER_BYTES <= most;
+                self.note_sender(same, author.filter(|_| fits));
+            } else {
+                fresh.push((number, clocks));
+            }
+        }
+        fits &= self.bytes() <= most;
+        for (number, clocks) in fresh {
+            if fits {
+                self.settle_run(number, clocks, work).await;
+            } else {
+                self.drop_entry(number);
+            }
+            work.count(8);
             work.pause().await;
         }
+        fits.then_some(last)
     }
 
-    /// Keeps deletions of one client's elements until the first of them is known, with those that wait already.
-    /// O(ranges · log).
+    /// The entry that holds the last of these blocks, if all of them wait already. O(log entries).
+    fn same(&self, client: ClientId, clocks: Range<Clock>) -> Option<u64> {
+        let mut from = self.ends.range(Id { client, clock: clocks.end }..=Id { client, clock: Clock::MAX });
+        let covers = self.covered.covers(client, clocks);
+        covers.then(|| from.next().map(|(_, &number)| number)).flatten()
+    }
+
+    /// Blocks wait that did not wait before. They are copied, so that they do not keep a whole frame in memory, of which they
+    /// may be the least part; and those that lie within them are given up. O(bytes, and entries that it gives up · log).
+    async fn settle_run(&mut self, number: u64, clocks: Range<Clock>, work: &mut Work) {
+        let key = (self.entries[&number], number);
+        let Some((ticket, Waiting::Blocks(run))) = self.waiting.get_mut(&key) else { return };
+        let mut bytes = Vec::with_capacity(run.bytes.len());
+        copy(&run.bytes, &mut bytes, work).await;
+        run.bytes = bytes.into();
+        ticket.end = Some(clocks.end);
+        let client = run.client();
+        let (after, end) = (Id { client, clock: clocks.start + 1 }, Id { client, clock: clocks.end });
+        while let Some((_, &within)) = self.ends.range(after..=end).next_back()
+            && self.run(within).is_some_and(|run| run.next.clock >= clocks.start)
+        {
+            for author in self.drop_entry(within) {
+                self.note_sender(number, Some(author));
+            }
+            work.count(8);
+            work.pause().await;
+        }
+        self.ends.insert(end, number);
+        self.covered.insert_in_slices(client, clocks, |_| {}, work).await;
+        self.unlogged.insert(number);
+    }
+
+    /// Keeps deletions of one client's elements until the first of them is known, with those that wait already. `false` if
+    /// more would wait than may. O(ranges · log).
     pub(crate) async fn park_deletions(
         &mut self,
-        author: Author,
+        author: Option<Author>,
         client: ClientId,
-        mut ranges: IdSet,
+        ranges: IdSet,
+        most: usize,
         work: &mut Work,
-    ) {
-        let usage = self.usage.get(&author);
-        let before = usage
-            .and_then(|usage| Some((usage.entries[usage.deletions.get(&client)?], usage.deletions[&client])));
-        if let Some((_, Waiting::Deletions(_, mut others))) = before.and_then(|key| self.take(key)) {
-            if others.len() > ranges.len() {
-                std::mem::swap(&mut others, &mut ranges);
-            }
-            for (client, range) in others.iter() {
-                ranges.insert_in_slices(client, range, |_| {}, work).await;
-            }
-            others.discard(work).await;
+    ) -> bool {
+        let before = self.deletions.get(&client).map(|number| (self.entries[number], *number));
+        let others = match before.and_then(|key| self.waiting.get(&key)) {
+            Some((_, Waiting::Deletions(_, others))) => others,
+            _ => &IdSet::default(),
+        };
+        let lacking = ranges.iter().filter(|(client, range)| !others.covers(*client, range.clone())).count();
+        work.count(ranges.len());
+        let growth = SENDER_BYTES + lacking * RANGE_BYTES + if before.is_none() { ENTRY_BYTES } else { 0 };
+        if self.bytes() + growth > most {
+            ranges.discard(work).await;
+            return false;
         }
-        let first = ranges.first_of(client).expect("there is something to delete");
-        self.park_new(Id { client, clock: first.start }, author, Waiting::Deletions(client, ranges));
+        let number = self.add_deletions(before, client, ranges, work).await;
+        self.note_sender(number, author);
+        true
     }
 
-    fn park_new(&mut self, missing: Id, author: Author, waiting: Waiting) {
-        let ticket = Ticket { author, charged: waiting.bytes(), number: self.next };
+    /// Adds deletions to those of an entry, if there is one.
+    async fn add_deletions(
+        &mut self,
+        before: Option<(Id, u64)>,
+        client: ClientId,
+        ranges: IdSet,
+        work: &mut Work,
+    ) -> u64 {
+        let mut all = IdSet::default();
+        if let Some((_, Waiting::Deletions(_, others))) = before.and_then(|key| self.take(key)) {
+            all = others;
+        }
+        for (client, range) in ranges.iter() {
+            let mut fresh = Vec::new();
+            all.insert_in_slices(client, range, |part| fresh.push(part), work).await;
+            for part in fresh {
+                self.unlogged_deletions.insert_in_slices(client, part, |_| {}, work).await;
+            }
+        }
+        ranges.discard(work).await;
+        let missing = Id { client, clock: all.first_of(client).expect("there is something to delete").start };
+        let waiting = Waiting::Deletions(client, all);
+        match before {
+            Some((_, number)) => {
+                let ticket = Ticket { number, charged: waiting.bytes(), end: None };
+                self.park(missing, ticket, waiting);
+                number
+            }
+            None => self.park_new(missing, None, waiting),
+        }
+    }
+
+    /// Keeps deletions until all of some elements are known, of which the first is not. `false` if more would wait than may.
+    /// O(elements and ranges · log).
+    pub(crate) async fn hold(
+        &mut self,
+        author: Option<Author>,
+        after: Vec<Id>,
+        mut deletions: IdSet,
+        most: usize,
+        work: &mut Work,
+    ) -> bool {
+        work.count(4 + after.len());
+        let (missing, after) = (after[0], Arc::<[Id]>::from(after));
+        let before = self.held.get(&after).map(|number| (self.entries[number], *number));
+        if let Some((number, others)) = before.and_then(|key| self.held_by(key)) {
+            if deletions.iter().all(|(client, range)| others.covers(client, range)) {
+                work.count(deletions.len());
+                deletions.discard(work).await;
+                let fits = self.bytes() + SENDER_BYTES <= most;
+                self.note_sender(number, author.filter(|_| fits));
+                return fits;
+            }
+            for (client, range) in others.clone().iter() {
+                deletions.insert_in_slices(client, range, |_| {}, work).await;
+            }
+        }
+        let waiting = Waiting::Held(Held { after: Arc::clone(&after), known: 0, deletions });
+        if self.bytes() + waiting.bytes() + SENDER_BYTES > most {
+            return false;
+        }
+        let number = self.park_new(missing, None, waiting);
+        if let Some((_, before)) = before {
+            for author in self.drop_entry(before) {
+                self.note_sender(number, Some(author));
+            }
+        }
+        self.note_sender(number, author);
+        self.unlogged.insert(number);
+        true
+    }
+
+    fn held_by(&self, key: (Id, u64)) -> Option<(u64, &IdSet)> {
+        match self.waiting.get(&key)? {
+            (ticket, Waiting::Held(held)) => Some((ticket.number, &held.deletions)),
+            _ => None,
+        }
+    }
+
+    fn park_new(&mut self, missing: Id, end: Option<Clock>, waiting: Waiting) -> u64 {
+        let number = self.next;
         self.next += 1;
-        self.park(missing, ticket, waiting);
+        self.park(missing, Ticket { number, charged: waiting.bytes(), end }, waiting);
+        number
     }
 
     /// Keeps what is left of something that waited before. O(log entries).
     pub(crate) fn park(&mut self, missing: Id, ticket: Ticket, waiting: Waiting) {
-        let usage = self.usage.entry(ticket.author).or_default();
-        usage.entries.insert(ticket.number, missing);
-        if let Waiting::Deletions(client, _) = waiting {
-            usage.deletions.insert(client, ticket.number);
+        let number = ticket.number;
+        self.entries.insert(number, missing);
+        match &waiting {
+            Waiting::Blocks(run) => {
+                let end = ticket.end.map(|clock| Id { client: run.client(), clock });
+                self.ends.extend(end.map(|end| (end, number)));
+            }
+            Waiting::Deletions(client, _) => drop(self.deletions.insert(*client, number)),
+            Waiting::Held(held) => drop(self.held.insert(Arc::clone(&held.after), number)),
         }
-        usage.bytes += ticket.charged;
         self.bytes += ticket.charged;
-        self.waiting.insert((missing, ticket.number), (ticket, waiting));
+        self.waiting.insert((missing, number), (ticket, waiting));
     }
 
-    /// Takes out one thing that waits for an element of `client` before `clock`. O(log entries).
+    /// Takes out one thing that waits for an element of `client` before `clock`. It is parked again, or done. O(log entries).
     pub(crate) fn wake(&mut self, client: ClientId, clock: Clock) -> Option<(Ticket, Waiting)> {
         let (from, to) = (Id { client, clock: 0 }, Id { client, clock });
         let (&key, _) = self.waiting.range((from, 0)..(to, 0)).next()?;
         self.take(key)
     }
 
+    /// Elements of a client are known up to here: what waits of it is not these, even where what they depend on is missing
+    /// still. (They came as GC, which depends on nothing.) Gives the authors of which nothing waits now. O(entries and ranges
+    /// that are known · log).
+    pub(crate) async fn caught_up(&mut self, client: ClientId, clock: Clock, work: &mut Work) -> Vec<Author> {
+        let mut authors = Vec::new();
+        loop {
+            let known = self.covered.take_before(client, clock, DELETIONS_AT_ONCE);
+            if known.is_empty() {
+                break;
+            }
+            known.discard(work).await;
+        }
+        while let Some((_, &number)) = self.ends.range(Id { client, clock: 0 }..=Id { client, clock }).next()
+        {
+            authors.extend(self.drop_entry(number));
+            work.count(8);
+            work.pause().await;
+        }
+        authors.retain(|&author| !self.waits_for(author));
+        authors
+    }
+
+    /// What was taken out waits no more. Gives the authors of which nothing waits now. O(authors · log).
+    pub(crate) fn done(&mut self, ticket: &Ticket) -> Vec<Author> {
+        let mut authors = self.forget_senders(ticket.number);
+        self.unlogged.remove(&ticket.number);
+        authors.retain(|&author| !self.waits_for(author));
+        authors
+    }
+
+    /// Deletions that were held wait for what they delete: so do their authors. O(ranges and authors · log).
+    pub(crate) async fn pass_on(&mut self, from: &Ticket, client: ClientId, ranges: IdSet, work: &mut Work) {
+        let before = self.deletions.get(&client).map(|number| (self.entries[number], *number));
+        let number = self.add_deletions(before, client, ranges, work).await;
+        for author in self.senders_of(from.number) {
+            self.note_sender(number, Some(author));
+        }
+    }
+
     fn take(&mut self, key: (Id, u64)) -> Option<(Ticket, Waiting)> {
         let (ticket, waiting) = self.waiting.remove(&key)?;
-        if let Some(usage) = self.usage.get_mut(&ticket.author) {
-            usage.entries.remove(&ticket.number);
-            if let Waiting::Deletions(client, _) = waiting {
-                usage.deletions.remove(&client);
+        self.entries.remove(&ticket.number);
+        match &waiting {
+            Waiting::Blocks(run) => {
+                if let Some(clock) = ticket.end {
+                    self.ends.remove(&Id { client: run.client(), clock });
+                }
             }
-            usage.bytes -= ticket.charged;
-            if usage.entries.is_empty() {
-                self.usage.remove(&ticket.author);
+            Waiting::Deletions(client, _) => drop(self.deletions.remove(client)),
+            Waiting::Held(held) => {
+                if self.held.get(&held.after) == Some(&ticket.number) {
+                    self.held.remove(&held.after);
+                }
             }
         }
         self.bytes -= ticket.charged;
         Some((ticket, waiting))
     }
+
+    /// Gives an entry up, and gives who sent it.
+    fn drop_entry(&mut self, number: u64) -> Vec<Author> {
+        self.take((self.entries[&number], number));
+        self.unlogged.remove(&number);
+        self.forget_senders(number)
+    }
+
+    fn run(&self, number: u64) -> Option<&Run> {
+        match self.waiting.get(&(*self.entries.get(&number)?, number))? {
+            (_, Waiting::Blocks(run)) => Some(run),
+            _ => None,
+        }
+    }
+
+    fn note_sender(&mut self, number: u64, author: Option<Author>) {
+        self.senders.extend(author.map(|author| (number, author)));
+        self.sent.extend(author.map(|author| (author, number)));
+    }
+
+    fn senders_of(&self, number: u64) -> Vec<Author> {
+        self.senders.range((number, 0)..=(number, u64::MAX)).map(|&(_, author)| author).collect()
+    }
+
+    fn forget_senders(&mut self, number: u64) -> Vec<Author> {
+        let authors = self.senders_of(number);
+        for &author in &authors {
+            self.senders.remove(&(number, author));
+            self.sent.remove(&(author, number));
+        }
+        authors
+    }
+}
+
+/// The clock after the last of these blocks. O(bytes).
+async fn end_of(run: &Run, work: &mut Work) -> Clock {
+    let (mut end, mut blocks) = (run.next.clock, run.blocks());
+    while let Some(block) = blocks.next_in_slices(work).await {
+        end = block.end();
+        work.count(1);
+        work.pause().await;
+    }
+    end
 }

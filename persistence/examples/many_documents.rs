@@ -35,7 +35,8 @@ fn build(dir: &Path, documents: usize, checkpointed: bool) -> Result<(), Box<dyn
     let names = (0..documents).map(|number| DocumentName::new(&format!("team/notes/{number:08}")));
     let names = names.collect::<Result<Vec<_>, _>>()?;
     for names in names.chunks(1000) {
-        let record = |name| NewRecord { name, sequence: 1, time: 0, author: "", payload: &update };
+        let record =
+            |name| NewRecord { name, sequence: 1, time: 0, author: "", payload: &update, waits: false };
         store.append(&names.iter().map(record).collect::<Vec<_>>())?;
         if checkpointed {
             let checkpoint = |name| Checkpoint { name, sequence: 1, time: 0, state: &state };

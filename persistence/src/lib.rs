@@ -1,7 +1,8 @@
 //! Keeps documents on disk: an append-only log that is synced before anything is acknowledged, and snapshots.
 //!
 //! The way of a byte: [`Store::append`] writes updates to the log and syncs it; [`Store::checkpoint`] replaces
-//! the updates of a document by one snapshot; [`Store::load`] gives the snapshot and the updates after it.
+//! the updates of a document by one snapshot; [`Store::load`] gives the snapshot and the updates after it, and what waits for
+//! updates that are missing, which no snapshot has: so it is appended once more before each checkpoint.
 //!
 //! In the directory of a store:
 //!

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::index::{Covered, Index, RecordRef};
 use crate::log;
 use crate::name::DocumentName;
-use crate::record;
+use crate::record::{self, Kind};
 use crate::segment::Damage;
 use crate::snapshots::{Snapshot, SnapshotError};
 
@@ -16,8 +16,24 @@ pub struct StoredDocument {
     pub snapshot: Option<Vec<u8>>,
     /// The updates after it, in order.
     pub updates: Vec<Vec<u8>>,
-    /// The sequence of the last update; the next one is this plus 1.
+    /// What waited for updates that were missing, with the sequence of its record: to be loaded after all updates.
+    pub waiting: Vec<(u64, Vec<u8>)>,
+    /// The sequence of the last record; the next one is this plus 1.
     pub sequence: u64,
+}
+
+impl StoredDocument {
+    /// The sequence that the snapshot covers; 0 if there is none.
+    pub fn covered(&self) -> u64 {
+        self.sequence.saturating_sub((self.updates.len() + self.waiting.len()) as u64)
+    }
+
+    /// The updates after the snapshot, with the sequences of their records.
+    pub fn numbered_updates(&self) -> impl Iterator<Item = (u64, &Vec<u8>)> {
+        let mut waiting = self.waiting.iter().map(|(sequence, _)| *sequence).peekable();
+        let of_updates = (self.covered() + 1..).filter(move |n| waiting.next_if_eq(n).is_none());
+        of_updates.zip(&self.updates)
+    }
 }
 
 /// Where a document is, as the index said in one moment; the segments with its records are open.
@@ -56,11 +72,14 @@ impl Whereabouts {
         snapshot: Option<Vec<u8>>,
     ) -> Result<StoredDocument, StoreError> {
         let sequence = self.records.last().map_or(self.covered.sequence, |record| record.sequence);
-        let mut updates = Vec::with_capacity(self.records.len());
+        let (mut updates, mut waiting) = (Vec::with_capacity(self.records.len()), Vec::new());
         for record in &self.records {
-            updates.push(read_update(dir, &self.name, record, &mut self.reader)?);
+            match read_record(dir, &self.name, record, &mut self.reader)? {
+                (Kind::Waiting, payload) => waiting.push((record.sequence, payload)),
+                (_, payload) => updates.push(payload),
+            }
         }
-        Ok(StoredDocument { snapshot, updates, sequence })
+        Ok(StoredDocument { snapshot, updates, waiting, sequence })
     }
 }
 
@@ -82,19 +101,19 @@ pub(crate) fn snapshot(
     Ok(Some(snapshot.state))
 }
 
-fn read_update(
+fn read_record(
     dir: &StoreDir,
     name: &DocumentName,
     record: &RecordRef,
     reader: &mut log::Reader,
-) -> Result<Vec<u8>, StoreError> {
+) -> Result<(Kind, Vec<u8>), StoreError> {
     let path = log::segment_path(dir, record.position.segment());
     let (mut bytes, marker) = reader.read(record).map_err(StoreError::io("read", &path))?;
     let reason = match record::decode(&bytes, marker) {
         Ok(found) if found.name == name.as_str() && found.sequence == record.sequence => {
-            let payload = bytes.len() - found.payload.len();
+            let (kind, payload) = (found.kind, bytes.len() - found.payload.len());
             bytes.drain(..payload);
-            return Ok(bytes);
+            return Ok((kind, bytes));
         }
         Ok(_) => "another record is in its place",
         Err(_) => "the record has changed since the store was opened",

@@ -140,7 +140,7 @@ impl<'a> NewRecord<'a> {
 
     fn as_record(&self, batch: u64) -> Record<'a> {
         Record {
-            kind: Kind::Update,
+            kind: if self.waits { Kind::Waiting } else { Kind::Update },
             name: self.name.as_str(),
             sequence: self.sequence,
             time: self.time,

@@ -1,4 +1,4 @@
-//! THE format of a record: one update in the log, one entry of the catalog, or one snapshot.
+//! THE format of a record: one update in the log, or what waits for one, one entry of the catalog, or one snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -48,6 +48,8 @@ pub enum Kind {
     Deleted = 3,
     /// In a segment of snapshots: the payload is a state, behind what [`crate::snapshots`] says.
     Snapshot = 4,
+    /// In the log: the payload waits for an update that is missing. It counts in the sequence as an update does.
+    Waiting = 5,
 }
 
 /// One record; the bytes are borrowed from the segment, or from the caller.
@@ -237,7 +239,7 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot];
+        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot, Self::Waiting];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }

@@ -4,6 +4,7 @@ use crate::error::StoreError;
 use crate::index::Position;
 use crate::log;
 use crate::name::DocumentName;
+use crate::record::Kind;
 use crate::segment::{Damage, Found, Scan};
 use crate::store::Store;
 
@@ -15,6 +16,8 @@ pub struct Salvage {
     /// The records that can be read, with their sequences, ascending; also those that the snapshot covers, as far as they
     /// are still there.
     pub updates: Vec<(u64, Vec<u8>)>,
+    /// The same of what waited for updates that were missing.
+    pub waiting: Vec<(u64, Vec<u8>)>,
     /// What is missing; empty if the document is whole.
     pub missing: Vec<Missing>,
 }
@@ -57,7 +60,9 @@ impl Store {
             while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
                 match found {
                     Found::Record(offset, record) if record.name == name.as_str() && is_its_own(offset) => {
-                        salvage.updates.push((record.sequence, record.payload.to_vec()));
+                        let waits = record.kind == Kind::Waiting;
+                        let records = if waits { &mut salvage.waiting } else { &mut salvage.updates };
+                        records.push((record.sequence, record.payload.to_vec()));
                     }
                     Found::Damage(damage)
                         if damage.document.as_ref().is_some_and(|(guess, _)| guess == name) =>
@@ -69,6 +74,7 @@ impl Store {
             }
         }
         salvage.updates.sort_by_key(|(sequence, _)| *sequence);
+        salvage.waiting.sort_by_key(|(sequence, _)| *sequence);
         salvage.note_holes(covered.sequence);
         Ok(salvage)
     }
@@ -102,11 +108,14 @@ impl Salvage {
     /// Notes which sequences are in neither the snapshot nor the records. `covered`: at least these there were.
     fn note_holes(&mut self, covered: u64) {
         let mut have = self.snapshot.as_ref().map_or(0, |(sequence, _)| *sequence);
-        for (sequence, _) in &self.updates {
-            if *sequence > have + 1 {
+        let mut found: Vec<_> =
+            self.updates.iter().chain(&self.waiting).map(|(sequence, _)| *sequence).collect();
+        found.sort_unstable();
+        for sequence in found {
+            if sequence > have + 1 {
                 self.missing.push(Missing::Records { first: have + 1, last: sequence - 1 });
             }
-            have = have.max(*sequence);
+            have = have.max(sequence);
         }
         if covered > have {
             self.missing.push(Missing::Records { first: have + 1, last: covered });

@@ -48,6 +48,8 @@ pub struct NewRecord<'a> {
     pub author: &'a str,
     /// The update, opaque here.
     pub payload: &'a [u8],
+    /// Whether it is no update yet, but what waits for one that is missing: it is loaded after all updates.
+    pub waits: bool,
 }
 
 /// A stored document's full state, which replaces its snapshot and its records up to `sequence`.

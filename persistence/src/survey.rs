@@ -42,6 +42,7 @@ struct Owned {
     time: u64,
     author: String,
     payload: Vec<u8>,
+    waits: bool,
 }
 
 impl Survey {
@@ -102,7 +103,7 @@ impl Survey {
 
     fn add_record(&mut self, number: u32, path: &Path, offset: u64, record: &Record<'_>) {
         let position = Position::new(number, offset);
-        let (Kind::Update, Some(position), Ok(len)) =
+        let (Kind::Update | Kind::Waiting, Some(position), Ok(len)) =
             (record.kind, position, u32::try_from(record.encoded_len()))
         else {
             return self.add_damage(number, Damage::foreign(path, offset, record));
@@ -140,11 +141,12 @@ impl Torn {
     pub(crate) fn rescue(&self, index: &Index) -> (Vec<NewRecord<'_>>, usize) {
         let mut next: HashMap<&DocumentName, u64> = HashMap::new();
         let mut rescued = Vec::new();
-        for Owned { name, sequence, time, author, payload } in &self.behind {
+        for Owned { name, sequence, time, author, payload, waits } in &self.behind {
             let next = next.entry(name).or_insert_with(|| index.last_sequence(name).saturating_add(1));
             if *next == *sequence {
                 *next = next.saturating_add(1);
-                rescued.push(NewRecord { name, sequence: *sequence, time: *time, author, payload });
+                let (sequence, time, waits) = (*sequence, *time, *waits);
+                rescued.push(NewRecord { name, sequence, time, author, payload, waits });
             }
         }
         let dropped = self.behind.len() - rescued.len();
@@ -160,6 +162,7 @@ impl From<Record<'_>> for Owned {
             time: record.time,
             author: record.author.to_owned(),
             payload: record.payload.to_vec(),
+            waits: record.kind == Kind::Waiting,
         }
     }
 }

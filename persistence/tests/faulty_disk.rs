@@ -105,7 +105,7 @@ fn check(scene: &Scene, output: &Output, what: &str) {
         let stored = store.load(&name(document)).unwrap_or_else(|error| panic!("{error}: {}", words()));
         let stored = stored.unwrap_or_else(|| panic!("{document} is gone: {}", words()));
         assert!(stored.sequence >= durable, "{document}: {} of {durable}: {}", stored.sequence, words());
-        let covered = stored.sequence - stored.updates.len() as u64;
+        let covered = stored.covered();
         assert_eq!(stored.snapshot, (covered > 0).then(|| state(document, covered)), "{}", words());
         assert_eq!(stored.updates, payloads(document, covered + 1..=stored.sequence), "{}", words());
     }

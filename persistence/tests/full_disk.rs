@@ -78,7 +78,7 @@ fn survivor() {
     assert!(recovery.damage.is_empty() && recovery.unreadable.is_empty(), "{recovery:?}");
     for document in ["logged", "checkpointed"] {
         let stored = load(&store, document).unwrap();
-        let covered = stored.sequence - stored.updates.len() as u64;
+        let covered = stored.covered();
         assert!(stored.snapshot == (covered > 0).then(|| filled_state(covered)));
         assert!(stored.updates.into_iter().eq((covered + 1..=stored.sequence).map(filling)));
         store.append(&[record(&name(document), stored.sequence + 1, b"goes on")]).unwrap();

@@ -52,7 +52,7 @@ fn a_killed_process_loses_nothing_that_was_durable() {
         assert!(recovery.damage.is_empty() && recovery.unreadable.is_empty(), "{recovery:?}");
         let stored = load(&store, "a").unwrap();
         assert!(stored.sequence >= durable, "{} of {durable}", stored.sequence);
-        let snapshot = stored.sequence - stored.updates.len() as u64;
+        let snapshot = stored.covered();
         assert_eq!(stored.updates, payloads("a", snapshot + 1..=stored.sequence));
         assert_eq!(stored.snapshot, (snapshot > 0).then(|| state("a", snapshot)));
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use coscribe_persistence::{Checkpoint, DocumentName, NameError, Store, StoreError, StoreOptions};
+use coscribe_persistence::{Checkpoint, DocumentName, NameError, NewRecord, Store, StoreError, StoreOptions};
 use scene::*;
 
 #[test]
@@ -39,6 +39,27 @@ fn updates_come_back_in_order_after_reopening() {
     assert_eq!(store.names(), [name("a"), name("b")]);
     write(&store, "a", 6..=6);
     assert_eq!(load(&store, "a"), only_updates("a", 1..=6));
+}
+
+#[test]
+fn what_waits_comes_back_apart_and_counts_in_the_sequence() {
+    let scene = Scene::new();
+    let store = scene.open_clean();
+    let document = name("a");
+    let waits = |sequence, payload| NewRecord { waits: true, ..record(&document, sequence, payload) };
+    store.append(&[record(&document, 1, b"one"), waits(2, b"two")]).unwrap();
+    store.append(&[record(&document, 3, b"three"), waits(4, b"four")]).unwrap();
+    drop(store);
+    let store = scene.open_clean();
+    let stored = load(&store, "a").unwrap();
+    assert_eq!(stored.waiting, [(2, b"two".to_vec()), (4, b"four".to_vec())]);
+    assert!(stored.numbered_updates().eq([(1, &b"one".to_vec()), (3, &b"three".to_vec())]));
+    assert_eq!((stored.covered(), stored.sequence), (0, 4));
+    let salvage = store.salvage(&document).unwrap();
+    assert_eq!((salvage.updates.len(), salvage.waiting.len(), salvage.missing.len()), (2, 2, 0));
+    checkpoint(&store, "a", 3).unwrap();
+    let stored = load(&store, "a").unwrap();
+    assert_eq!((stored.covered(), stored.updates.len(), stored.waiting.len()), (3, 0, 1));
 }
 
 #[test]
@@ -285,7 +306,7 @@ fn documents_can_be_loaded_while_others_are_written_and_checkpointed() {
                     let stored = load(&store, "a").unwrap();
                     assert!(stored.sequence >= last);
                     last = stored.sequence;
-                    let snapshot = last - stored.updates.len() as u64;
+                    let snapshot = stored.covered();
                     assert_eq!(stored.updates, payloads("a", snapshot + 1..=last));
                     assert_eq!(stored.snapshot, (snapshot > 0).then(|| state("a", snapshot)));
                 }

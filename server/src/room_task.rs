@@ -114,7 +114,9 @@ impl Drop for Door {
 /// A document as it was read from disk.
 struct Opened {
     room: Room,
-    /// What the snapshot covers; equal to the room's sequence if the log has nothing more.
+    /// The sequence of the last record.
+    stored: u64,
+    /// Up to here there is nothing to checkpoint: no update, that is.
     checkpointed: u64,
     log_bytes: usize,
 }
@@ -132,16 +134,21 @@ impl Opened {
     fn load(store: &Store, name: &DocumentName, limits: RoomLimits) -> Result<Opened, OpenError> {
         let mut room = Room::new(limits);
         let Some(stored) = store.load(name)? else {
-            return Ok(Opened { room, checkpointed: 0, log_bytes: 0 });
+            return Ok(Opened { room, stored: 0, checkpointed: 0, log_bytes: 0 });
         };
         for update in stored.snapshot.iter().chain(&stored.updates) {
             room.load(update)?;
         }
         room.resume_at(stored.sequence);
-        let dirty = stored.updates.len() as u64;
+        for (_, waiting) in &stored.waiting {
+            room.load_waiting(waiting)?;
+        }
+        // A checkpoint would append again what waits, and nothing else.
+        let is_clean = stored.updates.is_empty();
         Ok(Opened {
             room,
-            checkpointed: stored.sequence.saturating_sub(dirty),
+            stored: stored.sequence,
+            checkpointed: if is_clean { stored.sequence } else { stored.covered() },
             log_bytes: stored.updates.iter().map(Vec::len).sum(),
         })
     }
@@ -181,7 +188,7 @@ struct RoomTask {
 
 impl RoomTask {
     fn new(door: Door, opened: Opened, visit: Option<OwnedSemaphorePermit>) -> RoomTask {
-        let stored = opened.room.sequence();
+        let stored = opened.stored;
         let (announce_durable, durable) = watch::channel(stored);
         let mut saving = door.rooms.writer.saving();
         let resumed = saving.borrow_and_update().resumed;
@@ -207,6 +214,7 @@ impl RoomTask {
     }
 
     async fn serve(mut self) {
+        self.apply().await;
         let mut worked = self.room.work();
         loop {
             let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
@@ -214,7 +222,7 @@ impl RoomTask {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.durable.changed(), if self.awaits_durable() => {}
                 Ok(()) = self.saving.changed() => self.save_again().await,
-                (sequence, result) = poll(&mut self.checkpoint) => self.after_checkpoint(sequence, result),
+                (appended, result) = poll(&mut self.checkpoint) => self.after_checkpoint(appended, result),
                 () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
@@ -347,11 +355,13 @@ impl RoomTask {
                     }
                     self.fan_out += start.elapsed();
                 }
-                Effect::Append { sequence, update, .. } => {
-                    self.last_answer = None;
-                    self.door.rooms.metrics.updates_received.inc();
+                Effect::Append { sequence, update, waits, .. } => {
+                    if !waits {
+                        self.last_answer = None;
+                        self.door.rooms.metrics.updates_received.inc();
+                    }
                     let (name, durable) = (self.door.name.clone(), self.announce_durable.clone());
-                    let append = Append { name, sequence, update, resumed: self.resumed, durable };
+                    let append = Append { name, sequence, update, waits, resumed: self.resumed, durable };
                     self.log_bytes += append.record_bytes();
                     self.door.rooms.writer.append(append, &self.log_space).await;
                 }
@@ -409,23 +419,28 @@ impl RoomTask {
         let sequence = self.room.sequence();
         let snapshot = self.door.rooms.turns.run(pin!(self.room.snapshot())).await;
         let state = State { name: self.door.name.clone(), sequence, snapshot };
+        // The log lets go of what waits with all else that has come so far, so it must have that once more before.
+        self.door.rooms.turns.run(pin!(self.room.append_waiting())).await;
+        self.apply().await;
+        let appended = self.room.sequence();
         self.log_bytes = 0;
         let (rooms, mut durable) = (Arc::clone(&self.door.rooms), self.durable.clone());
         self.checkpoint = Some(Box::pin(async move {
-            let result = match durable.wait_for(|durable| *durable >= sequence).await.map(drop) {
+            let result = match durable.wait_for(|durable| *durable >= appended).await.map(drop) {
                 Ok(()) => rooms.checkpointer.checkpoint(state).await,
                 Err(_) => Err(CheckpointError::Stopping),
             };
-            (sequence, result)
+            (appended, result)
         }));
     }
 
-    fn after_checkpoint(&mut self, sequence: u64, result: Result<(), CheckpointError>) {
+    /// `appended`: the last record that needs no other checkpoint, since what follows the snapshot up to there only waits.
+    fn after_checkpoint(&mut self, appended: u64, result: Result<(), CheckpointError>) {
         self.checkpoint = None;
         // Where it failed the log keeps everything, and the next change or start is soon enough to try again.
-        self.checkpointed = sequence;
+        self.checkpointed = appended;
         match result {
-            Ok(()) => debug!(document = %Shown(&self.door.name), sequence, "checkpointed"),
+            Ok(()) => debug!(document = %Shown(&self.door.name), appended, "checkpointed"),
             Err(error) => error!(document = %Shown(&self.door.name), "not checkpointed: {error}"),
         }
     }

@@ -83,8 +83,10 @@ pub(crate) struct Append {
     pub(crate) name: DocumentName,
     /// The room's number for it.
     pub(crate) sequence: u64,
-    /// The v1 update.
+    /// The v1 update, or what waits for one.
     pub(crate) update: Rope,
+    /// Which of both.
+    pub(crate) waits: bool,
     /// What the room knew of [`Saving::resumed`].
     pub(crate) resumed: u64,
     /// Where the room hears that it is on disk.
@@ -216,6 +218,7 @@ impl Log {
                 time: *time,
                 author: "",
                 payload: update,
+                waits: append.waits,
             })
             .collect();
         let start = Instant::now();

@@ -32,7 +32,16 @@ impl Place {
         let (store, _) = Store::open(&self.path("data"), StoreOptions::default()).unwrap();
         let name = DocumentName::new(name).unwrap();
         for (sequence, payload) in (store.last_sequence(&name) + 1..).zip(updates) {
-            store.append(&[NewRecord { name: &name, sequence, time: 1, author: "test", payload }]).unwrap();
+            store
+                .append(&[NewRecord {
+                    name: &name,
+                    sequence,
+                    time: 1,
+                    author: "test",
+                    payload,
+                    waits: false,
+                }])
+                .unwrap();
         }
     }
 

@@ -5,10 +5,25 @@ use std::collections::BTreeMap;
 use super::{Blocks, Changes};
 use crate::id_set::IdSet;
 use crate::limits::{DELETIONS_AT_ONCE, UNSORTED_DELETIONS_AT_ONCE};
-use crate::parked::{Author, Waiting};
+use crate::parked::{Author, Part, Ticket, Waiting};
 use crate::state_vector::StateVector;
 use crate::update::{Block, ClientId, Clock, Content, Deletions, Id, Piece, Remains, Run, Update};
 use crate::work::{Work, discard};
+
+/// Where an update came from.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Sender {
+    /// Who wants a receipt for it.
+    pub(crate) author: Option<Author>,
+    /// Whether its deletions wait for its blocks: they do in what was edited at once. The delete set of a SyncStep2 is that of
+    /// a whole document, and has little to do with its blocks.
+    pub(crate) holds: bool,
+}
+
+impl Sender {
+    /// It is in the log.
+    pub(crate) const DISK: Self = Self { author: None, holds: false };
+}
 
 /// What became of an update, where its changes were kept elsewhere.
 #[derive(Debug)]
@@ -23,8 +38,8 @@ pub(crate) struct Intake {
     pub(crate) woken: bool,
     /// Authors of which nothing waits any more.
     pub(crate) freed: Vec<Author>,
-    /// Authors of which what waited was forgotten, because too much waited in all.
-    pub(crate) evicted: Vec<Author>,
+    /// Whether a part of it was left out, because too much would wait.
+    pub(crate) refused: bool,
 }
 
 impl Blocks {
@@ -32,37 +47,91 @@ impl Blocks {
     pub(crate) async fn take_in(
         &mut self,
         update: &Update,
-        author: Author,
+        sender: Sender,
         changes: &mut Changes,
         work: &mut Work,
     ) -> Intake {
-        let mut taken = Taken::new(update, author, self.parked.next_number(), changes);
+        // Nothing that is stored may be left out because it waits.
+        let most = if sender.author.is_some() { self.max_parked_bytes } else { usize::MAX };
+        let mut taken = Taken::new(update, sender.author, most, self.parked.next_number(), changes);
+        let after = self.take_runs(update, &mut taken, work).await;
+        if sender.holds && !after.is_empty() {
+            self.hold_delete_set(update.deletions(), after, &mut taken, work).await;
+        } else {
+            self.take_delete_set(update.deletions(), &mut taken, work).await;
+        }
+        taken.intake()
+    }
+
+    /// Takes in a part of what waited when it was stored.
+    pub(crate) async fn take_part(&mut self, part: Part, changes: &mut Changes, work: &mut Work) {
+        let Part { mut after, update } = part;
+        let mut taken = Taken::new(&update, None, usize::MAX, self.parked.next_number(), changes);
+        self.take_runs(&update, &mut taken, work).await;
+        after.retain(|&id| !self.state.contains(id));
+        if after.is_empty() {
+            self.take_delete_set(update.deletions(), &mut taken, work).await;
+        } else {
+            self.hold_delete_set(update.deletions(), after, &mut taken, work).await;
+        }
+    }
+
+    /// Takes in the blocks of an update. Gives the last element of each client that waits.
+    async fn take_runs(&mut self, update: &Update, taken: &mut Taken<'_>, work: &mut Work) -> Vec<Id> {
         let mut runs = Runs::of(update);
         let mut next = Vec::new();
         while let Some(run) = next.pop().or_else(|| runs.take_next()) {
-            let Progress { advanced, rest } = self.take_blocks(&run, &mut taken, work).await;
+            let Progress { advanced, rest } = self.take_blocks(&run, taken, work).await;
             if let Some((missing, rest)) = rest {
                 match runs.take_first_of(missing.client, work).await {
                     // First what it depends on.
                     Some(on) => next.extend([rest, on]),
-                    None => self.park_blocks(missing, rest, &mut taken, work),
+                    None => {
+                        work.count(4);
+                        self.parked.park_blocks(missing, taken.author, rest);
+                    }
                 }
             }
             if advanced {
-                self.wake(run.client(), &mut taken, work).await;
+                self.wake(run.client(), taken, work).await;
             }
         }
         runs.discard(work).await;
         // Not before: where clients depend on each other, much waits for other parts of the same update.
-        self.limit_parked(&mut taken, work).await;
-        self.parked.detach(author, taken.first_number, work).await;
-        self.take_delete_set(update.deletions(), &mut taken, work).await;
-        taken.intake()
+        let Self { parked, state, .. } = self;
+        let waits = parked.settle(taken.author, taken.first_number, state, taken.most, work).await;
+        taken.refused |= waits.is_none();
+        let last = last_of_each(waits.unwrap_or_default());
+        taken.parked |= !last.is_empty();
+        last
+    }
+
+    /// Keeps deletions until some elements are known, but for those that are not new.
+    async fn hold_delete_set(
+        &mut self,
+        deletions: Deletions<'_>,
+        after: Vec<Id>,
+        taken: &mut Taken<'_>,
+        work: &mut Work,
+    ) {
+        let mut ranges = IdSet::default();
+        for (client, range) in deletions {
+            work.count(1);
+            if !self.deleted.covers(client, range.clone()) {
+                ranges.insert_in_slices(client, range, |_| {}, work).await;
+            }
+            work.pause().await;
+        }
+        taken.as_it_came = false;
+        if !ranges.is_empty() {
+            taken.parked = true;
+            taken.refused |= !self.parked.hold(taken.author, after, ranges, taken.most, work).await;
+        }
     }
 
     async fn take_delete_set(&mut self, deletions: Deletions<'_>, taken: &mut Taken<'_>, work: &mut Work) {
         let mut deletions = deletions.peekable();
-        while !taken.is_refused()
+        while !taken.refused
             && let Some((client, range)) = deletions.next()
         {
             // They nearly always come sorted. Where they don't, more are sorted at once, so that no chunk is rewritten again and
@@ -79,26 +148,11 @@ impl Blocks {
             }
             let unknown = self.take_deletions(client, ranges, taken, work).await;
             if !unknown.is_empty() {
-                taken.parked += 1;
-                self.parked.park_deletions(taken.author, client, unknown, work).await;
-                self.limit_parked(taken, work).await;
+                taken.parked = true;
+                let parked =
+                    self.parked.park_deletions(taken.author, client, unknown, taken.most, work).await;
+                taken.refused |= !parked;
             }
-        }
-    }
-
-    fn park_blocks(&mut self, missing: Id, rest: Run, taken: &mut Taken<'_>, work: &mut Work) {
-        taken.parked += 1;
-        work.count(4);
-        self.parked.park_blocks(missing, taken.author, rest);
-    }
-
-    /// Forgets what the author sent of whom the most waits, where too much waits in all.
-    async fn limit_parked(&mut self, taken: &mut Taken<'_>, work: &mut Work) {
-        while self.parked.bytes() > self.max_parked_bytes
-            && let Some(largest) = self.parked.largest_author()
-        {
-            self.parked.forget(largest, work).await;
-            taken.evicted.push(largest);
         }
     }
 
@@ -109,7 +163,9 @@ impl Blocks {
         }
         let mut advanced = vec![client];
         while let Some(&client) = advanced.last() {
-            let Some((ticket, waiting)) = self.parked.wake(client, self.state.get(client)) else {
+            let known = self.state.get(client);
+            let Some((ticket, waiting)) = self.parked.wake(client, known) else {
+                taken.freed.extend(self.parked.caught_up(client, known, work).await);
                 advanced.pop();
                 continue;
             };
@@ -117,35 +173,59 @@ impl Blocks {
             let from_elsewhere = ticket.number() < taken.first_number;
             taken.woken |= from_elsewhere;
             taken.as_it_came &= !from_elsewhere;
-            let author = ticket.author();
-            match waiting {
+            let rest = match waiting {
                 Waiting::Blocks(run) => {
-                    let progress = self.take_blocks(&run, taken, work).await;
-                    advanced.extend(progress.advanced.then_some(run.client()));
-                    match progress.rest {
-                        Some((missing, rest)) => self.parked.park(missing, ticket, Waiting::Blocks(rest)),
-                        None if from_elsewhere => {}
-                        None => taken.parked -= 1,
-                    }
+                    let Progress { advanced: any, rest } = self.take_blocks(&run, taken, work).await;
+                    advanced.extend(any.then_some(run.client()));
+                    rest.map(|(missing, rest)| (missing, Waiting::Blocks(rest)))
                 }
-                Waiting::Deletions(client, mut ranges) => {
-                    loop {
-                        let known = ranges.take_before(client, self.state.get(client), DELETIONS_AT_ONCE);
-                        if known.is_empty() {
-                            break;
-                        }
-                        self.take_deletions(client, known, taken, work).await;
-                    }
-                    if let Some(first) = ranges.first_of(client) {
-                        let missing = Id { client, clock: first.start };
-                        self.parked.park(missing, ticket, Waiting::Deletions(client, ranges));
-                    }
+                Waiting::Deletions(client, ranges) => {
+                    let rest = self.take_known_deletions(client, ranges, taken, work).await;
+                    let missing = rest.first_of(client).map(|first| Id { client, clock: first.start });
+                    missing.map(|missing| (missing, Waiting::Deletions(client, rest)))
                 }
-            }
-            if !self.parked.waits_for(author) {
-                taken.freed.push(author);
+                Waiting::Held(mut held) => match held.next_missing(|id| self.state.contains(id)) {
+                    Some(missing) => Some((missing, Waiting::Held(held))),
+                    None => {
+                        self.release(&ticket, held.deletions, taken, work).await;
+                        None
+                    }
+                },
+            };
+            match rest {
+                Some((missing, rest)) => self.parked.park(missing, ticket, rest),
+                None => taken.freed.extend(self.parked.done(&ticket)),
             }
             work.pause().await;
+        }
+    }
+
+    /// Takes in those of one client's deletions that are of known elements, and gives the others. O(ranges · log, and the bytes
+    /// of each chunk that has a new one).
+    async fn take_known_deletions(
+        &mut self,
+        client: ClientId,
+        mut ranges: IdSet,
+        taken: &mut Taken<'_>,
+        work: &mut Work,
+    ) -> IdSet {
+        loop {
+            let known = ranges.take_before(client, self.state.get(client), DELETIONS_AT_ONCE);
+            if known.is_empty() {
+                return ranges;
+            }
+            self.take_deletions(client, known, taken, work).await;
+        }
+    }
+
+    /// Takes in deletions that were held; those of unknown elements wait for these. As [`Self::take_known_deletions`].
+    async fn release(&mut self, ticket: &Ticket, mut held: IdSet, taken: &mut Taken<'_>, work: &mut Work) {
+        while let Some((client, _)) = held.first() {
+            let ranges = held.take_before(client, Clock::MAX, DELETIONS_AT_ONCE);
+            let unknown = self.take_known_deletions(client, ranges, taken, work).await;
+            if !unknown.is_empty() {
+                self.parked.pass_on(ticket, client, unknown, work).await;
+            }
         }
     }
 
@@ -294,49 +374,59 @@ struct Progress {
     rest: Option<(Id, Run)>,
 }
 
+/// Of each client the last of some elements, in order.
+fn last_of_each(mut ids: Vec<Id>) -> Vec<Id> {
+    ids.sort_unstable_by(|left, right| right.cmp(left));
+    ids.dedup_by_key(|id| id.client);
+    ids
+}
+
 /// What was taken in of an update.
 struct Taken<'a> {
-    author: Author,
+    author: Option<Author>,
+    /// How many bytes may wait.
+    most: usize,
     changes: &'a mut Changes,
     changed: bool,
     as_it_came: bool,
-    /// How many parts of it are parked.
-    parked: usize,
+    parked: bool,
     /// The first number that a part of it has or would have while it is parked.
     first_number: u64,
     woken: bool,
     freed: Vec<Author>,
-    evicted: Vec<Author>,
+    refused: bool,
 }
 
 impl<'a> Taken<'a> {
-    fn new(update: &Update, author: Author, first_number: u64, changes: &'a mut Changes) -> Self {
+    fn new(
+        update: &Update,
+        author: Option<Author>,
+        most: usize,
+        first_number: u64,
+        changes: &'a mut Changes,
+    ) -> Self {
         Self {
             author,
+            most,
             changes,
             changed: false,
             as_it_came: !update.has_skips(),
-            parked: 0,
+            parked: false,
             first_number,
             woken: false,
             freed: Vec::new(),
-            evicted: Vec::new(),
+            refused: false,
         }
-    }
-
-    /// Whether the rest of the update is not taken in any more.
-    fn is_refused(&self) -> bool {
-        self.evicted.contains(&self.author)
     }
 
     fn intake(self) -> Intake {
         Intake {
             changed: self.changed,
-            as_it_came: self.as_it_came && self.parked == 0,
-            parked: self.parked > 0,
+            as_it_came: self.as_it_came && !self.parked && !self.refused,
+            parked: self.parked,
             woken: self.woken,
             freed: self.freed,
-            evicted: self.evicted,
+            refused: self.refused,
         }
     }
 }

@@ -48,10 +48,12 @@ pub enum Effect {
     Append {
         /// Its place in the document's log: one more than that of the append before.
         sequence: u64,
-        /// The update, v1.
+        /// The update, v1; or what waits, as [`Room::load_waiting`] reads it.
         update: Rope,
         /// Who sent it; `None` where several did.
         author: Option<PeerId>,
+        /// Whether it is no update that others can have, but what waits for one that is missing.
+        waits: bool,
     },
     /// A peer to ask for a sign of life, now: [`Room::alive`] wants to hear of one that it gives after that.
     Probe {

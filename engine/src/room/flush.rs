@@ -147,32 +147,47 @@ impl Room {
     pub(super) async fn log(&mut self) {
         match std::mem::take(&mut self.unlogged) {
             Unlogged::Nothing => {}
-            Unlogged::One(author, update) => self.append(Some(author), update.into()),
+            Unlogged::One(author, update) => self.append(Some(author), update.into(), false),
             Unlogged::Several { author, since, bytes } => {
                 if bytes > 0 {
                     let update = self.merge_since(&since).await;
-                    self.append(Some(author), update);
+                    self.append(Some(author), update, false);
                 }
                 self.trail.release(since, &mut self.work).await;
             }
         }
     }
 
-    /// Appends an update to the log.
-    pub(super) fn append(&mut self, author: Option<PeerId>, update: Rope) {
+    /// Appends to the log what waits and is not there yet. O(its bytes).
+    pub(super) async fn log_waiting(&mut self) {
+        if let Some(waiting) = self.blocks.encode_waiting_in_slices(&mut self.work).await {
+            self.append(None, Bytes::from(waiting).into(), true);
+        }
+    }
+
+    /// Appends all that waits once more, since a snapshot does not have it, and a checkpoint lets go of what is in the log.
+    /// O(its bytes).
+    pub async fn append_waiting(&mut self) {
+        self.blocks.forget_logged_waiting(&mut self.work).await;
+        self.log_waiting().await;
+    }
+
+    /// Appends an update to the log, or what waits.
+    pub(super) fn append(&mut self, author: Option<PeerId>, update: Rope, waits: bool) {
         self.sequence += 1;
-        self.effects.push_back(Effect::Append { sequence: self.sequence, update, author });
+        self.effects.push_back(Effect::Append { sequence: self.sequence, update, author, waits });
     }
 
     /// What was appended after the last durable sequence is not stored and will not be, as on a full disk: the document is
-    /// appended once more as a whole, and takes the place of all that. O(the document, and receipts · log).
+    /// appended once more as a whole, with what waits, and takes the place of all that. O(the document, and receipts · log).
     pub async fn append_again(&mut self) {
         if let Unlogged::Several { since, .. } = std::mem::take(&mut self.unlogged) {
             self.trail.release(since, &mut self.work).await;
         }
         let state = self.blocks.encode_state_in_slices(&mut self.work).await;
         self.sequence = self.durable;
-        self.append(None, state);
+        self.append(None, state, false);
+        self.append_waiting().await;
         let lost = (Bound::Excluded((self.durable, PeerId(u64::MAX))), Bound::Unbounded);
         let waiting: BTreeSet<_> = self.due.range(lost).map(|(_, peer)| *peer).collect();
         self.due = waiting.iter().map(|&peer| (self.sequence, peer)).collect();

@@ -125,6 +125,21 @@ impl Room {
         self.durable = sequence;
     }
 
+    /// Takes in what the log says that waits, after [`Self::resume_at`]. O(bytes).
+    ///
+    /// # Errors
+    /// If the bytes are something else.
+    pub fn load_waiting(&mut self, stored: &[u8]) -> Result<(), LoadError> {
+        let changes = self.blocks.load_waiting(stored)?;
+        if !changes.is_empty() {
+            // What comes may depend on it, so there must be an update with it.
+            self.forget_encoded();
+            let update = self.blocks.diff_changes(&changes);
+            self.append(None, update.into(), false);
+        }
+        Ok(())
+    }
+
     /// The document.
     pub fn blocks(&self) -> &Blocks {
         &self.blocks
@@ -164,7 +179,7 @@ impl Room {
         self.owe(peer, |owed| (owed.step_1, owed.awareness) = (true, true));
     }
 
-    /// A peer has gone, and its awareness and what it left waiting go with it. O(these · log).
+    /// A peer has gone, and its awareness goes with it. What it left waiting stays. O(these · log).
     pub async fn disconnect(&mut self, peer: PeerId) {
         let Some(gone) = self.peers.remove(&peer) else { return };
         for due in gone.receipts.iter().filter_map(|(due, _)| *due) {
@@ -176,7 +191,7 @@ impl Room {
         if let Some(missed) = gone.missed {
             self.trail.release(missed.since, &mut self.work).await;
         }
-        self.blocks.forget_parked_in_slices(peer.0, &mut self.work).await;
+        self.blocks.leave(peer.0, &mut self.work).await;
         let left = self.awareness.leave(peer);
         self.renewal.forget(peer, &left);
         self.unflushed.awareness_changed(left);
@@ -240,6 +255,7 @@ impl Room {
         self.settle_claims(now);
         self.renew(now).await;
         self.log().await;
+        self.log_waiting().await;
         if !self.unflushed.is_empty() && now >= self.last_flush + self.flush_window {
             self.flush(now).await;
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::flush::Unlogged;
-use super::violation::{Violation, close};
+use super::violation::Violation;
 use super::{Effect, Room};
 use crate::awareness::Speaker;
-use crate::blocks::{Changes, Intake};
+use crate::blocks::{Changes, Intake, Sender};
 use crate::limits::{MAX_RUNS_FROM_PEER, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::Inbound;
 use crate::peer::PeerId;
@@ -47,10 +47,10 @@ impl Room {
             Inbound::Step2(update) => {
                 // What is still missing then it does not have: to ask again would go on for ever.
                 self.peer(peer).asked = false;
-                self.take_update(peer, update).await.map(drop)
+                self.take_update(peer, update, false).await.map(drop)
             }
             Inbound::Update(update) => {
-                if self.take_update(peer, update).await? {
+                if self.take_update(peer, update, true).await? {
                     self.ask(peer);
                 }
                 Ok(())
@@ -77,12 +77,12 @@ impl Room {
         Ok(())
     }
 
-    /// Takes in an update, and says whether a part of it waits for what is missing.
-    async fn take_update(&mut self, peer: PeerId, update: Bytes) -> Result<bool, Violation> {
+    /// Takes in an update, and says whether a part of it waits for what is missing. `holds`: see [`Sender`].
+    async fn take_update(&mut self, peer: PeerId, update: Bytes, holds: bool) -> Result<bool, Violation> {
         let update = Update::scan_in_slices(update, MAX_RUNS_FROM_PEER, &mut self.work).await?;
         self.check_size(&update).await?;
         self.begin_record(peer).await;
-        let intake = self.take_in(peer, &update).await;
+        let intake = self.take_in(peer, &update, holds).await;
         if intake.changed {
             self.forget_encoded();
             self.unflushed.add(peer, intake.as_it_came.then(|| update.bytes().clone()));
@@ -94,28 +94,25 @@ impl Room {
         for author in intake.freed {
             self.date_receipts(PeerId(author));
         }
-        for author in intake.evicted {
-            let reason = "too much waits for updates that are missing".to_owned();
-            self.close(PeerId(author), close::TRY_AGAIN_LATER, reason).await;
-        }
-        Ok(intake.parked)
+        if intake.refused { Err(Violation::TooMuchWaits) } else { Ok(intake.parked) }
     }
 
     /// Takes in an update, and notes what of it is to be logged.
-    async fn take_in(&mut self, peer: PeerId, update: &Update) -> Intake {
+    async fn take_in(&mut self, peer: PeerId, update: &Update, holds: bool) -> Intake {
+        let sender = Sender { author: Some(peer.0), holds };
         let Self { blocks, trail, work, unlogged, .. } = self;
         if let Unlogged::Several { bytes, .. } = unlogged {
-            let intake = blocks.take_in(update, peer.0, trail.changes(), work).await;
+            let intake = blocks.take_in(update, sender, trail.changes(), work).await;
             *bytes += if intake.changed { update.bytes().len() } else { 0 };
             return intake;
         }
         let mut changes = Changes::default();
-        let intake = blocks.take_in(update, peer.0, &mut changes, work).await;
+        let intake = blocks.take_in(update, sender, &mut changes, work).await;
         if intake.changed && intake.as_it_came {
             *unlogged = Unlogged::One(peer, update.bytes().clone());
         } else if intake.changed {
             let merged = blocks.diff_changes_in_slices(&changes, work).await;
-            self.append(Some(peer), merged);
+            self.append(Some(peer), merged, false);
         }
         self.trail.add(changes, &mut self.work).await;
         intake

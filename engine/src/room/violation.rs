@@ -28,6 +28,8 @@ pub(super) enum Violation {
     Awareness(#[from] AwarenessError),
     #[error("the document would be too large")]
     DocumentTooLarge,
+    #[error("too much waits for updates that are missing")]
+    TooMuchWaits,
     #[error("acknowledgement request too large")]
     SyncStatusTooLarge,
     #[error("too many unanswered acknowledgement requests")]
@@ -39,6 +41,7 @@ impl Violation {
     pub(super) fn close_code(&self) -> u16 {
         match self {
             Self::DocumentTooLarge => close::TOO_BIG,
+            Self::TooMuchWaits => close::TRY_AGAIN_LATER,
             _ => close::POLICY,
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     pub(crate) now: Duration,
     pub(crate) frames: BTreeMap<PeerId, Vec<Bytes>>,
     pub(crate) log: Vec<(u64, Bytes)>,
+    /// What the log has of what waits.
+    pub(crate) waiting: Vec<(u64, Bytes)>,
     pub(crate) closed: Vec<(PeerId, u16, String)>,
     pub(crate) probed: Vec<PeerId>,
 }
@@ -32,6 +34,25 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn with(peers: &[PeerId]) -> Self {
         let mut stage = Self::default();
+        for &peer in peers {
+            stage.room.connect(peer, stage.now);
+        }
+        stage.tick();
+        stage.frames.clear();
+        stage
+    }
+
+    /// The server was started again, and these come.
+    pub(crate) fn restarted(&self, peers: &[PeerId]) -> Self {
+        let mut stage =
+            Self { log: self.log.clone(), waiting: self.waiting.clone(), now: self.now, ..Self::default() };
+        for (_, update) in &self.log {
+            stage.room.load(update).expect("the log has no gap");
+        }
+        stage.room.resume_at((self.log.len() + self.waiting.len()) as u64);
+        for (_, waiting) in &self.waiting {
+            stage.room.load_waiting(waiting).expect("what waits can be read");
+        }
         for &peer in peers {
             stage.room.connect(peer, stage.now);
         }
@@ -49,7 +70,10 @@ impl Stage {
                         self.frames.entry(peer).or_default().push(frame.to_bytes());
                     }
                 }
-                Effect::Append { sequence, update, .. } => self.log.push((sequence, update.to_bytes())),
+                Effect::Append { sequence, update, waits, .. } => {
+                    let log = if waits { &mut self.waiting } else { &mut self.log };
+                    log.push((sequence, update.to_bytes()));
+                }
                 Effect::Probe { peer } => self.probed.push(peer),
                 Effect::Close { peer, code, reason } => self.closed.push((peer, code, reason)),
             }
@@ -79,6 +103,7 @@ impl Stage {
     }
 
     pub(crate) fn flush(&mut self) {
+        finish(self.room.tick(self.now));
         while let Some(at) = self.room.next_tick().filter(|&at| at <= self.now + Duration::from_millis(16)) {
             self.now = self.now.max(at);
             finish(self.room.tick(self.now));

@@ -94,7 +94,7 @@ fn check_document(
     findable: &[Found],
     recovery: &Recovery,
 ) {
-    let StoredDocument { snapshot, updates, sequence } = match document {
+    let stored = match document {
         Ok(document) => document,
         Err(StoreError::Damaged { .. } | StoreError::Gap { .. }) => {
             return assert!(recovery.unreadable.contains(name), "{name:?} is reported");
@@ -102,12 +102,14 @@ fn check_document(
         Err(StoreError::Snapshot { .. } | StoreError::SnapshotMissing { .. }) => return,
         Err(error) => panic!("{name:?}: {error}"),
     };
-    let covered = sequence.checked_sub(updates.len() as u64).expect("sequences begin with 1");
-    if let Some(snapshot) = snapshot {
-        let put = |found: &Found| found.0 == name.as_str() && found.1 == covered && found.2 == *snapshot;
+    let records = (stored.updates.len() + stored.waiting.len()) as u64;
+    assert_eq!(stored.covered() + records, stored.sequence, "sequences begin with 1");
+    if let Some(snapshot) = &stored.snapshot {
+        let put =
+            |found: &Found| found.0 == name.as_str() && found.1 == stored.covered() && found.2 == *snapshot;
         assert!(image.findable_states().iter().any(put), "the snapshot of {name:?} was put there");
     }
-    for (sequence, update) in (covered + 1..).zip(updates) {
+    for (sequence, update) in stored.numbered_updates() {
         let written = |found: &Found| found.0 == name.as_str() && found.1 == sequence && found.2 == *update;
         assert!(findable.iter().any(written), "update {sequence} of {name:?} was written");
     }
@@ -139,7 +141,7 @@ fn append(store: &Store, documents: &Documents) {
         documents.iter().filter_map(|(name, document)| Some((name, document.as_ref().ok()?)))
     {
         let Some(sequence) = document.sequence.checked_add(1) else { continue };
-        let record = NewRecord { name, sequence, time: 0, author: "", payload: b"appended" };
+        let record = NewRecord { name, sequence, time: 0, author: "", payload: b"appended", waits: false };
         store.append(&[record]).expect("what can be read can be appended to");
     }
 }

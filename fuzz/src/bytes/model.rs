@@ -65,6 +65,9 @@ impl Model {
         let before = self.waiting.len();
         for block in std::mem::take(&mut self.waiting) {
             let client = block.id.client;
+            if block.end <= self.state.get(client) {
+                continue;
+            }
             let known = |id: &Id| id.client == client || self.state.contains(*id);
             if block.id.clock > self.state.get(client) || !block.dependencies.iter().all(known) {
                 self.waiting.push(block);

@@ -66,7 +66,8 @@ struct Stage {
     /// How long the last frame was.
     last_frame: usize,
     /// The appended updates and their authors.
-    log: Vec<(Bytes, PeerId)>,
+    /// By whom each update is; by nobody what waits.
+    log: Vec<(Bytes, Option<PeerId>)>,
     /// All of the log, loaded.
     logged: Blocks,
     /// How much of the log was flushed to the peers.
@@ -253,8 +254,10 @@ impl Stage {
     /// So many more appends are on disk.
     fn sync(&mut self, more: usize) {
         let durable = (self.durable + more).min(self.log.len());
-        for (update, _) in &self.log[self.durable..durable] {
-            self.on_disk.load(update).expect("the log has no gap");
+        for (update, author) in &self.log[self.durable..durable] {
+            if author.is_some() {
+                self.on_disk.load(update).expect("the log has no gap");
+            }
         }
         self.on_disk.collect();
         self.durable = durable;
@@ -266,8 +269,8 @@ impl Stage {
     fn settle(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Append { sequence, update, author } => {
-                    let author = author.expect("nothing is appended again");
+                Effect::Append { sequence, update, author, waits } => {
+                    assert_eq!(author.is_none(), waits, "nothing is appended again");
                     self.append(sequence, update.to_bytes(), author);
                 }
                 Effect::Send { peer, frame } => self.deliver(peer, &frame.to_bytes()),
@@ -283,8 +286,10 @@ impl Stage {
         }
     }
 
-    fn append(&mut self, sequence: u64, update: Bytes, author: PeerId) {
-        self.logged.load(&update).expect("the log has no gap");
+    fn append(&mut self, sequence: u64, update: Bytes, author: Option<PeerId>) {
+        if author.is_some() {
+            self.logged.load(&update).expect("the log has no gap");
+        }
         self.log.push((update, author));
         assert_eq!(sequence, self.log.len() as u64, "no sequence is left out");
     }
@@ -310,8 +315,8 @@ impl Stage {
         let flushed = std::mem::replace(&mut self.flushed, self.log.len());
         for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.synced && peer.keeps_up()) {
             if !to.contains(id) {
-                for (update, author) in &self.log[flushed..] {
-                    assert_eq!(author, id, "all others get what is new");
+                for (update, author) in self.log[flushed..].iter().filter(|(_, author)| author.is_some()) {
+                    assert_eq!(*author, Some(*id), "all others get what is new");
                     peer.replica.load(update).expect("its own edits follow each other");
                 }
             }
@@ -401,15 +406,24 @@ impl Stage {
     fn reopen(&mut self) {
         let (covered, rest) = self.log.split_at(self.log.len() / 2);
         let mut snapshot = Blocks::default();
-        for (update, _) in covered {
-            snapshot.load(update).expect("the log has no gap");
+        let updates = |log: &[(Bytes, Option<PeerId>)]| -> Vec<Bytes> {
+            log.iter().filter(|(_, author)| author.is_some()).map(|(update, _)| update.clone()).collect()
+        };
+        for update in updates(covered) {
+            snapshot.load(&update).expect("the log has no gap");
         }
         let mut room = Room::new(self.limits);
         room.load(&snapshot.encode_state()).expect("a snapshot has no gap");
-        for (update, _) in rest {
-            room.load(update).expect("the log has no gap");
+        for update in updates(rest) {
+            room.load(&update).expect("the log has no gap");
+        }
+        for (waiting, _) in self.log.iter().filter(|(_, author)| author.is_none()) {
+            room.load_waiting(waiting).expect("what waits can be read");
         }
         assert_same(room.blocks(), self.room.room().blocks());
+        let [opened, live] =
+            [room.blocks(), self.room.room().blocks()].map(|blocks| blocks.parked().is_empty());
+        assert_eq!(opened, live, "the same waits");
     }
 }
 

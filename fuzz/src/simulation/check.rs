@@ -77,9 +77,10 @@ impl Simulation<'_> {
                 return waits("an acknowledgement");
             }
         }
-        let parked = self.host.room()?.blocks().parked();
-        if !parked.is_empty() {
-            return Err((Oracle::Waiting, "updates are parked in the room".to_owned()));
+        // Who had the rest may have lost it, and is somebody else now.
+        let blocks = self.host.room()?.blocks();
+        if let Some(id) = blocks.parked().missing().find(|id| blocks.state_vector().contains(*id)) {
+            return Err((Oracle::Waiting, format!("updates are parked in the room, though {id:?} has come")));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::host::Sent;
 use super::{Due, RECONNECT, Simulation};
 use crate::outcome::Failure;
 use crate::scenario::{Crash, Fault};
@@ -39,7 +40,7 @@ impl Simulation<'_> {
                 seat.loses_next = seat.link.is_some();
             }
             Fault::Crash(crash) => self.crash(*crash)?,
-            Fault::Checkpoint => self.host.checkpoint(self.now).map_err(|broken| self.broken(broken))?,
+            Fault::Checkpoint => self.checkpoint()?,
             Fault::Evict => self.evict()?,
             Fault::Restore(replica, edits) => self.restore(replica % seats, *edits)?,
         }
@@ -106,6 +107,11 @@ impl Simulation<'_> {
             }
         }
         self.check_acknowledged()
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Failure> {
+        let sent = self.host.checkpoint(self.now).map_err(|broken| self.broken(broken))?;
+        sent.into_iter().try_for_each(|Sent { peer, frame }| self.deliver(peer, frame))
     }
 
     fn evict(&mut self) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::blocks::{Blocks, LoadError};
 use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::work::finish;
@@ -54,10 +54,19 @@ pub(super) struct Host {
     name: DocumentName,
     room: Option<Room>,
     /// What the room has appended and the log does not have yet.
-    unwritten: Vec<(u64, Bytes)>,
+    unwritten: Vec<Unwritten>,
+    /// What waited once, and was durable.
+    durable_waiting: Vec<Bytes>,
     /// Peers that the room wants a sign of life of.
     pub(super) probed: Vec<PeerId>,
     pub(super) bugs: Bugs,
+}
+
+/// A record on its way to the log.
+struct Unwritten {
+    sequence: u64,
+    payload: Bytes,
+    waits: bool,
 }
 
 /// Lets the store fail before a step.
@@ -84,7 +93,8 @@ impl Host {
         let stop = Arc::new(StopBefore::default());
         let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
-        Ok(Self { disk, stop, store, name, room: None, unwritten: Vec::new(), probed: Vec::new(), bugs })
+        let (unwritten, durable_waiting, probed) = Default::default();
+        Ok(Self { disk, stop, store, name, room: None, unwritten, durable_waiting, probed, bugs })
     }
 
     /// The room; the document is opened if it is not.
@@ -98,10 +108,14 @@ impl Host {
     fn load(&self) -> Result<Room, Broken> {
         let mut room = Room::new(RoomLimits::default());
         if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
+            let unusable = |error| (Oracle::Store, format!("a stored update: {error}"));
             for update in stored.snapshot.iter().chain(&stored.updates) {
-                room.load(update).map_err(|error| (Oracle::Store, format!("a stored update: {error}")))?;
+                room.load(update).map_err(unusable)?;
             }
             room.resume_at(stored.sequence);
+            for (_, waiting) in &stored.waiting {
+                room.load_waiting(waiting).map_err(unusable)?;
+            }
         }
         Ok(room)
     }
@@ -134,8 +148,8 @@ impl Host {
                     room.fanned_out(FAN_OUT_COST * receivers);
                     self.bugs.outgoing(frame.to_bytes(), &to, true, &mut sent);
                 }
-                Effect::Append { sequence, update, .. } => {
-                    self.unwritten.push((sequence, update.to_bytes()));
+                Effect::Append { sequence, update, waits, .. } => {
+                    self.unwritten.push(Unwritten { sequence, payload: update.to_bytes(), waits });
                     self.bugs.appended(room, sequence);
                 }
                 Effect::Probe { peer } => self.probed.push(peer),
@@ -156,32 +170,43 @@ impl Host {
     /// Writes and syncs what waits; the room hears of it.
     pub(super) fn commit(&mut self, now: Duration) -> Result<(), Broken> {
         self.append(now).map_err(store_error)?;
-        let last = self.unwritten.drain(..).next_back();
-        if let Some((sequence, _)) = last {
+        let last = self.unwritten.last().map(|last| last.sequence);
+        let waiting = self.unwritten.drain(..).filter(|unwritten| unwritten.waits);
+        self.durable_waiting.extend(waiting.map(|unwritten| unwritten.payload));
+        if let Some(sequence) = last {
             self.room()?.durable(sequence);
         }
         Ok(())
     }
 
     fn append(&self, now: Duration) -> Result<(), StoreError> {
-        let record = |(sequence, payload): &(u64, Bytes)| (*sequence, payload.clone());
-        let records: Vec<_> = self.unwritten.iter().map(record).collect();
-        let records = records.iter().map(|(sequence, payload)| NewRecord {
+        let records = self.unwritten.iter().map(|Unwritten { sequence, payload, waits }| NewRecord {
             name: &self.name,
             sequence: *sequence,
             time: millis(now),
             author: "",
             payload,
+            waits: *waits,
         });
         self.store.append(&records.collect::<Vec<_>>())
     }
 
     /// Replaces the document's log by a snapshot.
-    pub(super) fn checkpoint(&mut self, now: Duration) -> Result<(), Broken> {
+    pub(super) fn checkpoint(&mut self, now: Duration) -> Result<Vec<Sent>, Broken> {
+        let (sequence, state, sent) = self.snapshot(now)?;
+        self.replace(sequence, &state, now).map_err(store_error)?;
+        Ok(sent)
+    }
+
+    /// What a checkpoint is to be of. What waits is durable once more.
+    fn snapshot(&mut self, now: Duration) -> Result<(u64, Bytes, Vec<Sent>), Broken> {
         self.commit(now)?;
         let room = self.room()?;
         let (sequence, state) = (room.sequence(), finish(room.snapshot()).state.to_bytes());
-        self.replace(sequence, &state, now).map_err(store_error)
+        finish(room.append_waiting());
+        let sent = self.effects()?;
+        self.commit(now)?;
+        Ok((sequence, state, sent))
     }
 
     fn replace(&self, sequence: u64, state: &[u8], now: Duration) -> Result<(), StoreError> {
@@ -213,9 +238,7 @@ impl Host {
                 let _ = self.append(now);
             }
             During::Checkpoint(step) => {
-                self.commit(now)?;
-                let room = self.room()?;
-                let (sequence, state) = (room.sequence(), finish(room.snapshot()).state.to_bytes());
+                let (sequence, state, _) = self.snapshot(now)?;
                 self.stop.set(Some(CHECKPOINT_STEPS[usize::from(step) % CHECKPOINT_STEPS.len()]));
                 let _ = self.replace(sequence, &state, now);
             }
@@ -233,12 +256,29 @@ impl Host {
     pub(super) fn stored(&self) -> Result<Blocks, Broken> {
         let mut blocks = Blocks::default();
         if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
+            let unusable = |error: LoadError| (Oracle::Stored, error.to_string());
             for update in stored.snapshot.iter().chain(&stored.updates) {
-                blocks.load(update).map_err(|error| (Oracle::Stored, error.to_string()))?;
+                blocks.load(update).map_err(unusable)?;
+            }
+            for (_, waiting) in &stored.waiting {
+                blocks.load_waiting(waiting).map_err(unusable)?;
             }
         }
+        self.check_waiting(&mut blocks)?;
         blocks.collect();
         Ok(blocks)
+    }
+
+    /// What waited and was durable is in the stored document, or waits there: once more, it is nothing new.
+    fn check_waiting(&self, stored: &mut Blocks) -> Result<(), Broken> {
+        let before = stored.parked().bytes();
+        for waiting in &self.durable_waiting {
+            let new = stored.load_waiting(waiting).map_err(|error| (Oracle::Stored, error.to_string()))?;
+            if !new.is_empty() || stored.parked().bytes() != before {
+                return Err((Oracle::Stored, "what waited and was durable is forgotten".to_owned()));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -244,8 +244,8 @@ impl History {
         let mut states = Vec::new();
         for name in DOCUMENTS.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
             if let Some(document) = &self.allowed[name][0] {
-                let lowest =
-                    document.len() - self.store.as_ref().unwrap().load(&key(name))?.unwrap().updates.len();
+                let stored = self.store.as_ref().unwrap().load(&key(name))?.unwrap();
+                let lowest = usize::try_from(stored.covered()).unwrap();
                 let sequence = lowest + self.random.below_usize(document.len() - lowest + 1);
                 states.push((key(name), sequence as u64, state(&document[..sequence])));
             }
@@ -325,7 +325,7 @@ fn key(name: &str) -> DocumentName {
 }
 
 fn record<'a>(name: &'a DocumentName, sequence: u64, payload: &'a [u8]) -> NewRecord<'a> {
-    NewRecord { name, sequence, time: 1, author: "ann", payload }
+    NewRecord { name, sequence, time: 1, author: "ann", payload, waits: sequence.is_multiple_of(3) }
 }
 
 /// Of any length up to two pages, so that batches lie across sectors and pages.
@@ -344,10 +344,14 @@ fn state(document: &[u64]) -> Vec<u8> {
 fn read(store: &Store, name: &str) -> Document {
     let stored = store.load(&key(name)).unwrap()?;
     let number = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().unwrap());
-    let mut document: Vec<_> = stored.snapshot.unwrap_or_default().chunks(8).map(number).collect();
-    for update in stored.updates {
-        document.push(number(&update));
-        assert!(update == payload(number(&update)), "an update is not what was written");
+    let mut document: Vec<_> = stored.snapshot.as_deref().unwrap_or_default().chunks(8).map(number).collect();
+    let waiting = stored.waiting.iter().map(|(sequence, waiting)| (*sequence, waiting));
+    let records: BTreeMap<_, _> = stored.numbered_updates().chain(waiting).collect();
+    assert!(stored.waiting.iter().all(|(sequence, _)| sequence.is_multiple_of(3)), "an update waits");
+    for (sequence, update) in records {
+        document.push(number(update));
+        assert_eq!(document.len() as u64, sequence);
+        assert!(*update == payload(number(update)), "an update is not what was written");
     }
     assert_eq!(document.len() as u64, stored.sequence);
     assert_eq!(store.last_sequence(&key(name)), stored.sequence);

@@ -80,7 +80,7 @@ pub(crate) fn name(text: &str) -> DocumentName {
 }
 
 pub(crate) fn record<'a>(name: &'a DocumentName, sequence: u64, payload: &'a [u8]) -> NewRecord<'a> {
-    NewRecord { name, sequence, time: 1_700_000_000_000 + sequence, author: "ann", payload }
+    NewRecord { name, sequence, time: 1_700_000_000_000 + sequence, author: "ann", payload, waits: false }
 }
 
 /// Appends updates `first..=last`, one batch each, with a payload that names document and sequence.
@@ -117,12 +117,22 @@ pub(crate) fn only_updates(
     sequences: std::ops::RangeInclusive<u64>,
 ) -> Option<StoredDocument> {
     let sequence = *sequences.end();
-    Some(StoredDocument { snapshot: None, updates: payloads(document, sequences), sequence })
+    Some(StoredDocument {
+        snapshot: None,
+        waiting: Vec::new(),
+        updates: payloads(document, sequences),
+        sequence,
+    })
 }
 
 pub(crate) fn covered(document: &str, snapshot: u64, last: u64) -> Option<StoredDocument> {
     let updates = payloads(document, snapshot + 1..=last);
-    Some(StoredDocument { snapshot: Some(state(document, snapshot)), updates, sequence: last })
+    Some(StoredDocument {
+        snapshot: Some(state(document, snapshot)),
+        waiting: Vec::new(),
+        updates,
+        sequence: last,
+    })
 }
 
 pub(crate) fn flip(path: &Path, byte: usize, bit: u32) {

@@ -192,6 +192,7 @@ impl Import<'_> {
                 time,
                 author: AUTHOR,
                 payload: update,
+                waits: false,
             })
             .collect();
         self.store.append(&records)?;

@@ -44,7 +44,8 @@ fn must_exist(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is stored of a document, admitted record by record; perhaps with what was deleted.
+/// What is stored of a document, admitted record by record; perhaps with what was deleted. What waits goes on waiting, and
+/// comes in when an import brings what is missing.
 ///
 /// An error names the record that is no Yjs update, or that depends on one that is missing.
 fn admit(stored: &StoredDocument, keep_deleted: bool) -> anyhow::Result<Blocks> {
@@ -52,9 +53,11 @@ fn admit(stored: &StoredDocument, keep_deleted: bool) -> anyhow::Result<Blocks> 
     if let Some(snapshot) = &stored.snapshot {
         blocks.load(snapshot).context("its snapshot cannot be used")?;
     }
-    let covered = stored.sequence.saturating_sub(stored.updates.len() as u64);
-    for (sequence, update) in (covered + 1..).zip(&stored.updates) {
+    for (sequence, update) in stored.numbered_updates() {
         blocks.load(update).with_context(|| format!("its record {sequence} cannot be used"))?;
+    }
+    for (sequence, waiting) in &stored.waiting {
+        blocks.load_waiting(waiting).with_context(|| format!("its record {sequence} cannot be used"))?;
     }
     Ok(blocks)
 }
