@@ -17,3 +17,4 @@ mod readiness;
 mod rooms;
 mod shutdown;
 mod slow_peer;
+mod waiting;
