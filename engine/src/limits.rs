@@ -63,7 +63,7 @@ pub const COLLECTED_SHARE: usize = 8;
 /// A document, in bytes of memory, which is about what it takes encoded. Browsers give up on far smaller ones.
 pub const DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
-/// Updates that wait for a gap to fill, in bytes of memory per room.
+/// Updates that wait for a gap to fill, in bytes of memory per document: they are kept for as long as it is.
 pub const PARKED_BYTES: usize = 16 * 1024 * 1024;
 
 /// One client's awareness state as JSON. Cursors take 200 bytes, a thumbnail as a `data:` URL a few thousand.
