@@ -492,6 +492,31 @@ fn what_wakes_is_charged_to_what_had_waited() {
 }
 
 #[test]
+fn what_twenty_peers_have_pending_is_kept_and_logged_once() {
+    let peers: Vec<_> = (1..=20).map(PeerId).collect();
+    let mut meter = Meter::with(&peers);
+    let typed: Vec<_> =
+        (1..3_000).map(|clock| [&[0x84, 1][..], &var_uint(clock), &[1, b'x']].concat()).collect();
+    for (clock, block) in (2..).zip(&typed) {
+        meter.receive(A, update(&[&[1, 1, 1][..], &var_uint(clock), block, &[1, 1, 1, 0, 1]].concat()));
+    }
+    let all = [&[1][..], &var_uint(2_999), &[1, 2], &typed.concat(), &[1, 1, 1, 0, 1]].concat();
+    let (before, logged) = (meter.room.blocks().parked().bytes(), meter.appends.len());
+    let cost = meter.cost(|meter| {
+        for &peer in &peers {
+            meter.receive(peer, sync_frame(&SyncMessage::Step2(&all)));
+            meter.receive(peer, update(&all));
+        }
+    });
+    cost.is_in_proportion();
+    let growth = meter.room.blocks().parked().bytes() - before;
+    assert!(growth < 10_000, "{growth} bytes more");
+    assert!(meter.appends.len() <= logged + 2, "what held deletions wait for is new, and nothing else");
+    meter.receive(B, update(&text("xy")));
+    assert!(meter.room.blocks().parked().is_empty());
+}
+
+#[test]
 fn a_gap_that_comes_again_and_again_in_one_frame_is_asked_for_once() {
     let mut meter = Meter::with(&[A, B]);
     let clients: Vec<u8> =

@@ -74,7 +74,7 @@ impl Parked {
 
     /// All that waits is to be put into a record. O(entries and ranges · log).
     pub(crate) async fn forget_logged(&mut self, work: &mut Work) {
-        for (_, (ticket, waiting)) in &self.waiting {
+        for (ticket, waiting) in self.waiting.values() {
             if let Waiting::Deletions(_, ranges) = waiting {
                 for (client, range) in ranges.iter() {
                     self.unlogged_deletions.insert_in_slices(client, range, |_| {}, work).await;
