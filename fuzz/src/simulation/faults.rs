@@ -111,7 +111,8 @@ impl Simulation<'_> {
 
     fn checkpoint(&mut self) -> Result<(), Failure> {
         let sent = self.host.checkpoint(self.now).map_err(|broken| self.broken(broken))?;
-        sent.into_iter().try_for_each(|Sent { peer, frame }| self.deliver(peer, frame))
+        sent.into_iter().try_for_each(|Sent { peer, frame }| self.deliver(peer, frame))?;
+        self.check_acknowledged()
     }
 
     fn evict(&mut self) -> Result<(), Failure> {
