@@ -66,6 +66,12 @@ pub const DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 /// Updates that wait for a gap to fill, in bytes of memory per document: they are kept for as long as it is.
 pub const PARKED_BYTES: usize = 16 * 1024 * 1024;
 
+/// Clients of which a room remembers that an update of theirs was refused: more people than one document has at a time.
+pub const REFUSED_CLIENTS: usize = 1024;
+
+/// Clients of one refused update that are remembered. Offline work is that of one client, or of a few that a browser kept.
+pub const REFUSED_CLIENTS_OF_UPDATE: usize = 64;
+
 /// One client's awareness state as JSON. Cursors take 200 bytes, a thumbnail as a `data:` URL a few thousand.
 pub const AWARENESS_STATE_BYTES: usize = 64 * 1024;
 

@@ -79,7 +79,7 @@ impl Meter {
                     self.bytes_out += update.len() as u64;
                     self.appends.push(update);
                 }
-                Effect::Probe { .. } => {}
+                Effect::Probe { .. } | Effect::Warn { .. } => {}
                 Effect::Close { reason, .. } => self.closed.push(reason),
             }
         }

@@ -272,7 +272,7 @@ impl Document {
                     finish(self.room.tick(Duration::ZERO));
                     continue;
                 }
-                Effect::Probe { .. } => continue,
+                Effect::Probe { .. } | Effect::Warn { .. } => continue,
                 Effect::Close { peer, .. } => {
                     self.outboxes.remove(&peer);
                     continue;

@@ -18,12 +18,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::checkpointer::{CheckpointError, State};
 use crate::rooms::{Rooms, Shown};
 use crate::writer::{Append, Saving, Space};
 use crate::ws::deflate::Outgoing;
+use crate::ws::large::Right;
 use crate::ws::outbox::Outbox;
 
 /// What the task takes from its inbox before it lets the room flush.
@@ -36,8 +37,11 @@ const LARGE_DOCUMENT: usize = 1 << 20;
 pub(crate) enum Input {
     /// A connection wants to be a peer.
     Join { peer: PeerId, outbox: Arc<Outbox> },
-    /// A peer sent a binary message. The space in the inbox is free again when the message has been processed.
-    Frame { peer: PeerId, frame: Bytes, _space: OwnedSemaphorePermit },
+    /// A peer sent a binary message. The space in the inbox is free again when the message has been processed, and another
+    /// message may be as large if this one is.
+    Frame { peer: PeerId, frame: Bytes, _space: (OwnedSemaphorePermit, Option<Arc<Right>>) },
+    /// A peer has begun to send a message that is larger than any may be.
+    TooLarge { peer: PeerId },
     /// Everything that was queued to a stalled peer has been written.
     Drained { peer: PeerId },
     /// A peer has given the sign of life that the room wanted.
@@ -272,6 +276,11 @@ impl RoomTask {
             Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
                 self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
             }
+            Input::TooLarge { peer } => {
+                let now = self.now();
+                self.room.too_large(peer, now).await;
+                self.apply().await;
+            }
             Input::Drained { .. } | Input::Leave { .. } => {}
             Input::Stop => self.stop = true,
         }
@@ -370,6 +379,9 @@ impl RoomTask {
                         outbox.probe();
                     }
                 }
+                Effect::Warn { peer, what } => {
+                    warn!(document = %Shown(&self.door.name), peer = peer.0, "{what}");
+                }
                 Effect::Close { peer, code, reason } => {
                     if let Some(outbox) = self.door.peers.remove(&peer) {
                         outbox.close(code, reason.into());
@@ -453,9 +465,11 @@ impl RoomTask {
         [self.room.next_tick(), eviction].into_iter().flatten().min()
     }
 
-    /// When the room has been empty for long enough. A document that was never written to needs no grace.
+    /// When the room has been empty for long enough. A document that was never written to
+    /// needs no grace, unless somebody comes back who has been refused.
     fn expiry(&self) -> Option<Duration> {
-        let brief = self.visit.is_some() || self.room.sequence() == 0;
+        let unwritten = self.room.sequence() == 0 && !self.room.has_refused();
+        let brief = self.visit.is_some() || unwritten;
         let grace = if brief { Duration::ZERO } else { self.door.rooms.config.grace };
         self.empty_since.map(|since| since + grace)
     }

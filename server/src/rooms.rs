@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::room_task::{self, Door, Input};
 use crate::turns::Turns;
 use crate::writer::Writer;
+use crate::ws::large::Right;
 use crate::ws::outbox::Outbox;
 
 /// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
@@ -224,22 +225,39 @@ impl Mailbox {
 
 impl Membership {
     /// Hands a frame with so many messages to the room, if it has space for it now; else gives the frame back.
-    pub(crate) fn try_send(&self, frame: Bytes, messages: usize) -> Result<(), Bytes> {
+    pub(crate) fn try_send(
+        &self,
+        frame: Bytes,
+        messages: usize,
+        right: Option<Arc<Right>>,
+    ) -> Result<(), Bytes> {
         match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&frame, messages)) {
-            Ok(_space) => self.mailbox.send(Input::Frame { peer: self.peer, frame, _space }),
+            Ok(space) => {
+                self.mailbox.send(Input::Frame { peer: self.peer, frame, _space: (space, right) });
+            }
             Err(_) => return Err(frame),
         }
         Ok(())
     }
 
     /// Hands a frame to the room as soon as it has space.
-    pub(crate) fn send(&self, frame: Bytes, messages: usize) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn send(
+        &self,
+        frame: Bytes,
+        messages: usize,
+        right: Option<Arc<Right>>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&frame, messages));
         async move {
-            if let Ok(_space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
-                mailbox.send(Input::Frame { peer, frame, _space });
+            if let Ok(space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
+                mailbox.send(Input::Frame { peer, frame, _space: (space, right) });
             }
         }
+    }
+
+    /// Tells the room that the peer sends a message that is larger than any may be: it decides when the peer is closed.
+    pub(crate) fn too_large(&self) {
+        self.mailbox.send(Input::TooLarge { peer: self.peer });
     }
 
     /// Tells the room that everything it had sent is on its way.

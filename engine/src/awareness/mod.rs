@@ -37,20 +37,6 @@ pub type Moment = u64;
 /// The state of a client that has left.
 const NULL: &[u8] = b"null";
 
-/// Why awareness was not accepted.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AwarenessError {
-    /// The bytes are not awareness states.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A state is larger than [`AWARENESS_STATE_BYTES`].
-    #[error("awareness state too large")]
-    StateTooLarge,
-    /// A peer speaks for more than [`AWARENESS_CLIENTS_PER_PEER`] clients.
-    #[error("too many awareness clients")]
-    TooManyClients,
-}
-
 /// Who awareness comes from.
 #[derive(Debug, Copy, Clone)]
 pub struct Speaker {
@@ -76,6 +62,8 @@ pub struct Received {
     pub probe: BTreeSet<PeerId>,
     /// Up to when the sender may know clocks, if it spoke for a client of its own.
     pub knows: Option<Moment>,
+    /// What was left out because it was too much, in words.
+    pub left_out: Option<&'static str>,
 }
 
 /// What time brings: see [`Awareness::settle`].
@@ -121,16 +109,17 @@ pub struct Awareness {
 }
 
 impl Awareness {
-    /// Takes in encoded states from a peer. O(bytes · log clients).
+    /// Takes in encoded states from a peer. O(bytes · log clients). What is over a limit is left out: others see the last state
+    /// of such a client that was not, or nothing.
     ///
     /// # Errors
-    /// If the bytes are malformed or over a limit; then nothing was taken in.
+    /// If the bytes are malformed; then nothing was taken in.
     pub fn receive(
         &mut self,
         speaker: &Speaker,
         encoded: &[u8],
         now: Duration,
-    ) -> Result<Received, AwarenessError> {
+    ) -> Result<Received, ReadError> {
         finish(self.receive_in_slices(speaker, encoded, now, &mut Work::default()))
     }
 
@@ -141,8 +130,8 @@ impl Awareness {
         encoded: &[u8],
         now: Duration,
         work: &mut Work,
-    ) -> Result<Received, AwarenessError> {
-        self.check(speaker.peer, encoded, work).await?;
+    ) -> Result<Received, ReadError> {
+        Self::check(encoded, work).await?;
         let mut reader = Reader::new(encoded);
         let mut received = Received::default();
         let count = reader.var_uint()?;
@@ -150,35 +139,50 @@ impl Awareness {
         for _ in 0..count {
             let incoming = Incoming::read(&mut reader)?;
             work.count(4);
-            self.receive_state(speaker, &incoming, now, &mut received, work);
+            if incoming.json.len() > AWARENESS_STATE_BYTES {
+                received.left_out = Some("an awareness state that is too large is left out");
+                self.renew_as_it_was(speaker, &incoming, now, &mut received, work);
+            } else if self.introduces(&incoming)
+                && self.speaks_for(speaker.peer) >= AWARENESS_CLIENTS_PER_PEER
+            {
+                received.left_out = Some("awareness of too many clients on one connection is left out");
+            } else {
+                self.receive_state(speaker, &incoming, now, &mut received, work);
+            }
             work.pause().await;
         }
         Ok(received)
     }
 
     /// Checks states that a peer has sent before any of them is taken in.
-    async fn check(&self, peer: PeerId, encoded: &[u8], work: &mut Work) -> Result<(), AwarenessError> {
+    async fn check(encoded: &[u8], work: &mut Work) -> Result<(), ReadError> {
         let mut reader = Reader::new(encoded);
-        let mut introduced = BTreeSet::new();
-        let owned = self.speaks_for(peer);
         // A client, a clock and a string of at least one character with its length.
         for _ in 0..reader.count(4)? {
             let incoming = Incoming::read(&mut reader)?;
-            if incoming.json.len() > AWARENESS_STATE_BYTES {
-                return Err(AwarenessError::StateTooLarge);
-            }
             crate::lib0::check_json(crate::lib0::check_utf8(incoming.json)?)?;
-            if self.introduces(&incoming) {
-                introduced.insert(incoming.client);
-            }
-            if introduced.len() + owned > AWARENESS_CLIENTS_PER_PEER && !introduced.is_empty() {
-                return Err(AwarenessError::TooManyClients);
-            }
             // Byte by byte takes several times as long as a copy.
             work.count_bytes(8 * incoming.json.len());
             work.pause().await;
         }
         Ok(())
+    }
+
+    /// A state is too large to be taken in. Its owner has renewed it with that, and goes on from this clock: the others are
+    /// told the last one that was not too large under it. The owner, which knows the clock, keeps what it has.
+    fn renew_as_it_was(
+        &mut self,
+        speaker: &Speaker,
+        incoming: &Incoming<'_>,
+        now: Duration,
+        received: &mut Received,
+        work: &mut Work,
+    ) {
+        let known = self.states.get(&incoming.client).filter(|known| known.owner == speaker.peer);
+        if let Some(json) = known.map(|known| known.json.clone()) {
+            let as_it_was = Incoming { json: &json, ..*incoming };
+            self.receive_state(speaker, &as_it_was, now, received, work);
+        }
     }
 
     fn introduces(&self, incoming: &Incoming<'_>) -> bool {

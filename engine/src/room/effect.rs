@@ -60,6 +60,13 @@ pub enum Effect {
         /// Who is asked.
         peer: PeerId,
     },
+    /// Something that whoever runs the server should know of a peer. At most once for each.
+    Warn {
+        /// Whose fault it is.
+        peer: PeerId,
+        /// In words.
+        what: &'static str,
+    },
     /// A connection to close. The room has forgotten the peer already.
     Close {
         /// Whose connection.

@@ -17,6 +17,7 @@ mod effect;
 mod flush;
 mod peer;
 mod receive;
+mod refusal;
 mod renewal;
 mod violation;
 
@@ -27,6 +28,7 @@ use bytes::Bytes;
 
 use self::flush::{Unflushed, Unlogged};
 use self::peer::{Missed, Peer};
+use self::refusal::Refusals;
 use self::renewal::Renewal;
 use crate::awareness::{Awareness, Moment};
 use crate::blocks::{Blocks, LoadError};
@@ -66,6 +68,8 @@ pub struct Room {
     flushed_moment: Moment,
     next_expiry: Duration,
     renewal: Renewal,
+    /// Updates that were refused for good.
+    refusals: Refusals,
     /// SyncStep2 with the whole document, until it changes.
     full_state: Option<Rope>,
     /// The encoded state vector, until it changes.
@@ -101,6 +105,7 @@ impl Room {
             flushed_moment: 0,
             next_expiry: Duration::ZERO,
             renewal: Renewal::default(),
+            refusals: Refusals::default(),
             full_state: None,
             state_vector: None,
             work: Work::in_slices(SLICE_STEPS),
@@ -185,6 +190,9 @@ impl Room {
         for due in gone.receipts.iter().filter_map(|(due, _)| *due) {
             self.due.remove(&(due, peer));
         }
+        if let Some(due) = gone.leaves_at {
+            self.refusals.forget(peer, due);
+        }
         if let Some(known) = gone.owed.state {
             known.discard(&mut self.work).await;
         }
@@ -252,6 +260,7 @@ impl Room {
             let expired = self.awareness.expire(now);
             self.unflushed.awareness_changed(expired);
         }
+        self.close_refused(now).await;
         self.settle_claims(now);
         self.renew(now).await;
         self.log().await;
@@ -279,7 +288,8 @@ impl Room {
         let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.flush_window);
         let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);
         let awareness = self.renewal.next().into_iter().chain(self.awareness.next_settlement());
-        at_once.into_iter().chain(flush).chain(expiry).chain(awareness).min()
+        let refused = self.refusals.next();
+        at_once.into_iter().chain(flush).chain(expiry).chain(awareness).chain(refused).min()
     }
 
     /// Gives states to whoever claims them, where their owners are silent.

@@ -34,6 +34,10 @@ pub(super) struct Peer {
     pub(super) begins: bool,
     /// Up to when it may know the clocks of others, as far as its own clients tell.
     pub(super) knows: Option<Moment>,
+    /// When it is closed, because an update of it was refused for good.
+    pub(super) leaves_at: Option<Duration>,
+    /// Whether it was warned of that some of its awareness is left out.
+    pub(super) warned: bool,
     /// Whether it is among those that are to be answered.
     pub(super) queued: bool,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::flush::Unlogged;
+use super::refusal::is_sound;
 use super::violation::Violation;
 use super::{Effect, Room};
 use crate::awareness::Speaker;
@@ -47,10 +48,10 @@ impl Room {
             Inbound::Step2(update) => {
                 // What is still missing then it does not have: to ask again would go on for ever.
                 self.peer(peer).asked = false;
-                self.take_update(peer, update, false).await.map(drop)
+                self.take_update(peer, update, false, now).await.map(drop)
             }
             Inbound::Update(update) => {
-                if self.take_update(peer, update, true).await? {
+                if self.take_update(peer, update, true, now).await? {
                     self.ask(peer);
                 }
                 Ok(())
@@ -78,12 +79,27 @@ impl Room {
     }
 
     /// Takes in an update, and says whether a part of it waits for what is missing. `holds`: see [`Sender`].
-    async fn take_update(&mut self, peer: PeerId, update: Bytes, holds: bool) -> Result<bool, Violation> {
-        let update = Update::scan_in_slices(update, MAX_RUNS_FROM_PEER, &mut self.work).await?;
-        self.check_size(&update).await?;
+    async fn take_update(
+        &mut self,
+        peer: PeerId,
+        update: Bytes,
+        holds: bool,
+        now: Duration,
+    ) -> Result<bool, Violation> {
+        let update = match Update::scan_or_locate(update, MAX_RUNS_FROM_PEER, &mut self.work).await {
+            Ok(update) => update,
+            Err((error, Some(at))) if is_sound(error) => {
+                return self.refuse_update(peer, &[at], &Violation::Update(error), now).map(|()| false);
+            }
+            Err((error, _)) => return Err(error.into()),
+        };
+        if let Err((refused, violation)) = self.check_update(&update).await {
+            return self.refuse_update(peer, &refused, &violation, now).map(|()| false);
+        }
         self.begin_record(peer).await;
         let intake = self.take_in(peer, &update, holds).await;
         if intake.changed {
+            self.refusals.forget_filled(&update, self.blocks.state_vector(), &mut self.work).await;
             self.forget_encoded();
             self.unflushed.add(peer, intake.as_it_came.then(|| update.bytes().clone()));
         }
@@ -119,7 +135,7 @@ impl Room {
     }
 
     /// Refuses an update that would make the document too large.
-    async fn check_size(&mut self, update: &Update) -> Result<(), Violation> {
+    pub(super) async fn check_size(&mut self, update: &Update) -> Result<(), Violation> {
         let room = self.limits.document_bytes.saturating_sub(self.blocks.memory());
         // What is new of an update is counted only where it matters.
         if update.bytes().len() > room && self.blocks.growth_in_slices(update, &mut self.work).await > room {
@@ -140,7 +156,13 @@ impl Room {
     async fn take_awareness(&mut self, peer: PeerId, states: &[u8], now: Duration) -> Result<(), Violation> {
         let known = self.peer(peer);
         let speaker = Speaker { peer, came: known.came, begins: !mem::replace(&mut known.spoke, true) };
-        let mut received = self.awareness.receive_in_slices(&speaker, states, now, &mut self.work).await?;
+        let received = self.awareness.receive_in_slices(&speaker, states, now, &mut self.work).await;
+        let mut received = received.map_err(Violation::Awareness)?;
+        if let Some(what) = received.left_out
+            && !mem::replace(&mut self.peer(peer).warned, true)
+        {
+            self.effects.push_back(Effect::Warn { peer, what });
+        }
         self.greet(peer, now);
         let probe = mem::take(&mut received.probe);
         self.effects.extend(probe.into_iter().map(|peer| Effect::Probe { peer }));
@@ -167,7 +189,8 @@ impl Room {
     /// Nothing that a peer sent waits any more: its receipts are due when all that has come is durable. O(receipts · log).
     fn date_receipts(&mut self, id: PeerId) {
         let due = self.sequence + u64::from(!self.unlogged.is_empty());
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        // Where something that it sent was refused, not all that has come will be durable.
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.leaves_at.is_none()) else { return };
         let mut dated = false;
         for (undated, _) in peer.receipts.iter_mut().rev().take_while(|(due, _)| due.is_none()) {
             *undated = Some(due);

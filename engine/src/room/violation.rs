@@ -1,6 +1,6 @@
 //! Why a peer's message makes the room close its connection.
 
-use crate::awareness::AwarenessError;
+use super::refusal::Reason;
 use crate::lib0::ReadError;
 use crate::protocol::MessageError;
 use crate::update::UpdateError;
@@ -15,6 +15,9 @@ pub(super) mod close {
     pub(crate) const TRY_AGAIN_LATER: u16 = 1013;
 }
 
+/// What is left to do for somebody whose update is refused for good.
+const ADVICE: &str = "this copy cannot be saved any more: keep its text elsewhere, then reload";
+
 /// Why a peer's frame makes the room close its connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Violation {
@@ -25,11 +28,15 @@ pub(super) enum Violation {
     #[error("malformed update: {0}")]
     Update(#[from] UpdateError),
     #[error("bad awareness: {0}")]
-    Awareness(#[from] AwarenessError),
+    Awareness(ReadError),
+    #[error("the message is too large")]
+    MessageTooLarge,
     #[error("the document would be too large")]
     DocumentTooLarge,
     #[error("too much waits for updates that are missing")]
     TooMuchWaits,
+    #[error("{}", .0.words)]
+    AfterRefused(Reason),
     #[error("acknowledgement request too large")]
     SyncStatusTooLarge,
     #[error("too many unanswered acknowledgement requests")]
@@ -40,9 +47,18 @@ impl Violation {
     /// The close code that says so.
     pub(super) fn close_code(&self) -> u16 {
         match self {
-            Self::DocumentTooLarge => close::TOO_BIG,
+            Self::MessageTooLarge | Self::DocumentTooLarge => close::TOO_BIG,
+            Self::AfterRefused(reason) => reason.code,
             Self::TooMuchWaits => close::TRY_AGAIN_LATER,
             _ => close::POLICY,
+        }
+    }
+
+    /// What a person is told whose update is refused for good. A Close frame holds 123 bytes.
+    pub(super) fn for_good(&self) -> Reason {
+        match self {
+            Self::AfterRefused(reason) => reason.clone(),
+            _ => Reason { code: self.close_code(), words: format!("{self}; {ADVICE}") },
         }
     }
 }

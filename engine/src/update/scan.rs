@@ -43,22 +43,45 @@ impl Update {
     /// # Errors
     /// As for [`Self::scan`].
     pub async fn scan_in_slices(bytes: Bytes, max_runs: usize, work: &mut Work) -> Result<Self, UpdateError> {
+        Self::scan_or_locate(bytes, max_runs, work).await.map_err(|(error, _)| error)
+    }
+
+    /// The same; an error in a block comes with the id of that.
+    pub(crate) async fn scan_or_locate(
+        bytes: Bytes,
+        max_runs: usize,
+        work: &mut Work,
+    ) -> Result<Self, (UpdateError, Option<Id>)> {
+        let mut sections = Sections { max: max_runs, ..Sections::default() };
+        let scanned = Self::scan_sections(&bytes, &mut sections, work).await;
+        let Sections { all, has_skips, at, .. } = sections;
+        match scanned {
+            Ok(deletions_at) => Ok(Self { bytes, sections: all, has_skips, deletions_at }),
+            Err(error) => Err((error, at)),
+        }
+    }
+
+    /// Reads all of it, and gives where its delete set begins.
+    async fn scan_sections(
+        bytes: &Bytes,
+        sections: &mut Sections,
+        work: &mut Work,
+    ) -> Result<usize, UpdateError> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(UpdateError::TooLarge);
         }
-        let mut reader = Reader::new(&bytes);
-        let mut sections = Sections { max: max_runs, ..Sections::default() };
+        let mut reader = Reader::new(bytes);
         // A section takes at least 3 bytes: how many blocks, client, clock.
         for _ in 0..reader.count(3)? {
-            scan_section(&mut reader, &mut sections, work).await?;
+            scan_section(&mut reader, sections, work).await?;
         }
         let deletions_at = reader.position();
+        sections.at = None;
         scan_delete_set(&mut reader, work).await?;
         if !reader.is_empty() {
             return Err(UpdateError::TrailingBytes);
         }
-        let Sections { all, has_skips, .. } = sections;
-        Ok(Self { bytes, sections: all, has_skips, deletions_at })
+        Ok(deletions_at)
     }
 
     /// The encoded update.
@@ -100,6 +123,8 @@ struct Sections {
     all: Vec<Section>,
     max: usize,
     has_skips: bool,
+    /// The block that is being read.
+    at: Option<Id>,
 }
 
 impl Sections {
@@ -128,6 +153,7 @@ async fn scan_section(
         let (start, from, mut in_run) = (next, reader.position(), 0);
         let mut end = from;
         while blocks > 0 {
+            sections.at = Some(next);
             let block = read_block(reader, next, work).await?;
             blocks -= 1;
             next.clock = block.end();

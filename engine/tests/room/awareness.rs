@@ -62,14 +62,34 @@ fn awareness_that_is_not_renewed_expires() {
 
 #[test]
 fn one_connection_cannot_speak_for_a_crowd() {
-    let mut stage = Stage::with(&[A]);
+    let mut stage = Stage::with(&[A, B]);
     for client in 0..100 {
         stage.send(A, awareness(client, 1, "{}"));
     }
-    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
-    let mut stage = Stage::with(&[A]);
-    stage.send(A, awareness(1, 1, &format!("\"{}\"", "x".repeat(100_000))));
-    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+    assert_eq!(stage.take(B).len(), 64);
+    assert_eq!((stage.warned.len(), stage.closed.len()), (1, 0), "the others are left out");
+    stage.send(A, awareness(1, 2, "null"));
+    stage.frames.clear();
+    stage.send(A, awareness(99, 2, "{}"));
+    assert_eq!(stage.take(B), [awareness(99, 2, "{}")], "there is a place again");
+}
+
+#[test]
+fn of_a_state_that_is_too_large_the_others_see_the_last_that_was_not() {
+    let large = format!("\"{}\"", "x".repeat(100_000));
+    let mut stage = Stage::with(&[A, B]);
+    stage.send(A, awareness(1, 1, &large));
+    assert!(stage.take(B).is_empty(), "there is none");
+    stage.send(A, awareness(1, 2, "{}"));
+    assert_eq!(stage.take(B), [awareness(1, 2, "{}")]);
+    stage.now += Duration::from_secs(20);
+    stage.send(A, awareness(1, 3, &large));
+    assert_eq!(stage.take(B), [awareness(1, 3, "{}")], "its owner renews it");
+    stage.send(B, awareness(1, 9, &large));
+    assert!(stage.take(A).is_empty(), "and nobody else");
+    stage.send(A, awareness(1, 4, "[]"));
+    assert_eq!(stage.take(B), [awareness(1, 4, "[]")]);
+    assert_eq!((&stage.warned[..], stage.closed.len()), (&[A, B][..], 0), "one warning each");
 }
 
 #[test]

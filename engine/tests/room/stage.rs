@@ -29,6 +29,7 @@ pub(crate) struct Stage {
     pub(crate) waiting: Vec<(u64, Bytes)>,
     pub(crate) closed: Vec<(PeerId, u16, String)>,
     pub(crate) probed: Vec<PeerId>,
+    pub(crate) warned: Vec<PeerId>,
 }
 
 impl Stage {
@@ -75,6 +76,7 @@ impl Stage {
                     log.push((sequence, update.to_bytes()));
                 }
                 Effect::Probe { peer } => self.probed.push(peer),
+                Effect::Warn { peer, .. } => self.warned.push(peer),
                 Effect::Close { peer, code, reason } => self.closed.push((peer, code, reason)),
             }
         }

@@ -10,6 +10,7 @@ use tokio::io::ReadBuf;
 use super::allocation::{Limit, bounded, uncounted};
 use super::ws::deflate::TAIL;
 use super::ws::inflate::{InflateError, Inflating};
+use super::ws::large::MessageBytes;
 
 /// What came, the compressed message in it, and growing room for both. The shortest message has 6 bytes, and inflating
 /// it takes its own 64 KiB.
@@ -120,7 +121,7 @@ impl Script {
 
     /// Lets all of it arrive and pass; gives what came out, and the error that ended it.
     fn pass(&self) -> (Vec<u8>, Option<InflateError>) {
-        let mut inflating = Inflating::new(self.max_message_bytes, Vec::new());
+        let mut inflating = Inflating::new(MessageBytes::up_to(self.max_message_bytes), true, Vec::new());
         let (mut passed, mut room) = uncounted(|| (Vec::new(), vec![0; self.reading]));
         let mut parts = self.wire.chunks(self.arriving);
         loop {

@@ -194,7 +194,7 @@ fn of_effect(effect: &Effect) -> Traffic {
     let (rope, clients) = match effect {
         Effect::Append { update, .. } => (update, clients(&beginning(update))),
         Effect::Send { frame, .. } | Effect::Broadcast { frame, .. } => (frame, clients_in_frame(frame)),
-        Effect::Probe { .. } | Effect::Close { .. } => return Traffic::default(),
+        Effect::Probe { .. } | Effect::Warn { .. } | Effect::Close { .. } => return Traffic::default(),
     };
     Traffic { frames_out: 1, bytes_out: rope.len() as u64, clients_out: clients, ..Traffic::default() }
 }

@@ -278,7 +278,7 @@ impl Stage {
                     self.broadcast(&frame.to_bytes(), is_update, &to);
                 }
                 // Nobody answers, so that states go to those who claim them.
-                Effect::Probe { peer } => assert!(self.peers.contains_key(&peer)),
+                Effect::Probe { peer } | Effect::Warn { peer, .. } => assert!(self.peers.contains_key(&peer)),
                 Effect::Close { peer, code, reason } => {
                     assert!(self.peers.remove(&peer).is_some() && code > 1000 && !reason.is_empty());
                 }

@@ -6,6 +6,9 @@ pub(super) mod deflate {
 }
 
 #[path = "../../../server/src/ws/inflate.rs"]
+#[expect(dead_code, reason = "no message here is so large that it waits for its turn")]
 pub(super) mod inflate;
+#[path = "../../../server/src/ws/large.rs"]
+pub(super) mod large;
 #[path = "../../../server/src/ws/yielding.rs"]
 mod yielding;

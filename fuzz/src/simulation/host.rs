@@ -153,6 +153,7 @@ impl Host {
                     self.bugs.appended(room, sequence);
                 }
                 Effect::Probe { peer } => self.probed.push(peer),
+                Effect::Warn { .. } => {}
                 Effect::Close { peer, code, reason } => {
                     let detail = format!("the server closes connection {} with {code}: {reason}", peer.0);
                     return Err((Oracle::Refused, detail));

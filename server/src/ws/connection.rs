@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, warn};
 
 use super::deflate::Payload;
+use super::large::{MessageBytes, Right};
 use super::outbox::{Close, Outbox};
 use super::pace::{Pace, Verdict};
 use super::transport::{End, READ_BUFFER, Transport};
@@ -56,8 +57,11 @@ impl Connection {
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
         debug!(from = %self.from, document = %Shown(&self.name), peer = self.membership.peer.0, "connected");
         let compressed = self.outbox.window().is_some();
-        let (limit, metrics) = (self.config.max_message_bytes, Arc::clone(&self.metrics));
-        let transport = Transport::new(socket, read_ahead, compressed, limit, metrics);
+        let limits = MessageBytes {
+            usual: self.config.max_message_bytes,
+            most: self.config.max_message_bytes.max(self.config.max_document_bytes),
+        };
+        let transport = Transport::new(socket, read_ahead, compressed, limits, Arc::clone(&self.metrics));
         let timer = pin!(sleep_until(Instant::now()));
         let mut open = Open::new(&self, transport, timer);
         let end = poll_fn(|cx| open.poll(cx)).await;
@@ -140,6 +144,10 @@ struct Open<'a> {
     rest: Option<Bytes>,
     /// The last frame, if it is large.
     large: Option<Bytes>,
+    /// The right to have it in memory, if it is larger than usual. Its parts share it, until the room has taken them in.
+    right: Option<Arc<Right>>,
+    /// What comes is not read any more: the room decides when the connection ends.
+    unreadable: bool,
     /// Messages of the last frame that the room has been given.
     delivered: usize,
     /// Bytes that have come and were not yet counted against the rates.
@@ -166,6 +174,8 @@ impl<'a> Open<'a> {
             pause: None,
             rest: None,
             large: None,
+            right: None,
+            unreadable: false,
             delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
@@ -237,6 +247,9 @@ impl<'a> Open<'a> {
     /// Brings messages to the room until there is a reason to stop.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
+            if self.unreadable {
+                return Poll::Pending;
+            }
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
@@ -244,6 +257,10 @@ impl<'a> Open<'a> {
             }
             let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
             let incoming = match incoming {
+                Poll::Ready(Err(End::ByUs(Close { code: 1009, .. }))) => {
+                    self.leave_unread();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Ready(Ok(controls)) => Poll::Ready(controls),
                 Poll::Pending => Poll::Pending,
@@ -290,6 +307,7 @@ impl<'a> Open<'a> {
                 self.uncounted += frame.len().saturating_sub(self.wire_bytes);
                 self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
                 self.delivered = 0;
+                self.right = self.transport.take_right().map(Arc::new);
                 self.rest = Some(if frame.len() < READ_BUFFER {
                     // A small message must not keep the whole read buffer alive that it came in.
                     Bytes::copy_from_slice(&frame)
@@ -332,9 +350,19 @@ impl<'a> Open<'a> {
         self.rest = (!frame.is_empty()).then_some(frame);
         self.delivered += messages;
         metrics.messages_received.inc_by(messages.max(1) as u64);
-        let full = membership.try_send(part, messages).err();
+        // The last part takes the right along: nothing may come after it.
+        let right = if self.rest.is_some() { self.right.clone() } else { self.right.take() };
+        let full = membership.try_send(part, messages, right.clone()).err();
         // A frame without any message is one that the room will refuse.
-        (messages.max(1), full.map(|part| membership.send(part, messages)))
+        (messages.max(1), full.map(|part| membership.send(part, messages, right)))
+    }
+
+    /// A message has begun that is larger than any may be. Whoever sent it sends it again when it is back, and the room knows
+    /// whether this is the first time.
+    fn leave_unread(&mut self) {
+        self.unreadable = true;
+        self.transport.life().set_unread(true);
+        self.connection.membership.too_large();
     }
 
     fn keeps_others_waiting(&self) -> bool {
@@ -370,6 +398,12 @@ impl<'a> Open<'a> {
             if self.silent_at() <= now {
                 return Poll::Ready(End::ByUs(Close { code: 1001, reason: "no sign of life".into() }));
             }
+            if self.too_slow_at().is_some_and(|at| at <= now) {
+                return Poll::Ready(End::by_us(
+                    1013,
+                    "too slow for so large a message: others wait for their turn",
+                ));
+            }
             if let Err(error) = self.feed_signs_of_life(now) {
                 return Poll::Ready(End::after(&error));
             }
@@ -383,8 +417,13 @@ impl<'a> Open<'a> {
 
     /// When `poll_timer` has something to do.
     fn due(&mut self) -> Instant {
-        let silent_at = self.silent_at();
+        let silent_at = self.too_slow_at().into_iter().fold(self.silent_at(), Instant::min);
         if self.writing.is_some() { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
+    }
+
+    /// When a message larger than usual has kept others waiting for too long, unless it is we who don't read it.
+    fn too_slow_at(&mut self) -> Option<Instant> {
+        if self.pause.is_some() { None } else { self.transport.too_slow_at() }
     }
 
     fn silent_at(&mut self) -> Instant {

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
 use super::deflate::Outgoing;
 use super::extensions::WindowBits;
+use super::large::MessageBytes;
 use super::transport::{End, Transport};
 use super::upgrade::{Handshake, stream_of};
 use crate::listener::serve_http;
@@ -54,7 +55,8 @@ async fn answer(
 }
 
 async fn serve(stream: TcpStream, read_ahead: Vec<u8>, window: Option<WindowBits>, metrics: Arc<Metrics>) {
-    let mut transport = Transport::new(stream, read_ahead, window.is_some(), MAX_MESSAGE_BYTES, metrics);
+    let limit = MessageBytes::up_to(MAX_MESSAGE_BYTES);
+    let mut transport = Transport::new(stream, read_ahead, window.is_some(), limit, metrics);
     let end = echo(&mut transport, window).await;
     transport.close(end).await;
 }

@@ -6,6 +6,12 @@
 //! frames; control frames between these pass. Nothing is inflated before the last byte is there, so a peer occupies no more
 //! memory than it has sent; then it is inflated a piece at a time, as fast as it is read, into frames of one message. Large
 //! ones wait for their turn, because a thousand connections that each send a few kilobytes could fill any memory.
+//!
+//! Messages above the usual size, compressed or not, wait for a right of their own (`large.rs`) before they are read on. How
+//! large a compressed one will be is found by inflating it once for nothing.
+
+#[path = "inflate/header.rs"]
+mod header;
 
 use std::mem;
 use std::pin::Pin;
@@ -14,8 +20,11 @@ use std::task::{Context, Poll, ready};
 use flate2::{Decompress, FlushDecompress, Status};
 use tokio::io::ReadBuf;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
+use self::header::Header;
 use super::deflate::TAIL;
+use super::large::{Claim, MessageBytes, Right};
 use super::yielding::wake_after_others;
 
 /// Opcodes of data frames.
@@ -26,9 +35,6 @@ const BINARY: u8 = 2;
 /// The reserved bit of a message's first frame that says it is compressed.
 const COMPRESSED: u8 = 0x40;
 
-/// The longest header that a client's frame can have.
-const LONGEST_HEADER: usize = 14;
-
 /// Most bytes of a frame with inflated content; its length must fit into 16 bits.
 const PIECE: usize = 16 << 10;
 
@@ -37,6 +43,9 @@ const PIECE_HEADER: usize = 8;
 
 /// What a message may inflate to without waiting for a turn: more than nearly all do.
 const LARGE: usize = 64 << 10;
+
+/// A compressed byte inflates to so many at most: a match of 258 bytes takes two bits.
+const MOST_INFLATED: usize = 1032;
 
 /// Compressed bytes that are read before others have the processor, whatever they inflate to: it may be nothing.
 const INPUT: usize = 16 << 10;
@@ -63,7 +72,13 @@ pub(crate) enum InflateError {
 
 /// The bytes of one connection on their way in.
 pub(crate) struct Inflating {
-    max_message_bytes: usize,
+    limits: MessageBytes,
+    /// Whether messages may come compressed.
+    compressed: bool,
+    /// How large the message that is being passed on is at least.
+    message: usize,
+    /// The right to read it on, if it is larger than usual.
+    claim: Claim,
     /// What came from the socket; up to `taken` it has been dealt with.
     received: Vec<u8>,
     taken: usize,
@@ -89,15 +104,9 @@ enum Step {
     /// In its header.
     Header,
     /// In a frame that passes as it is: how much of the header has, and how much of the rest has not.
-    Pass { header: usize, left: u64 },
+    Pass { header: usize, left: u64, ends_message: bool },
     /// In a frame of a compressed message: how much is missing, and how its next byte is masked.
     Gather { left: usize, mask: [u8; 4], last: bool },
-}
-
-#[derive(Debug, Default)]
-struct Header {
-    bytes: [u8; LONGEST_HEADER],
-    len: usize,
 }
 
 #[derive(Debug)]
@@ -117,10 +126,13 @@ impl Gathered {
 }
 
 impl Inflating {
-    /// For a connection of which these bytes have been read already.
-    pub(crate) fn new(max_message_bytes: usize, received: Vec<u8>) -> Inflating {
+    /// For a connection of which these bytes have been read already. `compressed` says whether messages may be.
+    pub(crate) fn new(limits: MessageBytes, compressed: bool, received: Vec<u8>) -> Inflating {
         Inflating {
-            max_message_bytes,
+            limits,
+            compressed,
+            message: 0,
+            claim: Claim::NotNeeded,
             received,
             taken: 0,
             step: Step::Header,
@@ -134,6 +146,22 @@ impl Inflating {
     /// Takes what came from the socket. To be called only after `poll_pass` had nothing to give.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
+        self.claim.receive(bytes.len());
+    }
+
+    /// Whether a message larger than usual waits for its turn.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.claim.is_waiting()
+    }
+
+    /// When such a message is too slow if no more of it has come.
+    pub(crate) fn too_slow_at(&self) -> Option<Instant> {
+        self.claim.too_slow_at().filter(|_| self.inflation.is_none())
+    }
+
+    /// A message has been handed on: with the right to have it in memory, if it is larger than usual.
+    pub(crate) fn take_right(&mut self) -> Option<Right> {
+        self.claim.take()
     }
 
     /// Gives back the right to inflate a large message, if that is passed on to its end and in memory elsewhere, in bounds.
@@ -162,8 +190,9 @@ impl Inflating {
                 wake_after_others(cx);
                 return Poll::Pending;
             }
+            let unusual = self.message > self.limits.usual;
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
-            if large && self.turn.poll(cx).is_pending() {
+            if unusual && self.claim.poll(cx).is_pending() || large && self.turn.poll(cx).is_pending() {
                 return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
             }
             if !self.advance(out, &mut input)? {
@@ -181,8 +210,11 @@ impl Inflating {
     /// Makes one step; false if that takes more bytes than have come.
     fn advance(&mut self, out: &mut ReadBuf<'_>, budget: &mut usize) -> Result<bool, InflateError> {
         if let Some(inflation) = &mut self.inflation {
-            if !inflation.write(out, budget)? {
-                self.inflation = None;
+            if inflation.measures {
+                let least = inflation.measure(budget)?;
+                self.message = self.message.max(least);
+            } else if !inflation.write(out, budget)? {
+                (self.inflation, self.message) = (None, 0);
             }
             return Ok(true);
         }
@@ -198,7 +230,12 @@ impl Inflating {
             Step::Pass { header, .. } if *header < self.header.len => {
                 *header += put(out, &self.header.bytes[*header..self.header.len]);
             }
-            Step::Pass { left: 0, .. } => self.end_frame(),
+            Step::Pass { left: 0, ends_message, .. } => {
+                if *ends_message {
+                    self.message = 0;
+                }
+                self.end_frame();
+            }
             Step::Pass { left, .. } => {
                 let most = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 let passed = put(out, &input[..most]);
@@ -209,7 +246,7 @@ impl Inflating {
             Step::Gather { left: 0, last, .. } => {
                 if mem::take(last) {
                     let message = self.gathered.take();
-                    self.inflation = message.map(|message| Inflation::new(message, self.max_message_bytes));
+                    self.inflation = message.map(|message| Inflation::new(message, self.limits));
                 }
                 self.end_frame();
             }
@@ -230,7 +267,10 @@ impl Inflating {
         let Header { bytes: [first, ..], .. } = self.header;
         let (last, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0f);
         let length = self.header.payload_length();
-        let begins = reserved == COMPRESSED && matches!(opcode, TEXT | BINARY) && self.gathered.is_none();
+        let begins = self.compressed
+            && reserved == COMPRESSED
+            && matches!(opcode, TEXT | BINARY)
+            && self.gathered.is_none();
         let continues = reserved == 0 && opcode == CONTINUATION && self.gathered.is_some();
         if reserved == 0 && matches!(opcode, TEXT | BINARY) && self.gathered.is_some() {
             return Err(InflateError::Interleaved);
@@ -238,14 +278,29 @@ impl Inflating {
         match self.header.mask() {
             Some(mask) if begins || continues => {
                 let message = self.gathered.get_or_insert(Gathered { opcode, compressed: Vec::new() });
+                let before = message.compressed.len();
                 let left = usize::try_from(length).unwrap_or(usize::MAX);
-                if left > self.max_message_bytes.saturating_sub(message.compressed.len()) {
-                    return Err(InflateError::TooLarge);
-                }
+                self.count_frame(before, left)?;
                 Ok(Step::Gather { left, mask, last })
             }
-            _ => Ok(Step::Pass { header: 0, left: length }),
+            _ => {
+                let is_control = opcode & 0x08 != 0;
+                if !is_control {
+                    let before = if opcode == CONTINUATION { self.message } else { 0 };
+                    self.count_frame(before, usize::try_from(length).unwrap_or(usize::MAX))?;
+                }
+                Ok(Step::Pass { header: 0, left: length, ends_message: last && !is_control })
+            }
         }
+    }
+
+    /// A frame begins with so much more of a message of which there was so much before.
+    fn count_frame(&mut self, before: usize, bytes: usize) -> Result<(), InflateError> {
+        if bytes > self.limits.most.saturating_sub(before) {
+            return Err(InflateError::TooLarge);
+        }
+        self.message = before + bytes;
+        Ok(())
     }
 
     fn end_frame(&mut self) {
@@ -277,56 +332,6 @@ fn put(out: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     part.len()
 }
 
-impl Header {
-    /// Takes what is missing of the header, and says how much.
-    fn fill(&mut self, input: &[u8]) -> usize {
-        let before = self.len;
-        // How long it is stands in its second byte.
-        while self.len < self.complete_len() && self.len - before < input.len() {
-            self.bytes[self.len] = input[self.len - before];
-            self.len += 1;
-        }
-        self.len - before
-    }
-
-    fn is_complete(&self) -> bool {
-        self.len == self.complete_len()
-    }
-
-    fn complete_len(&self) -> usize {
-        if self.len < 2 {
-            return 2;
-        }
-        let mask = if self.is_masked() { 4 } else { 0 };
-        2 + self.extended().len() + mask
-    }
-
-    fn is_masked(&self) -> bool {
-        self.bytes[1] & 0x80 != 0
-    }
-
-    fn mask(&self) -> Option<[u8; 4]> {
-        let mask = &self.bytes[..self.len].last_chunk();
-        mask.copied().filter(|_| self.is_masked())
-    }
-
-    /// The bytes of a length that does not fit into 7 bits.
-    fn extended(&self) -> &[u8] {
-        match self.bytes[1] & 0x7f {
-            126 => &self.bytes[2..4],
-            127 => &self.bytes[2..10],
-            _ => &[],
-        }
-    }
-
-    fn payload_length(&self) -> u64 {
-        match self.extended() {
-            [] => u64::from(self.bytes[1] & 0x7f),
-            extended => extended.iter().fold(0, |length, &byte| length << 8 | u64::from(byte)),
-        }
-    }
-}
-
 /// A compressed message that is complete, and is inflated as far as it is read.
 #[derive(Debug)]
 struct Inflation {
@@ -335,6 +340,8 @@ struct Inflation {
     taken: usize,
     inflated: usize,
     max_message_bytes: usize,
+    /// What is inflated is only counted, up to the end; then it begins again.
+    measures: bool,
     opcode: u8,
     /// A frame with a piece of the message, and how much of it was passed on.
     frame: Vec<u8>,
@@ -343,18 +350,20 @@ struct Inflation {
 }
 
 impl Inflation {
-    fn new(message: Gathered, max_message_bytes: usize) -> Inflation {
+    fn new(message: Gathered, limits: MessageBytes) -> Inflation {
         let Gathered { opcode, mut compressed } = message;
         // Small messages are the most frequent by far.
         let piece = compressed.len().saturating_mul(4).clamp(512, PIECE);
         compressed.extend_from_slice(&TAIL);
+        let may_be_unusual = compressed.len().saturating_mul(MOST_INFLATED) > limits.usual;
         Inflation {
             // Forty kilobytes that are made in a third of a microsecond: nothing to keep between messages.
             stream: Decompress::new(false),
             compressed,
             taken: 0,
             inflated: 0,
-            max_message_bytes,
+            max_message_bytes: limits.most,
+            measures: limits.usual < limits.most && may_be_unusual,
             opcode,
             frame: Vec::with_capacity(PIECE_HEADER + piece),
             passed: 0,
@@ -367,7 +376,22 @@ impl Inflation {
     }
 
     fn is_large(&self) -> bool {
-        self.inflated > LARGE
+        self.inflated > LARGE && !self.measures
+    }
+
+    /// Inflates another piece for nothing, and gives how much that was so far.
+    fn measure(&mut self, budget: &mut usize) -> Result<usize, InflateError> {
+        let (before, opcode) = (self.inflated, self.opcode);
+        self.inflate_piece(budget)?;
+        let inflated = self.inflated;
+        *budget = budget.saturating_sub(inflated - before);
+        if mem::take(&mut self.finished) {
+            self.stream.reset(false);
+            (self.taken, self.inflated, self.measures) = (0, 0, false);
+        }
+        self.frame.clear();
+        (self.passed, self.opcode) = (0, opcode);
+        Ok(inflated)
     }
 
     /// Writes what there is room for; false if that was the end.

@@ -7,6 +7,7 @@ pub(crate) mod echo;
 mod extensions;
 mod fragments;
 mod inflate;
+pub(crate) mod large;
 pub(crate) mod outbox;
 pub(crate) mod pace;
 mod socket;

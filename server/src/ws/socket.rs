@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::inflate::{InflateError, Inflating};
+use super::inflate::Inflating;
+use super::large::Right;
 use super::yielding::wake_after_others;
 use crate::metrics::Metrics;
 
@@ -26,7 +27,11 @@ const TURN: usize = 16 << 10;
 /// A TCP stream and what was last seen of the other end.
 pub(crate) struct Socket {
     stream: TcpStream,
-    unread: Unread,
+    /// What was read of the stream and not passed on. There is rarely any: a buffer for each connection that waits for it would
+    /// be most of what an idle connection takes.
+    inflating: Box<Inflating>,
+    /// A message larger than usual waits for its turn.
+    waiting: bool,
     /// What was last seen of the other end.
     pub(crate) life: Life,
     /// The one task that reads and writes.
@@ -40,15 +45,6 @@ pub(crate) struct Socket {
     metrics: Arc<Metrics>,
 }
 
-/// What was read of the stream and not passed on. There is rarely any: a buffer for each connection that waits for it would be
-/// most of what an idle connection takes.
-enum Unread {
-    /// Nothing was compressed.
-    Plain { bytes: Vec<u8>, taken: usize },
-    /// Where compression was negotiated; others must not pay for it.
-    Compressed(Box<Inflating>),
-}
-
 /// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
 /// which means that the peer has acknowledged others.
 pub(crate) struct Life {
@@ -60,16 +56,13 @@ pub(crate) struct Life {
 }
 
 impl Socket {
-    /// Wraps a stream. `inflating` is for messages that come compressed, if they may.
-    pub(crate) fn new(stream: TcpStream, inflating: Option<Inflating>, metrics: Arc<Metrics>) -> Socket {
+    /// Wraps a stream, on which all that comes goes through `inflating`.
+    pub(crate) fn new(stream: TcpStream, inflating: Inflating, metrics: Arc<Metrics>) -> Socket {
         let life = Life { seen: Instant::now(), full: false, unread: false };
-        let unread = match inflating {
-            Some(inflating) => Unread::Compressed(Box::new(inflating)),
-            None => Unread::Plain { bytes: Vec::new(), taken: 0 },
-        };
         Socket {
             stream,
-            unread,
+            inflating: Box::new(inflating),
+            waiting: false,
             life,
             task: Waker::noop().clone(),
             dry: false,
@@ -91,9 +84,17 @@ impl Socket {
 
     /// The last message that was read has gone elsewhere: another connection may inflate a large one.
     pub(crate) fn release(&mut self) {
-        if let Unread::Compressed(inflating) = &mut self.unread {
-            inflating.release();
-        }
+        self.inflating.release();
+    }
+
+    /// A message has been read: with the right to have it in memory, if it is larger than usual.
+    pub(crate) fn take_right(&mut self) -> Option<Right> {
+        self.inflating.take_right()
+    }
+
+    /// When a message larger than usual is too slow if no more of it has come.
+    pub(crate) fn too_slow_at(&self) -> Option<Instant> {
+        self.inflating.too_slow_at()
     }
 
     /// Bytes that have come since this was last asked, whatever they were.
@@ -124,7 +125,9 @@ impl Socket {
                 wake_after_others(cx);
                 return Poll::Pending;
             }
-            let passed = ready!(self.unread.poll_pass(cx, buf));
+            let passed = self.inflating.poll_pass(cx, buf);
+            self.note_waiting();
+            let passed = ready!(passed);
             if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 break;
             }
@@ -135,10 +138,18 @@ impl Socket {
                 break;
             }
             self.turn = self.turn.saturating_sub(received.filled().len());
-            buf.put_slice(self.unread.receive(received.filled(), buf.remaining()));
+            self.inflating.receive(received.filled());
         }
         self.turn = self.turn.saturating_sub(buf.filled().len() - before);
         Poll::Ready(Ok(()))
+    }
+
+    /// Who is left unread because others come first gives no sign of life.
+    fn note_waiting(&mut self) {
+        let waits = self.inflating.is_waiting();
+        if mem::replace(&mut self.waiting, waits) != waits {
+            self.life.set_unread(waits);
+        }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -171,41 +182,6 @@ impl Life {
 
     fn see(&mut self) {
         self.seen = Instant::now();
-    }
-}
-
-impl Unread {
-    /// Passes on what can be, and tells whether that was anything.
-    fn poll_pass(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<bool, InflateError>> {
-        match self {
-            Unread::Compressed(inflating) => inflating.poll_pass(cx, buf),
-            Unread::Plain { bytes, taken } => {
-                let part = &bytes[*taken..];
-                let part = &part[..part.len().min(buf.remaining())];
-                buf.put_slice(part);
-                *taken += part.len();
-                let passed = !part.is_empty();
-                if *taken == bytes.len() {
-                    (*bytes, *taken) = (Vec::new(), 0);
-                }
-                Poll::Ready(Ok(passed))
-            }
-        }
-    }
-
-    /// Takes what came, when there was nothing left to pass on; gives what can be passed on right away.
-    fn receive<'a>(&mut self, received: &'a [u8], room: usize) -> &'a [u8] {
-        match self {
-            Unread::Compressed(inflating) => {
-                inflating.receive(received);
-                &[]
-            }
-            Unread::Plain { bytes, .. } => {
-                let (now, later) = received.split_at(received.len().min(room));
-                bytes.extend_from_slice(later);
-                now
-            }
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::deflate::Payload;
 use super::fragments::Writing;
 use super::inflate::{InflateError, Inflating};
+use super::large::{MessageBytes, Right};
 use super::outbox::Close;
 use super::socket::{Life, Socket};
 use crate::metrics::Metrics;
@@ -113,23 +114,19 @@ impl Transport {
         stream: TcpStream,
         read_ahead: Vec<u8>,
         compressed: bool,
-        max_message_bytes: usize,
+        message_bytes: MessageBytes,
         metrics: Arc<Metrics>,
     ) -> Transport {
-        let (inflating, read_ahead) = if compressed {
-            (Some(Inflating::new(max_message_bytes, read_ahead)), Vec::new())
-        } else {
-            (None, read_ahead)
-        };
+        let inflating = Inflating::new(message_bytes, compressed, read_ahead);
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(MAX_WRITE_BUFFER)
-            .max_message_size(Some(max_message_bytes))
-            .max_frame_size(Some(max_message_bytes));
+            .max_message_size(Some(message_bytes.most))
+            .max_frame_size(Some(message_bytes.most));
         let socket = Socket::new(stream, inflating, metrics);
         Transport {
-            websocket: WebSocket::from_partially_read(socket, read_ahead, Role::Server, Some(limits)),
+            websocket: WebSocket::from_raw_socket(socket, Role::Server, Some(limits)),
             messages: VecDeque::new(),
             kind: Data::Binary,
             writing: None,
@@ -152,6 +149,16 @@ impl Transport {
     /// Bytes that have come since this was last asked, also those of a message whose end has not come.
     pub(crate) fn take_received(&mut self) -> usize {
         self.websocket.get_mut().take_received()
+    }
+
+    /// The right to have the message in memory that was just read, if it is larger than usual.
+    pub(crate) fn take_right(&mut self) -> Option<Right> {
+        self.websocket.get_mut().take_right()
+    }
+
+    /// When the message that is being read is too slow if no more of it has come: others wait for their turn.
+    pub(crate) fn too_slow_at(&mut self) -> Option<Instant> {
+        self.websocket.get_mut().too_slow_at()
     }
 
     /// The last message that was read has gone elsewhere.

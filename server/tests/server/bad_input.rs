@@ -16,7 +16,8 @@ use crate::process::{Server, coscribe};
 #[tokio::test]
 async fn bad_messages_close_their_connection_and_no_other() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--max-message-bytes", "100KB"]);
+    let server =
+        Server::start(data.path(), &["--max-message-bytes", "100KB", "--max-document-bytes", "100KB"]);
     let mut bystander = Client::connect(server.address, "doc").await;
     bystander.synced().await;
     let oversized = Bytes::from(vec![0; 200_000]);

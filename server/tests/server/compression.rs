@@ -137,7 +137,8 @@ async fn a_large_frame_with_more_messages_than_may_come_in_a_second_is_given_up(
 #[tokio::test]
 async fn what_is_wrong_with_compressed_messages_is_said_by_close_codes() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--max-message-bytes", "100KB"]);
+    let server =
+        Server::start(data.path(), &["--max-message-bytes", "100KB", "--max-document-bytes", "100KB"]);
     let small = compressed(b"\x03");
     for (what, first, payload, code) in [
         ("damaged", 0xc2, vec![0xff; 50], 1007),

@@ -15,7 +15,10 @@ async fn value(server: &Server, name: &str) -> f64 {
 #[tokio::test]
 async fn what_happens_is_counted_and_no_document_is_named() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--grace", "0s", "--max-message-bytes", "100KB"]);
+    let server = Server::start(
+        data.path(),
+        &["--grace", "0s", "--max-message-bytes", "100KB", "--max-document-bytes", "100KB"],
+    );
     let mut reader = Client::connect(server.address, "a-document").await;
     reader.synced().await;
     let mut writer = Client::connect(server.address, "a-document").await;

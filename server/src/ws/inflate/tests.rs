@@ -47,7 +47,7 @@ fn pass(inflating: &mut Inflating, out: &mut ReadBuf<'_>) -> Result<bool, Inflat
 
 /// What comes out of `input`, which arrives in parts of `arriving` bytes and is read in parts of `reading` bytes.
 fn passed(input: &[u8], arriving: usize, reading: usize) -> Result<Vec<u8>, InflateError> {
-    let mut inflating = Inflating::new(MAX, Vec::new());
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), true, Vec::new());
     let mut passed = Vec::new();
     let mut room = vec![0; reading];
     let mut parts = input.chunks(arriving);
@@ -153,7 +153,7 @@ fn a_message_that_inflates_to_more_than_the_limit_is_given_up_where_it_crosses_i
     let (read, _) = messages(passed(&fits, 4096, 4096).unwrap());
     assert_eq!(read[0].len(), MAX);
     let bomb = frame(0xc2, &deflate(&vec![0; 50 * MAX]));
-    let mut inflating = Inflating::new(MAX, bomb);
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), true, bomb);
     let (mut room, mut seen) = (vec![0; 4096], 0);
     let error = loop {
         let mut out = ReadBuf::new(&mut room);
@@ -200,7 +200,7 @@ fn noise_gives_errors_at_most() {
 fn what_inflates_to_nothing_is_read_with_pauses() {
     // Empty blocks that call themselves the last, and then a word.
     let message = [&[0x03, 0x00].repeat(100_000)[..], &deflate(b"word")].concat();
-    let mut inflating = Inflating::new(MAX, frame(0xc2, &message));
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), true, frame(0xc2, &message));
     let mut cx = Context::from_waker(Waker::noop());
     let (mut room, mut pauses) = (vec![0; 1024], 0);
     loop {
@@ -219,7 +219,7 @@ fn what_inflates_to_nothing_is_read_with_pauses() {
 #[test]
 fn large_messages_are_inflated_a_few_at_a_time_and_small_ones_beside_them() {
     let large = frame(0xc2, &deflate(&vec![0; 8 * LARGE]));
-    let start = |frame: &[u8]| Inflating::new(16 * LARGE, frame.to_vec());
+    let start = |frame: &[u8]| Inflating::new(MessageBytes::up_to(16 * LARGE), true, frame.to_vec());
     let mut crowd: Vec<Inflating> = (0..20).map(|_| start(&large)).collect();
     let mut cx = Context::from_waker(Waker::noop());
     let mut room = vec![0; 64 << 10];
