@@ -123,11 +123,15 @@ export class Connection {
   }
 }
 
-/** What to tell a person when the server closed for good (4400 to 4499); null if it did not. */
+/**
+ * What to tell a person when the server closed for good: 4400 to 4499, and 1008 and 1009, after which the same would be refused
+ * again. Null if it did not.
+ */
 function refused({ code, reason }: CloseEvent, denied: string | null): string | null {
-  if (code < 4400 || code >= 4500) return null
   const detail = denied ?? reason
   const said = detail === '' ? '' : ` The server says: “${detail}”.`
+  if (code === 1008 || code === 1009) return `The server refuses what was written on this page, and does not save it.${said}`
+  if (code < 4400 || code >= 4500) return null
   switch (code) {
     case 4401: return `The server does not accept who you are: the token in this link is missing, wrong or too old. Ask for a new link.${said}`
     case 4403: return `You are not allowed to open this room. Ask somebody who is.${said}`
@@ -141,8 +145,6 @@ function reason({ code, reason }: CloseEvent): string | null {
   const said = reason === '' ? '' : ` It says: “${reason}”.`
   switch (code) {
     case 1001: return 'The server is stopping or starting again.'
-    case 1008: return `The server refused what this page sent.${said}`
-    case 1009: return `A change is larger than the server takes.${said}`
     case 1011: return `The server cannot read this document.${said}`
     case 1013: return `The server is at its limit.${said}`
     default: return null

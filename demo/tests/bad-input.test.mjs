@@ -118,7 +118,7 @@ function awareness (client, state) {
   })]
 }
 
-for (const [code, words] of [[4401, 'The server does not accept who you are: the token in this link is missing, wrong or too old.'], [4403, 'You are not allowed to open this room.']]) {
+for (const [code, words] of [[4401, 'The server does not accept who you are: the token in this link is missing, wrong or too old.'], [4403, 'You are not allowed to open this room.'], [1009, 'The server refuses what was written on this page']]) {
   test(`a server that closes with ${code} is not asked again, and the page says what to do`, async t => {
     const server = await Server.start(t)
     const browser = await launch(t)
