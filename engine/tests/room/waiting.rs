@@ -226,3 +226,47 @@ fn an_update_with_a_gap_in_the_log_is_an_error() {
     assert!(room.load(&typed(1, 1, "b")).is_err());
     assert!(Room::default().load_waiting(b"\x05nothing").is_err());
 }
+
+#[test]
+fn edits_in_any_order_by_anybody_over_restarts_come_to_the_same() {
+    let mut seed = 1_u64;
+    let mut below = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("31 bits") % n
+    };
+    for _ in 0..300 {
+        let edits: Vec<_> = (0..24)
+            .map(|edit| {
+                let (client, clock) = (1 + edit % 3, u64::from(edit / 3) * 2);
+                replaced(client, clock, "ab", edit / 3, 1)
+            })
+            .collect();
+        let mut expected = Blocks::default();
+        edits.iter().for_each(|edit| expected.load(edit).expect("in order"));
+        let mut stage = Stage::with(&[A, B, C]);
+        let mut order: Vec<_> = (0..edits.len()).chain(0..edits.len()).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, below(at + 1));
+        }
+        for edit in order {
+            let peer = [A, B, C][below(3)];
+            let is_step_2 = below(4) == 0;
+            stage.send(peer, if is_step_2 { step_2(&edits[edit]) } else { update(&edits[edit]) });
+            match below(8) {
+                0 => stage = stage.restarted(&[A, B, C]),
+                1 => {
+                    finish(stage.room.disconnect(peer));
+                    stage.room.connect(peer, stage.now);
+                }
+                _ => {}
+            }
+        }
+        for stage in [&stage.restarted(&[]), &stage] {
+            let blocks = stage.room.blocks();
+            assert!(blocks.parked().is_empty());
+            assert_eq!(blocks.parked().bytes(), 0);
+            assert_eq!(blocks.state_vector(), expected.state_vector());
+            assert_eq!(blocks.delete_set(), expected.delete_set());
+        }
+    }
+}
