@@ -145,6 +145,8 @@ impl Script {
     fn expect(&self) -> (Vec<Item<'_>>, Option<InflateError>) {
         let (mut items, mut at) = (Vec::new(), 0);
         let mut gathered: Option<(u8, Vec<u8>)> = None;
+        // How much of a message there is in the frames so far.
+        let mut message = 0;
         while let Some(frame) = Frame::at(&self.wire[at..]) {
             let data = matches!(frame.opcode(), 1 | 2);
             let begins = frame.reserved() == RSV1 && data && gathered.is_none();
@@ -155,6 +157,14 @@ impl Script {
             let whole = &self.wire[at..at + frame.header + frame.payload.len()];
             at += whole.len();
             let Some(mask) = frame.mask.filter(|_| begins || continues) else {
+                if frame.opcode() & 8 == 0 {
+                    let before = if frame.opcode() == 0 { message } else { 0 };
+                    if frame.len > self.max_message_bytes.saturating_sub(before) as u64 {
+                        return (items, Some(InflateError::TooLarge));
+                    }
+                    let ends = frame.first & FIN != 0;
+                    message = if ends { 0 } else { before + frame.payload.len() };
+                }
                 items.push(Item::Passed(whole));
                 continue;
             };
@@ -162,11 +172,13 @@ impl Script {
             if frame.len > (self.max_message_bytes - compressed.len()) as u64 {
                 return (items, Some(InflateError::TooLarge));
             }
+            message = compressed.len() + frame.payload.len();
             compressed.extend(frame.payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
             if (frame.payload.len() as u64) < frame.len {
                 break;
             }
             if let Some((opcode, compressed)) = gathered.take_if(|_| frame.first & FIN != 0) {
+                message = 0;
                 match inflate_at_once(compressed, self.max_message_bytes) {
                     Ok(plain) => items.push(Item::Message { opcode, plain }),
                     Err(error) => return (items, Some(error)),
