@@ -10,6 +10,9 @@ use crate::error::StoreError;
 /// The name of the lock file in the directory of a store.
 const LOCK_FILE: &str = "lock";
 
+/// Most bytes of one call.
+const WRITTEN_AT_ONCE: usize = 256 << 10;
+
 /// The file system of the operating system; the default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemDisk;
@@ -72,7 +75,8 @@ impl DiskFile for SystemFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        // In one call of tens of megabytes the kernel may keep a processor for as long as it copies.
+        bytes.chunks(WRITTEN_AT_ONCE).try_for_each(|part| self.0.write_all(part))
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
