@@ -1,6 +1,7 @@
 //! The frames of one WebSocket, whatever is said over it: opening, writing in fragments, and closing so that the other side
 //! hears why.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -46,6 +48,35 @@ const WRITTEN_IN_A_TURN: usize = 64 << 10;
 
 /// Connections with much to write take turns.
 static TURNS: LazyLock<Turns> = LazyLock::new(Turns::new);
+
+/// What the connections of a thread write before the runtime looks for what has come to the sockets, beside what each writes at
+/// once: less than a millisecond. A flush to hundreds of peers is no reason to look after each of them.
+const WRITTEN_BETWEEN_LOOKS: usize = 512 << 10;
+
+thread_local! {
+    /// What was written since the last look.
+    static WRITTEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts what is about to be written without a look, if it may be.
+fn needs_no_look(bytes: usize) -> bool {
+    let written = WRITTEN.get() + bytes;
+    let fits = written <= WRITTEN_BETWEEN_LOOKS;
+    if fits {
+        WRITTEN.set(written);
+    }
+    fits
+}
+
+/// The next turn to write.
+async fn next_turn() -> Option<SemaphorePermit<'static>> {
+    let turn = TURNS.acquire().await;
+    if !needs_no_look(WRITTEN_IN_A_TURN) {
+        yield_now().await;
+        WRITTEN.set(WRITTEN_IN_A_TURN);
+    }
+    turn
+}
 
 /// How long the other side may take to agree to a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -201,7 +232,7 @@ impl Transport {
             left = left.saturating_sub(fragment.len());
             self.feed(Message::Frame(fragment))?;
             if left == 0 {
-                self.next_turn = Some(Box::pin(TURNS.next()));
+                self.next_turn = Some(Box::pin(next_turn()));
                 _turn = None;
             }
         }
