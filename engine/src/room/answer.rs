@@ -128,7 +128,8 @@ impl Room {
         self.send(peer, frame)
     }
 
-    /// Sends that some clients are gone, also those of its own that are to announce themselves, and the states of all others if the peer wants them.
+    /// Sends that some clients are gone, also those of its own that are to announce themselves, and the states of all others if
+    /// the peer wants them.
     async fn send_awareness(&mut self, peer: PeerId, gone: BTreeSet<ClientId>, all: bool) -> usize {
         let Self { awareness, work, .. } = self;
         let mut clients: Vec<_> = gone.iter().copied().collect();
