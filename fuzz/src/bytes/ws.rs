@@ -10,5 +10,7 @@ pub(super) mod deflate {
 pub(super) mod inflate;
 #[path = "../../../server/src/ws/large.rs"]
 pub(super) mod large;
+#[path = "../../../server/src/ws/permit.rs"]
+mod permit;
 #[path = "../../../server/src/ws/yielding.rs"]
 mod yielding;

@@ -14,17 +14,17 @@
 mod header;
 
 use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use tokio::io::ReadBuf;
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::header::Header;
 use super::deflate::TAIL;
 use super::large::{Claim, MessageBytes, Right};
+use super::permit::Permit;
 use super::yielding::wake_after_others;
 
 /// Opcodes of data frames.
@@ -88,14 +88,8 @@ pub(crate) struct Inflating {
     gathered: Option<Gathered>,
     /// A compressed message that is being passed on.
     inflation: Option<Inflation>,
-    turn: Turn,
-}
-
-/// The right to inflate a large message.
-enum Turn {
-    NotNeeded,
-    Waiting(Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>),
-    Mine { _permit: Option<SemaphorePermit<'static>> },
+    /// The right to inflate a large message.
+    turn: Permit,
 }
 
 /// Where in a frame we are.
@@ -132,14 +126,14 @@ impl Inflating {
             limits,
             compressed,
             message: 0,
-            claim: Claim::NotNeeded,
+            claim: Claim::default(),
             received,
             taken: 0,
             step: Step::Header,
             header: Header::default(),
             gathered: None,
             inflation: None,
-            turn: Turn::NotNeeded,
+            turn: Permit::default(),
         }
     }
 
@@ -168,7 +162,7 @@ impl Inflating {
     pub(crate) fn release(&mut self) {
         if self.inflation.as_ref().is_none_or(Inflation::is_passed) {
             self.inflation = None;
-            self.turn = Turn::NotNeeded;
+            self.turn = Permit::default();
         }
     }
 
@@ -192,7 +186,9 @@ impl Inflating {
             }
             let unusual = self.message > self.limits.usual;
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
-            if unusual && self.claim.poll(cx).is_pending() || large && self.turn.poll(cx).is_pending() {
+            if unusual && self.claim.poll(cx).is_pending()
+                || large && self.turn.poll(&LARGE_MESSAGES, cx).is_pending()
+            {
                 return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
             }
             if !self.advance(out, &mut input)? {
@@ -306,22 +302,6 @@ impl Inflating {
     fn end_frame(&mut self) {
         self.header.len = 0;
         self.step = Step::Header;
-    }
-}
-
-impl Turn {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self {
-                Turn::NotNeeded => *self = Turn::Waiting(Box::pin(LARGE_MESSAGES.acquire())),
-                Turn::Waiting(turn) => {
-                    // Nobody closes it.
-                    let _permit = ready!(turn.as_mut().poll(cx)).ok();
-                    *self = Turn::Mine { _permit };
-                }
-                Turn::Mine { .. } => return Poll::Ready(()),
-            }
-        }
     }
 }
 

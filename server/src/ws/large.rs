@@ -3,12 +3,13 @@
 //! holds them back.
 
 use std::mem;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use super::permit::Permit;
 
 /// How many are read, or are in a room's inbox.
 static RIGHTS: Semaphore = Semaphore::const_new(2);
@@ -36,63 +37,49 @@ impl MessageBytes {
 }
 
 /// The right to have a large message in memory. It ends when this is dropped.
-#[derive(Debug)]
 pub(crate) struct Right {
     _permit: Option<SemaphorePermit<'static>>,
 }
 
 /// What a connection has of that right.
 #[derive(Default)]
-pub(super) enum Claim {
-    #[default]
-    NotNeeded,
-    Waiting(Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>),
-    Mine {
-        right: Right,
-        since: Instant,
-        received: usize,
-    },
+pub(super) struct Claim {
+    permit: Permit,
+    /// When it got it.
+    since: Option<Instant>,
+    /// Bytes that have come since.
+    received: usize,
 }
 
 impl Claim {
     /// Ready when the right is there.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self {
-                Claim::NotNeeded => *self = Claim::Waiting(Box::pin(RIGHTS.acquire())),
-                Claim::Waiting(permit) => {
-                    // Nobody closes it.
-                    let right = Right { _permit: ready!(permit.as_mut().poll(cx)).ok() };
-                    *self = Claim::Mine { right, since: Instant::now(), received: 0 };
-                }
-                Claim::Mine { .. } => return Poll::Ready(()),
-            }
-        }
+        ready!(self.permit.poll(&RIGHTS, cx));
+        self.since.get_or_insert_with(Instant::now);
+        Poll::Ready(())
     }
 
     /// Whether the right is waited for.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self, Claim::Waiting(_))
+        self.permit.is_waiting()
     }
 
     /// Bytes have come.
     pub(super) fn receive(&mut self, bytes: usize) {
-        if let Claim::Mine { received, .. } = self {
-            *received += bytes;
+        if self.since.is_some() {
+            self.received += bytes;
         }
     }
 
     /// When the message is too slow if no more of it has come.
     pub(super) fn too_slow_at(&self) -> Option<Instant> {
-        let Claim::Mine { since, received, .. } = self else { return None };
-        Some(*since + GRACE + Duration::from_secs_f64(*received as f64 / SLOWEST))
+        let enough = Duration::from_secs_f64(self.received as f64 / SLOWEST);
+        self.since.map(|since| since + GRACE + enough)
     }
 
     /// Gives the right to whoever has the message now.
     pub(super) fn take(&mut self) -> Option<Right> {
-        match mem::take(self) {
-            Claim::Mine { right, .. } => Some(right),
-            Claim::Waiting(_) | Claim::NotNeeded => None,
-        }
+        let Claim { permit, since, .. } = mem::take(self);
+        since.map(|_| Right { _permit: permit.take() })
     }
 }

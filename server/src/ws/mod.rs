@@ -10,6 +10,7 @@ mod inflate;
 pub(crate) mod large;
 pub(crate) mod outbox;
 pub(crate) mod pace;
+mod permit;
 mod socket;
 mod transport;
 pub(crate) mod upgrade;
