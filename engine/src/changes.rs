@@ -42,6 +42,19 @@ impl Changes {
         }
     }
 
+    /// Adds other changes, and drops them. O(the others · log).
+    async fn absorb(&mut self, mut others: Self, work: &mut Work) {
+        while let Some((client, clock)) = others.from.pop_first() {
+            self.add_from(client, clock);
+            work.count(2);
+            work.pause().await;
+        }
+        if !others.deleted.is_empty() {
+            Box::pin(self.extend_in_slices(&others, work)).await;
+            Box::pin(others.deleted.discard(work)).await;
+        }
+    }
+
     pub(crate) fn add_from(&mut self, client: ClientId, clock: Clock) {
         self.from.entry(client).and_modify(|from| *from = clock.min(*from)).or_insert(clock);
     }
@@ -107,8 +120,7 @@ impl Trail {
         if last.is_empty() {
             *last = changes;
         } else {
-            last.extend_in_slices(&changes, work).await;
-            changes.discard(work).await;
+            last.absorb(changes, work).await;
         }
     }
 
@@ -150,9 +162,10 @@ impl Trail {
             if gone.len() > before.len() {
                 std::mem::swap(before, &mut gone);
             }
-            before.extend_in_slices(&gone, work).await;
+            before.absorb(gone, work).await;
+        } else {
+            gone.discard(work).await;
         }
-        gone.discard(work).await;
     }
 
     fn position(&self, bookmark: &Bookmark) -> usize {

@@ -1,6 +1,7 @@
 //! The encoded blocks of all clients, as one ordered map of chunks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::ops::{Bound, Range};
 
 use crate::chunk::Chunk;
@@ -93,18 +94,18 @@ impl Chunks {
     }
 
     /// Appends a piece to an open chunk, and to further ones as that gets full. O(bytes of the piece's block).
-    pub(crate) async fn push(&mut self, open: &mut OpenChunk, piece: Piece<'_>, work: &mut Work) {
+    pub(crate) async fn push(&mut self, open: &mut OpenChunk, piece: &Piece<'_>, work: &mut Work) {
         if piece.is_short() {
             work.count(1);
-            self.push_short(open, &piece);
+            self.push_short(open, piece);
         } else {
             Box::pin(self.push_parts(open, piece, work)).await;
         }
         work.pause().await;
     }
 
-    async fn push_parts(&mut self, open: &mut OpenChunk, piece: Piece<'_>, work: &mut Work) {
-        let mut cutter = Cutter::new(piece, MAX_CONTENT_BYTES);
+    async fn push_parts(&mut self, open: &mut OpenChunk, piece: &Piece<'_>, work: &mut Work) {
+        let mut cutter = Cutter::new(*piece, MAX_CONTENT_BYTES);
         while let Some(part) = cutter.next(work).await {
             if part.is_long() {
                 let long = OpenChunk { start: part.id(), chunk: Chunk::of(&part, work).await };
@@ -155,20 +156,17 @@ impl Chunks {
     /// Whether the blocks of one client, from a known element on, take more than so many bytes: what is left of these if not.
     /// O(chunks that fit).
     pub(crate) fn bytes_left(&self, from: Id, most: usize) -> Option<usize> {
-        let start = self.start_of(from);
-        let mut chunks = self.map.range(start..=Id { client: from.client, clock: Clock::MAX });
-        chunks.try_fold(most, |left, (_, chunk)| left.checked_sub(chunk.bytes().len()))
+        let (_, first, following) = self.chunks_from(from);
+        let mut chunks = iter::once(first).chain(following);
+        chunks.try_fold(most, |left, chunk| left.checked_sub(chunk.bytes().len()))
     }
 
     /// Encodes what one client wrote from a known element on. O(bytes), but O(chunks) where these are shared, and up to
     /// one chunk more.
     pub(crate) async fn encode_section(&self, from: Id, out: &mut RopeWriter, work: &mut Work) {
-        let start = self.start_of(from);
-        let first = &self.map[&start];
-        let end = Id { client: from.client, clock: Clock::MAX };
-        let following = || self.map.range((Bound::Excluded(start), Bound::Included(end)));
+        let (start, first, following) = self.chunks_from(from);
         let mut following_blocks = 0;
-        for (_, chunk) in following() {
+        for chunk in following.clone() {
             following_blocks += u64::from(chunk.count());
             work.count(1);
             work.pause().await;
@@ -183,10 +181,19 @@ impl Chunks {
             out.tail().extend_from_slice(bytes);
             work.count_bytes(first.bytes().len().min(CHUNK_BYTES + MAX_CONTENT_BYTES));
         }
-        for (_, chunk) in following() {
+        for chunk in following {
             write_chunk(chunk, out, work);
             work.pause().await;
         }
+    }
+
+    /// The chunk of a known element, where it starts, and the chunks of the same client that follow it. O(log chunks).
+    fn chunks_from(&self, id: Id) -> (Id, &Chunk, impl Iterator<Item = &Chunk> + Clone) {
+        let first = Id { clock: 0, ..id };
+        let (&start, chunk) = self.map.range(first..=id).next_back().expect("the element is known");
+        let end = Id { clock: Clock::MAX, ..id };
+        let following = self.map.range((Bound::Excluded(start), Bound::Included(end)));
+        (start, chunk, following.map(|(_, chunk)| chunk))
     }
 
     /// Walks the blocks of a client from a cursor to the end of a chunk, or to the first that `passes` does not let pass; it
@@ -278,14 +285,14 @@ impl Chunks {
         for range in ranges.iter().take_while(|range| range.start < block.end()) {
             let (from, to) = (range.start.max(at), range.end.min(block.end()));
             if at < from {
-                self.push(&mut open, places.piece(block, at, from), work).await;
+                self.push(&mut open, &places.piece(block, at, from), work).await;
             }
             let rest = self.debris.note(&block, Piece::between(block, from, to).reduced_to(remains));
-            self.push(&mut open, rest, work).await;
+            self.push(&mut open, &rest, work).await;
             at = to;
         }
         if at < block.end() {
-            self.push(&mut open, places.piece(block, at, block.end()), work).await;
+            self.push(&mut open, &places.piece(block, at, block.end()), work).await;
         }
         self.join_small_neighbour(&mut open, Id { clock: block.end(), ..start });
         self.close(open);
@@ -336,7 +343,7 @@ impl Chunks {
         if piece.is_short() {
             self.push_short(open, &piece);
         } else {
-            finish(self.push(open, piece, &mut Work::default()));
+            finish(self.push(open, &piece, &mut Work::default()));
         }
     }
 
@@ -356,8 +363,10 @@ impl Chunks {
     }
 
     fn take(&mut self, start: Id) -> Chunk {
-        self.growing.remove(&start);
         let chunk = self.map.remove(&start).expect("a chunk starts here");
+        if chunk.bytes().len() >= ROPE_PART_BYTES {
+            self.growing.remove(&start);
+        }
         self.bytes -= chunk.capacity();
         chunk
     }

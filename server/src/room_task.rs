@@ -225,7 +225,8 @@ impl RoomTask {
             tokio::select! {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.durable.changed(), if self.awaits_durable() => {}
-                Ok(()) = self.saving.changed() => self.save_again().await,
+                // Rare work is boxed, so that a room does not always hold the space for it.
+                Ok(()) = self.saving.changed() => Box::pin(self.save_again()).await,
                 (appended, result) = poll(&mut self.checkpoint) => self.after_checkpoint(appended, result),
                 () = sleep_until_if_any(wake) => {}
             }
@@ -237,7 +238,9 @@ impl RoomTask {
             if self.stop || self.evict() {
                 break;
             }
-            self.checkpoint_if_due().await;
+            if self.is_checkpoint_due() {
+                Box::pin(self.begin_checkpoint()).await;
+            }
         }
         debug!(document = %Shown(&self.door.name), "closed");
         if self.room.blocks().memory() > LARGE_DOCUMENT {
@@ -274,7 +277,7 @@ impl RoomTask {
                 self.room.alive(peer, now);
             }
             Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
-                self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
+                Box::pin(self.door.rooms.turns.run(pin!(self.room.disconnect(peer)))).await;
             }
             Input::TooLarge { peer } => {
                 let now = self.now();
@@ -420,14 +423,15 @@ impl RoomTask {
         self.checkpointed != self.room.sequence() && self.door.rooms.writer.failure().is_none()
     }
 
-    async fn checkpoint_if_due(&mut self) {
+    fn is_checkpoint_due(&self) -> bool {
         // A snapshot is as large as the document: it has to be worth it.
         let worth = self.door.rooms.config.checkpoint_bytes.max(self.room.blocks().memory() / 2);
         let large = self.log_bytes >= worth;
         let last = self.expired() && self.is_durable();
-        if !(large || last) || self.checkpoint.is_some() || !self.can_checkpoint() {
-            return;
-        }
+        (large || last) && self.checkpoint.is_none() && self.can_checkpoint()
+    }
+
+    async fn begin_checkpoint(&mut self) {
         let sequence = self.room.sequence();
         let snapshot = self.door.rooms.turns.run(pin!(self.room.snapshot())).await;
         let state = State { name: self.door.name.clone(), sequence, snapshot };

@@ -56,9 +56,9 @@ impl Blocks {
         let mut taken = Taken::new(update, sender.author, most, self.parked.next_number(), changes);
         let after = self.take_runs(update, &mut taken, work).await;
         if sender.holds && !after.is_empty() {
-            self.hold_delete_set(update.deletions(), after, &mut taken, work).await;
-        } else {
-            self.take_delete_set(update.deletions(), &mut taken, work).await;
+            Box::pin(self.hold_delete_set(update.deletions(), after, &mut taken, work)).await;
+        } else if update.deletions().next().is_some() {
+            Box::pin(self.take_delete_set(update.deletions(), &mut taken, work)).await;
         }
         taken.intake()
     }
@@ -92,14 +92,17 @@ impl Blocks {
                     }
                 }
             }
-            if advanced {
-                self.wake(run.client(), taken, work).await;
+            if advanced && !self.parked.is_empty() {
+                Box::pin(self.wake(run.client(), taken, work)).await;
             }
         }
         runs.discard(work).await;
-        // Not before: where clients depend on each other, much waits for other parts of the same update.
         let Self { parked, state, .. } = self;
-        let waits = parked.settle(taken.author, taken.first_number, state, taken.most, work).await;
+        if parked.next_number() == taken.first_number {
+            return Vec::new();
+        }
+        // Not before: where clients depend on each other, much waits for other parts of the same update.
+        let waits = Box::pin(parked.settle(taken.author, taken.first_number, state, taken.most, work)).await;
         taken.refused |= waits.is_none();
         let last = last_of_each(waits.unwrap_or_default());
         taken.parked |= !last.is_empty();
@@ -158,9 +161,6 @@ impl Blocks {
 
     /// Takes in what waited for blocks of `client` that have come, and what waited for that.
     async fn wake(&mut self, client: ClientId, taken: &mut Taken<'_>, work: &mut Work) {
-        if self.parked.is_empty() {
-            return;
-        }
         let mut advanced = vec![client];
         while let Some(&client) = advanced.last() {
             let known = self.state.get(client);
@@ -256,7 +256,8 @@ impl Blocks {
             }
             self.note_debris(&block);
             let tail = tail.get_or_insert_with(|| self.chunks.open(Id { client, clock: end }));
-            self.chunks.push(tail, Piece::between(block, end, block.end()), work).await;
+            let piece = Piece::between(block, end, block.end());
+            self.chunks.push(tail, &piece, work).await;
             end = block.end();
         }
         let advanced = tail.is_some();

@@ -150,7 +150,7 @@ impl Room {
             Unlogged::One(author, update) => self.append(Some(author), update.into(), false),
             Unlogged::Several { author, since, bytes } => {
                 if bytes > 0 {
-                    let update = self.merge_since(&since).await;
+                    let update = Box::pin(self.merge_since(&since)).await;
                     self.append(Some(author), update, false);
                 }
                 self.trail.release(since, &mut self.work).await;

@@ -127,7 +127,7 @@ impl Room {
         if intake.changed && intake.as_it_came {
             *unlogged = Unlogged::One(peer, update.bytes().clone());
         } else if intake.changed {
-            let merged = blocks.diff_changes_in_slices(&changes, work).await;
+            let merged = Box::pin(blocks.diff_changes_in_slices(&changes, work)).await;
             self.append(Some(peer), merged, false);
         }
         self.trail.add(changes, &mut self.work).await;
@@ -138,8 +138,11 @@ impl Room {
     pub(super) async fn check_size(&mut self, update: &Update) -> Result<(), Violation> {
         let room = self.limits.document_bytes.saturating_sub(self.blocks.memory());
         // What is new of an update is counted only where it matters.
-        if update.bytes().len() > room && self.blocks.growth_in_slices(update, &mut self.work).await > room {
-            return Err(Violation::DocumentTooLarge);
+        if update.bytes().len() > room {
+            let growth = Box::pin(self.blocks.growth_in_slices(update, &mut self.work)).await;
+            if growth > room {
+                return Err(Violation::DocumentTooLarge);
+            }
         }
         Ok(())
     }

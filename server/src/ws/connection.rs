@@ -206,14 +206,19 @@ impl<'a> Open<'a> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let Connection { outbox, membership, config, metrics, .. } = self.connection;
         loop {
+            let mut took = false;
             match outbox.poll_take(cx, self.writing.is_none()) {
                 Poll::Ready(Ok(batch)) => {
+                    took = true;
                     metrics.messages_sent.inc_by(batch.frames.len() as u64);
                     metrics
                         .sent_bytes
                         .inc_by(batch.frames.iter().map(|frame| frame.plain_len() as u64).sum());
                     let answers = batch.frames.iter().filter(|frame| frame.is_answer);
-                    self.pace.charge(answers.map(Payload::plain_len).sum(), Instant::now());
+                    let answers: usize = answers.map(Payload::plain_len).sum();
+                    if answers > 0 {
+                        self.pace.charge(answers, Instant::now());
+                    }
                     self.writing = Some(batch.cost());
                     self.transport.messages = batch.frames;
                     if batch.probe
@@ -240,6 +245,10 @@ impl<'a> Open<'a> {
             }
             if outbox.written(cost) {
                 membership.drained();
+            }
+            if took {
+                // What was queued meanwhile has woken this task once more.
+                return Poll::Pending;
             }
         }
     }
@@ -275,6 +284,9 @@ impl<'a> Open<'a> {
             }
             // Also bytes of a message whose end may never come.
             self.note_wire_bytes();
+            if messages == 0 && self.uncounted == 0 && incoming.is_pending() {
+                return Poll::Pending;
+            }
             let turn = match self.pace.count(messages, mem::take(&mut self.uncounted), Instant::now()) {
                 Verdict::GoOn => None,
                 Verdict::Wait(until) => Some(until),
