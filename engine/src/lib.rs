@@ -14,6 +14,7 @@ mod json;
 pub mod lib0;
 pub mod limits;
 pub mod rope;
+mod rope_reader;
 pub mod work;
 
 pub mod update;

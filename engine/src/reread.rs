@@ -1,11 +1,9 @@
 //! A whole document's encoding, read back part by part: its parts together may be as large as the document, and are not put
 //! together for it.
 
-use bytes::Bytes;
-
 use crate::id_set::IdSet;
-use crate::lib0::{ReadError, Reader};
 use crate::rope::Rope;
+use crate::rope_reader::RopeReader;
 use crate::state_vector::StateVector;
 use crate::update::{Block, Clock, Content, Id, UpdateError, read_block_at, read_clock, read_len};
 
@@ -27,7 +25,7 @@ impl Amount {
     /// Whatever makes a client fail on these bytes, and what a whole document cannot have: gaps, elements that depend on others
     /// that it does not have, bytes behind its end.
     pub(crate) fn read(update: &Rope) -> Result<Self, UpdateError> {
-        let mut input = Input { parts: update.parts(), bytes: Bytes::new(), at: 0 };
+        let mut input = RopeReader::new(update.clone());
         let mut amount = Self::default();
         for _ in 0..input.read(|reader| Ok(reader.var_uint()?))? {
             amount.read_section(&mut input)?;
@@ -41,7 +39,7 @@ impl Amount {
     }
 
     /// Reads the blocks of one client.
-    fn read_section(&mut self, input: &mut Input<'_>) -> Result<(), UpdateError> {
+    fn read_section(&mut self, input: &mut RopeReader) -> Result<(), UpdateError> {
         let (blocks, client, clock) =
             input.read(|reader| Ok((reader.var_uint()?, reader.var_uint()?, read_clock(reader)?)))?;
         if clock != self.state.get(client) {
@@ -66,7 +64,7 @@ impl Amount {
         Ok(())
     }
 
-    fn read_deletions(&mut self, input: &mut Input<'_>) -> Result<(), UpdateError> {
+    fn read_deletions(&mut self, input: &mut RopeReader) -> Result<(), UpdateError> {
         for _ in 0..input.read(|reader| Ok(reader.var_uint()?))? {
             let (client, ranges) = input.read(|reader| Ok((reader.var_uint()?, reader.var_uint()?)))?;
             for _ in 0..ranges {
@@ -94,63 +92,5 @@ impl Read {
     fn of(block: &Block<'_>) -> Self {
         let dependencies = [block.origin, block.right_origin, block.parent];
         Self { content: block.content, end: block.end(), dependencies }
-    }
-}
-
-/// Bytes that come in parts.
-struct Input<'a> {
-    /// Those that are yet to come.
-    parts: &'a [Bytes],
-    /// The part that is read, or several.
-    bytes: Bytes,
-    at: usize,
-}
-
-impl Input<'_> {
-    /// Reads something that may go on in the next parts.
-    fn read<T>(
-        &mut self,
-        read: impl Fn(&mut Reader<'_>) -> Result<T, UpdateError>,
-    ) -> Result<T, UpdateError> {
-        loop {
-            let mut reader = Reader::new(&self.bytes[self.at..]);
-            let result = read(&mut reader);
-            let is_cut = matches!(
-                result,
-                Err(UpdateError::Read(ReadError::UnexpectedEnd | ReadError::CountExceedsInput))
-            );
-            if !is_cut || self.parts.is_empty() {
-                self.at += reader.position();
-                return result;
-            }
-            self.fill();
-        }
-    }
-
-    /// Takes the next part. Where something has begun before it, takes as many bytes as that has, so that what is long is not begun
-    /// again for each part.
-    fn fill(&mut self) {
-        let begun = self.bytes.split_off(self.at);
-        self.at = 0;
-        let mut taken = Vec::new();
-        while let Some((part, rest)) = self.parts.split_first() {
-            self.parts = rest;
-            if begun.is_empty() {
-                self.bytes = part.clone();
-                return;
-            }
-            if taken.is_empty() {
-                taken.extend_from_slice(&begun);
-            }
-            taken.extend_from_slice(part);
-            if taken.len() > 2 * begun.len() {
-                break;
-            }
-        }
-        self.bytes = taken.into();
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.at == self.bytes.len() && self.parts.iter().all(Bytes::is_empty)
     }
 }

@@ -1,5 +1,6 @@
 //! The messages of each dialect, decoded in one place.
 
+pub mod pieces;
 pub mod sync;
 pub mod y_websocket;
 

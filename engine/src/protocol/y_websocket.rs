@@ -14,7 +14,7 @@ use crate::limits::ROPE_BYTES;
 use crate::message::Inbound;
 use crate::rope::{Rope, RopeWriter};
 
-const SYNC: u64 = 0;
+pub(super) const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
 const AUTH: u64 = 2;
 const QUERY_AWARENESS: u64 = 3;
@@ -22,6 +22,11 @@ const SYNC_STATUS: u64 = 102;
 
 /// Awareness of nobody: fires no event at a client, and keeps its watchdog quiet, which WebSocket pings don't.
 pub const KEEP_ALIVE: &[u8] = &[1, 1, 0];
+
+/// A keep-alive of about so many bytes: what follows the number of states, 0, is not read.
+pub fn padded_keep_alive(bytes: usize) -> Bytes {
+    buffer_frame(AWARENESS, &vec![0; bytes.max(1)])
+}
 
 /// A message from a client, as a view of its bytes.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ mod slice;
 
 pub(crate) use encode::{write_deletion, write_deletions_header, write_section_header};
 pub use scan::{Deletions, Run, RunBlocks, Update};
-pub(crate) use scan::{read_block_at, read_clock, read_len, view_block};
+pub(crate) use scan::{read_block_at, read_clock, read_len, skip_block_at, view_block};
 pub use slice::Piece;
 pub(crate) use slice::{Cutter, Places, Remains};
 

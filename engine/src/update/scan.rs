@@ -256,10 +256,7 @@ impl<'a> Iterator for RunBlocks<'a> {
 
     fn next(&mut self) -> Option<Block<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let start = self.reader.position();
-        let mut block = read_header(&mut self.reader, self.next).expect(CHECKED);
-        block.len = skip_content(&mut self.reader, block.content, block.id.clock).expect(CHECKED);
-        block.bytes = self.reader.read_since(start);
+        let block = skip_block_at(&mut self.reader, self.next).expect(CHECKED);
         self.next.clock = block.end();
         Some(block)
     }
@@ -336,6 +333,15 @@ async fn read_block<'a>(reader: &mut Reader<'a>, id: Id, work: &mut Work) -> Res
 /// Reads and checks one block whose first element is `id`.
 pub(crate) fn read_block_at<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
     finish(read_block(reader, id, &mut Work::default()))
+}
+
+/// Passes over one block whose first element is `id`, without a look at its content.
+pub(crate) fn skip_block_at<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
+    let start = reader.position();
+    let mut block = read_header(reader, id)?;
+    block.len = skip_content(reader, block.content, id.clock)?;
+    block.bytes = reader.read_since(start);
+    Ok(block)
 }
 
 /// Reads what precedes the content of a block, but for whether its strings are UTF-8.

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, warn};
 
 use super::deflate::Payload;
+use super::delivery::Delivery;
 use super::large::{MessageBytes, Right};
 use super::outbox::{Close, Outbox};
 use super::pace::{Pace, Verdict};
@@ -135,6 +136,8 @@ impl Drop for FreedElsewhere {
 struct Open<'a> {
     connection: &'a Connection,
     transport: Transport,
+    /// What waits for the transport.
+    delivery: Delivery,
     /// What is being written, as its outbox counts it.
     writing: Option<usize>,
     pace: Pace,
@@ -169,6 +172,7 @@ impl<'a> Open<'a> {
         Open {
             connection,
             transport,
+            delivery: Delivery::default(),
             writing: None,
             pace: Pace::new(config.rates, now),
             pause: None,
@@ -188,7 +192,8 @@ impl<'a> Open<'a> {
     }
 
     /// What is left when it has ended. Closing may take a while, so a message that was not delivered is given up first.
-    fn into_transport(self) -> Transport {
+    fn into_transport(mut self) -> Transport {
+        self.transport.messages.extend(self.delivery.into_rest());
         self.transport
     }
 
@@ -220,7 +225,7 @@ impl<'a> Open<'a> {
                         self.pace.charge(answers, Instant::now());
                     }
                     self.writing = Some(batch.cost());
-                    self.transport.messages = batch.frames;
+                    self.transport.messages = self.delivery.add(batch.frames);
                     if batch.probe
                         && let Err(error) = self.feed_probe()
                     {
@@ -232,7 +237,7 @@ impl<'a> Open<'a> {
                 Poll::Pending => {}
             }
             let start = Instant::now();
-            let written = self.transport.poll_write_all(cx);
+            let written = self.poll_deliver(cx);
             let now = Instant::now();
             membership.spent(now - start);
             if let Err(error) = ready!(written) {
@@ -250,6 +255,23 @@ impl<'a> Open<'a> {
                 // What was queued meanwhile has woken this task once more.
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Writes all that was taken from the outbox.
+    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            ready!(self.transport.poll_write_all(cx))?;
+            if self.delivery.wants_ping() {
+                self.feed_ping()?;
+                self.delivery.note_ping(self.pings);
+                continue;
+            }
+            let next = ready!(self.delivery.poll_next(cx));
+            if next.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.transport.messages = next;
         }
     }
 
@@ -331,7 +353,9 @@ impl<'a> Open<'a> {
             Ok(Message::Text(_)) => Err(End::by_us(1003, "text frames are not understood: send binary ones")),
             Ok(Message::Close(_)) => Err(End::ByPeer),
             Ok(Message::Pong(number)) => {
-                self.note_pong(&number);
+                if self.note_pong(&number) {
+                    cx.waker().wake_by_ref();
+                }
                 Ok(1)
             }
             Ok(Message::Ping(_) | Message::Frame(_)) => Ok(1),
@@ -339,13 +363,15 @@ impl<'a> Open<'a> {
         })
     }
 
-    /// Only the answer to a ping is known to have been sent after it: other bytes may have waited here.
-    fn note_pong(&mut self, number: &Bytes) {
-        let number = <[u8; 8]>::try_from(&number[..]).map(u64::from_be_bytes);
-        if self.probe.is_some_and(|probe| number.is_ok_and(|number| number >= probe)) {
+    /// Only the answer to a ping is known to have been sent after it: other bytes may have waited here. Says whether there is
+    /// something to write now.
+    fn note_pong(&mut self, number: &Bytes) -> bool {
+        let Ok(number) = <[u8; 8]>::try_from(&number[..]).map(u64::from_be_bytes) else { return false };
+        if self.probe.is_some_and(|probe| number >= probe) {
             self.probe = None;
             self.connection.membership.alive();
         }
+        self.delivery.note_pong(number, Instant::now())
     }
 
     fn note_wire_bytes(&mut self) {

@@ -82,6 +82,16 @@ impl Outgoing {
 }
 
 impl Payload {
+    /// The message as it is.
+    pub(crate) fn plain(&self) -> &Rope {
+        &self.message.plain
+    }
+
+    /// Another message for the same connection and the same reason.
+    pub(crate) fn of_the_same_kind(&self, message: Outgoing) -> Payload {
+        Payload { message, ..*self }
+    }
+
     /// How long the message is when it is not compressed.
     pub(crate) fn plain_len(&self) -> usize {
         self.message.plain.len()

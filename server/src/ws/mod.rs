@@ -3,6 +3,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod deflate;
+mod delivery;
 pub(crate) mod echo;
 mod extensions;
 mod fragments;

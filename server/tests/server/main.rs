@@ -16,5 +16,6 @@ mod raw;
 mod readiness;
 mod rooms;
 mod shutdown;
+mod slow_link;
 mod slow_peer;
 mod waiting;

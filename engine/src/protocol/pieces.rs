@@ -1,0 +1,359 @@
+//! A large update as several messages, for a link over which one message would take longer than a client waits.
+//!
+//! A document that loads in parts is dangerous: y-prosemirror deletes nodes that do not fit its schema, such as a list
+//! whose item has not come. So all pieces but the last are such that Yjs keeps them pending: each element of a piece depends
+//! on one that only the last piece has. Withheld until then are the first blocks of clients that depend on nothing in
+//! the update, and deletions of elements that the receiver has.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::sync::{STEP_2, UPDATE};
+use super::y_websocket::{SYNC, step_2_frame, update_frame};
+use crate::lib0::{Reader, write_var_uint};
+use crate::limits::MAX_CONTENT_BYTES;
+use crate::rope::Rope;
+use crate::rope_reader::RopeReader;
+use crate::update::{
+    ClientId, Clock, Content, Cutter, Id, Piece, UpdateError, read_clock, read_len, skip_block_at,
+    view_block, write_deletion, write_deletions_header, write_section_header,
+};
+use crate::work::{Work, finish};
+
+/// What is known of bytes that were read before.
+const READ_BEFORE: &str = "these bytes were read before";
+
+/// Bytes that a range of a delete set takes, about.
+const RANGE_BYTES: usize = 6;
+
+/// A y-websocket frame with an update, as frames that are to be sent one after the other, with nothing that follows it before
+/// the last.
+#[derive(Debug)]
+pub struct Pieces {
+    /// The number of the sync message, which the last piece has too.
+    kind: u64,
+    reader: RopeReader,
+    /// Clients of the update, and where what it has of them begins.
+    starts: BTreeMap<ClientId, Clock>,
+    sections: u64,
+    /// The next block of the section that is read, and how many there are.
+    next: Id,
+    blocks: u64,
+    /// A long block of which some has been sent: up to which clock.
+    long: Option<(Bytes, Id, Clock, Clock)>,
+    /// What only the last piece has.
+    withheld: Sections,
+    deletions: Option<Deletions>,
+}
+
+/// One of the pieces.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PieceFrame {
+    /// The frame.
+    pub frame: Rope,
+    /// Whether it is the last, with which all others become visible.
+    pub is_last: bool,
+}
+
+/// What is left of a delete set.
+#[derive(Debug)]
+struct Deletions {
+    clients: u64,
+    client: ClientId,
+    ranges: u64,
+    /// Those that only the last piece has.
+    withheld: DeleteSet,
+}
+
+impl Pieces {
+    /// Reads a frame for the first time. `None` if it is not a SyncStep2 or an update, or has gaps.
+    /// O(bytes).
+    pub fn of_frame(frame: &Rope) -> Option<Self> {
+        let mut reader = RopeReader::new(frame.clone());
+        let header = |reader: &mut RopeReader| {
+            reader.read(|reader| Ok((reader.var_uint()?, reader.var_uint()?, reader.var_uint()?)))
+        };
+        let (SYNC, kind @ (STEP_2 | UPDATE), _) = header(&mut reader).ok()? else { return None };
+        let starts = read_starts(&mut reader).ok()?;
+        let mut reader = RopeReader::new(frame.clone());
+        header(&mut reader).ok()?;
+        let sections = reader.read(|reader| Ok(reader.var_uint()?)).ok()?;
+        Some(Self {
+            kind,
+            reader,
+            starts,
+            sections,
+            next: Id { client: 0, clock: 0 },
+            blocks: 0,
+            long: None,
+            withheld: Sections::default(),
+            deletions: None,
+        })
+    }
+
+    /// The next piece, of about so many bytes; more where one element has more, or where more has to be withheld. O(its bytes,
+    /// and those of the block that it ends in). Not to be called after the last.
+    pub fn next(&mut self, bytes: usize) -> PieceFrame {
+        let mut piece = Sections::default();
+        while piece.len() < bytes && self.take_block(&mut piece, bytes) {}
+        if piece.count > 0 {
+            return Self::waiting(piece, DeleteSet::default());
+        }
+        let mut early = DeleteSet::default();
+        while early.len() < bytes {
+            let Some((client, range)) = self.next_deletion() else {
+                return if early.is_empty() { self.last() } else { Self::waiting(piece, early) };
+            };
+            let is_unknown = self.starts.get(&client).is_some_and(|&start| range.start >= start);
+            let withheld = &mut self.deletions.as_mut().expect("it gave one").withheld;
+            // What fits into the last piece can as well go there.
+            let waits = !is_unknown || withheld.len() + self.withheld.len() < bytes;
+            if waits { withheld } else { &mut early }.push(client, range);
+        }
+        Self::waiting(piece, early)
+    }
+
+    fn waiting(mut piece: Sections, deletions: DeleteSet) -> PieceFrame {
+        PieceFrame { frame: update_frame(&piece.encode(deletions).into()), is_last: false }
+    }
+
+    fn last(&mut self) -> PieceFrame {
+        let deletions = self.deletions.take().map(|deletions| deletions.withheld).unwrap_or_default();
+        let update = self.withheld.encode(deletions).into();
+        let frame = if self.kind == STEP_2 { step_2_frame(&update) } else { update_frame(&update) };
+        PieceFrame { frame, is_last: true }
+    }
+
+    /// Takes the next block, or so much of it; `false` if there is none.
+    fn take_block(&mut self, piece: &mut Sections, bytes: usize) -> bool {
+        if let Some((block, id, from, len)) = self.long.take() {
+            self.take_long(piece, block, id, from, len, bytes);
+            return true;
+        }
+        let begins = self.blocks == 0;
+        if begins {
+            if self.sections == 0 {
+                return false;
+            }
+            self.sections -= 1;
+            (self.blocks, self.next) = self.reader.read(read_section_header).expect(READ_BEFORE);
+            if self.blocks == 0 {
+                return true;
+            }
+        }
+        let Self { reader, starts, next, .. } = self;
+        let next = *next;
+        // Whether it depends on an element of another client that waits for the last piece.
+        let is_missing = |on: Id| {
+            on.client != next.client && starts.get(&on.client).is_some_and(|&start| on.clock >= start)
+        };
+        let read = reader.read_shared(|reader| {
+            let block = skip_block_at(reader, next)?;
+            Ok((block.len, block.dependencies().any(is_missing)))
+        });
+        let ((len, waits), block) = read.expect(READ_BEFORE);
+        self.blocks -= 1;
+        self.next.clock += len;
+        let is_root = begins && !waits;
+        if block.len() <= MAX_CONTENT_BYTES {
+            if is_root { &mut self.withheld } else { piece }.push(next, &block);
+            return true;
+        }
+        let mut from = next.clock;
+        if is_root {
+            let view = view_block(&block, next, len);
+            let mut cutter = Cutter::new(Piece::between(view, from, view.end()), MAX_CONTENT_BYTES);
+            if let Some(part) = finish(cutter.next(&mut Work::default())) {
+                self.withheld.push_piece(&part);
+                from += part.elements();
+            }
+        }
+        self.take_long(piece, block, next, from, len, bytes);
+        true
+    }
+
+    /// Takes of a long block as much as fits, from a clock on, and keeps the rest.
+    fn take_long(
+        &mut self,
+        piece: &mut Sections,
+        block: Bytes,
+        id: Id,
+        mut from: Clock,
+        len: Clock,
+        bytes: usize,
+    ) {
+        let view = view_block(&block, id, len);
+        if from == view.end() {
+            return;
+        }
+        let mut cutter = Cutter::new(Piece::between(view, from, view.end()), MAX_CONTENT_BYTES);
+        while let Some(part) = finish(cutter.next(&mut Work::default())) {
+            piece.push_piece(&part);
+            from += part.elements();
+            if piece.len() >= bytes {
+                break;
+            }
+        }
+        if from < view.end() {
+            self.long = Some((block, id, from, len));
+        }
+    }
+
+    fn next_deletion(&mut self) -> Option<(ClientId, Range<Clock>)> {
+        let Self { reader, deletions, .. } = self;
+        let deletions = deletions.get_or_insert_with(|| Deletions {
+            clients: reader.read(|reader| Ok(reader.var_uint()?)).expect(READ_BEFORE),
+            client: 0,
+            ranges: 0,
+            withheld: DeleteSet::default(),
+        });
+        while deletions.ranges == 0 {
+            deletions.clients = deletions.clients.checked_sub(1)?;
+            (deletions.client, deletions.ranges) = reader.read(read_two).expect(READ_BEFORE);
+        }
+        deletions.ranges -= 1;
+        Some((deletions.client, reader.read(read_range).expect(READ_BEFORE)))
+    }
+}
+
+/// Reads a whole update, and gives where what it has of each client begins.
+///
+/// # Errors
+/// If it is not an update, or one with gaps.
+fn read_starts(reader: &mut RopeReader) -> Result<BTreeMap<ClientId, Clock>, UpdateError> {
+    let mut starts = BTreeMap::new();
+    for _ in 0..reader.read(|reader| Ok(reader.var_uint()?))? {
+        let (blocks, mut next) = reader.read(read_section_header)?;
+        if starts.insert(next.client, next.clock).is_some() {
+            return Err(UpdateError::TooManyRuns);
+        }
+        for _ in 0..blocks {
+            let read = |reader: &mut Reader<'_>| {
+                let block = skip_block_at(reader, next)?;
+                Ok((block.content, block.end()))
+            };
+            let (content, end) = reader.read(read)?;
+            if content == Content::Skip {
+                return Err(UpdateError::TooManyRuns);
+            }
+            next.clock = end;
+        }
+    }
+    for _ in 0..reader.read(|reader| Ok(reader.var_uint()?))? {
+        for _ in 0..reader.read(read_two)?.1 {
+            reader.read(read_range)?;
+        }
+    }
+    if reader.is_at_end() { Ok(starts) } else { Err(UpdateError::TrailingBytes) }
+}
+
+fn read_section_header(reader: &mut Reader<'_>) -> Result<(u64, Id), UpdateError> {
+    Ok((reader.var_uint()?, Id { client: reader.var_uint()?, clock: read_clock(reader)? }))
+}
+
+fn read_two(reader: &mut Reader<'_>) -> Result<(u64, u64), UpdateError> {
+    Ok((reader.var_uint()?, reader.var_uint()?))
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Result<Range<Clock>, UpdateError> {
+    let clock = read_clock(reader)?;
+    Ok(clock..clock + read_len(reader, clock)?)
+}
+
+/// Blocks of some clients, as they are in an update.
+#[derive(Debug, Default)]
+struct Sections {
+    /// All sections but the last.
+    bytes: Vec<u8>,
+    /// How many sections there are.
+    count: u64,
+    last: Option<Section>,
+}
+
+/// Blocks of one client that follow each other.
+#[derive(Debug)]
+struct Section {
+    start: Id,
+    blocks: u64,
+    bytes: Vec<u8>,
+}
+
+impl Sections {
+    fn push(&mut self, id: Id, block: &[u8]) {
+        self.section(id).bytes.extend_from_slice(block);
+    }
+
+    fn push_piece(&mut self, piece: &Piece<'_>) {
+        piece.write(&mut self.section(piece.id()).bytes);
+    }
+
+    /// The section that a block is to be written to.
+    fn section(&mut self, id: Id) -> &mut Section {
+        if self.last.as_ref().is_none_or(|last| last.start.client != id.client) {
+            self.close();
+            self.count += 1;
+        }
+        let last = self.last.get_or_insert_with(|| Section { start: id, blocks: 0, bytes: Vec::new() });
+        last.blocks += 1;
+        last
+    }
+
+    fn close(&mut self) {
+        if let Some(Section { start, blocks, bytes }) = self.last.take() {
+            write_section_header(&mut self.bytes, blocks, start);
+            self.bytes.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Bytes of all blocks, about.
+    fn len(&self) -> usize {
+        self.bytes.len() + self.last.as_ref().map_or(0, |last| last.bytes.len())
+    }
+
+    /// An update of them and some deletions.
+    fn encode(&mut self, deletions: DeleteSet) -> Vec<u8> {
+        self.close();
+        let mut update = Vec::with_capacity(self.bytes.len() + deletions.len() + 16);
+        write_var_uint(&mut update, self.count);
+        update.append(&mut self.bytes);
+        deletions.write(&mut update);
+        update
+    }
+}
+
+/// Ranges of deleted elements, as they come.
+#[derive(Debug, Default)]
+struct DeleteSet {
+    of_clients: Vec<(ClientId, Vec<Range<Clock>>)>,
+    /// The bytes that they take, about.
+    len: usize,
+}
+
+impl DeleteSet {
+    fn push(&mut self, client: ClientId, range: Range<Clock>) {
+        self.len += RANGE_BYTES;
+        match self.of_clients.last_mut().filter(|(last, _)| *last == client) {
+            Some((_, ranges)) => ranges.push(range),
+            None => self.of_clients.push((client, vec![range])),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.of_clients.is_empty()
+    }
+
+    /// The bytes that they take, about.
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_var_uint(out, self.of_clients.len() as u64);
+        for (client, ranges) in &self.of_clients {
+            write_deletions_header(out, *client, ranges.len() as u64);
+            ranges.iter().for_each(|range| write_deletion(out, range));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A peer behind a slow link: a document that would take too long as one message comes in pieces, of which nothing shows
+//! before the last.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use coscribe_engine::blocks::Blocks;
+use coscribe_engine::lib0::Reader;
+use coscribe_engine::protocol::sync::SyncMessage;
+use coscribe_engine::protocol::y_websocket::Message;
+use coscribe_engine::update::Update;
+use futures_util::StreamExt;
+use tempfile::tempdir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite;
+use yrs::Doc;
+
+use crate::client::Client;
+use crate::process::{PATIENCE, Server};
+
+/// A slow link to a server, as an address: so many bytes a second come through from there.
+async fn link(server: SocketAddr, bytes_per_second: usize) -> SocketAddr {
+    const READ: usize = 8 << 10;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(READ as u32).unwrap();
+            let (mut from_server, mut to_server) = socket.connect(server).await.unwrap().into_split();
+            let (mut from_client, mut to_client) = client.into_split();
+            tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let mut bytes = [0; READ];
+                while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+                    to_client.write_all(&bytes[..read]).await?;
+                    sleep(Duration::from_secs_f64(read as f64 / bytes_per_second as f64)).await;
+                }
+                to_client.shutdown().await
+            });
+        }
+    });
+    address
+}
+
+/// The next update, how long its message is, and whether it answers a question.
+async fn update(client: &mut Client) -> (Update, usize, bool) {
+    loop {
+        let message = timeout(PATIENCE, client.socket.next()).await.expect("the server is silent");
+        let tungstenite::Message::Binary(frame) = message.expect("open").expect("sound") else { continue };
+        let (update, is_answer) = match Message::read(&mut Reader::new(&frame)).expect("a message") {
+            Message::Sync(SyncMessage::Step2(update)) => (update, true),
+            Message::Sync(SyncMessage::Update(update)) => (update, false),
+            _ => continue,
+        };
+        return (Update::scan(frame.slice_ref(update)).expect("sound"), frame.len(), is_answer);
+    }
+}
+
+/// Text that compression would gain nothing from, and that is cut into many blocks.
+fn text(bytes: usize) -> String {
+    (0..bytes).map(|_| char::from(fastrand::u8(b' '..b'~'))).collect()
+}
+
+async fn server_with(text: &str, data: &std::path::Path) -> Server {
+    let server = Server::start(data, &[]);
+    let mut writer = Client::connect(server.address, "doc").await;
+    writer.synced().await;
+    writer.save(text).await;
+    writer.leave().await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_document_comes_in_pieces_that_show_nothing_before_the_last() {
+    let data = tempdir().unwrap();
+    let text = text(4 << 20);
+    let server = server_with(&text, data.path()).await;
+    let rate = 300_000;
+    let slow = TcpStream::connect(link(server.address, rate).await).await.unwrap();
+    let mut client = Client::over(slow, "doc", Doc::new()).await.unwrap();
+    let (mut blocks, mut pieces) = (Blocks::default(), 0);
+    loop {
+        let (update, len, is_answer) = update(&mut client).await;
+        // What takes seconds, and not half a minute.
+        assert!(len < 10 * rate, "{len} bytes at {rate} bytes a second");
+        blocks.admit(&update, 1);
+        pieces += 1;
+        assert_eq!(blocks.is_empty(), !is_answer, "piece {pieces}");
+        if is_answer {
+            break;
+        }
+    }
+    assert!(pieces > 2, "{pieces} pieces");
+    let mut other = Client::connect(server.address, "doc").await;
+    let whole = update(&mut other).await;
+    assert!(whole.2 && whole.1 > text.len(), "as one message where the link is fast");
+    let mut expected = Blocks::default();
+    expected.admit(&whole.0, 1);
+    assert_eq!(blocks.encode_state(), expected.encode_state());
+}
+
+/// What somebody else pastes is one block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_paste_comes_in_pieces_and_what_follows_comes_after_it() {
+    let data = tempdir().unwrap();
+    let server = server_with("before", data.path()).await;
+    let rate = 300_000;
+    let slow = TcpStream::connect(link(server.address, rate).await).await.unwrap();
+    let mut client = Client::over(slow, "doc", Doc::new()).await.unwrap();
+    let mut blocks = Blocks::default();
+    let size = |blocks: &Blocks| blocks.state_vector().iter().map(|(_, clock)| clock as usize).sum::<usize>();
+    blocks.admit(&update(&mut client).await.0, 1);
+    assert_eq!(size(&blocks), "before".len());
+    for text in [text(4 << 20), "after".into()] {
+        let mut writer = Client::connect(server.address, "doc").await;
+        writer.synced().await;
+        writer.save(&text).await;
+    }
+    let mut pieces = 0;
+    while pieces == 0 || size(&blocks) == "before".len() {
+        let (update, len, _) = update(&mut client).await;
+        assert!(len < 10 * rate, "{len} bytes at {rate} bytes a second");
+        blocks.admit(&update, 1);
+        pieces += 1;
+    }
+    assert!(pieces > 2, "{pieces} pieces");
+    while size(&blocks) < "before".len() + (4 << 20) + "after".len() {
+        blocks.admit(&update(&mut client).await.0, 1);
+    }
+}
