@@ -16,7 +16,7 @@ use coscribe_engine::protocol::pieces::{PieceFrame, Pieces};
 use coscribe_engine::protocol::y_websocket::padded_keep_alive;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::warn;
 
 use super::deflate::{Outgoing, Payload};
@@ -42,6 +42,9 @@ const PROBES: [usize; 2] = [64 << 10, 256 << 10];
 
 /// Where a probe took less than this, a larger one is worth its bytes.
 const AT_ONCE: Duration = Duration::from_millis(300);
+
+/// Whoever has not answered a ping for so long behind a probe, which is against the protocol, is sent all as it is.
+const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// Within this time the last measurement holds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -83,6 +86,8 @@ struct Measuring {
     since: Instant,
     /// The number of the ping behind them, once it was sent.
     ping: Option<u64>,
+    /// Where they are a probe: when it is given up.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Delivery {
@@ -124,8 +129,11 @@ impl Delivery {
 
     /// What is to be written next; nothing where all has been given. To be called when all is written that was given before.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<VecDeque<Payload>> {
-        if self.link.measuring.is_some() {
-            return Poll::Pending;
+        if let Some(measuring) = &mut self.link.measuring {
+            let Some(end) = &mut measuring.end else { return Poll::Pending };
+            ready!(end.as_mut().poll(cx));
+            self.link.measuring = None;
+            self.link.rate = Some((f64::INFINITY, Instant::now()));
         }
         if self.pieces.is_some() || self.cutting.is_some() {
             return self.poll_piece(cx);
@@ -189,15 +197,17 @@ impl Delivery {
 }
 
 impl Link {
+    /// A piece is on its way from now on.
     fn measure(&mut self, bytes: usize, now: Instant) {
-        self.measuring = Some(Measuring { bytes, since: now, ping: None });
+        self.measuring = Some(Measuring { bytes, since: now, ping: None, end: None });
     }
 
     /// The next probe, which is on its way from now on.
     fn probe(&mut self, now: Instant) -> Option<Payload> {
         let which = self.probes.min(PROBES.len() - 1);
         self.probes = which + 1;
-        self.measure(PROBES[which], now);
+        let end = Some(Box::pin(sleep_until(now + UNANSWERED)));
+        self.measuring = Some(Measuring { bytes: PROBES[which], since: now, ping: None, end });
         Some(PROBE_MESSAGES[which].payload(None, false))
     }
 

@@ -9,6 +9,8 @@ import * as sync from 'y-protocols/sync'
 import * as Y from 'yjs'
 import { until } from './harness.mjs'
 
+export { Y }
+
 /** Both versions of y-websocket that people use, by name. */
 export const PROVIDERS = { 'y-websocket 2.1': Provider2, 'y-websocket 3.1': Provider3 }
 

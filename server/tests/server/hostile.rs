@@ -182,7 +182,7 @@ async fn others_go_on_while_long_texts_are_taken_in() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let mut attacks = JoinSet::new();
-    for name in ["one", "other"] {
+    for name in ["one", "other", "third", "fourth"] {
         let mut peer = attacker(&server, name).await;
         attacks.spawn(async move {
             save(&mut peer, &update(&text(0, &"ü".repeat(10 * MIB)))).await;

@@ -9,6 +9,8 @@ use crate::process::{PATIENCE, Server};
 
 const COMPRESSED: u8 = 0x40;
 const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 
 /// A connection on which frames are written and read one by one.
 pub(crate) struct Raw {
@@ -58,8 +60,15 @@ impl Raw {
         self.stream.write_all(bytes).await
     }
 
+    /// Reads one frame, and answers pings before it.
     pub(crate) async fn frame(&mut self) -> Frame {
-        timeout(PATIENCE, self.read_frame()).await.expect("the server is silent")
+        loop {
+            let frame = timeout(PATIENCE, self.read_frame()).await.expect("the server is silent");
+            if frame.first != PING {
+                return frame;
+            }
+            self.send(PONG, &frame.payload).await;
+        }
     }
 
     async fn read_frame(&mut self) -> Frame {

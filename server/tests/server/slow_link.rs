@@ -22,19 +22,19 @@ use crate::process::{PATIENCE, Server};
 
 /// A slow link to a server, as an address: so many bytes a second come through from there.
 async fn link(server: SocketAddr, bytes_per_second: usize) -> SocketAddr {
-    const READ: usize = 8 << 10;
+    const READ: u32 = 8 << 10;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
             let socket = TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(READ as u32).unwrap();
+            socket.set_recv_buffer_size(READ).unwrap();
             let (mut from_server, mut to_server) = socket.connect(server).await.unwrap().into_split();
             let (mut from_client, mut to_client) = client.into_split();
             tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
             tokio::spawn(async move {
-                let mut bytes = [0; READ];
+                let mut bytes = [0; READ as usize];
                 while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
                     to_client.write_all(&bytes[..read]).await?;
                     sleep(Duration::from_secs_f64(read as f64 / bytes_per_second as f64)).await;
