@@ -43,7 +43,7 @@ const PROBES: [usize; 2] = [64 << 10, 256 << 10];
 /// Where a probe took less than this, a larger one is worth its bytes.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// Whoever has not answered a ping for so long behind a probe, which is against the protocol, is sent all as it is.
+/// Whoever has never answered a ping, and not for so long that behind a probe, is sent all as it is.
 const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// Within this time the last measurement holds.
@@ -68,14 +68,37 @@ pub(crate) struct Delivery {
     cutting: Option<Cutting>,
 }
 
+/// Bytes a second, at least one.
+#[derive(Clone, Copy)]
+struct Rate(u64);
+
+impl Rate {
+    fn of(bytes: usize, took: Duration) -> Rate {
+        let rate = bytes as u128 * 1_000_000_000 / took.as_nanos().max(1);
+        Rate(u64::try_from(rate).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// What so many bytes take.
+    fn time_for(self, bytes: usize) -> Duration {
+        Duration::from_millis((bytes as u64).saturating_mul(1000) / self.0)
+    }
+
+    /// What comes in so many seconds.
+    fn within(self, time: Duration) -> usize {
+        usize::try_from(self.0.saturating_mul(time.as_secs())).unwrap_or(usize::MAX)
+    }
+}
+
 /// What is known of the way to the peer.
 #[derive(Default)]
 struct Link {
-    /// Bytes a second, and since when that is known.
-    rate: Option<(f64, Instant)>,
+    /// How fast it is, and since when that is known.
+    rate: Option<(Rate, Instant)>,
     measuring: Option<Measuring>,
     /// How many probes have been sent for the next message.
     probes: usize,
+    /// Whether the peer has ever answered a ping, as it must.
+    answers: bool,
     /// It was said that something is too large for it.
     warned: bool,
 }
@@ -86,7 +109,7 @@ struct Measuring {
     since: Instant,
     /// The number of the ping behind them, once it was sent.
     ping: Option<u64>,
-    /// Where they are a probe: when it is given up.
+    /// When they are given up.
     end: Option<Pin<Box<Sleep>>>,
 }
 
@@ -120,10 +143,10 @@ impl Delivery {
 
     /// A ping was answered. Whether there is something to send now.
     pub(crate) fn note_pong(&mut self, number: u64, now: Instant) -> bool {
+        self.link.answers = true;
         let is_last = |measuring: &mut Measuring| measuring.ping.is_some_and(|ping| ping <= number);
         let Some(Measuring { bytes, since, .. }) = self.link.measuring.take_if(is_last) else { return false };
-        let rate = bytes as f64 / (now - since).as_secs_f64().max(1e-6);
-        self.link.rate = Some((rate, now));
+        self.link.rate = Some((Rate::of(bytes, now - since), now));
         true
     }
 
@@ -133,7 +156,7 @@ impl Delivery {
             let Some(end) = &mut measuring.end else { return Poll::Pending };
             ready!(end.as_mut().poll(cx));
             self.link.measuring = None;
-            self.link.rate = Some((f64::INFINITY, Instant::now()));
+            self.link.rate = Some((Rate(u64::MAX), Instant::now()));
         }
         if self.pieces.is_some() || self.cutting.is_some() {
             return self.poll_piece(cx);
@@ -145,7 +168,7 @@ impl Delivery {
         let bytes = self.queue[0].plain_len();
         let now = Instant::now();
         match self.link.rate.filter(|&(_, since)| now - since < FRESH) {
-            Some((rate, _)) if bytes as f64 <= rate * WHOLE.as_secs_f64() => self.poll_whole(),
+            Some((rate, _)) if rate.time_for(bytes) <= WHOLE => self.poll_whole(),
             Some((rate, _)) if !self.link.may_be_faster(rate) => {
                 self.link.probes = 0;
                 let frame = self.queue[0].plain().clone();
@@ -206,30 +229,29 @@ impl Link {
     fn probe(&mut self, now: Instant) -> Option<Payload> {
         let which = self.probes.min(PROBES.len() - 1);
         self.probes = which + 1;
-        let end = Some(Box::pin(sleep_until(now + UNANSWERED)));
+        let end = (!self.answers).then(|| Box::pin(sleep_until(now + UNANSWERED)));
         self.measuring = Some(Measuring { bytes: PROBES[which], since: now, ping: None, end });
         Some(PROBE_MESSAGES[which].payload(None, false))
     }
 
     /// Whether a larger probe may show a higher rate.
-    fn may_be_faster(&self, rate: f64) -> bool {
-        (1..PROBES.len()).contains(&self.probes)
-            && PROBES[self.probes - 1] as f64 / rate < AT_ONCE.as_secs_f64()
+    fn may_be_faster(&self, rate: Rate) -> bool {
+        (1..PROBES.len()).contains(&self.probes) && rate.time_for(PROBES[self.probes - 1]) < AT_ONCE
     }
 
     fn piece_bytes(&self) -> usize {
-        let rate = self.rate.map_or(0.0, |(rate, _)| rate);
-        ((rate * PIECE.as_secs_f64()) as usize).clamp(PIECE_BYTES.0, PIECE_BYTES.1)
+        let bytes = self.rate.map_or(0, |(rate, _)| rate.within(PIECE));
+        bytes.clamp(PIECE_BYTES.0, PIECE_BYTES.1)
     }
 
     /// A single element cannot be cut, and may be too large for the link.
     fn warn_if_too_large(&mut self, piece: &Payload) {
         let Some((rate, _)) = self.rate else { return };
-        let takes = Duration::from_secs_f64(piece.plain_len() as f64 / rate.max(1.0));
+        let takes = rate.time_for(piece.plain_len());
         if takes > PATIENCE && !std::mem::replace(&mut self.warned, true) {
             warn!(
                 bytes = piece.plain_len(),
-                bytes_per_second = rate as u64,
+                bytes_per_second = rate.0,
                 "an element of the document cannot be cut and is too large for the link of a peer: it will take {} s, and clients \
                  give up after 30 s",
                 takes.as_secs()
