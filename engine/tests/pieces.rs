@@ -2,10 +2,12 @@
 
 mod oracle;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
-use coscribe_engine::protocol::pieces::Pieces;
+use coscribe_engine::protocol::pieces::{Pieces, Starts};
 use coscribe_engine::protocol::sync::SyncMessage;
 use coscribe_engine::protocol::y_websocket::{Message, step_2_frame, update_frame};
 use coscribe_engine::rope::Rope;
@@ -17,7 +19,8 @@ use serde_json::json;
 /// The updates of all pieces, in order.
 fn pieces(frame: &Rope, bytes: usize) -> Vec<Bytes> {
     let is_step_2 = frame.to_bytes()[1] == 1;
-    let mut pieces = Pieces::of_frame(frame).expect("it has an update");
+    let starts = Starts::of_frame(frame).expect("it has an update");
+    let mut pieces = Pieces::new(frame.clone(), Arc::new(starts));
     let mut updates = Vec::new();
     loop {
         let piece = pieces.next(bytes);
@@ -116,6 +119,6 @@ fn deletions_come_in_pieces_too() {
 #[test]
 fn other_frames_have_no_pieces() {
     for frame in [&[0, 0, 1, 0][..], &[1, 1, 0], &[0, 2, 3, 0, 0, 0], &[0, 1, 3, 1, 0, 0], &[]] {
-        assert!(Pieces::of_frame(&Bytes::from_static(frame).into()).is_none(), "{frame:?}");
+        assert!(Starts::of_frame(&Bytes::from_static(frame).into()).is_none(), "{frame:?}");
     }
 }

@@ -6,7 +6,9 @@
 //! the update, and deletions of elements that the receiver has.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,7 +16,7 @@ use super::sync::{STEP_2, UPDATE};
 use super::y_websocket::{SYNC, step_2_frame, update_frame};
 use crate::lib0::{Reader, write_var_uint};
 use crate::limits::MAX_CONTENT_BYTES;
-use crate::rope::Rope;
+use crate::rope::{Rope, RopeWriter};
 use crate::rope_reader::RopeReader;
 use crate::update::{
     ClientId, Clock, Content, Cutter, Id, Piece, UpdateError, read_clock, read_len, skip_block_at,
@@ -35,8 +37,7 @@ pub struct Pieces {
     /// The number of the sync message, which the last piece has too.
     kind: u64,
     reader: RopeReader,
-    /// Clients of the update, and where what it has of them begins.
-    starts: BTreeMap<ClientId, Clock>,
+    starts: Arc<Starts>,
     sections: u64,
     /// The next block of the section that is read, and how many there are.
     next: Id,
@@ -47,6 +48,11 @@ pub struct Pieces {
     withheld: Sections,
     deletions: Option<Deletions>,
 }
+
+/// What has to be known of all of a frame before any of it can be cut: clients of its update, and where what it has of them
+/// begins.
+#[derive(Debug)]
+pub struct Starts(BTreeMap<ClientId, Clock>);
 
 /// One of the pieces.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,20 +73,27 @@ struct Deletions {
     withheld: DeleteSet,
 }
 
-impl Pieces {
-    /// Reads a frame for the first time. `None` if it is not a SyncStep2 or an update, or has gaps.
-    /// O(bytes).
+impl Starts {
+    /// Reads a frame. `None` if it is not a SyncStep2 or an update, or has gaps. O(bytes).
     pub fn of_frame(frame: &Rope) -> Option<Self> {
         let mut reader = RopeReader::new(frame.clone());
-        let header = |reader: &mut RopeReader| {
-            reader.read(|reader| Ok((reader.var_uint()?, reader.var_uint()?, reader.var_uint()?)))
-        };
-        let (SYNC, kind @ (STEP_2 | UPDATE), _) = header(&mut reader).ok()? else { return None };
-        let starts = read_starts(&mut reader).ok()?;
-        let mut reader = RopeReader::new(frame.clone());
-        header(&mut reader).ok()?;
-        let sections = reader.read(|reader| Ok(reader.var_uint()?)).ok()?;
-        Some(Self {
+        let (SYNC, STEP_2 | UPDATE, _) = reader.read(read_frame_header).ok()? else { return None };
+        read_starts(&mut reader).ok().map(Self)
+    }
+
+    /// Whether an element is in the update: then whoever gets that does not have it.
+    fn are_before(&self, Id { client, clock }: Id) -> bool {
+        self.0.get(&client).is_some_and(|&start| clock >= start)
+    }
+}
+
+impl Pieces {
+    /// The pieces of a frame of which all this is known. Panics if it is of another one.
+    pub fn new(frame: Rope, starts: Arc<Starts>) -> Self {
+        let mut reader = RopeReader::new(frame);
+        let (_, kind, _) = reader.read(read_frame_header).expect(READ_BEFORE);
+        let sections = reader.read(|reader| Ok(reader.var_uint()?)).expect(READ_BEFORE);
+        Self {
             kind,
             reader,
             starts,
@@ -90,38 +103,38 @@ impl Pieces {
             long: None,
             withheld: Sections::default(),
             deletions: None,
-        })
+        }
     }
 
     /// The next piece, of about so many bytes; more where one element has more, or where more has to be withheld. O(its bytes,
     /// and those of the block that it ends in). Not to be called after the last.
     pub fn next(&mut self, bytes: usize) -> PieceFrame {
         let mut piece = Sections::default();
-        while piece.len() < bytes && self.take_block(&mut piece, bytes) {}
+        while piece.len < bytes && self.take_block(&mut piece, bytes) {}
         if piece.count > 0 {
-            return Self::waiting(piece, DeleteSet::default());
+            return Self::waiting(piece, &DeleteSet::default());
         }
         let mut early = DeleteSet::default();
         while early.len() < bytes {
             let Some((client, range)) = self.next_deletion() else {
-                return if early.is_empty() { self.last() } else { Self::waiting(piece, early) };
+                return if early.is_empty() { self.last() } else { Self::waiting(piece, &early) };
             };
-            let is_unknown = self.starts.get(&client).is_some_and(|&start| range.start >= start);
+            let is_unknown = self.starts.are_before(Id { client, clock: range.start });
             let withheld = &mut self.deletions.as_mut().expect("it gave one").withheld;
             // What fits into the last piece can as well go there.
-            let waits = !is_unknown || withheld.len() + self.withheld.len() < bytes;
+            let waits = !is_unknown || withheld.len() + self.withheld.len < bytes;
             if waits { withheld } else { &mut early }.push(client, range);
         }
-        Self::waiting(piece, early)
+        Self::waiting(piece, &early)
     }
 
-    fn waiting(mut piece: Sections, deletions: DeleteSet) -> PieceFrame {
-        PieceFrame { frame: update_frame(&piece.encode(deletions).into()), is_last: false }
+    fn waiting(piece: Sections, deletions: &DeleteSet) -> PieceFrame {
+        PieceFrame { frame: update_frame(&piece.encode(deletions)), is_last: false }
     }
 
     fn last(&mut self) -> PieceFrame {
         let deletions = self.deletions.take().map(|deletions| deletions.withheld).unwrap_or_default();
-        let update = self.withheld.encode(deletions).into();
+        let update = take(&mut self.withheld).encode(&deletions);
         let frame = if self.kind == STEP_2 { step_2_frame(&update) } else { update_frame(&update) };
         PieceFrame { frame, is_last: true }
     }
@@ -146,9 +159,7 @@ impl Pieces {
         let Self { reader, starts, next, .. } = self;
         let next = *next;
         // Whether it depends on an element of another client that waits for the last piece.
-        let is_missing = |on: Id| {
-            on.client != next.client && starts.get(&on.client).is_some_and(|&start| on.clock >= start)
-        };
+        let is_missing = |on: Id| on.client != next.client && starts.are_before(on);
         let read = reader.read_shared(|reader| {
             let block = skip_block_at(reader, next)?;
             Ok((block.len, block.dependencies().any(is_missing)))
@@ -165,9 +176,15 @@ impl Pieces {
         if is_root {
             let view = view_block(&block, next, len);
             let mut cutter = Cutter::new(Piece::between(view, from, view.end()), MAX_CONTENT_BYTES);
-            if let Some(part) = finish(cutter.next(&mut Work::default())) {
-                self.withheld.push_piece(&part);
-                from += part.elements();
+            match finish(cutter.next(&mut Work::default())) {
+                Some(part) if part.elements() < len => {
+                    self.withheld.push_piece(&part);
+                    from += part.elements();
+                }
+                _ => {
+                    self.withheld.push(next, &block);
+                    return true;
+                }
             }
         }
         self.take_long(piece, block, next, from, len, bytes);
@@ -190,9 +207,12 @@ impl Pieces {
         }
         let mut cutter = Cutter::new(Piece::between(view, from, view.end()), MAX_CONTENT_BYTES);
         while let Some(part) = finish(cutter.next(&mut Work::default())) {
+            if part.elements() == len {
+                return piece.push(id, &block);
+            }
             piece.push_piece(&part);
             from += part.elements();
-            if piece.len() >= bytes {
+            if piece.len >= bytes {
                 break;
             }
         }
@@ -249,6 +269,10 @@ fn read_starts(reader: &mut RopeReader) -> Result<BTreeMap<ClientId, Clock>, Upd
     if reader.is_at_end() { Ok(starts) } else { Err(UpdateError::TrailingBytes) }
 }
 
+fn read_frame_header(reader: &mut Reader<'_>) -> Result<(u64, u64, u64), UpdateError> {
+    Ok((reader.var_uint()?, reader.var_uint()?, reader.var_uint()?))
+}
+
 fn read_section_header(reader: &mut Reader<'_>) -> Result<(u64, Id), UpdateError> {
     Ok((reader.var_uint()?, Id { client: reader.var_uint()?, clock: read_clock(reader)? }))
 }
@@ -262,14 +286,16 @@ fn read_range(reader: &mut Reader<'_>) -> Result<Range<Clock>, UpdateError> {
     Ok(clock..clock + read_len(reader, clock)?)
 }
 
-/// Blocks of some clients, as they are in an update.
-#[derive(Debug, Default)]
+/// Blocks of some clients, as they are in an update. Long ones are shared.
+#[derive(Debug)]
 struct Sections {
     /// All sections but the last.
-    bytes: Vec<u8>,
+    out: RopeWriter,
     /// How many sections there are.
     count: u64,
     last: Option<Section>,
+    /// Bytes of all blocks.
+    len: usize,
 }
 
 /// Blocks of one client that follow each other.
@@ -277,16 +303,28 @@ struct Sections {
 struct Section {
     start: Id,
     blocks: u64,
-    bytes: Vec<u8>,
+    out: RopeWriter,
+}
+
+impl Default for Sections {
+    fn default() -> Self {
+        Self { out: RopeWriter::new(true), count: 0, last: None, len: 0 }
+    }
 }
 
 impl Sections {
-    fn push(&mut self, id: Id, block: &[u8]) {
-        self.section(id).bytes.extend_from_slice(block);
+    fn push(&mut self, id: Id, block: &Bytes) {
+        self.len += block.len();
+        let out = &mut self.section(id).out;
+        if block.len() > MAX_CONTENT_BYTES { out.share(block) } else { out.tail().extend_from_slice(block) }
     }
 
     fn push_piece(&mut self, piece: &Piece<'_>) {
-        piece.write(&mut self.section(piece.id()).bytes);
+        let tail = self.section(piece.id()).out.tail();
+        let before = tail.len();
+        piece.write(tail);
+        let written = tail.len() - before;
+        self.len += written;
     }
 
     /// The section that a block is to be written to.
@@ -295,31 +333,27 @@ impl Sections {
             self.close();
             self.count += 1;
         }
-        let last = self.last.get_or_insert_with(|| Section { start: id, blocks: 0, bytes: Vec::new() });
+        let last =
+            self.last.get_or_insert_with(|| Section { start: id, blocks: 0, out: RopeWriter::new(true) });
         last.blocks += 1;
         last
     }
 
     fn close(&mut self) {
-        if let Some(Section { start, blocks, bytes }) = self.last.take() {
-            write_section_header(&mut self.bytes, blocks, start);
-            self.bytes.extend_from_slice(&bytes);
+        if let Some(Section { start, blocks, out }) = self.last.take() {
+            write_section_header(self.out.tail(), blocks, start);
+            self.out.append(&out.finish());
         }
     }
 
-    /// Bytes of all blocks, about.
-    fn len(&self) -> usize {
-        self.bytes.len() + self.last.as_ref().map_or(0, |last| last.bytes.len())
-    }
-
     /// An update of them and some deletions.
-    fn encode(&mut self, deletions: DeleteSet) -> Vec<u8> {
+    fn encode(mut self, deletions: &DeleteSet) -> Rope {
         self.close();
-        let mut update = Vec::with_capacity(self.bytes.len() + deletions.len() + 16);
-        write_var_uint(&mut update, self.count);
-        update.append(&mut self.bytes);
-        deletions.write(&mut update);
-        update
+        let mut update = RopeWriter::new(true);
+        write_var_uint(update.tail(), self.count);
+        update.append(&self.out.finish());
+        deletions.write(update.tail());
+        update.finish()
     }
 }
 

@@ -264,10 +264,10 @@ impl<'a> Open<'a> {
             ready!(self.transport.poll_write_all(cx))?;
             if self.delivery.wants_ping() {
                 self.feed_ping()?;
-                self.delivery.note_ping(self.pings);
+                self.delivery.note_ping(self.pings, self.transport.written());
                 continue;
             }
-            let next = ready!(self.delivery.poll_next(cx));
+            let next = ready!(self.delivery.poll_next(cx, self.transport.written()));
             if next.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -378,6 +378,7 @@ impl<'a> Open<'a> {
         let bytes = self.transport.take_received();
         self.wire_bytes += bytes;
         self.uncounted += bytes;
+        self.delivery.note_heard(bytes);
     }
 
     /// Hands messages of a frame to the room, and keeps the others. Gives how many they were and, where the room has no
@@ -456,7 +457,7 @@ impl<'a> Open<'a> {
     /// When `poll_timer` has something to do.
     fn due(&mut self) -> Instant {
         let silent_at = self.too_slow_at().into_iter().fold(self.silent_at(), Instant::min);
-        if self.writing.is_some() { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
+        if self.is_writing() { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
     }
 
     /// When a message larger than usual has kept others waiting for too long, unless it is we who don't read it.
@@ -470,21 +471,26 @@ impl<'a> Open<'a> {
     }
 
     fn feed_signs_of_life(&mut self, now: Instant) -> Result<(), Error> {
-        if self.writing.is_some() {
+        if self.is_writing() {
             return Ok(());
         }
         let config = &self.connection.config;
         if self.ping_at <= now {
             self.ping_at = now + config.ping_interval;
-            self.writing = Some(0);
+            self.writing.get_or_insert(0);
             self.feed_ping()?;
         }
         if self.keep_alive_at <= now {
             self.keep_alive_at = now + config.keep_alive;
-            self.writing = Some(0);
+            self.writing.get_or_insert(0);
             self.transport.feed(Message::Binary(Bytes::from_static(KEEP_ALIVE)))?;
         }
         Ok(())
+    }
+
+    /// Whether something is on its way into the kernel, before which nothing else can be said.
+    fn is_writing(&self) -> bool {
+        self.writing.is_some() && !self.delivery.is_waiting()
     }
 
     fn feed_ping(&mut self) -> Result<(), Error> {

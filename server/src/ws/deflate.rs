@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use coscribe_engine::protocol::pieces::{Pieces, Starts};
 use coscribe_engine::rope::Rope;
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -31,16 +32,18 @@ const WINDOWS: usize = 7;
 pub(crate) struct Outgoing {
     plain: Rope,
     /// `None` where compression is not worth it.
-    deflated: Option<Arc<Deflated>>,
+    derived: Option<Arc<Derived>>,
 }
 
-/// Compressed forms of a message, by window size.
+/// What is made of a message when it is first needed, for all who get it.
 #[derive(Debug, Default)]
-struct Deflated {
-    /// Of a short message; `None` where compression gains too little.
+struct Derived {
+    /// Compressed forms of a short message, by window size; `None` where compression gains too little.
     short: [OnceLock<Option<Bytes>>; WINDOWS],
     /// Of a long one.
     long: [OnceLock<Arc<Long>>; WINDOWS],
+    /// What has to be known to cut it; `None` where it cannot be.
+    starts: OnceLock<Option<Arc<Starts>>>,
 }
 
 /// A message as one connection writes it.
@@ -67,7 +70,7 @@ impl Outgoing {
     /// A message that has not been compressed yet.
     pub(crate) fn new(plain: Rope) -> Outgoing {
         let worth = plain.len() >= WORTH_COMPRESSING;
-        Outgoing { plain, deflated: worth.then(Arc::default) }
+        Outgoing { plain, derived: worth.then(Arc::default) }
     }
 
     /// The message as it is.
@@ -82,9 +85,11 @@ impl Outgoing {
 }
 
 impl Payload {
-    /// The message as it is.
-    pub(crate) fn plain(&self) -> &Rope {
-        &self.message.plain
+    /// The message in pieces, if it can be cut. O(bytes) for the first who asks.
+    pub(crate) fn pieces(&self) -> Option<Pieces> {
+        let Outgoing { plain, derived } = &self.message;
+        let starts = derived.as_ref()?.starts.get_or_init(|| Starts::of_frame(plain).map(Arc::new));
+        Some(Pieces::new(plain.clone(), Arc::clone(starts.as_ref()?)))
     }
 
     /// Another message for the same connection and the same reason.
@@ -99,16 +104,15 @@ impl Payload {
 
     /// How it is to be written. Compresses it, if nobody has yet and it is short.
     pub(crate) fn form(&self) -> Form {
-        let Outgoing { plain, deflated } = &self.message;
-        let (Some(window), Some(deflated)) = (self.window, deflated) else {
+        let Outgoing { plain, derived } = &self.message;
+        let (Some(window), Some(derived)) = (self.window, derived) else {
             return Form::Plain(plain.clone());
         };
         if plain.len() >= LONG {
-            let long =
-                deflated.long[index(window)].get_or_init(|| Arc::new(Long::new(plain.clone(), window)));
+            let long = derived.long[index(window)].get_or_init(|| Arc::new(Long::new(plain.clone(), window)));
             return Form::Long(Arc::clone(long));
         }
-        let short = deflated.short[index(window)].get_or_init(|| deflate(&plain.to_bytes(), window));
+        let short = derived.short[index(window)].get_or_init(|| deflate(&plain.to_bytes(), window));
         short.clone().map_or_else(|| Form::Plain(plain.clone()), Form::Deflated)
     }
 }

@@ -17,7 +17,7 @@ use coscribe_engine::protocol::y_websocket::padded_keep_alive;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::deflate::{Outgoing, Payload};
 
@@ -43,13 +43,19 @@ const PROBES: [usize; 2] = [64 << 10, 256 << 10];
 /// Where a probe took less than this, a larger one is worth its bytes.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// Whoever has never answered a ping, and not for so long that behind a probe, is sent all as it is.
-const UNANSWERED: Duration = Duration::from_secs(10);
+/// How long an answer is waited for before a look at what else the peer does. Its pong waits behind all that it sends itself.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Who sends this much in a window is busy, and not deaf.
+const BUSY: usize = 16 << 10;
+
+/// Windows after which nothing is waited for any more.
+const WINDOWS: u32 = 6;
 
 /// Within this time the last measurement holds.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Whoever has a slow link may ask for a large document again and again, so only one is cut at a time.
+/// Large messages are cut one at a time: whoever has a slow link may ask for a large document again and again.
 static CUTTING: Semaphore = Semaphore::const_new(1);
 
 static PROBE_MESSAGES: LazyLock<[Outgoing; 2]> =
@@ -89,11 +95,31 @@ impl Rate {
     }
 }
 
+/// How fast the way to the peer is: what is sent, and what that is on the wire, where it may be compressed.
+#[derive(Clone, Copy)]
+struct Speed {
+    plain: Rate,
+    wire: Rate,
+    since: Instant,
+}
+
+impl Speed {
+    /// Whether a message goes as it is. What comes next may not compress as well as what came before.
+    fn is_enough_for(self, bytes: usize) -> bool {
+        self.plain.time_for(bytes) <= WHOLE && self.wire.time_for(bytes) <= PATIENCE
+    }
+
+    /// What a piece may have.
+    fn piece_bytes(self) -> usize {
+        let most = self.wire.within(PATIENCE);
+        self.plain.within(PIECE).min(most).clamp(PIECE_BYTES.0, PIECE_BYTES.1)
+    }
+}
+
 /// What is known of the way to the peer.
 #[derive(Default)]
 struct Link {
-    /// How fast it is, and since when that is known.
-    rate: Option<(Rate, Instant)>,
+    speed: Option<Speed>,
     measuring: Option<Measuring>,
     /// How many probes have been sent for the next message.
     probes: usize,
@@ -105,12 +131,17 @@ struct Link {
 
 /// Bytes that are on their way.
 struct Measuring {
-    bytes: usize,
+    plain: usize,
+    /// What was ever written when they began, and then what they are on the wire.
+    wire: u64,
     since: Instant,
     /// The number of the ping behind them, once it was sent.
     ping: Option<u64>,
-    /// When they are given up.
-    end: Option<Pin<Box<Sleep>>>,
+    /// When this window ends, and how many have.
+    window: Pin<Box<Sleep>>,
+    windows: u32,
+    /// What the peer has sent in this window.
+    heard: usize,
 }
 
 impl Delivery {
@@ -134,10 +165,17 @@ impl Delivery {
         self.link.measuring.as_ref().is_some_and(|measuring| measuring.ping.is_none())
     }
 
-    /// The ping that is wanted was sent.
-    pub(crate) fn note_ping(&mut self, number: u64) {
+    /// Whether all that was given has been written, and the next comes later: something else may come now.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.cutting.is_some()
+            || self.link.measuring.as_ref().is_some_and(|measuring| measuring.ping.is_some())
+    }
+
+    /// The ping that is wanted was sent, when so many bytes had ever been written to the socket.
+    pub(crate) fn note_ping(&mut self, number: u64, written: u64) {
         if let Some(measuring) = &mut self.link.measuring {
             measuring.ping = Some(number);
+            measuring.wire = written.saturating_sub(measuring.wire).max(1);
         }
     }
 
@@ -145,37 +183,39 @@ impl Delivery {
     pub(crate) fn note_pong(&mut self, number: u64, now: Instant) -> bool {
         self.link.answers = true;
         let is_last = |measuring: &mut Measuring| measuring.ping.is_some_and(|ping| ping <= number);
-        let Some(Measuring { bytes, since, .. }) = self.link.measuring.take_if(is_last) else { return false };
-        self.link.rate = Some((Rate::of(bytes, now - since), now));
-        true
+        let measured = self.link.measuring.take_if(is_last);
+        measured.map(|measured| self.link.speed = Some(measured.speed(now))).is_some()
     }
 
-    /// What is to be written next; nothing where all has been given. To be called when all is written that was given before.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<VecDeque<Payload>> {
+    /// So many bytes have come from the peer.
+    pub(crate) fn note_heard(&mut self, bytes: usize) {
         if let Some(measuring) = &mut self.link.measuring {
-            let Some(end) = &mut measuring.end else { return Poll::Pending };
-            ready!(end.as_mut().poll(cx));
-            self.link.measuring = None;
-            self.link.rate = Some((Rate(u64::MAX), Instant::now()));
+            measuring.heard += bytes;
         }
+    }
+
+    /// What is to be written next; nothing where all has been given. To be called when all is written that was given before, of
+    /// which the socket has ever taken so many bytes.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<VecDeque<Payload>> {
+        ready!(self.link.poll_measured(cx));
         if self.pieces.is_some() || self.cutting.is_some() {
-            return self.poll_piece(cx);
+            return self.poll_piece(cx, written);
         }
         let small = self.queue.iter().take_while(|message| message.plain_len() < LARGE).count();
         if small > 0 || self.queue.is_empty() {
             return Poll::Ready(self.queue.drain(..small).collect());
         }
-        let bytes = self.queue[0].plain_len();
+        let message = &self.queue[0];
         let now = Instant::now();
-        match self.link.rate.filter(|&(_, since)| now - since < FRESH) {
-            Some((rate, _)) if rate.time_for(bytes) <= WHOLE => self.poll_whole(),
-            Some((rate, _)) if !self.link.may_be_faster(rate) => {
+        match self.link.speed.filter(|speed| now - speed.since < FRESH) {
+            Some(speed) if speed.is_enough_for(message.plain_len()) => self.poll_whole(),
+            Some(speed) if !self.link.may_be_faster(speed) => {
                 self.link.probes = 0;
-                let frame = self.queue[0].plain().clone();
-                self.cut(move || (Pieces::of_frame(&frame), None));
-                self.poll_piece(cx)
+                let message = message.clone();
+                self.cut(move || (message.pieces(), None));
+                self.poll_piece(cx, written)
             }
-            _ => Poll::Ready(self.link.probe(now).into_iter().collect()),
+            _ => Poll::Ready([self.link.probe(now, written)].into()),
         }
     }
 
@@ -184,15 +224,23 @@ impl Delivery {
         Poll::Ready(self.queue.pop_front().into_iter().collect())
     }
 
-    /// Cuts the next piece, elsewhere: the message may have hundreds of megabytes.
+    /// Cuts the next piece, elsewhere: the message may have hundreds of megabytes. Whoever is gone has no turn, but one that
+    /// has begun ends it.
     fn cut(&mut self, cut: impl FnOnce() -> (Option<Pieces>, Option<PieceFrame>) + Send + 'static) {
         self.cutting = Some(Box::pin(async move {
-            let _turn = CUTTING.acquire().await;
-            spawn_blocking(cut).await.unwrap_or_default()
+            let turn = CUTTING.acquire().await;
+            let cut = spawn_blocking(move || {
+                let _turn = turn;
+                cut()
+            });
+            cut.await.unwrap_or_else(|error| {
+                error!("a message could not be cut, and is sent as it is: {error}");
+                (None, None)
+            })
         }));
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<VecDeque<Payload>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<VecDeque<Payload>> {
         loop {
             let Some(cutting) = &mut self.cutting else {
                 let Some(mut pieces) = self.pieces.take() else { return self.poll_whole() };
@@ -212,48 +260,81 @@ impl Delivery {
                 self.pieces = None;
                 self.queue.pop_front();
             } else {
-                self.link.measure(payload.plain_len(), Instant::now());
+                self.link.measure(payload.plain_len(), Instant::now(), written);
             }
             return Poll::Ready([payload].into());
         }
     }
 }
 
+impl Measuring {
+    fn speed(&self, now: Instant) -> Speed {
+        let took = now - self.since;
+        let wire = usize::try_from(self.wire).unwrap_or(usize::MAX);
+        Speed { plain: Rate::of(self.plain, took), wire: Rate::of(wire, took), since: now }
+    }
+}
+
 impl Link {
-    /// A piece is on its way from now on.
-    fn measure(&mut self, bytes: usize, now: Instant) {
-        self.measuring = Some(Measuring { bytes, since: now, ping: None, end: None });
+    /// So many bytes are on their way from now on.
+    fn measure(&mut self, plain: usize, now: Instant, written: u64) {
+        let window = Box::pin(sleep_until(now + WINDOW));
+        let measuring =
+            Measuring { plain, wire: written, since: now, ping: None, window, windows: 0, heard: 0 };
+        self.measuring = Some(measuring);
+    }
+
+    /// Waits until what is on its way has arrived, or nothing is to be gained by that.
+    fn poll_measured(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(measuring) = &mut self.measuring {
+            ready!(measuring.window.as_mut().poll(cx));
+            let now = Instant::now();
+            measuring.window.as_mut().reset(now + WINDOW);
+            measuring.windows += 1;
+            let is_busy = std::mem::take(&mut measuring.heard) >= BUSY;
+            let speed = measuring.speed(now);
+            if is_busy || measuring.windows == WINDOWS {
+                // As fast as it was before, or at least so fast.
+                self.speed = Some(Speed { since: now, ..self.speed.unwrap_or(speed) });
+                self.measuring = None;
+            } else if !self.answers {
+                let rate = Rate(u64::MAX);
+                self.speed = Some(Speed { plain: rate, wire: rate, since: now });
+                self.measuring = None;
+            }
+        }
+        Poll::Ready(())
     }
 
     /// The next probe, which is on its way from now on.
-    fn probe(&mut self, now: Instant) -> Option<Payload> {
+    fn probe(&mut self, now: Instant, written: u64) -> Payload {
         let which = self.probes.min(PROBES.len() - 1);
         self.probes = which + 1;
-        let end = (!self.answers).then(|| Box::pin(sleep_until(now + UNANSWERED)));
-        self.measuring = Some(Measuring { bytes: PROBES[which], since: now, ping: None, end });
-        Some(PROBE_MESSAGES[which].payload(None, false))
+        // What was measured long ago says nothing.
+        self.speed = None;
+        self.measure(PROBES[which], now, written);
+        PROBE_MESSAGES[which].payload(None, false)
     }
 
     /// Whether a larger probe may show a higher rate.
-    fn may_be_faster(&self, rate: Rate) -> bool {
-        (1..PROBES.len()).contains(&self.probes) && rate.time_for(PROBES[self.probes - 1]) < AT_ONCE
+    fn may_be_faster(&self, speed: Speed) -> bool {
+        (1..PROBES.len()).contains(&self.probes) && speed.plain.time_for(PROBES[self.probes - 1]) < AT_ONCE
     }
 
     fn piece_bytes(&self) -> usize {
-        let bytes = self.rate.map_or(0, |(rate, _)| rate.within(PIECE));
-        bytes.clamp(PIECE_BYTES.0, PIECE_BYTES.1)
+        self.speed.map_or(PIECE_BYTES.0, Speed::piece_bytes)
     }
 
-    /// A single element cannot be cut, and may be too large for the link.
+    /// What cannot be cut, or has to become visible at once, may be too large for the link.
     fn warn_if_too_large(&mut self, piece: &Payload) {
-        let Some((rate, _)) = self.rate else { return };
-        let takes = rate.time_for(piece.plain_len());
+        let Some(Speed { plain, .. }) = self.speed else { return };
+        let takes = plain.time_for(piece.plain_len());
         if takes > PATIENCE && !std::mem::replace(&mut self.warned, true) {
             warn!(
                 bytes = piece.plain_len(),
-                bytes_per_second = rate.0,
-                "an element of the document cannot be cut and is too large for the link of a peer: it will take {} s, and clients \
-                 give up after 30 s",
+                bytes_per_second = plain.0,
+                "what a document has in one piece is too large for the link of a peer: it will take {} s, and clients give up \
+                 after 30 s",
                 takes.as_secs()
             );
         }

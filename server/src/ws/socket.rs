@@ -42,6 +42,8 @@ pub(crate) struct Socket {
     turn: usize,
     /// Bytes that came from the stream and were not asked for yet.
     received: usize,
+    /// Bytes that the kernel has ever taken.
+    pub(crate) written: u64,
     metrics: Arc<Metrics>,
 }
 
@@ -68,6 +70,7 @@ impl Socket {
             dry: false,
             turn: TURN,
             received: 0,
+            written: 0,
             metrics,
         }
     }
@@ -205,6 +208,7 @@ impl io::Write for Socket {
             self.life.see();
         }
         if let Poll::Ready(Ok(written)) = written {
+            self.written += written as u64;
             self.metrics.sent_wire_bytes.inc_by(written as u64);
         }
         at_once(written)

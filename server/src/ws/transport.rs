@@ -182,6 +182,11 @@ impl Transport {
         self.websocket.get_mut().take_received()
     }
 
+    /// Bytes that the socket has ever taken.
+    pub(crate) fn written(&mut self) -> u64 {
+        self.websocket.get_mut().written
+    }
+
     /// The right to have the message in memory that was just read, if it is larger than usual.
     pub(crate) fn take_right(&mut self) -> Option<Right> {
         self.websocket.get_mut().take_right()
