@@ -33,6 +33,9 @@ const PIECE: Duration = Duration::from_secs(4);
 /// What a piece has at least and at most, whatever the rate.
 const PIECE_BYTES: (usize, usize) = (16 << 10, 16 << 20);
 
+/// A piece has at most so many times what the last one had: what is measured over a moment may be wrong.
+const GROWTH: usize = 4;
+
 /// What clients wait, with some room for what else is on the link.
 const PATIENCE: Duration = Duration::from_secs(25);
 
@@ -123,6 +126,8 @@ struct Link {
     measuring: Option<Measuring>,
     /// How many probes have been sent for the next message.
     probes: usize,
+    /// What the last piece of it was to have, if there was one.
+    last_piece: Option<usize>,
     /// Whether the peer has ever answered a ping, as it must.
     answers: bool,
     /// It was said that something is too large for it.
@@ -210,7 +215,7 @@ impl Delivery {
         match self.link.speed.filter(|speed| now - speed.since < FRESH) {
             Some(speed) if speed.is_enough_for(message.plain_len()) => self.poll_whole(),
             Some(speed) if !self.link.may_be_faster(speed) => {
-                self.link.probes = 0;
+                (self.link.probes, self.link.last_piece) = (0, None);
                 let message = message.clone();
                 self.cut(move || (message.pieces(), None));
                 self.poll_piece(cx, written)
@@ -244,7 +249,7 @@ impl Delivery {
         loop {
             let Some(cutting) = &mut self.cutting else {
                 let Some(mut pieces) = self.pieces.take() else { return self.poll_whole() };
-                let bytes = self.link.piece_bytes();
+                let bytes = self.link.next_piece_bytes();
                 self.cut(move || {
                     let piece = pieces.next(bytes);
                     (Some(pieces), Some(piece))
@@ -321,8 +326,11 @@ impl Link {
         (1..PROBES.len()).contains(&self.probes) && speed.plain.time_for(PROBES[self.probes - 1]) < AT_ONCE
     }
 
-    fn piece_bytes(&self) -> usize {
-        self.speed.map_or(PIECE_BYTES.0, Speed::piece_bytes)
+    fn next_piece_bytes(&mut self) -> usize {
+        let most = self.last_piece.map_or(usize::MAX, |last| last * GROWTH);
+        let bytes = self.speed.map_or(PIECE_BYTES.0, Speed::piece_bytes).min(most);
+        self.last_piece = Some(bytes);
+        bytes
     }
 
     /// What cannot be cut, or has to become visible at once, may be too large for the link.
@@ -338,5 +346,124 @@ impl Link {
                 takes.as_secs()
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use coscribe_engine::lib0::write_var_buf;
+    use coscribe_engine::protocol::y_websocket::update_frame;
+
+    use super::*;
+
+    /// An update with so much text.
+    fn update(bytes: usize) -> Payload {
+        let mut update = vec![1, 1, 7, 0, 0x04, 1];
+        write_var_buf(&mut update, b"text");
+        write_var_buf(&mut update, &vec![b'a'; bytes]);
+        update.push(0);
+        Outgoing::new(update_frame(&update.into())).payload(None, false)
+    }
+
+    /// A connection on which this much has been written.
+    #[derive(Default)]
+    struct Sent {
+        delivery: Delivery,
+        written: u64,
+        pings: u64,
+    }
+
+    impl Sent {
+        /// How long the next messages are.
+        async fn next(&mut self) -> Vec<usize> {
+            if self.delivery.wants_ping() {
+                self.pings += 1;
+                self.delivery.note_ping(self.pings, self.written);
+            }
+            let next = poll_fn(|cx| self.delivery.poll_next(cx, self.written)).await;
+            self.written += next.iter().map(|message| message.plain_len() as u64).sum::<u64>();
+            next.iter().map(Payload::plain_len).collect()
+        }
+
+        /// What was sent last takes so long.
+        async fn arrives_after(&mut self, time: Duration) {
+            assert!(self.delivery.wants_ping());
+            self.pings += 1;
+            self.delivery.note_ping(self.pings, self.written);
+            tokio::time::advance(time).await;
+            assert!(self.delivery.note_pong(self.pings, Instant::now()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_messages_are_given_back_at_once() {
+        let mut sent = Sent::default();
+        assert_eq!(sent.delivery.add([update(LARGE / 2), update(1)].into()).len(), 2);
+        assert!(sent.next().await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_a_fast_link_a_message_goes_as_it_is_and_in_order() {
+        let mut sent = Sent::default();
+        assert!(sent.delivery.add([update(1), update(LARGE), update(2)].into()).is_empty());
+        assert!(sent.delivery.add([update(3)].into()).is_empty(), "it comes after what waits");
+        let [first, large, second, third] = [1, LARGE, 2, 3].map(|bytes| update(bytes).plain_len());
+        assert_eq!(sent.next().await, [first]);
+        assert!(sent.next().await[0] > PROBES[0]);
+        sent.arrives_after(Duration::from_millis(20)).await;
+        assert_eq!(sent.next().await, [large]);
+        assert_eq!(sent.next().await, [second, third]);
+        assert!(sent.next().await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_a_slow_link_the_size_of_pieces_follows_it() {
+        let mut sent = Sent::default();
+        assert!(sent.delivery.add([update(4 << 20), update(1)].into()).is_empty());
+        sent.next().await;
+        sent.arrives_after(Duration::from_secs(1)).await;
+        let mut sizes = Vec::new();
+        let last = loop {
+            let piece = sent.next().await;
+            if !sent.delivery.wants_ping() {
+                break piece;
+            }
+            sizes.push(piece[0]);
+            // Twice as fast as it was.
+            sent.arrives_after(Duration::from_secs(2)).await;
+        };
+        let first = PROBES[0] * 4;
+        assert!(sizes[0].abs_diff(first) < 20 << 10, "{sizes:?}");
+        assert!(sizes[1].abs_diff(2 * first) < 20 << 10, "{sizes:?}");
+        assert_eq!(last.len(), 1);
+        assert_eq!(sent.next().await, [update(1).plain_len()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_answers_gets_the_message_as_it_is_and_who_is_busy_gets_pieces() {
+        let large = update(4 << 20).plain_len();
+        for (heard, whole) in [(0, true), (BUSY - 1, true), (BUSY, false)] {
+            let mut sent = Sent::default();
+            assert!(sent.delivery.add([update(4 << 20)].into()).is_empty());
+            sent.next().await;
+            sent.delivery.note_heard(heard);
+            assert_eq!(sent.next().await == [large], whole, "{heard} bytes heard");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_next_may_not_compress_as_well() {
+        let mut sent = Sent::default();
+        assert!(sent.delivery.add([update(8 << 20)].into()).is_empty());
+        sent.next().await;
+        sent.arrives_after(Duration::from_secs(1)).await;
+        sent.next().await;
+        // A hundredth of it was on the wire.
+        sent.written = PROBES[0] as u64 + 2600;
+        sent.arrives_after(Duration::from_secs(1)).await;
+        let next = sent.next().await[0];
+        assert!(next < 2600 * 30, "{next} bytes, though it was only 2,600 a second on the wire");
     }
 }
