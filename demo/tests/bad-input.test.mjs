@@ -141,7 +141,7 @@ for (const [code, words] of [[4401, 'The server does not accept who you are: the
     assert.doesNotMatch(await ada.page.getByRole('link', { name: 'Second window' }).getAttribute('href'), /secret/)
     assert.ok(await isUnharmed(ada))
     assert.deepEqual(ada.complaints, [])
-    await ada.page.reload()
+    await ada.reload()
     await until('it was kept', async () => await ada.text('codemirror').catch(() => '') === 'kept all the same')
   })
 }

@@ -30,6 +30,7 @@ export async function launch (t) {
 /** Somebody with the demo open. What must never happen is noted in `complaints`. */
 export class Person {
   complaints = []
+  #leaves = false
 
   /**
    * @param options.editor which editor to open; `codemirror` if it is not given
@@ -57,7 +58,10 @@ export class Person {
     page.on('console', message => { if (['error', 'warning'].includes(message.type())) complain(`console: ${message.text()}`) })
     page.on('pageerror', error => complain(`thrown: ${error}`))
     page.on('dialog', dialog => { complain(`dialog: ${dialog.message()}`); dialog.dismiss() })
-    page.on('requestfailed', request => complain(`failed: ${request.url()} ${request.failure()?.errorText}`))
+    page.on('requestfailed', request => {
+      const failure = request.failure()?.errorText
+      if (!(this.#leaves && failure === 'net::ERR_ABORTED')) complain(`failed: ${request.url()} ${failure}`)
+    })
     page.on('response', response => { if (response.status() >= 400) complain(`${response.status()}: ${response.url()}`) })
     page.on('request', request => this.#checkHost(request.url(), server, complain))
     page.on('websocket', socket => this.#checkHost(socket.url(), server, complain))
@@ -71,6 +75,13 @@ export class Person {
 
   /** Waits until an editor is there to type into. */
   async ready (editor) { await this.page.locator(`#panel-${editor}[data-ready]`).waitFor() }
+
+  /** Loads the page again. What it was still loading, to keep it for later, is given up, and that is no fault. */
+  async reload () {
+    this.#leaves = true
+    await this.page.reload()
+    this.#leaves = false
+  }
 
   async go (editor) {
     await this.page.getByRole('tab', { name: TITLES[editor] }).click()
