@@ -185,8 +185,8 @@ struct RoomTask {
     visit: Option<OwnedSemaphorePermit>,
     /// What putting the current flush into all outboxes has cost.
     fan_out: Duration,
-    /// The last answer, as long as the document has not changed: others who get the same share its compressed form.
-    last_answer: Option<Outgoing>,
+    /// The last answer with the whole document, as long as that has not changed: all who get it share its compressed form.
+    full_state: Option<Outgoing>,
     stop: bool,
 }
 
@@ -211,7 +211,7 @@ impl RoomTask {
             empty_since: Some(door.rooms.origin.elapsed()),
             visit,
             fan_out: Duration::ZERO,
-            last_answer: None,
+            full_state: None,
             stop: false,
             door,
         }
@@ -369,7 +369,7 @@ impl RoomTask {
                 }
                 Effect::Append { sequence, update, waits, .. } => {
                     if !waits {
-                        self.last_answer = None;
+                        self.full_state = None;
                         self.door.rooms.metrics.updates_received.inc();
                     }
                     let (name, durable) = (self.door.name.clone(), self.announce_durable.clone());
@@ -395,10 +395,13 @@ impl RoomTask {
     }
 
     fn send(&mut self, peer: PeerId, frame: Rope) {
-        let same = self.last_answer.take().filter(|last| last.plain().is(&frame));
+        if !self.room.is_full_state(&frame) {
+            return self.push(peer, &Outgoing::new(frame), true);
+        }
+        let same = self.full_state.take().filter(|last| last.plain().is(&frame));
         let message = same.unwrap_or_else(|| Outgoing::new(frame));
         self.push(peer, &message, true);
-        self.last_answer = Some(message);
+        self.full_state = Some(message);
     }
 
     fn push(&mut self, peer: PeerId, message: &Outgoing, is_answer: bool) {

@@ -31,6 +31,11 @@ impl Room {
         }
     }
 
+    /// Whether an answer is that with the whole document, which all get who ask for it until the document changes.
+    pub fn is_full_state(&self, frame: &Rope) -> bool {
+        self.full_state.as_ref().is_some_and(|state| state.is(frame))
+    }
+
     /// Owes a peer something, which it gets when it does not lag. O(log peers).
     pub(super) fn owe(&mut self, id: PeerId, what: impl FnOnce(&mut Owed)) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
