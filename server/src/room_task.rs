@@ -63,7 +63,12 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     };
     // Replaying a large log takes long enough to be in the way of others.
     match spawn_blocking(move || Opened::load(&store, &name, limits)).await {
-        Ok(Ok(opened)) => RoomTask::new(door, opened, turn).serve().await,
+        Ok(Ok(opened)) => {
+            // It is large, and would have a place in each of the futures that it passes through.
+            let mut task = Box::new(RoomTask::new(door, opened, turn));
+            task.serve().await;
+            task.end();
+        }
         Ok(Err(error)) => {
             door.farewell = "the document cannot be read";
             error!(document = %Shown(&door.name), "the document cannot be read: {error}");
@@ -217,7 +222,7 @@ impl RoomTask {
         }
     }
 
-    async fn serve(mut self) {
+    async fn serve(&mut self) {
         self.apply().await;
         let mut worked = self.room.work();
         loop {
@@ -242,6 +247,9 @@ impl RoomTask {
                 Box::pin(self.begin_checkpoint()).await;
             }
         }
+    }
+
+    fn end(self) {
         debug!(document = %Shown(&self.door.name), "closed");
         if self.room.blocks().memory() > LARGE_DOCUMENT {
             let room = self.room;

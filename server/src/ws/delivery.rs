@@ -66,14 +66,14 @@ static PROBE_MESSAGES: LazyLock<[Outgoing; 2]> =
 
 type Cutting = Pin<Box<dyn Future<Output = (Option<Pieces>, Option<PieceFrame>)> + Send>>;
 
-/// The messages that a connection has taken from its outbox.
+/// The messages that a connection has taken from its outbox. All that is rare is boxed: each connection has one.
 #[derive(Default)]
 pub(crate) struct Delivery {
     /// They go in this order.
     queue: VecDeque<Payload>,
     link: Link,
     /// What is left of the first of them, where it goes in pieces.
-    pieces: Option<Pieces>,
+    pieces: Option<Box<Pieces>>,
     cutting: Option<Cutting>,
 }
 
@@ -123,7 +123,7 @@ impl Speed {
 #[derive(Default)]
 struct Link {
     speed: Option<Speed>,
-    measuring: Option<Measuring>,
+    measuring: Option<Box<Measuring>>,
     /// How many probes have been sent for the next message.
     probes: usize,
     /// What the last piece of it was to have, if there was one.
@@ -187,7 +187,7 @@ impl Delivery {
     /// A ping was answered. Whether there is something to send now.
     pub(crate) fn note_pong(&mut self, number: u64, now: Instant) -> bool {
         self.link.answers = true;
-        let is_last = |measuring: &mut Measuring| measuring.ping.is_some_and(|ping| ping <= number);
+        let is_last = |measuring: &mut Box<Measuring>| measuring.ping.is_some_and(|ping| ping <= number);
         let measured = self.link.measuring.take_if(is_last);
         measured.map(|measured| self.link.speed = Some(measured.speed(now))).is_some()
     }
@@ -252,12 +252,12 @@ impl Delivery {
                 let bytes = self.link.next_piece_bytes();
                 self.cut(move || {
                     let piece = pieces.next(bytes);
-                    (Some(pieces), Some(piece))
+                    (Some(*pieces), Some(piece))
                 });
                 continue;
             };
             let (pieces, piece) = ready!(cutting.as_mut().poll(cx));
-            (self.cutting, self.pieces) = (None, pieces);
+            (self.cutting, self.pieces) = (None, pieces.map(Box::new));
             let Some(PieceFrame { frame, is_last }) = piece else { continue };
             let payload = self.queue[0].of_the_same_kind(Outgoing::new(frame));
             self.link.warn_if_too_large(&payload);
@@ -286,7 +286,7 @@ impl Link {
         let window = Box::pin(sleep_until(now + WINDOW));
         let measuring =
             Measuring { plain, wire: written, since: now, ping: None, window, windows: 0, heard: 0 };
-        self.measuring = Some(measuring);
+        self.measuring = Some(Box::new(measuring));
     }
 
     /// Waits until what is on its way has arrived, or nothing is to be gained by that.

@@ -108,7 +108,7 @@ async fn a_peer_that_is_gone_without_a_word_is_found_by_pings() {
 #[tokio::test]
 async fn a_quiet_connection_gets_keep_alive_messages_and_stays_open() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--ping-interval", "100ms", "--keep-alive", "50ms"]);
+    let server = Server::start(data.path(), &["--ping-interval", "500ms", "--keep-alive", "100ms"]);
     let mut quiet = Client::connect(server.address, "doc").await;
     quiet.synced().await;
     for _ in 0..20 {
