@@ -1,5 +1,7 @@
 //! The task that owns one room: feeds it what its peers send, carries out what it asks for, checkpoints and evicts it.
 
+mod opened;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -8,18 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coscribe_engine::blocks::LoadError;
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
-use coscribe_persistence::{DocumentName, Store, StoreError};
+use coscribe_persistence::DocumentName;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
 
+use self::opened::Opened;
 use crate::checkpointer::{CheckpointError, State};
 use crate::rooms::{Rooms, Shown};
 use crate::writer::{Append, Saving, Space};
@@ -117,49 +119,6 @@ impl Drop for Door {
         for outbox in self.peers.values() {
             outbox.close(1011, self.farewell.into());
         }
-    }
-}
-
-/// A document as it was read from disk.
-struct Opened {
-    room: Room,
-    /// The sequence of the last record.
-    stored: u64,
-    /// Up to here there is nothing to checkpoint: no update, that is.
-    checkpointed: u64,
-    log_bytes: usize,
-}
-
-/// Why a document cannot be opened.
-#[derive(Debug, thiserror::Error)]
-enum OpenError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Unreadable(#[from] LoadError),
-}
-
-impl Opened {
-    fn load(store: &Store, name: &DocumentName, limits: RoomLimits) -> Result<Opened, OpenError> {
-        let mut room = Room::new(limits);
-        let Some(stored) = store.load(name)? else {
-            return Ok(Opened { room, stored: 0, checkpointed: 0, log_bytes: 0 });
-        };
-        for update in stored.snapshot.iter().chain(&stored.updates) {
-            room.load(update)?;
-        }
-        room.resume_at(stored.sequence);
-        for (_, waiting) in &stored.waiting {
-            room.load_waiting(waiting)?;
-        }
-        // A checkpoint would append again what waits, and nothing else.
-        let is_clean = stored.updates.is_empty();
-        Ok(Opened {
-            room,
-            stored: stored.sequence,
-            checkpointed: if is_clean { stored.sequence } else { stored.covered() },
-            log_bytes: stored.updates.iter().map(Vec::len).sum(),
-        })
     }
 }
 
@@ -285,7 +244,7 @@ impl RoomTask {
                 self.room.alive(peer, now);
             }
             Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
-                Box::pin(self.door.rooms.turns.run(pin!(self.room.disconnect(peer)))).await;
+                self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
             }
             Input::TooLarge { peer } => {
                 let now = self.now();

@@ -42,7 +42,7 @@ pub struct Pieces {
     /// The next block of the section that is read, and how many there are.
     next: Id,
     blocks: u64,
-    /// A long block of which some has been sent: up to which clock.
+    /// A long block of which some has been sent: it, its id, up to which clock, and its length.
     long: Option<(Bytes, Id, Clock, Clock)>,
     /// What only the last piece has.
     withheld: Sections,
@@ -79,6 +79,11 @@ impl Starts {
         let mut reader = RopeReader::new(frame.clone());
         let (SYNC, STEP_2 | UPDATE, _) = reader.read(read_frame_header).ok()? else { return None };
         read_starts(&mut reader).ok().map(Self)
+    }
+
+    /// Whether it is the first of its client.
+    fn begin_at(&self, Id { client, clock }: Id) -> bool {
+        self.0.get(&client) == Some(&clock)
     }
 
     /// Whether an element is in the update: then whoever gets that does not have it.
@@ -145,8 +150,7 @@ impl Pieces {
             self.take_long(piece, block, id, from, len, bytes);
             return true;
         }
-        let begins = self.blocks == 0;
-        if begins {
+        if self.blocks == 0 {
             if self.sections == 0 {
                 return false;
             }
@@ -167,7 +171,7 @@ impl Pieces {
         let ((len, waits), block) = read.expect(READ_BEFORE);
         self.blocks -= 1;
         self.next.clock += len;
-        let is_root = begins && !waits;
+        let is_root = starts.begin_at(next) && !waits;
         if block.len() <= MAX_CONTENT_BYTES {
             if is_root { &mut self.withheld } else { piece }.push(next, &block);
             return true;

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE};
 use coscribe_persistence::DocumentName;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, warn};
 
 use super::deflate::Payload;
 use super::delivery::Delivery;
+use super::freed::freed_elsewhere;
 use super::large::{MessageBytes, Right};
 use super::outbox::{Close, Outbox};
 use super::pace::{Pace, Verdict};
@@ -104,30 +104,6 @@ fn rejection(code: u16) -> Option<&'static str> {
         1009 => Some("too_large"),
         1013 => Some("overload"),
         _ => Some("internal"),
-    }
-}
-
-/// The same frame; whoever is the last to drop it does not wait until the kernel has taken back its memory, which takes
-/// milliseconds where that is tens of megabytes.
-fn freed_elsewhere(frame: Bytes) -> Bytes {
-    if frame.len() > LARGE_FRAME { Bytes::from_owner(FreedElsewhere(frame)) } else { frame }
-}
-
-struct FreedElsewhere(Bytes);
-
-impl AsRef<[u8]> for FreedElsewhere {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Drop for FreedElsewhere {
-    fn drop(&mut self) {
-        let frame = mem::take(&mut self.0);
-        // Other threads than the runtime's may take their time.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn_blocking(move || drop(frame));
-        }
     }
 }
 
@@ -346,7 +322,9 @@ impl<'a> Open<'a> {
                     // A small message must not keep the whole read buffer alive that it came in.
                     Bytes::copy_from_slice(&frame)
                 } else {
-                    self.large.insert(freed_elsewhere(frame)).clone()
+                    self.large
+                        .insert(if frame.len() > LARGE_FRAME { freed_elsewhere(frame) } else { frame })
+                        .clone()
                 });
                 Ok(0)
             }

@@ -160,7 +160,7 @@ impl Delivery {
         VecDeque::new()
     }
 
-    /// Gives all up that was not sent.
+    /// What was not sent; nothing where a part of a message was, since what follows comes after it.
     pub(crate) fn into_rest(self) -> VecDeque<Payload> {
         if self.pieces.is_some() || self.cutting.is_some() { VecDeque::new() } else { self.queue }
     }

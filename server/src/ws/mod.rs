@@ -7,6 +7,7 @@ mod delivery;
 pub(crate) mod echo;
 mod extensions;
 mod fragments;
+mod freed;
 mod inflate;
 pub(crate) mod large;
 pub(crate) mod outbox;
