@@ -131,7 +131,7 @@ impl Opcode {
     }
 }
 
-/// The request that opens a WebSocket; with `offer_deflate` it offers permessage-deflate as browsers do.
+/// The request that opens a WebSocket, as browsers send it; with `offer_deflate` it offers permessage-deflate.
 pub fn request(address: SocketAddr, path: &str, offer_deflate: bool) -> Vec<u8> {
     let offer = if offer_deflate {
         "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -139,7 +139,7 @@ pub fn request(address: SocketAddr, path: &str, offer_deflate: bool) -> Vec<u8> 
         ""
     };
     format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Y29zY3JpYmUtYmVuY2ghIQ==\r\n{offer}\r\n"
     )
     .into_bytes()

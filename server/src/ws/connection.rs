@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) _registration: Registration,
     /// What the room wants to have sent.
     pub(crate) outbox: Arc<Outbox>,
+    /// How many bytes before it a compressed message of the peer may refer to, if messages may come compressed.
+    pub(crate) client_window: Option<usize>,
     /// The document.
     pub(crate) name: DocumentName,
     /// The other end.
@@ -57,12 +59,12 @@ impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
         debug!(from = %self.from, document = %Shown(&self.name), peer = self.membership.peer.0, "connected");
-        let compressed = self.outbox.window().is_some();
         let limits = MessageBytes {
             usual: self.config.max_message_bytes,
             most: self.config.max_message_bytes.max(self.config.max_document_bytes),
         };
-        let transport = Transport::new(socket, read_ahead, compressed, limits, Arc::clone(&self.metrics));
+        let transport =
+            Transport::new(socket, read_ahead, self.client_window, limits, Arc::clone(&self.metrics));
         let timer = pin!(sleep_until(Instant::now()));
         let mut open = Open::new(&self, transport, timer);
         let end = poll_fn(|cx| open.poll(cx)).await;

@@ -45,18 +45,24 @@ async fn answer(
         Ok(handshake) => handshake,
         Err(refusal) => return Ok(refusal.into_response()),
     };
-    let (stream, window) = (stream_of(&mut request), handshake.window());
+    let (stream, window, client_window) =
+        (stream_of(&mut request), handshake.window(), handshake.client_window());
     tokio::spawn(async move {
         if let Ok((stream, read_ahead)) = stream.await {
-            serve(stream, read_ahead, window, metrics).await;
+            serve((stream, read_ahead), window, client_window, metrics).await;
         }
     });
     Ok(handshake.response())
 }
 
-async fn serve(stream: TcpStream, read_ahead: Vec<u8>, window: Option<WindowBits>, metrics: Arc<Metrics>) {
+async fn serve(
+    (stream, read_ahead): (TcpStream, Vec<u8>),
+    window: Option<WindowBits>,
+    client_window: Option<usize>,
+    metrics: Arc<Metrics>,
+) {
     let limit = MessageBytes::up_to(MAX_MESSAGE_BYTES);
-    let mut transport = Transport::new(stream, read_ahead, window.is_some(), limit, metrics);
+    let mut transport = Transport::new(stream, read_ahead, client_window, limit, metrics);
     let end = echo(&mut transport, window).await;
     transport.close(end).await;
 }

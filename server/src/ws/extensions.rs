@@ -1,8 +1,9 @@
 //! Negotiation of permessage-deflate: what a client may offer, and what is answered (RFC 7692, section 7; the header's
 //! grammar is that of RFC 6455, section 9.1).
 //!
-//! Each message is compressed by itself, in both directions. So a message can be compressed once for all peers, and a
-//! connection keeps no window between messages.
+//! Each message that we send is compressed by itself, so that it is compressed once for all peers. So is each that a browser
+//! sends, and a connection keeps no window between messages. Other clients may go on with what they have sent before if they
+//! don't say otherwise: some refuse to do without, and their offers are like those of browsers.
 
 use std::borrow::Cow;
 
@@ -30,7 +31,20 @@ impl WindowBits {
 pub(crate) struct Agreed {
     /// What we compress with, if the client asked for it.
     server_max_window_bits: Option<WindowBits>,
+    client: Client,
 }
+
+/// How a client compresses.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Client {
+    /// Each message by itself.
+    ByItself,
+    /// With a window over what it has sent before: of this size, or of any if it has offered no choice.
+    Continuing(Option<WindowBits>),
+}
+
+/// The window of a client that goes on with what it has sent before and lets us choose: 4 KiB hold many edits.
+const CLIENT_WINDOW: WindowBits = WindowBits(12);
 
 /// The header does not follow its grammar: such a connection must fail.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,10 +54,11 @@ pub(crate) struct Malformed;
 /// The first offer of a client that can be accepted.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Option<Agreed>, Malformed> {
     let mut agreed = None;
+    let is_browser = headers.contains_key(header::ORIGIN);
     for value in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
         let mut list = List { rest: value.to_str().map_err(|_| Malformed)? };
         while let Some(offer) = list.next_extension()? {
-            agreed = agreed.or_else(|| accept(&offer));
+            agreed = agreed.or_else(|| accept(&offer, is_browser));
         }
     }
     Ok(agreed)
@@ -55,16 +70,30 @@ impl Agreed {
         self.server_max_window_bits.unwrap_or(WindowBits::MAX)
     }
 
-    /// The header's value in the answer. A client's own window needs no limit: whatever it is, a full one reads it.
+    /// How many bytes of what the client has sent before a message may refer to.
+    pub(crate) fn client_window(self) -> usize {
+        match self.client {
+            Client::ByItself => 0,
+            // zlib takes 9 where it is told 8.
+            Client::Continuing(bits) => 1 << bits.unwrap_or(WindowBits::MAX).get().max(9),
+        }
+    }
+
+    /// The header's value in the answer. The window within a message needs no limit: whatever it is, a full one reads it.
     pub(crate) fn answer(self) -> HeaderValue {
-        const PLAIN: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-        match self.server_max_window_bits {
-            None => HeaderValue::from_static(PLAIN),
-            Some(WindowBits(bits)) => {
-                HeaderValue::try_from(format!("{PLAIN}; server_max_window_bits={bits}"))
-                    .unwrap_or(HeaderValue::from_static(PLAIN))
+        const PLAIN: &str = "permessage-deflate; server_no_context_takeover";
+        let mut answer = PLAIN.to_owned();
+        match self.client {
+            Client::ByItself => answer.push_str("; client_no_context_takeover"),
+            Client::Continuing(None) => {}
+            Client::Continuing(Some(WindowBits(bits))) => {
+                answer.push_str(&format!("; client_max_window_bits={bits}"));
             }
         }
+        if let Some(WindowBits(bits)) = self.server_max_window_bits {
+            answer.push_str(&format!("; server_max_window_bits={bits}"));
+        }
+        HeaderValue::try_from(answer).unwrap_or(HeaderValue::from_static(PLAIN))
     }
 }
 
@@ -75,21 +104,24 @@ struct Offer<'a> {
 }
 
 /// An offer is accepted as a whole or declined: parameters that are unknown, given twice or have a wrong value decline it.
-fn accept(offer: &Offer<'_>) -> Option<Agreed> {
+fn accept(offer: &Offer<'_>, is_browser: bool) -> Option<Agreed> {
     if offer.name != NAME {
         return None;
     }
-    let mut agreed = Agreed { server_max_window_bits: None };
+    let mut agreed = Agreed { server_max_window_bits: None, client: Client::Continuing(None) };
+    let mut by_itself = is_browser;
     for (n, (name, value)) in offer.parameters.iter().enumerate() {
         if offer.parameters[..n].iter().any(|(before, _)| before == name) {
             return None;
         }
         match (*name, value) {
-            (
-                "server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits",
-                None,
-            ) => {}
-            ("client_max_window_bits", Some(value)) => drop(window_bits(value)?),
+            ("server_no_context_takeover", None) => {}
+            ("client_no_context_takeover", None) => by_itself = true,
+            ("client_max_window_bits", None) => agreed.client = Client::Continuing(Some(CLIENT_WINDOW)),
+            ("client_max_window_bits", Some(value)) => {
+                let bits = window_bits(value)?.min(CLIENT_WINDOW.get());
+                agreed.client = Client::Continuing(Some(WindowBits(bits)));
+            }
             ("server_max_window_bits", Some(value)) => {
                 // zlib cannot compress with a window of 256 bytes, and to read is not enough here.
                 let bits = window_bits(value).filter(|&bits| bits > 8)?;
@@ -97,6 +129,9 @@ fn accept(offer: &Offer<'_>) -> Option<Agreed> {
             }
             _ => return None,
         }
+    }
+    if by_itself {
+        agreed.client = Client::ByItself;
     }
     Some(agreed)
 }
@@ -180,8 +215,12 @@ pub(super) fn is_token_char(c: char) -> bool {
 mod tests {
     use super::*;
 
+    /// What a browser is answered.
     fn answer(lines: &[&'static str]) -> Result<Option<String>, Malformed> {
-        let mut headers = HeaderMap::new();
+        answer_to(HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static("http://a"))]), lines)
+    }
+
+    fn answer_to(mut headers: HeaderMap, lines: &[&'static str]) -> Result<Option<String>, Malformed> {
         for line in lines {
             headers.append(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(line));
         }
@@ -215,6 +254,32 @@ mod tests {
         ] {
             let expected = format!("{PLAIN}; server_max_window_bits={bits}");
             assert_eq!(answer(&[offer]), Ok(Some(expected)), "{offer}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_no_browser_may_go_on_with_what_it_has_sent() {
+        let server = "permessage-deflate; server_no_context_takeover";
+        for (offer, client, window) in [
+            ("permessage-deflate", "", 32 << 10),
+            ("permessage-deflate; client_max_window_bits", "; client_max_window_bits=12", 4 << 10),
+            ("permessage-deflate; client_max_window_bits=15", "; client_max_window_bits=12", 4 << 10),
+            ("permessage-deflate; client_max_window_bits=9", "; client_max_window_bits=9", 512),
+            ("permessage-deflate; client_no_context_takeover", "; client_no_context_takeover", 0),
+            (
+                "permessage-deflate; client_no_context_takeover; client_max_window_bits",
+                "; client_no_context_takeover",
+                0,
+            ),
+        ] {
+            assert_eq!(
+                answer_to(HeaderMap::new(), &[offer]),
+                Ok(Some(format!("{server}{client}"))),
+                "{offer}"
+            );
+            let headers =
+                HeaderMap::from_iter([(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(offer))]);
+            assert_eq!(negotiate(&headers).unwrap().unwrap().client_window(), window, "{offer}");
         }
     }
 

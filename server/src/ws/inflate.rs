@@ -73,8 +73,8 @@ pub(crate) enum InflateError {
 /// The bytes of one connection on their way in.
 pub(crate) struct Inflating {
     limits: MessageBytes,
-    /// Whether messages may come compressed.
-    compressed: bool,
+    /// The end of the messages before, if messages may come compressed.
+    window: Option<Window>,
     /// How large the message that is being passed on is at least.
     message: usize,
     /// The right to read it on, if it is larger than usual.
@@ -120,11 +120,12 @@ impl Gathered {
 }
 
 impl Inflating {
-    /// For a connection of which these bytes have been read already. `compressed` says whether messages may be.
-    pub(crate) fn new(limits: MessageBytes, compressed: bool, received: Vec<u8>) -> Inflating {
+    /// For a connection of which these bytes have been read already. Messages may come compressed if a window is given: how many
+    /// bytes of the messages before one may refer to.
+    pub(crate) fn new(limits: MessageBytes, window: Option<usize>, received: Vec<u8>) -> Inflating {
         Inflating {
             limits,
-            compressed,
+            window: window.map(Window::new),
             message: 0,
             claim: Claim::default(),
             received,
@@ -161,8 +162,14 @@ impl Inflating {
     /// Gives back the right to inflate a large message, if that is passed on to its end and in memory elsewhere, in bounds.
     pub(crate) fn release(&mut self) {
         if self.inflation.as_ref().is_none_or(Inflation::is_passed) {
-            self.inflation = None;
+            self.end_inflation();
             self.turn = Permit::default();
+        }
+    }
+
+    fn end_inflation(&mut self) {
+        if let Some(inflation) = self.inflation.take() {
+            self.window = Some(inflation.window);
         }
     }
 
@@ -210,7 +217,8 @@ impl Inflating {
                 let least = inflation.measure(budget)?;
                 self.message = self.message.max(least);
             } else if !inflation.write(out, budget)? {
-                (self.inflation, self.message) = (None, 0);
+                self.end_inflation();
+                self.message = 0;
             }
             return Ok(true);
         }
@@ -240,9 +248,10 @@ impl Inflating {
                 return Ok(passed > 0);
             }
             Step::Gather { left: 0, last, .. } => {
-                if mem::take(last) {
-                    let message = self.gathered.take();
-                    self.inflation = message.map(|message| Inflation::new(message, self.limits));
+                if mem::take(last)
+                    && let (Some(message), Some(window)) = (self.gathered.take(), &mut self.window)
+                {
+                    self.inflation = Some(Inflation::new(message, self.limits, window.take())?);
                 }
                 self.end_frame();
             }
@@ -263,7 +272,7 @@ impl Inflating {
         let Header { bytes: [first, ..], .. } = self.header;
         let (last, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0f);
         let length = self.header.payload_length();
-        let begins = self.compressed
+        let begins = self.window.is_some()
             && reserved == COMPRESSED
             && matches!(opcode, TEXT | BINARY)
             && self.gathered.is_none();
@@ -312,10 +321,46 @@ fn put(out: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     part.len()
 }
 
+/// The end of what was inflated: what follows may refer to it, unless each message is compressed by itself.
+#[derive(Debug)]
+struct Window {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl Window {
+    fn new(most: usize) -> Window {
+        Window { bytes: Vec::new(), most }
+    }
+
+    /// Takes out what there is, to be continued and put back.
+    fn take(&mut self) -> Window {
+        Window { bytes: mem::take(&mut self.bytes), most: self.most }
+    }
+
+    fn append(&mut self, inflated: &[u8]) {
+        let inflated = &inflated[inflated.len().saturating_sub(self.most)..];
+        let kept = self.bytes.len().min(self.most - inflated.len());
+        self.bytes.drain(..self.bytes.len() - kept);
+        self.bytes.extend_from_slice(inflated);
+    }
+
+    /// Lets a stream that begins refer to it.
+    fn precede(&self, stream: &mut Decompress) -> Result<(), InflateError> {
+        if !self.bytes.is_empty() {
+            stream.set_dictionary(&self.bytes).map_err(|_| InflateError::Damaged)?;
+        }
+        Ok(())
+    }
+}
+
 /// A compressed message that is complete, and is inflated as far as it is read.
 #[derive(Debug)]
 struct Inflation {
     stream: Decompress,
+    window: Window,
+    /// The window as it was before, while what is inflated is only counted.
+    before: Vec<u8>,
     compressed: Vec<u8>,
     taken: usize,
     inflated: usize,
@@ -330,25 +375,30 @@ struct Inflation {
 }
 
 impl Inflation {
-    fn new(message: Gathered, limits: MessageBytes) -> Inflation {
+    fn new(message: Gathered, limits: MessageBytes, window: Window) -> Result<Inflation, InflateError> {
         let Gathered { opcode, mut compressed } = message;
         // Small messages are the most frequent by far.
         let piece = compressed.len().saturating_mul(4).clamp(512, PIECE);
         compressed.extend_from_slice(&TAIL);
         let may_be_unusual = compressed.len().saturating_mul(MOST_INFLATED) > limits.usual;
-        Inflation {
-            // Forty kilobytes that are made in a third of a microsecond: nothing to keep between messages.
-            stream: Decompress::new(false),
+        let measures = limits.usual < limits.most && may_be_unusual;
+        // Forty kilobytes that are made in a third of a microsecond: nothing to keep between messages.
+        let mut stream = Decompress::new(false);
+        window.precede(&mut stream)?;
+        Ok(Inflation {
+            stream,
+            before: if measures { window.bytes.clone() } else { Vec::new() },
+            window,
             compressed,
             taken: 0,
             inflated: 0,
             max_message_bytes: limits.most,
-            measures: limits.usual < limits.most && may_be_unusual,
+            measures,
             opcode,
             frame: Vec::with_capacity(PIECE_HEADER + piece),
             passed: 0,
             finished: false,
-        }
+        })
     }
 
     fn is_passed(&self) -> bool {
@@ -366,7 +416,9 @@ impl Inflation {
         let inflated = self.inflated;
         *budget = budget.saturating_sub(inflated - before);
         if mem::take(&mut self.finished) {
+            self.window.bytes = mem::take(&mut self.before);
             self.stream.reset(false);
+            self.window.precede(&mut self.stream)?;
             (self.taken, self.inflated, self.measures) = (0, 0, false);
         }
         self.frame.clear();
@@ -406,7 +458,8 @@ impl Inflation {
             *budget = budget.saturating_sub(taken);
             let all = self.taken == self.compressed.len();
             if status == Status::StreamEnd && !all {
-                // A block that calls itself the last: what follows is read as a new stream (RFC 7692, section 7.2.3.5).
+                // A block that calls itself the last: what follows is read as a new stream (RFC 7692, section 7.2.3.5). No client is
+                // known that would refer to what was before; it is an error here.
                 self.stream.reset(false);
                 *budget = budget.saturating_sub(RESET);
             } else if all && (self.frame.len() < self.frame.capacity() || status == Status::StreamEnd) {
@@ -426,6 +479,7 @@ impl Inflation {
         if self.inflated > self.max_message_bytes {
             return Err(InflateError::TooLarge);
         }
+        self.window.append(&self.frame[PIECE_HEADER..]);
         self.write_header(piece)
     }
 

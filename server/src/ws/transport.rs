@@ -140,15 +140,16 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// `read_ahead` is what arrived behind the handshake; `compressed` says whether messages may come compressed.
+    /// `read_ahead` is what arrived behind the handshake; messages may come compressed if `client_window` says how many bytes
+    /// before them they may refer to.
     pub(crate) fn new(
         stream: TcpStream,
         read_ahead: Vec<u8>,
-        compressed: bool,
+        client_window: Option<usize>,
         message_bytes: MessageBytes,
         metrics: Arc<Metrics>,
     ) -> Transport {
-        let inflating = Inflating::new(message_bytes, compressed, read_ahead);
+        let inflating = Inflating::new(message_bytes, client_window, read_ahead);
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)

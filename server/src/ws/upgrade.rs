@@ -103,6 +103,7 @@ fn accept(
         _registration: place.register(membership.peer, Arc::clone(&outbox)),
         membership,
         outbox,
+        client_window: handshake.client_window(),
         name,
         from,
         config: Arc::clone(&server.config),
@@ -136,6 +137,11 @@ impl Handshake {
     /// What the other side reads that was compressed with, if it was agreed on.
     pub(crate) fn window(&self) -> Option<WindowBits> {
         self.agreed.map(Agreed::window_bits)
+    }
+
+    /// How many bytes before it a compressed message of the other side may refer to, if compression was agreed on.
+    pub(crate) fn client_window(&self) -> Option<usize> {
+        self.agreed.map(Agreed::client_window)
     }
 
     /// The answer.
