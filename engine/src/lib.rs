@@ -29,9 +29,10 @@ mod chunks;
 pub mod parked;
 
 pub mod awareness;
+pub mod dialect;
 pub mod message;
 pub mod peer;
-pub mod protocol;
+pub mod pieces;
 mod reread;
 pub mod room;
 

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages, awareness_frame, sync_frame};
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::limits::SLICE_STEPS;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{Messages, awareness_frame, sync_frame};
+use coscribe_engine::message::Outbound;
 use coscribe_engine::room::{Effect, PeerId, Room};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::work::finish;
@@ -54,10 +55,17 @@ impl Meter {
     fn with(peers: &[PeerId]) -> Self {
         let mut meter = Self::default();
         for &peer in peers {
-            meter.room.connect(peer, Duration::ZERO);
+            meter.connect(peer);
         }
         meter.tick();
         meter
+    }
+
+    fn connect(&mut self, peer: PeerId) {
+        self.room.connect(peer, Duration::ZERO);
+        for wish in &GREETING {
+            finish(self.room.receive(peer, wish.clone(), Duration::ZERO));
+        }
     }
 
     fn tick(&mut self) {
@@ -73,19 +81,20 @@ impl Meter {
     fn carry_out(&mut self) {
         while let Some(effect) = self.room.poll_effect() {
             match effect {
-                Effect::Send { frame, .. } => self.send(frame, 1),
-                Effect::Broadcast { frame, to, .. } => self.send(frame, to.len() as u64),
+                Effect::Send { message, .. } => self.send(&message, 1),
+                Effect::Broadcast { message, to } => self.send(&message, to.len() as u64),
                 Effect::Append { update, .. } => {
                     self.bytes_out += update.len() as u64;
                     self.appends.push(update);
                 }
                 Effect::Probe { .. } | Effect::Warn { .. } => {}
-                Effect::Close { reason, .. } => self.closed.push(reason),
+                Effect::Part { parting, .. } => self.closed.push(parting.words.into_owned()),
             }
         }
     }
 
-    fn send(&mut self, frame: Rope, receivers: u64) {
+    fn send(&mut self, message: &Outbound, receivers: u64) {
+        let frame = y_websocket::encode(message);
         self.frames += receivers;
         self.bytes_out += receivers * frame.len() as u64;
         self.sent.push(frame);
@@ -533,12 +542,12 @@ fn connections_that_come_and_go_do_not_walk_what_others_left() {
     let mut meter = Meter::with(&[A, B]);
     for client in 0..500 {
         let peer = PeerId(100 + client);
-        meter.room.connect(peer, Duration::ZERO);
+        meter.connect(peer);
         meter.receive(peer, states(&[(client, 1, "{}")]));
         meter.receive(peer, update(&[1, 1, 99, 5, 0, 1, 0]));
     }
     let cost = meter.cost(|meter| {
-        meter.room.connect(PeerId(3), Duration::ZERO);
+        meter.connect(PeerId(3));
         finish(meter.room.disconnect(PeerId(3)));
     });
     assert!(cost.steps < 100, "{cost:?}");

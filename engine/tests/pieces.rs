@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
-use coscribe_engine::protocol::pieces::{Pieces, Starts};
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{Message, step_2_frame, update_frame};
+use coscribe_engine::lib0::{write_var_buf, write_var_uint};
+use coscribe_engine::pieces::{Pieces, Starts};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::update::Update;
 use oracle::Random;
@@ -17,21 +15,15 @@ use oracle::yjs::Yjs;
 use serde_json::json;
 
 /// The updates of all pieces, in order.
-fn pieces(frame: &Rope, bytes: usize) -> Vec<Bytes> {
-    let is_step_2 = frame.to_bytes()[1] == 1;
-    let starts = Starts::of_frame(frame).expect("it has an update");
-    let mut pieces = Pieces::new(frame.clone(), Arc::new(starts));
+fn pieces(update: &Rope, bytes: usize) -> Vec<Bytes> {
+    let starts = Starts::of(update).expect("an update without gaps");
+    let mut pieces = Pieces::new(update.clone(), Arc::new(starts));
     let mut updates = Vec::new();
     loop {
         let piece = pieces.next(bytes);
-        let frame = piece.frame.to_bytes();
-        let update = match Message::read(&mut Reader::new(&frame)).expect("a message") {
-            Message::Sync(SyncMessage::Step2(update)) if piece.is_last && is_step_2 => update,
-            Message::Sync(SyncMessage::Update(update)) if !(piece.is_last && is_step_2) => update,
-            other => panic!("{other:?}"),
-        };
-        Update::scan(frame.slice_ref(update)).expect("a sound update");
-        updates.push(frame.slice_ref(update));
+        let update = piece.update.to_bytes();
+        Update::scan(update.clone()).expect("a sound update");
+        updates.push(update);
         if piece.is_last {
             return updates;
         }
@@ -58,8 +50,7 @@ fn no_piece_but_the_last_shows_anything_in_yjs() {
         for bytes in [1, 100, 1000] {
             let seen = &updates[..random.below(2) * random.below(updates.len())];
             let diff = blocks.diff(admit_all(seen).state_vector());
-            let frame = step_2_frame(&diff.into());
-            let pieces = pieces(&frame, bytes);
+            let pieces = pieces(&diff.into(), bytes);
             let name = format!("seed {seed}, {bytes} bytes, {} seen, {} pieces", seen.len(), pieces.len());
             let after = |count: usize| [seen, &pieces[..count]].concat();
             assert_eq!(yjs.canonical(&roots, &after(pieces.len())), canonical, "{name}");
@@ -84,8 +75,7 @@ fn long_blocks_are_cut_and_every_piece_is_about_as_long_as_asked_for() {
     write_var_buf(&mut update, text.as_bytes());
     update.push(0);
     let blocks = admit_all(&[update.clone().into()]);
-    let frame = update_frame(&Bytes::from(update).into());
-    let pieces = pieces(&frame, 50_000);
+    let pieces = pieces(&Bytes::from(update).into(), 50_000);
     assert_eq!(pieces.len(), 2 + text.len() / 58_000);
     for (piece, updates) in pieces.iter().zip(1..) {
         assert!(piece.len() < 70_000, "{} bytes", piece.len());
@@ -109,16 +99,15 @@ fn deletions_come_in_pieces_too() {
         write_var_uint(&mut update, clock);
         update.push(1);
     }
-    let frame = step_2_frame(&Bytes::from(update.clone()).into());
-    let pieces = pieces(&frame, 20_000);
+    let pieces = pieces(&Bytes::from(update.clone()).into(), 20_000);
     assert!(pieces.iter().all(|piece| piece.len() < 40_000), "{:?}", pieces.iter().map(Bytes::len));
     assert!(admit_all(&pieces[..pieces.len() - 1]).is_empty());
     assert_eq!(admit_all(&pieces).encode_state(), admit_all(&[update.into()]).encode_state());
 }
 
 #[test]
-fn other_frames_have_no_pieces() {
-    for frame in [&[0, 0, 1, 0][..], &[1, 1, 0], &[0, 2, 3, 0, 0, 0], &[0, 1, 3, 1, 0, 0], &[]] {
-        assert!(Starts::of_frame(&Bytes::from_static(frame).into()).is_none(), "{frame:?}");
+fn what_is_no_update_has_no_pieces() {
+    for bytes in [&[0, 0, 0][..], &[1, 0, 0], &[1], &[]] {
+        assert!(Starts::of(&Bytes::from_static(bytes).into()).is_none(), "{bytes:?}");
     }
 }

@@ -1,11 +1,20 @@
-//! What a server does with a frame: its messages go into the room one after the other.
+//! What a server does for a peer that speaks the dialect of y-websocket: its frames' messages go into the room one after the
+//! other.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::protocol::y_websocket::Messages;
+use coscribe_engine::dialect::y_websocket::{GREETING, Messages};
 use coscribe_engine::room::{PeerId, Room};
 use coscribe_engine::work::finish;
+
+/// A peer has come.
+pub(crate) fn connect(room: &mut Room, peer: PeerId, now: Duration) {
+    room.connect(peer, now);
+    for wish in &GREETING {
+        finish(room.receive(peer, wish.clone(), now));
+    }
+}
 
 /// A frame has come from a peer of a room.
 pub(crate) fn receive(room: &mut Room, peer: PeerId, frame: &Bytes, now: Duration) {

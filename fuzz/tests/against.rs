@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages};
 use coscribe_engine::message::Inbound;
-use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::work::finish;
 use futures_util::{Sink, Stream};
@@ -225,6 +225,9 @@ impl Server {
         let document = self.documents.entry(name.to_owned()).or_insert_with(new);
         document.outboxes.insert(peer, sender);
         document.room.connect(peer, Duration::ZERO);
+        for wish in &GREETING {
+            finish(document.room.receive(peer, wish.clone(), Duration::ZERO));
+        }
         document.carry_out();
         (peer, outbox)
     }
@@ -264,23 +267,23 @@ impl Document {
     fn carry_out(&mut self) {
         finish(self.room.tick(Duration::ZERO));
         while let Some(effect) = self.room.poll_effect() {
-            let (frame, to) = match effect {
-                Effect::Send { peer, frame } => (frame, vec![peer]),
-                Effect::Broadcast { frame, to, .. } => (frame, to),
+            let (message, to) = match effect {
+                Effect::Send { peer, message, .. } => (message, vec![peer]),
+                Effect::Broadcast { message, to } => (message, to),
                 Effect::Append { sequence, .. } => {
                     self.room.durable(sequence);
                     finish(self.room.tick(Duration::ZERO));
                     continue;
                 }
                 Effect::Probe { .. } | Effect::Warn { .. } => continue,
-                Effect::Close { peer, .. } => {
+                Effect::Part { peer, .. } => {
                     self.outboxes.remove(&peer);
                     continue;
                 }
             };
             for outbox in to.iter().filter_map(|peer| self.outboxes.get(peer)) {
                 // Who has gone does not need it.
-                let _ = outbox.send(frame.to_bytes());
+                let _ = outbox.send(y_websocket::encode(&message).to_bytes());
             }
             finish(self.room.tick(Duration::ZERO));
         }

@@ -3,13 +3,11 @@
 mod checkpointer;
 mod commands;
 mod config;
-mod connections;
+mod connection;
 mod http;
-mod listener;
 mod metrics;
 mod moderation;
-mod proxies;
-mod room_task;
+mod net;
 mod rooms;
 mod serve;
 mod turns;

@@ -18,13 +18,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::checkpointer::{Checkpointer, CheckpointerThread};
 use crate::config::{Config, Listen};
-use crate::connections::{Connections, Limits};
-use crate::listener::Server;
 use crate::metrics::Metrics;
+use crate::net::connections::{Connections, Limits};
+use crate::net::listener::{self, Server};
 use crate::rooms::Rooms;
 use crate::writer::{Writer, WriterThread};
 use crate::ws::echo;
-use crate::{http, listener, moderation};
+use crate::{http, moderation};
 
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
 const LOADING_THREADS: usize = 8;

@@ -7,10 +7,8 @@ use super::peer::{Missed, Owed, Peer};
 use super::{Effect, Room, Snapshot};
 use crate::changes::Bookmark;
 use crate::limits::ANSWERS_AT_ONCE;
+use crate::message::Outbound;
 use crate::peer::PeerId;
-use crate::protocol::sync::SyncMessage;
-use crate::protocol::y_websocket;
-use crate::rope::Rope;
 use crate::state_vector::StateVector;
 use crate::update::ClientId;
 
@@ -29,11 +27,6 @@ impl Room {
             state_vector: blocks.state_vector().encode_in_slices(work).await,
             deletions: blocks.encode_deletions(work).await,
         }
-    }
-
-    /// Whether an answer is that with the whole document, which all get who ask for it until the document changes.
-    pub fn is_full_state(&self, frame: &Rope) -> bool {
-        self.full_state.as_ref().is_some_and(|state| state.is(frame))
     }
 
     /// Owes a peer something, which it gets when it does not lag. O(log peers).
@@ -87,11 +80,10 @@ impl Room {
     async fn send_step_1(&mut self, peer: PeerId) -> usize {
         if self.state_vector.is_none() {
             let encoded = self.blocks.state_vector().encode_in_slices(&mut self.work).await;
-            let frame = y_websocket::sync_frame(&SyncMessage::Step1(&encoded));
-            self.state_vector = Some(frame);
+            self.state_vector = Some(encoded.into());
         }
-        let frame = self.state_vector.clone().unwrap_or_default();
-        self.send(peer, frame.into())
+        let known = self.state_vector.clone().unwrap_or_default();
+        self.send(peer, Outbound::Step1(known))
     }
 
     /// Sends what was not sent since a moment; where the peer has asked for more, that is added to its question instead.
@@ -116,21 +108,24 @@ impl Room {
         if let Cow::Owned(changes) = changes {
             changes.discard(&mut self.work).await;
         }
-        diff.map_or(0, |diff| self.send(peer, y_websocket::step_2_frame(&diff)))
+        diff.map_or(0, |diff| self.send(peer, Outbound::Step2(diff)))
     }
 
     async fn send_state(&mut self, peer: PeerId, known: &StateVector) -> usize {
         self.blocks.seal(&mut self.work).await;
-        let frame = if !known.is_empty() {
+        if !known.is_empty() {
             let diff = self.blocks.diff_in_slices(known, &mut self.work).await;
-            y_websocket::step_2_frame(&diff)
-        } else if let Some(full_state) = &self.full_state {
-            full_state.clone()
-        } else {
-            let state = self.blocks.encode_state_in_slices(&mut self.work).await;
-            self.full_state.insert(y_websocket::step_2_frame(&state)).clone()
+            return self.send(peer, Outbound::Step2(diff));
+        }
+        let (version, state) = match self.full_state.take() {
+            Some(known) => known,
+            None => {
+                self.versions += 1;
+                (self.versions, self.blocks.encode_state_in_slices(&mut self.work).await)
+            }
         };
-        self.send(peer, frame)
+        self.full_state = Some((version, state.clone()));
+        self.send_version(peer, Outbound::Step2(state), Some(version))
     }
 
     /// Sends that some clients are gone, also those of its own that are to announce themselves, and the states of all others if
@@ -149,7 +144,7 @@ impl Room {
             return 0;
         }
         let states = awareness.encode_in_slices(&clients, &gone, work).await;
-        self.send(peer, y_websocket::awareness_rope_frame(&states))
+        self.send(peer, Outbound::Awareness(states))
     }
 
     /// Gives back what is due.
@@ -157,15 +152,19 @@ impl Room {
         let durable = self.durable;
         let mut bytes = 0;
         while let Some(token) = self.peers.get_mut(&id).and_then(|peer| next_receipt(peer, durable)) {
-            bytes += self.send(id, y_websocket::sync_status_frame(&token).into());
             self.work.count_bytes(token.len());
+            bytes += self.send(id, Outbound::Confirmed(token));
         }
         bytes
     }
 
-    fn send(&mut self, peer: PeerId, frame: Rope) -> usize {
-        let bytes = frame.len();
-        self.effects.push_back(Effect::Send { peer, frame });
+    fn send(&mut self, peer: PeerId, message: Outbound) -> usize {
+        self.send_version(peer, message, None)
+    }
+
+    fn send_version(&mut self, peer: PeerId, message: Outbound, version: Option<u64>) -> usize {
+        let bytes = message.len();
+        self.effects.push_back(Effect::Send { peer, message, version });
         bytes
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES};
+use crate::message::{Outbound, Parting};
 use crate::peer::PeerId;
 use crate::reread::Amount;
 use crate::rope::Rope;
@@ -28,19 +29,19 @@ impl Default for RoomLimits {
 /// What the room wants done. Effects are to be carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// One frame for one peer.
+    /// A message for one peer.
     Send {
         /// Who gets it.
         peer: PeerId,
-        /// A whole binary WebSocket message.
-        frame: Rope,
+        /// The message.
+        message: Outbound,
+        /// The version of the whole document that it brings, if it does that: messages with the same number are the same.
+        version: Option<u64>,
     },
-    /// One frame for several peers.
+    /// A message for several peers.
     Broadcast {
-        /// A whole binary WebSocket message.
-        frame: Rope,
-        /// Whether it brings an update. Else it brings awareness.
-        is_update: bool,
+        /// The message.
+        message: Outbound,
         /// Who gets it.
         to: Vec<PeerId>,
     },
@@ -67,14 +68,12 @@ pub enum Effect {
         /// In words.
         what: &'static str,
     },
-    /// A connection to close. The room has forgotten the peer already.
-    Close {
-        /// Whose connection.
+    /// A peer to send away. The room has forgotten it already.
+    Part {
+        /// Who goes.
         peer: PeerId,
-        /// The WebSocket close code.
-        code: u16,
-        /// Why, in words.
-        reason: String,
+        /// Why.
+        parting: Parting,
     },
 }
 

@@ -11,8 +11,8 @@ use super::peer::{Authors, Peer};
 use super::{Effect, Room};
 use crate::changes::Bookmark;
 use crate::limits::APPEND_BYTES;
+use crate::message::Outbound;
 use crate::peer::PeerId;
-use crate::protocol::y_websocket;
 use crate::rope::Rope;
 use crate::update::ClientId;
 
@@ -209,12 +209,12 @@ impl Room {
         self.flushed_moment = self.awareness.moment();
         let unflushed = std::mem::replace(&mut self.unflushed, Unflushed::since(self.trail.bookmark()));
         if let Some(update) = self.merge(&unflushed.since, unflushed.updates).await {
-            self.broadcast(y_websocket::update_frame(&update), true, unflushed.authors);
+            self.broadcast(Outbound::Update(update), unflushed.authors);
         }
         if !unflushed.awareness.is_empty() {
             let clients: Vec<_> = unflushed.awareness.into_iter().collect();
             let states = self.awareness.encode_in_slices(&clients, &BTreeSet::new(), &mut self.work).await;
-            self.broadcast(y_websocket::awareness_rope_frame(&states), false, unflushed.awareness_authors);
+            self.broadcast(Outbound::Awareness(states), unflushed.awareness_authors);
         }
         self.trail.release(unflushed.since, &mut self.work).await;
     }
@@ -237,15 +237,15 @@ impl Room {
         diff
     }
 
-    /// One frame for all who keep up, but for the author if it is one.
-    fn broadcast(&mut self, frame: Rope, is_update: bool, authors: Authors) {
+    /// A message for all who keep up, but for the author if it is one.
+    fn broadcast(&mut self, message: Outbound, authors: Authors) {
         let gets = |&(&id, peer): &(&PeerId, &Peer)| {
             peer.keeps_up() && !matches!(authors, Authors::Only(author) if author == id)
         };
         let to: Vec<_> = self.peers.iter().filter(gets).map(|(&peer, _)| peer).collect();
         self.work.count(self.peers.len());
         if !to.is_empty() {
-            self.effects.push_back(Effect::Broadcast { frame, is_update, to });
+            self.effects.push_back(Effect::Broadcast { message, to });
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::awareness::{Awareness, Moment};
 use crate::blocks::{Blocks, LoadError};
 use crate::changes::Trail;
 use crate::limits::SLICE_STEPS;
+use crate::message::Parting;
 use crate::rope::Rope;
 use crate::work::Work;
 
@@ -70,8 +71,10 @@ pub struct Room {
     renewal: Renewal,
     /// Updates that were refused for good.
     refusals: Refusals,
-    /// SyncStep2 with the whole document, until it changes.
-    full_state: Option<Rope>,
+    /// The whole document as an update, until it changes, and its version.
+    full_state: Option<(u64, Rope)>,
+    /// How often the whole document was encoded for a peer.
+    versions: u64,
     /// The encoded state vector, until it changes.
     state_vector: Option<Bytes>,
     work: Work,
@@ -107,6 +110,7 @@ impl Room {
             renewal: Renewal::default(),
             refusals: Refusals::default(),
             full_state: None,
+            versions: 0,
             state_vector: None,
             work: Work::in_slices(SLICE_STEPS),
         }
@@ -175,13 +179,12 @@ impl Room {
         self.effects.pop_front()
     }
 
-    /// A peer has come: it is to be asked for what the server lacks, and told who is here.
+    /// A peer has come.
     pub fn connect(&mut self, peer: PeerId, now: Duration) {
         if self.awareness.is_empty() {
             self.next_expiry = now + EXPIRY_INTERVAL;
         }
         self.peers.insert(peer, Peer { came: now, ..Peer::default() });
-        self.owe(peer, |owed| (owed.step_1, owed.awareness) = (true, true));
     }
 
     /// A peer has gone, and its awareness goes with it. What it left waiting stays. O(these · log).
@@ -305,10 +308,10 @@ impl Room {
         }
     }
 
-    /// Closes a connection. The room forgets the peer.
-    async fn close(&mut self, peer: PeerId, code: u16, reason: String) {
+    /// Sends a peer away, and forgets it.
+    async fn part(&mut self, peer: PeerId, parting: Parting) {
         self.disconnect(peer).await;
-        self.effects.push_back(Effect::Close { peer, code, reason });
+        self.effects.push_back(Effect::Part { peer, parting });
     }
 
     /// Forgets what was encoded of the document as it was.

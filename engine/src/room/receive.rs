@@ -11,10 +11,10 @@ use super::violation::Violation;
 use super::{Effect, Room};
 use crate::awareness::Speaker;
 use crate::blocks::{Changes, Intake, Sender};
+use crate::dialect::MessageError;
 use crate::limits::{MAX_RUNS_FROM_PEER, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::Inbound;
 use crate::peer::PeerId;
-use crate::protocol::MessageError;
 use crate::state_vector::StateVector;
 use crate::update::Update;
 
@@ -27,15 +27,14 @@ impl Room {
         }
         self.work.count(1);
         if let Err(violation) = self.take(peer, message, now).await {
-            self.close(peer, violation.close_code(), violation.to_string()).await;
+            self.part(peer, violation.into()).await;
         }
     }
 
     /// A frame has come from a peer that cannot be read: its connection is closed.
     pub async fn refuse(&mut self, peer: PeerId, error: MessageError) {
         if self.peers.contains_key(&peer) {
-            let violation = Violation::from(error);
-            self.close(peer, violation.close_code(), violation.to_string()).await;
+            self.part(peer, Violation::from(error).into()).await;
         }
     }
 
@@ -59,6 +58,10 @@ impl Room {
             Inbound::Awareness(states) => self.take_awareness(peer, &states, now).await,
             Inbound::QueryAwareness => {
                 self.owe(peer, |owed| owed.awareness = true);
+                Ok(())
+            }
+            Inbound::Offer => {
+                self.owe(peer, |owed| owed.step_1 = true);
                 Ok(())
             }
             Inbound::Confirm(token) => self.take_confirm(peer, &token),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::Room;
 use super::violation::Violation;
 use crate::limits::{REFUSED_CLIENTS, REFUSED_CLIENTS_OF_UPDATE};
+use crate::message::Parting;
 use crate::peer::PeerId;
 use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
@@ -32,15 +33,6 @@ const FORGIVEN: Duration = Duration::from_secs(600);
 /// Stands for the clients of messages that were not read. Yjs has none of this number: it does not fit into 53 bits.
 const UNREAD: ClientId = ClientId::MAX;
 
-/// Why an update is refused for good, as it is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reason {
-    /// The WebSocket close code.
-    pub(super) code: u16,
-    /// In words.
-    pub(super) words: String,
-}
-
 /// What a room remembers of refused updates.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -48,14 +40,14 @@ pub(super) struct Refusals {
     /// The same clients by when they were last refused.
     by_age: BTreeSet<(Duration, ClientId)>,
     /// Peers that are to be closed, by when.
-    leaving: BTreeMap<(Duration, PeerId), Reason>,
+    leaving: BTreeMap<(Duration, PeerId), Parting>,
 }
 
 #[derive(Debug)]
 struct Refused {
     /// The first element that was refused.
     from: Clock,
-    reason: Reason,
+    parting: Parting,
     /// How many connections have brought it.
     times: u32,
     last: Duration,
@@ -79,7 +71,7 @@ impl Refusals {
         update: &Update,
         state: &StateVector,
         work: &mut Work,
-    ) -> Option<(Id, Reason)> {
+    ) -> Option<(Id, Parting)> {
         if self.of_clients.is_empty() {
             return None;
         }
@@ -91,7 +83,7 @@ impl Refusals {
             if run.next.clock <= state.get(run.client()) {
                 filled.insert(run.client());
             } else if run.next.clock > refused.from && !filled.contains(&run.client()) {
-                return Some((run.next, refused.reason.clone()));
+                return Some((run.next, refused.parting.clone()));
             }
         }
         for (client, range) in update.deletions() {
@@ -99,14 +91,14 @@ impl Refusals {
             work.pause().await;
             let Some(refused) = self.of_clients.get(&client) else { continue };
             if range.end > refused.from.max(state.get(client)) && !filled.contains(&client) {
-                return Some((Id { client, clock: refused.from }, refused.reason.clone()));
+                return Some((Id { client, clock: refused.from }, refused.parting.clone()));
             }
         }
         None
     }
 
     /// Remembers that these elements, and all that follow them, were refused. Gives how long their peer may stay.
-    fn note(&mut self, refused: &[Id], reason: &Reason, now: Duration) -> Duration {
+    fn note(&mut self, refused: &[Id], parting: &Parting, now: Duration) -> Duration {
         let mut times = 0;
         for &Id { client, clock } in refused {
             if !self.of_clients.contains_key(&client)
@@ -115,7 +107,7 @@ impl Refusals {
             {
                 self.of_clients.remove(&oldest);
             }
-            let fresh = || Refused { from: clock, reason: reason.clone(), times: 0, last: now };
+            let fresh = || Refused { from: clock, parting: parting.clone(), times: 0, last: now };
             let known = self.of_clients.entry(client).or_insert_with(fresh);
             if now.saturating_sub(known.last) > FORGIVEN {
                 known.times = 0;
@@ -155,8 +147,8 @@ impl Room {
     /// Checks an update from a peer, and says why it is not taken in, if it never will be.
     pub(super) async fn check_update(&mut self, update: &Update) -> Result<(), (Vec<Id>, Violation)> {
         let state = self.blocks.state_vector();
-        if let Some((at, reason)) = self.refusals.gap_before(update, state, &mut self.work).await {
-            return Err((vec![at], Violation::AfterRefused(reason)));
+        if let Some((at, parting)) = self.refusals.gap_before(update, state, &mut self.work).await {
+            return Err((vec![at], Violation::AfterRefused(parting)));
         }
         if let Err(violation) = self.check_size(update).await {
             let state = self.blocks.state_vector();
@@ -182,14 +174,14 @@ impl Room {
         if self.peer(peer).leaves_at.is_some() {
             return Ok(());
         }
-        let reason = violation.for_good();
+        let parting = violation.for_good();
         self.work.count(8 * refused.len());
-        let delay = self.refusals.note(refused, &reason, now);
+        let delay = self.refusals.note(refused, &parting, now);
         if delay.is_zero() {
-            return Err(Violation::AfterRefused(reason));
+            return Err(Violation::AfterRefused(parting));
         }
         self.peer(peer).leaves_at = Some(now + delay);
-        self.refusals.leaving.insert((now + delay, peer), reason);
+        self.refusals.leaving.insert((now + delay, peer), parting);
         Ok(())
     }
 
@@ -200,7 +192,7 @@ impl Room {
             let unread = Id { client: UNREAD, clock: 0 };
             let violation = Violation::MessageTooLarge;
             if let Err(violation) = self.refuse_update(peer, &[unread], &violation, now) {
-                self.close(peer, violation.close_code(), violation.to_string()).await;
+                self.part(peer, violation.into()).await;
             }
         }
     }
@@ -213,9 +205,9 @@ impl Room {
     /// Closes peers whose time has come.
     pub(super) async fn close_refused(&mut self, now: Duration) {
         while self.refusals.next().is_some_and(|due| due <= now)
-            && let Some(((_, peer), Reason { code, words })) = self.refusals.leaving.pop_first()
+            && let Some(((_, peer), parting)) = self.refusals.leaving.pop_first()
         {
-            self.close(peer, code, words).await;
+            self.part(peer, parting).await;
         }
     }
 }

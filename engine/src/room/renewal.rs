@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::peer::Peer;
 use super::{Effect, Room};
 use crate::awareness::{Moment, Received};
+use crate::message::Outbound;
 use crate::peer::PeerId;
-use crate::protocol::y_websocket;
 use crate::update::ClientId;
 
 /// How long comers are collected: those who come back at once are served at once.
@@ -170,8 +170,7 @@ impl Room {
         if !round.for_comers.is_empty() && !to.is_empty() {
             let states =
                 self.awareness.encode_in_slices(&round.for_comers, &BTreeSet::new(), &mut self.work).await;
-            let frame = y_websocket::awareness_rope_frame(&states);
-            self.effects.push_back(Effect::Broadcast { frame, is_update: false, to });
+            self.effects.push_back(Effect::Broadcast { message: Outbound::Awareness(states), to });
         }
     }
 }

@@ -1,24 +1,14 @@
-//! Why a peer's message makes the room close its connection.
+//! Why a peer's message makes the room send it away.
 
-use super::refusal::Reason;
+use crate::dialect::MessageError;
 use crate::lib0::ReadError;
-use crate::protocol::MessageError;
+use crate::message::{Parting, Reason};
 use crate::update::UpdateError;
-
-/// WebSocket close codes that a room uses.
-pub(super) mod close {
-    /// The peer broke a rule.
-    pub(crate) const POLICY: u16 = 1008;
-    /// More than fits.
-    pub(crate) const TOO_BIG: u16 = 1009;
-    /// Over a limit that may not last.
-    pub(crate) const TRY_AGAIN_LATER: u16 = 1013;
-}
 
 /// What is left to do for somebody whose update is refused for good.
 const ADVICE: &str = "this copy cannot be saved any more: keep its text elsewhere, then reload";
 
-/// Why a peer's frame makes the room close its connection.
+/// Why a peer's message makes the room send it away.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Violation {
     #[error("malformed message: {0}")]
@@ -36,7 +26,7 @@ pub(super) enum Violation {
     #[error("too much waits for updates that are missing")]
     TooMuchWaits,
     #[error("{}", .0.words)]
-    AfterRefused(Reason),
+    AfterRefused(Parting),
     #[error("acknowledgement request too large")]
     SyncStatusTooLarge,
     #[error("too many unanswered acknowledgement requests")]
@@ -44,22 +34,27 @@ pub(super) enum Violation {
 }
 
 impl Violation {
-    /// The close code that says so.
-    pub(super) fn close_code(&self) -> u16 {
+    fn reason(&self) -> Reason {
         match self {
-            Self::MessageTooLarge | Self::DocumentTooLarge => close::TOO_BIG,
-            Self::AfterRefused(reason) => reason.code,
-            Self::TooMuchWaits => close::TRY_AGAIN_LATER,
-            _ => close::POLICY,
+            Self::MessageTooLarge | Self::DocumentTooLarge => Reason::TooLarge,
+            Self::AfterRefused(parting) => parting.reason,
+            Self::TooMuchWaits => Reason::Overload,
+            _ => Reason::Violation,
         }
     }
 
     /// What a person is told whose update is refused for good. A Close frame holds 123 bytes.
-    pub(super) fn for_good(&self) -> Reason {
+    pub(super) fn for_good(&self) -> Parting {
         match self {
-            Self::AfterRefused(reason) => reason.clone(),
-            _ => Reason { code: self.close_code(), words: format!("{self}; {ADVICE}") },
+            Self::AfterRefused(parting) => parting.clone(),
+            _ => Parting::new(self.reason(), format!("{self}; {ADVICE}")),
         }
+    }
+}
+
+impl From<Violation> for Parting {
+    fn from(violation: Violation) -> Self {
+        Self::new(violation.reason(), violation.to_string())
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_engine::dialect::y_websocket::{self, Message};
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
-use coscribe_engine::protocol::y_websocket::{self, Message};
 use coscribe_engine::room::PeerId;
 use coscribe_engine::work::finish;
 
@@ -32,7 +32,7 @@ fn a_client_that_comes_back_is_made_to_announce_itself() {
     let mut stage = Stage::with(&[A, B]);
     stage.send(A, awareness(1, 5, "{}"));
     finish(stage.room.disconnect(A));
-    stage.room.connect(C, stage.now);
+    stage.connect(C);
     stage.flush();
     stage.frames.clear();
     stage.send(C, awareness(1, 5, "{}"));
@@ -110,7 +110,7 @@ fn with_a_dead_connection() -> Stage {
     let mut stage = Stage::with(&[A, B]);
     stage.send(A, awareness(1, 1, "{\"at\":1}"));
     stage.wait(Duration::from_secs(1));
-    stage.room.connect(C, stage.now);
+    stage.connect(C);
     stage.wait(SOON);
     stage.frames.clear();
     stage
@@ -297,7 +297,7 @@ impl Browser {
 /// Connects these clients at once, each on a connection of its own.
 fn connect(stage: &mut Stage, browsers: &mut BTreeMap<PeerId, Browser>) {
     for (&peer, browser) in &mut *browsers {
-        stage.room.connect(peer, stage.now);
+        stage.connect(peer);
         stage.receive(peer, Bytes::from_static(&[0, 0, 1, 0]));
         stage.receive(peer, browser.announcement());
     }
@@ -355,7 +355,7 @@ fn who_comes_back_sees_everybody_within_a_second_and_only_the_others_are_asked()
         let mut back = come_back([(peer, browser)].into(), 100 * round);
         browsers.append(&mut back);
         let peer = PeerId(peer.0 + 100 * round);
-        stage.room.connect(peer, stage.now);
+        stage.connect(peer);
         stage.receive(peer, Bytes::from_static(&[0, 0, 1, 0]));
         let announcement = browsers[&peer].announcement();
         stage.receive(peer, announcement);
@@ -428,7 +428,7 @@ fn who_shows_no_state_of_its_own_sees_everybody_as_well() {
     viewer.lose_connection();
     exchange(&mut stage, &mut browsers);
     browsers.insert(PeerId(4), viewer);
-    stage.room.connect(PeerId(4), stage.now);
+    stage.connect(PeerId(4));
     stage.receive(PeerId(4), Bytes::from_static(&[0, 0, 1, 0]));
     exchange(&mut stage, &mut browsers);
     assert_eq!(browsers[&PeerId(4)].sees, [1, 2].into());

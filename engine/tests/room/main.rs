@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{self, KEEP_ALIVE};
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE};
+use coscribe_engine::message::Reason;
 use coscribe_engine::room::{Effect, Room, RoomLimits};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::work::finish;
@@ -22,7 +23,7 @@ use stage::{A, B, C, Stage, awareness, is_step_1, number, typed, update, update_
 fn a_new_peer_is_asked_for_what_the_server_lacks_and_told_who_is_here() {
     let mut stage = Stage::with(&[A]);
     stage.send(A, awareness(1, 1, "{}"));
-    stage.room.connect(B, stage.now);
+    stage.connect(B);
     stage.tick();
     assert_eq!(stage.take(B), [Bytes::from_static(&[0, 0, 1, 0]), awareness(1, 1, "{}")]);
 }
@@ -124,13 +125,13 @@ fn whoever_fills_anothers_gap_gets_what_had_waited() {
 fn whoever_makes_too_much_wait_is_closed_and_the_others_are_not() {
     let limits = RoomLimits { parked_bytes: 2_000, ..RoomLimits::default() };
     let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
-    stage.room.connect(A, stage.now);
-    stage.room.connect(B, stage.now);
+    stage.connect(A);
+    stage.connect(B);
     stage.send(B, update(&typed(2, 1, "b")));
     for clock in 0..20 {
         stage.send(A, update(&typed(1, 2 + clock, "a")));
     }
-    assert!(matches!(&stage.closed[..], [(A, 1013, reason)] if !reason.is_empty()));
+    assert!(matches!(&stage.closed[..], [(A, Reason::Overload, reason)] if !reason.is_empty()));
     assert!(stage.room.blocks().parked().waits_for(B.0));
 }
 
@@ -139,12 +140,12 @@ fn an_update_that_would_make_the_document_too_large_is_refused_as_a_whole() {
     let limits = RoomLimits { document_bytes: 2_000, ..RoomLimits::default() };
     let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
     for peer in [A, B, C] {
-        stage.room.connect(peer, stage.now);
+        stage.connect(peer);
     }
     let large = typed(1, 0, &"x".repeat(1_500));
     stage.send(A, update(&large));
     stage.send(A, update(&typed(1, 1_500, &"y".repeat(800))));
-    assert!(matches!(&stage.closed[..], [(A, 1009, reason)] if reason.contains("too large")));
+    assert!(matches!(&stage.closed[..], [(A, Reason::TooLarge, reason)] if reason.contains("too large")));
     assert_eq!((stage.log.len(), stage.room.blocks().state_vector().get(1)), (1, 1_500));
 
     // What is known already does not count, and what fits does.
@@ -160,23 +161,23 @@ fn an_update_that_would_make_the_document_too_large_is_refused_as_a_whole() {
 }
 
 #[test]
-fn whoever_asks_for_the_whole_document_gets_the_same_frame_until_it_changes() {
+fn whoever_asks_for_the_whole_document_gets_the_same_version_until_it_changes() {
     let mut stage = Stage::with(&[A, B]);
     let whole = |stage: &mut Stage, peer| {
         stage.receive(peer, y_websocket::sync_frame(&SyncMessage::Step1(&[0])));
         finish(stage.room.tick(stage.now));
         loop {
             match stage.room.poll_effect() {
-                Some(Effect::Send { frame, .. }) => return frame,
+                Some(Effect::Send { version, .. }) => return version.expect("it is the whole document"),
                 other => assert!(other.is_some(), "it is answered"),
             }
         }
     };
     stage.send(A, update(&typed(1, 0, "a")));
     let (one, other) = (whole(&mut stage, A), whole(&mut stage, B));
-    assert!(one.is(&other));
+    assert_eq!(one, other);
     stage.send(A, update(&typed(1, 1, "b")));
-    assert!(!one.is(&whole(&mut stage, A)));
+    assert_ne!(one, whole(&mut stage, A));
 }
 
 #[test]
@@ -262,10 +263,10 @@ fn unanswered_acknowledgement_requests_are_bounded() {
     for _ in 0..2_000 {
         stage.send(A, y_websocket::sync_status_frame(&[0; 100]));
     }
-    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+    assert!(matches!(&stage.closed[..], [(A, Reason::Violation, _)]));
     let mut stage = Stage::with(&[A]);
     stage.send(A, y_websocket::sync_status_frame(&[0; 100_000]));
-    assert!(matches!(&stage.closed[..], [(A, 1008, _)]));
+    assert!(matches!(&stage.closed[..], [(A, Reason::Violation, _)]));
 }
 
 #[test]
@@ -363,7 +364,10 @@ fn a_frame_that_breaks_a_rule_closes_its_connection_only() {
         stage.send(A, awareness(1, 1, "{}"));
         stage.frames.clear();
         stage.send(A, Bytes::from_static(frame));
-        assert!(matches!(&stage.closed[..], [(A, 1008, reason)] if !reason.is_empty()), "{frame:?}");
+        assert!(
+            matches!(&stage.closed[..], [(A, Reason::Violation, reason)] if !reason.is_empty()),
+            "{frame:?}"
+        );
         stage.flush();
         assert_eq!(stage.take(B), [awareness(1, 1, "null")], "its awareness goes with it");
         stage.send(A, update(&typed(1, 0, "late")));
@@ -408,7 +412,7 @@ fn authors_who_depend_on_each_other_are_taken_in_and_loaded_however_much_that_is
     let update = [&[2][..], &blocks(2, 1), &blocks(1, 2), &[0]].concat();
     let limits = RoomLimits { parked_bytes: 500, ..RoomLimits::default() };
     let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
-    stage.room.connect(A, stage.now);
+    stage.connect(A);
     stage.send(A, self::update(&update));
     assert!(stage.closed.is_empty(), "{:?}", stage.closed);
     assert_eq!(stage.room.blocks().state_vector().get(1), 1_000);
@@ -425,7 +429,7 @@ fn a_room_resumes_where_its_log_ends() {
     let mut stage = Stage::default();
     stage.room.load(&typed(1, 0, "stored")).expect("an update");
     stage.room.resume_at(41);
-    stage.room.connect(A, stage.now);
+    stage.connect(A);
     stage.send(A, update(&typed(1, 6, "!")));
     assert_eq!(stage.log[0].0, 42);
     assert_eq!(

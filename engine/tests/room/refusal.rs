@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
+use coscribe_engine::message::Reason;
 use coscribe_engine::room::{PeerId, Room, RoomLimits};
 
 use super::stage::{A, B, C, Stage, awareness, typed, update};
@@ -13,7 +14,7 @@ fn small_room(peers: &[PeerId]) -> Stage {
     let limits = RoomLimits { document_bytes: 2_000, ..RoomLimits::default() };
     let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
     for &peer in peers {
-        stage.room.connect(peer, stage.now);
+        stage.connect(peer);
     }
     stage.tick();
     stage
@@ -38,9 +39,9 @@ fn who_brings_a_refused_update_again_is_closed_later_and_later_in_the_same_words
         stayed.push((stage.now - came).as_secs());
     }
     assert_eq!(stayed, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    let (_, code, words) = &stage.closed[0];
-    assert!(*code == 1009 && words.contains("reload") && words.len() <= 123, "{words}");
-    assert!(stage.closed.iter().all(|(_, other_code, others)| other_code == code && others == words));
+    let (_, reason, words) = &stage.closed[0];
+    assert!(*reason == Reason::TooLarge && words.contains("reload") && words.len() <= 123, "{words}");
+    assert!(stage.closed.iter().all(|(_, other, others)| other == reason && others == words));
 }
 
 #[test]
@@ -78,7 +79,9 @@ fn what_follows_a_refused_update_is_refused_in_its_words_and_does_not_wait() {
         stage.send(B, update(&dependent));
         stage.now += Duration::from_secs(1);
         stage.tick();
-        let [(_, _, words), (B, 1009, others)] = &stage.closed[..] else { panic!("{:?}", stage.closed) };
+        let [(_, _, words), (B, Reason::TooLarge, others)] = &stage.closed[..] else {
+            panic!("{:?}", stage.closed)
+        };
         assert_eq!(words, others);
         assert!(stage.room.blocks().parked().is_empty());
     }
@@ -103,8 +106,8 @@ fn of_very_many_clients_the_last_are_remembered() {
         stage.send(peer, update(&crowd));
     }
     assert_eq!(stage.closed.len(), 60, "none of them was known");
-    stage.room.connect(A, stage.now);
-    stage.room.connect(B, stage.now);
+    stage.connect(A);
+    stage.connect(B);
     stage.send(A, too_large());
     assert_eq!(stage.closed.len(), 61, "client 1 is forgotten");
     stage.send(B, too_large());

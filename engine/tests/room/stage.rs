@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{self, GREETING, Message, Messages};
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{self, Message, Messages};
+use coscribe_engine::message::{Outbound, Parting, Reason};
 use coscribe_engine::room::{Effect, PeerId, Room};
 use coscribe_engine::work::finish;
 
@@ -27,7 +28,7 @@ pub(crate) struct Stage {
     pub(crate) log: Vec<(u64, Bytes)>,
     /// What the log has of what waits.
     pub(crate) waiting: Vec<(u64, Bytes)>,
-    pub(crate) closed: Vec<(PeerId, u16, String)>,
+    pub(crate) closed: Vec<(PeerId, Reason, String)>,
     pub(crate) probed: Vec<PeerId>,
     pub(crate) warned: Vec<PeerId>,
 }
@@ -36,7 +37,7 @@ impl Stage {
     pub(crate) fn with(peers: &[PeerId]) -> Self {
         let mut stage = Self::default();
         for &peer in peers {
-            stage.room.connect(peer, stage.now);
+            stage.connect(peer);
         }
         stage.tick();
         stage.frames.clear();
@@ -55,7 +56,7 @@ impl Stage {
             stage.room.load_waiting(waiting).expect("what waits can be read");
         }
         for &peer in peers {
-            stage.room.connect(peer, stage.now);
+            stage.connect(peer);
         }
         stage.tick();
         stage.frames.clear();
@@ -65,20 +66,33 @@ impl Stage {
     pub(crate) fn settle(&mut self) {
         while let Some(effect) = self.room.poll_effect() {
             match effect {
-                Effect::Send { peer, frame } => self.frames.entry(peer).or_default().push(frame.to_bytes()),
-                Effect::Broadcast { frame, to, .. } => {
-                    for peer in to {
-                        self.frames.entry(peer).or_default().push(frame.to_bytes());
-                    }
-                }
+                Effect::Send { peer, message, .. } => self.deliver(&message, &[peer]),
+                Effect::Broadcast { message, to } => self.deliver(&message, &to),
                 Effect::Append { sequence, update, waits, .. } => {
                     let log = if waits { &mut self.waiting } else { &mut self.log };
                     log.push((sequence, update.to_bytes()));
                 }
                 Effect::Probe { peer } => self.probed.push(peer),
                 Effect::Warn { peer, .. } => self.warned.push(peer),
-                Effect::Close { peer, code, reason } => self.closed.push((peer, code, reason)),
+                Effect::Part { peer, parting: Parting { reason, words } } => {
+                    self.closed.push((peer, reason, words.into_owned()));
+                }
             }
+        }
+    }
+
+    fn deliver(&mut self, message: &Outbound, to: &[PeerId]) {
+        let frame = y_websocket::encode(message).to_bytes();
+        for &peer in to {
+            self.frames.entry(peer).or_default().push(frame.clone());
+        }
+    }
+
+    /// A peer comes, as one does that speaks the dialect of y-websocket.
+    pub(crate) fn connect(&mut self, peer: PeerId) {
+        self.room.connect(peer, self.now);
+        for wish in &GREETING {
+            finish(self.room.receive(peer, wish.clone(), self.now));
         }
     }
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{sync_frame, sync_status_frame};
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
+use coscribe_engine::message::Reason;
 use coscribe_engine::room::{PeerId, Room, RoomLimits};
 use coscribe_engine::work::finish;
 
@@ -172,11 +173,11 @@ fn what_came_as_garbage_waits_no_more() {
 fn nothing_that_waits_is_forgotten_for_what_does_not_fit() {
     let limits = RoomLimits { parked_bytes: 4_000, ..RoomLimits::default() };
     let mut stage = Stage { room: Room::new(limits), ..Stage::default() };
-    stage.room.connect(A, stage.now);
-    stage.room.connect(B, stage.now);
+    stage.connect(A);
+    stage.connect(B);
     stage.send(A, update(&replaced(1, 5, &"a".repeat(2_500), 50, 1)));
     stage.send(B, update(&typed(2, 1, &"b".repeat(2_000))));
-    assert!(matches!(&stage.closed[..], [(B, 1013, reason)] if reason.contains("waits")));
+    assert!(matches!(&stage.closed[..], [(B, Reason::Overload, reason)] if reason.contains("waits")));
     assert_eq!(stage.room.blocks().parked().bytes() / 1_000, 3);
     let mut stage = stage.restarted(&[C]);
     stage.send(C, update(&typed(1, 0, "start")));
@@ -256,7 +257,7 @@ fn edits_in_any_order_by_anybody_over_restarts_come_to_the_same() {
                 0 => stage = stage.restarted(&[A, B, C]),
                 1 => {
                     finish(stage.room.disconnect(peer));
-                    stage.room.connect(peer, stage.now);
+                    stage.connect(peer);
                 }
                 _ => {}
             }

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{self, Message};
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::Reader;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{self, Message};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{self, Message};
 use coscribe_engine::lib0::Reader;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{self, Message};
 use tokio::time::{Instant, timeout_at};
 
 use super::line::{Incoming, Line};

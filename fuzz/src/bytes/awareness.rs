@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::awareness::{Awareness, EXPIRY, Received, Speaker};
+use coscribe_engine::dialect::y_websocket::awareness_frame;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_engine::limits::AWARENESS_CLIENTS_PER_PEER;
 use coscribe_engine::peer::PeerId;
-use coscribe_engine::protocol::y_websocket::awareness_frame;
 use coscribe_engine::update::ClientId;
 
 use super::allocation::{Limit, bounded};

@@ -1,20 +1,20 @@
 //! The messages of a frame are read; what is accepted is written in its canonical form, and is read the same from there. A
-//! frame that is cut between its messages has the same.
+//! frame that is read a few messages at a time has the same.
 
 use bytes::Bytes;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{
+    Message, Messages, awareness_frame, sync_frame, sync_status_frame,
+};
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::message::Inbound;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{
-    Message, Messages, awareness_frame, split_off, sync_frame, sync_status_frame,
-};
 
 use super::allocation::{Limit, bounded};
 
 /// Messages are parts of the frame: only the list of them takes memory, 40 bytes for each, of which the shortest has one.
 const READ: Limit = Limit { peak: 160, sum: 240 };
 
-/// After so many messages a frame is cut.
+/// How many messages are read at a time.
 const AT_ONCE: [usize; 3] = [1, 3, 256];
 
 /// Reads `data` as one frame of y-websocket.
@@ -65,21 +65,19 @@ fn views(frame: &[u8]) -> usize {
     std::iter::from_fn(|| (!reader.is_empty()).then(|| Message::read(&mut reader).ok()).flatten()).count()
 }
 
-/// The parts of a frame, none of which has more messages than it may, have the same messages.
+/// What is read a few messages at a time is the same, and says how far it was read.
 fn check_parts(frame: &Bytes, messages: &[Inbound], rest: usize, most: usize) {
-    let (mut left, mut found) = (frame.clone(), Vec::new());
-    while !left.is_empty() {
-        let (part, counted) = split_off(&mut left, most);
-        let (some, rest_of_part) = read(&part);
-        assert!(counted > 0 && counted <= most, "{counted} of {most} messages");
-        assert_eq!(
-            counted,
-            some.len() + usize::from(rest_of_part > 0),
-            "each is counted, and what cannot be read as one"
-        );
-        assert!(rest_of_part == 0 || (left.is_empty() && rest_of_part == rest), "the rest stays together");
-        found.extend(some);
+    let (mut left, mut found) = (Messages::of(frame.clone()), Vec::new());
+    while !left.is_at_end() {
+        let before = left.position();
+        let some: Vec<_> = left.by_ref().take(most).collect();
+        assert!(!some.is_empty(), "something comes up to the end");
+        let is_sound = some.iter().all(Result::is_ok);
+        assert!(left.position() > before || !is_sound, "every message takes a byte");
+        assert!(is_sound || left.is_at_end(), "nothing comes after an error");
+        found.extend(some.into_iter().flatten());
     }
+    assert!(rest > 0 || left.position() == frame.len(), "all was read");
     assert_eq!(found, messages);
 }
 
@@ -91,5 +89,6 @@ fn write(message: &Inbound) -> Bytes {
         Inbound::Awareness(states) => awareness_frame(states),
         Inbound::QueryAwareness => Bytes::from_static(&[3]),
         Inbound::Confirm(token) => sync_status_frame(token),
+        Inbound::Offer => unreachable!("no client says it in words"),
     }
 }

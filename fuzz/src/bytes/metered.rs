@@ -1,22 +1,24 @@
 //! A room whose every input is measured, and held to what it may cost: see [`super::cost`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
+use std::mem::discriminant;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use allocation_counter::measure;
 use bytes::Bytes;
+use coscribe_engine::dialect::y_websocket::{self, Messages};
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::limits::{ANSWERS_AT_ONCE, SLICE_STEPS};
-use coscribe_engine::message::Inbound;
-use coscribe_engine::protocol::y_websocket::Messages;
+use coscribe_engine::message::{Inbound, Outbound};
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::update::Update;
 
 use super::cost::{self, Before, Spent, Traffic};
 use super::planted::Planted;
+use crate::frame;
 
 /// Steps by which work between two pauses may exceed a slice: the costliest thing that is done in one go, which is to check
 /// an awareness state that is as long as it may be.
@@ -54,7 +56,7 @@ impl Metered {
 
     /// Somebody comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
-        self.input(Traffic::input(), |room| room.connect(peer, now))
+        self.input(Traffic::input(), |room| frame::connect(room, peer, now))
     }
 
     /// Somebody goes.
@@ -180,7 +182,7 @@ fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
             Ok(Inbound::Step1(said) | Inbound::Awareness(said) | Inbound::Confirm(said)) => {
                 traffic.bytes_said += said.len() as u64;
             }
-            Ok(Inbound::QueryAwareness) | Err(_) => {}
+            Ok(Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
         }
     }
     if waits || traffic.deletions > 0 {
@@ -191,49 +193,35 @@ fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
 
 /// What an effect counts as.
 fn of_effect(effect: &Effect) -> Traffic {
-    let (rope, clients) = match effect {
-        Effect::Append { update, .. } => (update, clients(&beginning(update))),
-        Effect::Send { frame, .. } | Effect::Broadcast { frame, .. } => (frame, clients_in_frame(frame)),
-        Effect::Probe { .. } | Effect::Warn { .. } | Effect::Close { .. } => return Traffic::default(),
+    let (bytes, clients) = match effect {
+        Effect::Append { update, .. } => (update.len(), clients(update)),
+        Effect::Send { message, .. } | Effect::Broadcast { message, .. } => {
+            (y_websocket::encode(message).len(), message.update().map_or(0, clients))
+        }
+        Effect::Probe { .. } | Effect::Warn { .. } | Effect::Part { .. } => return Traffic::default(),
     };
-    Traffic { frames_out: 1, bytes_out: rope.len() as u64, clients_out: clients, ..Traffic::default() }
+    Traffic { frames_out: 1, bytes_out: bytes as u64, clients_out: clients, ..Traffic::default() }
 }
 
-fn clients_in_frame(frame: &Rope) -> u64 {
-    let frame = beginning(frame);
-    let mut reader = Reader::new(&frame);
-    match (reader.var_uint(), reader.var_uint(), reader.var_uint()) {
-        (Ok(0), Ok(1 | 2), Ok(_)) => clients(&frame[reader.position()..]),
-        _ => 0,
-    }
-}
-
-/// The first bytes, which say what it is.
-fn beginning(rope: &Rope) -> Vec<u8> {
-    rope.parts().iter().flatten().take(24).copied().collect()
-}
-
-/// How many clients have blocks in an update that begins so.
-fn clients(update: &[u8]) -> u64 {
-    Reader::new(update).var_uint().expect("the room's own encoding")
+/// How many clients have blocks in an update.
+fn clients(update: &Rope) -> u64 {
+    let beginning: Vec<u8> = update.parts().iter().flatten().take(10).copied().collect();
+    Reader::new(&beginning).var_uint().expect("the room's own encoding")
 }
 
 /// However often a peer has asked, it gets each answer once; and when it is enough for once, the others wait.
 fn check_answers(effects: &[Effect]) {
-    let (mut given, mut before, mut bytes, mut last) = (BTreeSet::new(), 0, 0, None);
+    let (mut given, mut before, mut bytes, mut last) = (HashSet::new(), 0, 0, None);
     for effect in effects {
-        let Effect::Send { peer, frame } = effect else { continue };
-        // A SyncStep1, a SyncStep2, awareness, or a receipt, of which there may be several.
-        let kind = match beginning(frame)[..] {
-            [0, sync, ..] => Some(sync),
-            [1, ..] => None,
-            _ => continue,
-        };
-        assert!(given.insert((*peer, kind)), "{peer:?} is answered twice: {kind:?}");
+        let Effect::Send { peer, message, .. } = effect else { continue };
+        if !matches!(message, Outbound::Confirmed(_)) {
+            let kind = discriminant(message);
+            assert!(given.insert((*peer, kind)), "{peer:?} is answered twice: {message:?}");
+        }
         if last.replace(*peer) != Some(*peer) {
             before = bytes;
         }
-        bytes += frame.len();
+        bytes += message.len();
     }
     assert!(before < ANSWERS_AT_ONCE, "{before} bytes, and the next is answered as well");
 }

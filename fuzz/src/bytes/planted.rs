@@ -11,8 +11,8 @@ pub use present::Waste;
 mod absent {
     use std::time::Duration;
 
+    use coscribe_engine::dialect::MessageError;
     use coscribe_engine::message::Inbound;
-    use coscribe_engine::protocol::MessageError;
     use coscribe_engine::room::{PeerId, Room};
 
     /// None.
@@ -41,8 +41,8 @@ mod absent {
 mod present {
     use std::time::Duration;
 
+    use coscribe_engine::dialect::MessageError;
     use coscribe_engine::message::Inbound;
-    use coscribe_engine::protocol::MessageError;
     use coscribe_engine::room::{PeerId, Room};
     use coscribe_engine::work::finish;
 

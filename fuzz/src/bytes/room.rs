@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::lib0::Reader;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{
-    Message, Messages, awareness_frame, sync_frame, sync_status_frame,
-};
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{Messages, awareness_frame, sync_frame, sync_status_frame};
+use coscribe_engine::message::Outbound;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::state_vector::StateVector;
 
@@ -273,14 +271,12 @@ impl Stage {
                     assert_eq!(author.is_none(), waits, "nothing is appended again");
                     self.append(sequence, update.to_bytes(), author);
                 }
-                Effect::Send { peer, frame } => self.deliver(peer, &frame.to_bytes()),
-                Effect::Broadcast { frame, is_update, to } => {
-                    self.broadcast(&frame.to_bytes(), is_update, &to);
-                }
+                Effect::Send { peer, message, .. } => self.deliver(peer, &message),
+                Effect::Broadcast { message, to } => self.broadcast(&message, &to),
                 // Nobody answers, so that states go to those who claim them.
                 Effect::Probe { peer } | Effect::Warn { peer, .. } => assert!(self.peers.contains_key(&peer)),
-                Effect::Close { peer, code, reason } => {
-                    assert!(self.peers.remove(&peer).is_some() && code > 1000 && !reason.is_empty());
+                Effect::Part { peer, parting } => {
+                    assert!(self.peers.remove(&peer).is_some() && !parting.words.is_empty());
                 }
             }
         }
@@ -294,8 +290,9 @@ impl Stage {
         assert_eq!(sequence, self.log.len() as u64, "no sequence is left out");
     }
 
-    fn broadcast(&mut self, frame: &Bytes, is_update: bool, to: &[PeerId]) {
-        assert_eq!(is_update, !matches!(read(frame), Message::Awareness(_)));
+    fn broadcast(&mut self, message: &Outbound, to: &[PeerId]) {
+        let is_update = matches!(message, Outbound::Update(_));
+        assert!(is_update || matches!(message, Outbound::Awareness(_)), "{message:?}");
         assert!(to.is_sorted_by(|a, b| a < b), "each once");
         assert!(
             to.contains(&LISTENER) || !is_update,
@@ -303,7 +300,7 @@ impl Stage {
         );
         for &peer in to {
             assert!(!self.peer(peer).misses, "whoever missed something is told that first");
-            self.deliver(peer, frame);
+            self.deliver(peer, message);
         }
         if is_update {
             self.check_flush(to);
@@ -324,27 +321,26 @@ impl Stage {
         }
     }
 
-    fn deliver(&mut self, id: PeerId, frame: &Bytes) {
+    fn deliver(&mut self, id: PeerId, message: &Outbound) {
         let room = self.room.room();
         let peer = self.peers.get_mut(&id).expect("nothing is sent to who is gone");
         assert!(!peer.lagging, "nothing is sent to who does not keep up");
-        match read(frame) {
-            Message::Sync(SyncMessage::Step1(known)) => {
+        match message {
+            Outbound::Step1(known) => {
                 let known = StateVector::decode(known).expect("the room's own encoding");
                 assert_eq!(known, *room.blocks().state_vector(), "what the room knows");
             }
-            Message::Sync(SyncMessage::Step2(update)) => {
-                if peer.is_answered_with(update) {
+            Outbound::Step2(update) => {
+                if peer.is_answered_with(&update.to_bytes()) {
                     assert_same(&peer.replica, room.blocks());
                 }
             }
-            Message::Sync(SyncMessage::Update(update)) if peer.synced => {
-                peer.replica.load(update).expect("what is broadcast has no gap");
+            Outbound::Update(update) if peer.synced => {
+                peer.replica.load(&update.to_bytes()).expect("what is broadcast has no gap");
             }
-            Message::Sync(SyncMessage::Update(_)) => {}
-            Message::Awareness(states) => peer.learns(states),
-            Message::SyncStatus(payload) => peer.is_acknowledged(payload, &self.on_disk),
-            Message::QueryAwareness => panic!("the room asks nobody"),
+            Outbound::Update(_) => {}
+            Outbound::Awareness(states) => peer.learns(&states.to_bytes()),
+            Outbound::Confirmed(token) => peer.is_acknowledged(token, &self.on_disk),
         }
     }
 
@@ -425,14 +421,6 @@ impl Stage {
             [room.blocks(), self.room.room().blocks()].map(|blocks| blocks.parked().is_empty());
         assert_eq!(opened, live, "the same waits");
     }
-}
-
-/// The one message in a frame of the room.
-fn read(frame: &Bytes) -> Message<'_> {
-    let mut reader = Reader::new(frame);
-    let message = Message::read(&mut reader).expect("a message of the dialect");
-    assert!(reader.is_empty(), "clients read one message of a frame");
-    message
 }
 
 /// They are the same document, whatever of it each has collected.

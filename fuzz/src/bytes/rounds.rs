@@ -101,5 +101,5 @@ impl Meeting {
 }
 
 fn is_closed(effects: &[Effect], connection: PeerId) -> bool {
-    effects.iter().any(|effect| matches!(effect, Effect::Close { peer, .. } if *peer == connection))
+    effects.iter().any(|effect| matches!(effect, Effect::Part { peer, .. } if *peer == connection))
 }

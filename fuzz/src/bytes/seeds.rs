@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf};
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{sync_frame, sync_status_frame};
 
 /// One input.
 #[derive(Debug, Clone)]

@@ -2,11 +2,11 @@
 //! which it is sent, once and often, does no more than it may.
 
 use bytes::Bytes;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::sync_frame;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::write_var_uint;
 use coscribe_engine::limits::MAX_RUNS_FROM_PEER;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::sync_frame;
 use coscribe_engine::room::PeerId;
 use coscribe_engine::update::{Block, Content, Piece, Update};
 use coscribe_engine::work::{Work, finish};

@@ -9,8 +9,8 @@ pub use planted::PlantedBug;
 
 #[cfg(not(feature = "planted-bugs"))]
 mod absent {
-    use bytes::Bytes;
-    use coscribe_engine::message::Inbound;
+    use coscribe_engine::dialect::y_websocket;
+    use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
 
     use super::super::host::Sent;
@@ -25,11 +25,12 @@ mod absent {
 
         pub(in super::super) fn outgoing(
             &mut self,
-            frame: Bytes,
+            message: &Outbound,
             to: &[PeerId],
             _flush: bool,
             sent: &mut Vec<Sent>,
         ) {
+            let frame = y_websocket::encode(message).to_bytes();
             sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
         }
 
@@ -41,11 +42,10 @@ mod absent {
 mod planted {
     use bytes::Bytes;
     use clap::ValueEnum;
+    use coscribe_engine::dialect::sync::SyncMessage;
+    use coscribe_engine::dialect::y_websocket;
     use coscribe_engine::id_set::IdSet;
-    use coscribe_engine::lib0::Reader;
-    use coscribe_engine::message::Inbound;
-    use coscribe_engine::protocol::sync::SyncMessage;
-    use coscribe_engine::protocol::y_websocket::{self, Message};
+    use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
     use coscribe_engine::state_vector::StateVector;
     use coscribe_engine::update::Update;
@@ -109,7 +109,7 @@ mod planted {
 
         pub(in super::super) fn outgoing(
             &mut self,
-            frame: Bytes,
+            message: &Outbound,
             to: &[PeerId],
             flush: bool,
             sent: &mut Vec<Sent>,
@@ -117,20 +117,20 @@ mod planted {
             let mut send = |frame: &Bytes, to: &[PeerId]| {
                 sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
             };
-            match (self.bug, sync_message(&frame)) {
-                (Some(PlantedBug::DropDeleteSet), Some(SyncMessage::Update(update))) => {
-                    send(&without_delete_set(update), to);
+            let frame = y_websocket::encode(message).to_bytes();
+            match (self.bug, message) {
+                (Some(PlantedBug::DropDeleteSet), Outbound::Update(update)) => {
+                    send(&without_delete_set(&update.to_bytes()), to);
                 }
-                (Some(PlantedBug::SwapFlushes), Some(SyncMessage::Update(_))) if flush => {
-                    match self.held.take() {
-                        None => self.held = Some((frame, to.to_vec())),
-                        Some((held, before)) => {
-                            send(&frame, to);
-                            send(&held, &before);
-                        }
+                (Some(PlantedBug::SwapFlushes), Outbound::Update(_)) if flush => match self.held.take() {
+                    None => self.held = Some((frame, to.to_vec())),
+                    Some((held, before)) => {
+                        send(&frame, to);
+                        send(&held, &before);
                     }
-                }
-                (Some(PlantedBug::LoseAwarenessRemoval), None) if removes_a_state(&frame) => {}
+                },
+                (Some(PlantedBug::LoseAwarenessRemoval), Outbound::Awareness(states))
+                    if removes_a_state(&states.to_bytes()) => {}
                 _ => send(&frame, to),
             }
         }
@@ -139,13 +139,6 @@ mod planted {
             if self.bug == Some(PlantedBug::AcknowledgeEarly) {
                 room.durable(sequence);
             }
-        }
-    }
-
-    fn sync_message(frame: &[u8]) -> Option<SyncMessage<'_>> {
-        match Message::read(&mut Reader::new(frame)) {
-            Ok(Message::Sync(message)) => Some(message),
-            _ => None,
         }
     }
 
@@ -176,9 +169,8 @@ mod planted {
         y_websocket::sync_frame(&SyncMessage::Update(&bytes))
     }
 
-    /// The frame has a null state: a string of four letters, `null`.
-    fn removes_a_state(frame: &[u8]) -> bool {
-        matches!(Message::read(&mut Reader::new(frame)), Ok(Message::Awareness(_)))
-            && frame.windows(5).any(|part| part == b"\x04null")
+    /// There is a null state: a string of four letters, `null`.
+    fn removes_a_state(states: &[u8]) -> bool {
+        states.windows(5).any(|part| part == b"\x04null")
     }
 }

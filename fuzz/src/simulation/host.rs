@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::{Blocks, LoadError};
-use coscribe_engine::protocol::y_websocket::Messages;
+use coscribe_engine::dialect::y_websocket::Messages;
+use coscribe_engine::message::Parting;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::work::finish;
 use coscribe_persistence::{
@@ -140,13 +141,13 @@ impl Host {
         let Some(room) = &mut self.room else { return Ok(sent) };
         while let Some(effect) = room.poll_effect() {
             match effect {
-                Effect::Send { peer, frame } => {
-                    self.bugs.outgoing(frame.to_bytes(), &[peer], false, &mut sent);
+                Effect::Send { peer, message, .. } => {
+                    self.bugs.outgoing(&message, &[peer], false, &mut sent);
                 }
-                Effect::Broadcast { frame, to, .. } => {
+                Effect::Broadcast { message, to } => {
                     let receivers = u32::try_from(to.len()).unwrap_or(u32::MAX);
                     room.fanned_out(FAN_OUT_COST * receivers);
-                    self.bugs.outgoing(frame.to_bytes(), &to, true, &mut sent);
+                    self.bugs.outgoing(&message, &to, true, &mut sent);
                 }
                 Effect::Append { sequence, update, waits, .. } => {
                     self.unwritten.push(Unwritten { sequence, payload: update.to_bytes(), waits });
@@ -154,8 +155,8 @@ impl Host {
                 }
                 Effect::Probe { peer } => self.probed.push(peer),
                 Effect::Warn { .. } => {}
-                Effect::Close { peer, code, reason } => {
-                    let detail = format!("the server closes connection {} with {code}: {reason}", peer.0);
+                Effect::Part { peer, parting: Parting { reason, words } } => {
+                    let detail = format!("the server closes connection {} ({reason:?}): {words}", peer.0);
                     return Err((Oracle::Refused, detail));
                 }
             }

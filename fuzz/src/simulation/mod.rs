@@ -25,6 +25,7 @@ use self::host::{Broken, Host, Sent};
 use self::record::Record;
 use self::seat::{Link, Seat};
 use crate::edit::Edit;
+use crate::frame;
 use crate::outcome::{Failure, Oracle, Outcome};
 use crate::provider::{Acknowledged, ProviderError};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, YrsReplica};
@@ -224,7 +225,7 @@ impl<'a> Simulation<'a> {
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let now = self.now;
-        self.room(|room| room.connect(peer, now))?;
+        self.room(|room| frame::connect(room, peer, now))?;
         let place = &mut self.seats[seat];
         place.link = Some(Link::new(peer, now));
         let frames = place.provider.open(place.replica.as_mut());

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::Message as Frame;
 use coscribe_engine::lib0::Reader;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::Message as Frame;
 
 use crate::outcome::{Coverage, Failure, Mark, MarkKind, Message, Outcome, Timeline};
 use crate::scenario::{Event, Fault};

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::lib0::Reader;
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{self, Message};
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::rope::Rope;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use coscribe_engine::work::finish;
@@ -100,7 +100,7 @@ fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
     let limits = RoomLimits { parked_bytes: usize::MAX, document_bytes: usize::MAX, ..RoomLimits::default() };
     let (mut room, mut now, mut sent) = (Room::new(limits), Duration::ZERO, Vec::new());
     for peer in [author, reader] {
-        room.connect(peer, now);
+        frame::connect(&mut room, peer, now);
     }
     let step_1 = y_websocket::sync_frame(&SyncMessage::Step1(&StateVector::default().encode()));
     frame::receive(&mut room, reader, &step_1, now);
@@ -118,18 +118,15 @@ fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
 fn flush(room: &mut Room, now: Duration, reader: PeerId, sent: &mut Vec<Bytes>) {
     finish(room.tick(now));
     while let Some(effect) = room.poll_effect() {
-        let frame = match effect {
-            Effect::Send { peer, frame } if peer == reader => frame.to_bytes(),
-            Effect::Broadcast { frame, to, .. } if to.contains(&reader) => frame.to_bytes(),
+        let message = match effect {
+            Effect::Send { peer, message, .. } if peer == reader => message,
+            Effect::Broadcast { message, to } if to.contains(&reader) => message,
             Effect::Append { sequence, .. } => {
                 room.durable(sequence);
                 continue;
             }
             _ => continue,
         };
-        let message = Message::read(&mut Reader::new(&frame));
-        if let Ok(Message::Sync(SyncMessage::Step2(update) | SyncMessage::Update(update))) = message {
-            sent.push(frame.slice_ref(update));
-        }
+        sent.extend(message.update().map(Rope::to_bytes));
     }
 }

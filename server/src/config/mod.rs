@@ -4,10 +4,12 @@
 
 mod listen;
 mod patterns;
+mod proxies;
 mod values;
 
 pub(crate) use listen::{Listen, in_order};
 pub(crate) use patterns::{Pattern, Patterns};
+pub(crate) use proxies::Proxies;
 pub(crate) use values::{Interval, Size, Span, Switch};
 
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -18,8 +20,14 @@ use clap::Args;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::proxies::Proxies;
-use crate::ws::pace::Rates;
+/// Messages and bytes that a connection may send in a second.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Rates {
+    /// Messages, of which a frame may have many; pings and pongs as well.
+    pub(crate) messages: u32,
+    /// Bytes, after decompression.
+    pub(crate) bytes: usize,
+}
 
 /// What `coscribe serve` is told on its command line and in the environment.
 #[derive(Args, Debug, Default)]

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use coscribe_engine::protocol::pieces::{Pieces, Starts};
 use coscribe_engine::rope::Rope;
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -42,8 +41,6 @@ struct Derived {
     short: [OnceLock<Option<Bytes>>; WINDOWS],
     /// Of a long one.
     long: [OnceLock<Arc<Long>>; WINDOWS],
-    /// What has to be known to cut it; `None` where it cannot be.
-    starts: OnceLock<Option<Arc<Starts>>>,
 }
 
 /// A message as one connection writes it.
@@ -51,8 +48,6 @@ struct Derived {
 pub(crate) struct Payload {
     message: Outgoing,
     window: Option<WindowBits>,
-    /// Whether its receiver alone has caused it, and is to pay for it.
-    pub(crate) is_answer: bool,
 }
 
 /// What goes over the wire, without frame headers.
@@ -73,35 +68,13 @@ impl Outgoing {
         Outgoing { plain, derived: worth.then(Arc::default) }
     }
 
-    /// The message as it is.
-    pub(crate) fn plain(&self) -> &Rope {
-        &self.plain
-    }
-
     /// The message for a peer with whom compression with this window was negotiated, if it was.
-    pub(crate) fn payload(&self, window: Option<WindowBits>, is_answer: bool) -> Payload {
-        Payload { message: self.clone(), window, is_answer }
+    pub(crate) fn payload(&self, window: Option<WindowBits>) -> Payload {
+        Payload { message: self.clone(), window }
     }
 }
 
 impl Payload {
-    /// The message in pieces, if it can be cut. O(bytes) for the first who asks.
-    pub(crate) fn pieces(&self) -> Option<Pieces> {
-        let Outgoing { plain, derived } = &self.message;
-        let starts = derived.as_ref()?.starts.get_or_init(|| Starts::of_frame(plain).map(Arc::new));
-        Some(Pieces::new(plain.clone(), Arc::clone(starts.as_ref()?)))
-    }
-
-    /// Another message for the same connection and the same reason.
-    pub(crate) fn of_the_same_kind(&self, message: Outgoing) -> Payload {
-        Payload { message, ..*self }
-    }
-
-    /// How long the message is when it is not compressed.
-    pub(crate) fn plain_len(&self) -> usize {
-        self.message.plain.len()
-    }
-
     /// How it is to be written. Compresses it, if nobody has yet and it is short.
     pub(crate) fn form(&self) -> Form {
         let Outgoing { plain, derived } = &self.message;
@@ -169,14 +142,14 @@ mod tests {
 
     /// What goes over the wire, and whether it is compressed.
     async fn wire(message: &Outgoing, window: Option<u8>) -> (Vec<u8>, bool) {
-        match message.payload(window.map(WindowBits), false).form() {
+        match message.payload(window.map(WindowBits)).form() {
             Form::Plain(rope) => (rope.to_bytes().into(), false),
             Form::Deflated(bytes) => (bytes.into(), true),
             Form::Long(long) => {
                 let mut out = Vec::new();
                 for n in 0.. {
                     match long.block(n).await {
-                        Block::Incompressible => return (message.plain().to_bytes().into(), false),
+                        Block::Incompressible => return (message.plain.to_bytes().into(), false),
                         Block::Deflated { bytes, is_last } => {
                             out.extend(bytes);
                             if is_last {
@@ -206,13 +179,13 @@ mod tests {
     #[tokio::test]
     async fn peers_with_the_same_window_share_one_compression() {
         let short = Outgoing::new(vec![7; LONG - 1].into());
-        let form = || match short.payload(Some(WindowBits(15)), false).form() {
+        let form = || match short.payload(Some(WindowBits(15))).form() {
             Form::Deflated(bytes) => bytes,
             other => panic!("{other:?}"),
         };
         assert_eq!(form().as_ptr(), form().as_ptr());
         let long = Outgoing::new(vec![7; LONG].into());
-        let form = || match long.payload(Some(WindowBits(15)), false).form() {
+        let form = || match long.payload(Some(WindowBits(15))).form() {
             Form::Long(long) => long,
             other => panic!("{other:?}"),
         };
@@ -223,13 +196,13 @@ mod tests {
             panic!("sevens can be compressed")
         };
         assert_eq!(one.as_ptr(), other.as_ptr());
-        assert!(matches!(long.payload(None, false).form(), Form::Plain(_)));
+        assert!(matches!(long.payload(None).form(), Form::Plain(_)));
     }
 
     #[tokio::test]
     async fn a_message_is_compressed_as_far_as_it_is_read() {
         let long = Outgoing::new(vec![7; 100 * LONG].into());
-        let Form::Long(long) = long.payload(Some(WindowBits(15)), false).form() else { panic!("it is long") };
+        let Form::Long(long) = long.payload(Some(WindowBits(15))).form() else { panic!("it is long") };
         assert!(matches!(long.block(0).await, Block::Deflated { is_last: false, .. }));
         assert_eq!(long.compressed_blocks().await, 1);
     }

@@ -14,11 +14,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
 use super::deflate::Outgoing;
 use super::extensions::WindowBits;
+use super::handshake::{Handshake, stream_of};
 use super::large::MessageBytes;
 use super::transport::{End, Transport};
-use super::upgrade::{Handshake, stream_of};
-use crate::listener::serve_http;
 use crate::metrics::Metrics;
+use crate::net::listener::serve_http;
 
 /// The server's default.
 const MAX_MESSAGE_BYTES: usize = 32 << 20;
@@ -77,7 +77,7 @@ async fn echo(transport: &mut Transport, window: Option<WindowBits>) -> End {
             Err(error) => return End::after(&error),
         };
         transport.kind = kind;
-        transport.messages.push_back(Outgoing::new(message.into()).payload(window, false));
+        transport.messages.push_back(Outgoing::new(message.into()).payload(window));
         if let Err(error) = poll_fn(|cx| transport.poll_write_all(cx)).await {
             return End::after(&error);
         }

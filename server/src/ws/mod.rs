@@ -1,19 +1,13 @@
-//! WebSockets: the upgrade and what it negotiates, frames and their compression, what waits to be sent, and the connection
-//! that ties them together.
+//! WebSockets: the handshake and what it negotiates, frames and their compression, whatever is said in them.
 
-pub(crate) mod connection;
 pub(crate) mod deflate;
-mod delivery;
 pub(crate) mod echo;
-mod extensions;
+pub(crate) mod extensions;
 mod fragments;
-mod freed;
+pub(crate) mod handshake;
 mod inflate;
 pub(crate) mod large;
-pub(crate) mod outbox;
-pub(crate) mod pace;
 mod permit;
 mod socket;
-mod transport;
-pub(crate) mod upgrade;
+pub(crate) mod transport;
 mod yielding;

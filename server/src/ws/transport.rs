@@ -1,6 +1,7 @@
 //! The frames of one WebSocket, whatever is said over it: opening, writing in fragments, and closing so that the other side
 //! hears why.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,7 +26,6 @@ use super::deflate::Payload;
 use super::fragments::Writing;
 use super::inflate::{InflateError, Inflating};
 use super::large::{MessageBytes, Right};
-use super::outbox::Close;
 use super::socket::{Life, Socket};
 use crate::metrics::Metrics;
 use crate::turns::Turns;
@@ -84,6 +84,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A control frame has 125 bytes, two of which are the code.
 const LONGEST_REASON: usize = 123;
 
+/// What a Close frame says.
+#[derive(Clone, Debug)]
+pub(crate) struct Close {
+    /// WebSocket close code.
+    pub(crate) code: u16,
+    /// In words. What is longer than a Close frame can hold is cut off.
+    pub(crate) reason: Cow<'static, str>,
+}
+
 /// How the open part of a connection's life ended.
 pub(crate) enum End {
     /// The stream is at its end or broken.
@@ -95,8 +104,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// We want it to end, with a close code and a reason.
-    pub(crate) fn by_us(code: u16, reason: &'static str) -> End {
+    fn by_us(code: u16, reason: &'static str) -> End {
         End::ByUs(Close { code, reason: reason.into() })
     }
 

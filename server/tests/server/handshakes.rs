@@ -78,9 +78,11 @@ async fn no_more_rooms_than_configured_are_opened() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--max-rooms", "2"]);
     let mut one = Client::connect(server.address, "one").await;
-    let _two = Client::connect(server.address, "two").await;
-    let answer = server.http(&handshake("/three", &format!("{SOUND}Connection: close\r\n"))).await;
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("too many"), "{answer}");
+    let mut two = Client::connect(server.address, "two").await;
+    one.synced().await;
+    two.synced().await;
+    let close = Client::connect(server.address, "three").await.close_frame().await;
+    assert!(u16::from(close.code) == 1013 && close.reason.contains("too many documents"), "{close:?}");
     let mut again = Client::connect(server.address, "one").await;
     one.write("open").await.unwrap();
     again.shows(|text| text == "open").await;

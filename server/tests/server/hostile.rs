@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{awareness_frame, sync_frame, sync_status_frame};
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::{awareness_frame, sync_frame, sync_status_frame};
 use tempfile::tempdir;
 use tokio::task::JoinSet;
 

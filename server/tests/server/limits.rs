@@ -77,13 +77,17 @@ async fn behind_a_trusted_proxy_it_is_the_address_behind_it_that_counts() {
 async fn connections_to_one_document_are_limited_and_those_to_others_are_not() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--max-connections-per-document", "2"]);
-    let one = open(&server, "doc", "").await.unwrap();
-    let _two = open(&server, "doc", "").await.unwrap();
-    refused(open(&server, "doc", "").await, "503", "to this document");
-    let _other = open(&server, "other", "").await.unwrap();
-    drop(one);
-    server.logs("gone").await;
-    open(&server, "doc", "").await.unwrap();
+    let mut one = Client::connect(server.address, "doc").await;
+    let mut two = Client::connect(server.address, "doc").await;
+    one.synced().await;
+    two.synced().await;
+    let mut three = Client::connect(server.address, "doc").await;
+    Client::connect(server.address, "other").await.synced().await;
+    let CloseFrame { code, reason } = three.close_frame().await;
+    assert!(u16::from(code) == 1013 && reason.contains("to this document"), "{code} {reason}");
+    one.leave().await;
+    server.logs("closed by its peer").await;
+    Client::connect(server.address, "doc").await.synced().await;
 }
 
 #[tokio::test]

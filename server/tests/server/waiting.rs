@@ -1,7 +1,7 @@
 //! An edit that comes before the one it depends on waits for that, whoever goes meanwhile.
 
-use coscribe_engine::protocol::sync::SyncMessage;
-use coscribe_engine::protocol::y_websocket::sync_frame;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::sync_frame;
 use tempfile::tempdir;
 
 use crate::client::Client;

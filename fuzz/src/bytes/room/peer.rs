@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;
+use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::message::Inbound;
-use coscribe_engine::protocol::y_websocket::Messages;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Update};
 
@@ -90,7 +90,7 @@ impl Peer {
                     let states = decode(&states).unwrap_or_default();
                     self.own.extend(states.into_iter().map(|(client, ..)| client));
                 }
-                Ok(Inbound::Step1(_) | Inbound::QueryAwareness) | Err(_) => {}
+                Ok(Inbound::Step1(_) | Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
             }
         }
         self.last_frame = frame.clone();

@@ -20,11 +20,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::connections::Connections;
+use super::upgrade;
 use crate::config::{Config, Listen, in_order};
-use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
-use crate::ws::upgrade;
 
 /// TCP connections that have not become WebSockets, or never will. They are many for a moment when all editors come back at
 /// once, and otherwise only when somebody wants to use up file descriptors.

@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::sync::{STEP_2, UPDATE};
-use super::y_websocket::{SYNC, step_2_frame, update_frame};
 use crate::lib0::{Reader, write_var_uint};
 use crate::limits::MAX_CONTENT_BYTES;
 use crate::rope::{Rope, RopeWriter};
@@ -30,12 +28,9 @@ const READ_BEFORE: &str = "these bytes were read before";
 /// Bytes that a range of a delete set takes, about.
 const RANGE_BYTES: usize = 6;
 
-/// A y-websocket frame with an update, as frames that are to be sent one after the other, with nothing that follows it before
-/// the last.
+/// An update, as updates that are to be sent one after the other, with nothing that follows it before the last.
 #[derive(Debug)]
 pub struct Pieces {
-    /// The number of the sync message, which the last piece has too.
-    kind: u64,
     reader: RopeReader,
     starts: Arc<Starts>,
     sections: u64,
@@ -49,16 +44,15 @@ pub struct Pieces {
     deletions: Option<Deletions>,
 }
 
-/// What has to be known of all of a frame before any of it can be cut: clients of its update, and where what it has of them
-/// begins.
+/// What has to be known of all of an update before any of it can be cut: its clients, and where what it has of them begins.
 #[derive(Debug)]
 pub struct Starts(BTreeMap<ClientId, Clock>);
 
 /// One of the pieces.
 #[derive(Debug, PartialEq, Eq)]
-pub struct PieceFrame {
-    /// The frame.
-    pub frame: Rope,
+pub struct UpdatePiece {
+    /// An update.
+    pub update: Rope,
     /// Whether it is the last, with which all others become visible.
     pub is_last: bool,
 }
@@ -74,11 +68,9 @@ struct Deletions {
 }
 
 impl Starts {
-    /// Reads a frame. `None` if it is not a SyncStep2 or an update, or has gaps. O(bytes).
-    pub fn of_frame(frame: &Rope) -> Option<Self> {
-        let mut reader = RopeReader::new(frame.clone());
-        let (SYNC, STEP_2 | UPDATE, _) = reader.read(read_frame_header).ok()? else { return None };
-        read_starts(&mut reader).ok().map(Self)
+    /// Reads an update. `None` if it is none, or has gaps. O(bytes).
+    pub fn of(update: &Rope) -> Option<Self> {
+        read_starts(&mut RopeReader::new(update.clone())).ok().map(Self)
     }
 
     /// Whether it is the first of its client.
@@ -93,13 +85,11 @@ impl Starts {
 }
 
 impl Pieces {
-    /// The pieces of a frame of which all this is known. Panics if it is of another one.
-    pub fn new(frame: Rope, starts: Arc<Starts>) -> Self {
-        let mut reader = RopeReader::new(frame);
-        let (_, kind, _) = reader.read(read_frame_header).expect(READ_BEFORE);
+    /// The pieces of an update of which all this is known. Panics if it is of another one.
+    pub fn new(update: Rope, starts: Arc<Starts>) -> Self {
+        let mut reader = RopeReader::new(update);
         let sections = reader.read(|reader| Ok(reader.var_uint()?)).expect(READ_BEFORE);
         Self {
-            kind,
             reader,
             starts,
             sections,
@@ -113,7 +103,7 @@ impl Pieces {
 
     /// The next piece, of about so many bytes; more where one element has more, or where more has to be withheld. O(its bytes,
     /// and those of the block that it ends in). Not to be called after the last.
-    pub fn next(&mut self, bytes: usize) -> PieceFrame {
+    pub fn next(&mut self, bytes: usize) -> UpdatePiece {
         let mut piece = Sections::default();
         while piece.len < bytes && self.take_block(&mut piece, bytes) {}
         if piece.count > 0 {
@@ -133,15 +123,14 @@ impl Pieces {
         Self::waiting(piece, &early)
     }
 
-    fn waiting(piece: Sections, deletions: &DeleteSet) -> PieceFrame {
-        PieceFrame { frame: update_frame(&piece.encode(deletions)), is_last: false }
+    fn waiting(piece: Sections, deletions: &DeleteSet) -> UpdatePiece {
+        UpdatePiece { update: piece.encode(deletions), is_last: false }
     }
 
-    fn last(&mut self) -> PieceFrame {
+    fn last(&mut self) -> UpdatePiece {
         let deletions = self.deletions.take().map(|deletions| deletions.withheld).unwrap_or_default();
         let update = take(&mut self.withheld).encode(&deletions);
-        let frame = if self.kind == STEP_2 { step_2_frame(&update) } else { update_frame(&update) };
-        PieceFrame { frame, is_last: true }
+        UpdatePiece { update, is_last: true }
     }
 
     /// Takes the next block, or so much of it; `false` if there is none.
@@ -271,10 +260,6 @@ fn read_starts(reader: &mut RopeReader) -> Result<BTreeMap<ClientId, Clock>, Upd
         }
     }
     if reader.is_at_end() { Ok(starts) } else { Err(UpdateError::TrailingBytes) }
-}
-
-fn read_frame_header(reader: &mut Reader<'_>) -> Result<(u64, u64, u64), UpdateError> {
-    Ok((reader.var_uint()?, reader.var_uint()?, reader.var_uint()?))
 }
 
 fn read_section_header(reader: &mut Reader<'_>) -> Result<(u64, Id), UpdateError> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::Rates;
+
 /// What may come at once before anything is slowed down, in time that it would take at the full rate.
 const BURST: Duration = Duration::from_secs(1);
 
@@ -13,15 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long answers can keep a connection from being read.
 const LONGEST_CHARGE: Duration = Duration::from_secs(5);
-
-/// Messages and bytes that a connection may send in a second.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) struct Rates {
-    /// Messages, of which a frame may have many; pings and pongs as well.
-    pub(crate) messages: u32,
-    /// Bytes, after decompression.
-    pub(crate) bytes: usize,
-}
 
 /// What one connection has used of its rates.
 #[derive(Debug)]

@@ -1,38 +1,18 @@
-//! From an HTTP request to a WebSocket: which document is meant, whether the handshake is sound, and the answer.
-
-use std::net::SocketAddr;
-use std::sync::Arc;
+//! The opening handshake (RFC 6455, section 4.2): whether a request is one, what is negotiated, and the answer.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use coscribe_persistence::{DocumentName, NameError};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::{debug, info};
 
-use super::connection::Connection;
 use super::extensions::{self, Agreed, Malformed, WindowBits};
-use super::outbox::Outbox;
-use crate::connections::Full;
-use crate::listener::Server;
-use crate::rooms::Refused;
 
-/// Why a handshake is answered with an error.
+/// Why a request is no sound handshake.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The path is `/`.
-    #[error("the path must name a document: ws://host:port/<document>")]
-    NoName,
-    /// The path, percent-decoded, is not UTF-8.
-    #[error("the document name in the path is not UTF-8")]
-    NotUtf8,
-    /// The path cannot be a document name.
-    #[error(transparent)]
-    Name(#[from] NameError),
+pub(crate) enum HandshakeError {
     /// A WebSocket handshake is a GET.
     #[error("a WebSocket handshake must be a GET request")]
     Method,
@@ -48,75 +28,6 @@ pub(crate) enum Refusal {
     /// The extensions that are offered are no list of extensions.
     #[error(transparent)]
     Extensions(#[from] Malformed),
-    /// There are too many connections.
-    #[error(transparent)]
-    Full(#[from] Full),
-    /// There is no room.
-    #[error(transparent)]
-    Room(#[from] Refused),
-}
-
-impl Refusal {
-    /// What it is counted as.
-    fn label(&self) -> &'static str {
-        match self {
-            Refusal::Full(Full::Total) => "connections",
-            Refusal::Full(Full::Address(_)) => "connections_from_address",
-            Refusal::Room(Refused::TooManyPeers) => "connections_to_document",
-            Refusal::Room(Refused::TooManyRooms) => "documents",
-            Refusal::Room(Refused::Stopping) => "stopping",
-            _ => "handshake",
-        }
-    }
-}
-
-/// Whether a request wants to become a WebSocket, soundly or not.
-pub(crate) fn is_wanted<B>(request: &Request<B>) -> bool {
-    has_token(request.headers(), &header::UPGRADE, "websocket")
-}
-
-/// Answers a handshake. Where it is sound, the document's room is joined and the connection runs on a task of its own.
-pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
-    match accept(server, request, from) {
-        Ok(response) => response,
-        Err(refusal) => {
-            info!(%from, "refused a WebSocket: {refusal}");
-            server.metrics.reject(refusal.label());
-            refusal.into_response()
-        }
-    }
-}
-
-fn accept(
-    server: &Arc<Server>,
-    mut request: Request<Incoming>,
-    from: SocketAddr,
-) -> Result<Response<Body>, Refusal> {
-    let name = document_name(request.uri().path())?;
-    let handshake = Handshake::check(&request, server.config.compression)?;
-    let client = server.config.trusted_proxies.client(from.ip(), request.headers());
-    let place = server.connections.admit(client)?;
-    let lagging = server.metrics.lagging_peers.clone();
-    let outbox = Arc::new(Outbox::new(server.config.outbox_bytes, handshake.window(), lagging));
-    let membership = server.rooms.join(&name, Arc::clone(&outbox))?;
-    let connection = Connection {
-        _registration: place.register(membership.peer, Arc::clone(&outbox)),
-        membership,
-        outbox,
-        client_window: handshake.client_window(),
-        name,
-        from,
-        config: Arc::clone(&server.config),
-        metrics: Arc::clone(&server.metrics),
-    };
-    let stream = stream_of(&mut request);
-    tokio::spawn(async move {
-        match stream.await {
-            Ok((socket, read_ahead)) => connection.run(socket, read_ahead).await,
-            Err(Gone) => debug!(%from, "gone before the handshake was over"),
-        }
-    });
-    Ok(handshake.response())
 }
 
 /// A sound handshake, and what is answered to it.
@@ -128,7 +39,7 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// Checks a request by RFC 6455, section 4.2.1, and negotiates compression if there is to be any.
-    pub(crate) fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, Refusal> {
+    pub(crate) fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, HandshakeError> {
         let accept_key = accept_key(request.method(), request.headers())?;
         let agreed = if compression { extensions::negotiate(request.headers())? } else { None };
         Ok(Handshake { accept_key, agreed, subprotocol: subprotocol(request.headers()) })
@@ -178,31 +89,20 @@ pub(crate) fn stream_of(
     }
 }
 
-/// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
-/// not part of the name.
-fn document_name(path: &str) -> Result<DocumentName, Refusal> {
-    let encoded = path.strip_prefix('/').unwrap_or(path);
-    if encoded.is_empty() {
-        return Err(Refusal::NoName);
-    }
-    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| Refusal::NotUtf8)?;
-    Ok(DocumentName::new(&name)?)
-}
-
 /// Checks what a handshake must have, and gives the value of `Sec-WebSocket-Accept`.
-fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, HandshakeError> {
     if method != Method::GET {
-        return Err(Refusal::Method);
+        return Err(HandshakeError::Method);
     }
     if !has_token(headers, &header::CONNECTION, "upgrade") {
-        return Err(Refusal::Connection);
+        return Err(HandshakeError::Connection);
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Refusal::Version);
+        return Err(HandshakeError::Version);
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
-    let key = key.filter(|key| is_16_bytes_in_base64(key)).ok_or(Refusal::Key)?;
-    HeaderValue::try_from(derive_accept_key(key)).map_err(|_| Refusal::Key)
+    let key = key.filter(|key| is_16_bytes_in_base64(key)).ok_or(HandshakeError::Key)?;
+    HeaderValue::try_from(derive_accept_key(key)).map_err(|_| HandshakeError::Key)
 }
 
 /// The first subprotocol that is offered, if any is: a client that offers some fails when none is chosen. All say the same
@@ -221,33 +121,28 @@ fn is_16_bytes_in_base64(key: &[u8]) -> bool {
 }
 
 /// Whether a comma-separated header has this word, in any case.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HandshakeError {
     fn into_response(self) -> Response<Body> {
         let status = match self {
-            Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
-            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::Version => StatusCode::UPGRADE_REQUIRED,
-            Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Full(Full::Total) | Refusal::Room(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::NoName
-            | Refusal::NotUtf8
-            | Refusal::Name(_)
-            | Refusal::Connection
-            | Refusal::Key
-            | Refusal::Extensions(_) => StatusCode::BAD_REQUEST,
+            HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
+            HandshakeError::Connection | HandshakeError::Key | HandshakeError::Extensions(_) => {
+                StatusCode::BAD_REQUEST
+            }
         };
         let mut response = (status, format!("{self}\n")).into_response();
+        let headers = response.headers_mut();
         match self {
-            Refusal::Version => {
-                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            HandshakeError::Version => {
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            Refusal::Method => {
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+            HandshakeError::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
             }
             _ => {}
         }
@@ -258,23 +153,6 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_name_is_the_decoded_path_and_nothing_else_is_changed() {
-        for (path, name) in [
-            ("/room", "room"),
-            ("/a/b", "a/b"),
-            ("/room%20a/%C3%BC", "room a/ü"),
-            ("//x/../y/", "/x/../y/"),
-            ("/100%", "100%"),
-            ("/healthz", "healthz"),
-        ] {
-            assert_eq!(document_name(path).unwrap().as_str(), name);
-        }
-        assert!(matches!(document_name("/"), Err(Refusal::NoName)));
-        assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
-        assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
-    }
 
     #[test]
     fn the_first_subprotocol_that_is_a_token_is_chosen() {

@@ -11,12 +11,11 @@ use super::MessageError;
 use super::sync::{self, SyncMessage};
 use crate::lib0::{Reader, write_var_buf, write_var_uint};
 use crate::limits::ROPE_BYTES;
-use crate::message::Inbound;
+use crate::message::{Inbound, Outbound};
 use crate::rope::{Rope, RopeWriter};
 
-pub(super) const SYNC: u64 = 0;
+const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
-const AUTH: u64 = 2;
 const QUERY_AWARENESS: u64 = 3;
 const SYNC_STATUS: u64 = 102;
 
@@ -27,6 +26,9 @@ pub const KEEP_ALIVE: &[u8] = &[1, 1, 0];
 pub fn padded_keep_alive(bytes: usize) -> Bytes {
     buffer_frame(AWARENESS, &vec![0; bytes.max(1)])
 }
+
+/// What each client wants when it comes, without saying so: to be asked for what the room lacks, and to hear who is here.
+pub static GREETING: [Inbound; 2] = [Inbound::Offer, Inbound::QueryAwareness];
 
 /// A message from a client, as a view of its bytes.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -82,6 +84,16 @@ impl Messages {
     pub fn of(frame: Bytes) -> Self {
         Self { frame, at: 0, ended: false }
     }
+
+    /// How many bytes of the frame have been read.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether nothing comes any more.
+    pub fn is_at_end(&self) -> bool {
+        self.ended
+    }
 }
 
 impl Iterator for Messages {
@@ -102,34 +114,15 @@ impl Iterator for Messages {
     }
 }
 
-/// Cuts so many messages off the beginning of a frame, or all if there are fewer; gives them and their number. What follows a
-/// message that cannot be read stays with it. O(messages).
-pub fn split_off(frame: &mut Bytes, most: usize) -> (Bytes, usize) {
-    let mut reader = Reader::new(frame);
-    let mut messages = 0;
-    while messages < most && !reader.is_empty() {
-        messages += 1;
-        if Message::read(&mut reader).is_err() {
-            return (std::mem::take(frame), messages);
-        }
+/// The frame of a message to clients. It shares the memory of what is large in it.
+pub fn encode(message: &Outbound) -> Rope {
+    match message {
+        Outbound::Step1(known) => sync_frame(&SyncMessage::Step1(known)).into(),
+        Outbound::Step2(update) => rope_frame(&[SYNC, sync::STEP_2], update),
+        Outbound::Update(update) => rope_frame(&[SYNC, sync::UPDATE], update),
+        Outbound::Awareness(states) => rope_frame(&[AWARENESS], states),
+        Outbound::Confirmed(token) => sync_status_frame(token).into(),
     }
-    let cut = reader.position();
-    (frame.split_to(cut), messages)
-}
-
-/// A frame with a SyncStep2.
-pub fn step_2_frame(update: &Rope) -> Rope {
-    rope_frame(&[SYNC, sync::STEP_2], update)
-}
-
-/// A frame with an update.
-pub fn update_frame(update: &Rope) -> Rope {
-    rope_frame(&[SYNC, sync::UPDATE], update)
-}
-
-/// A frame with awareness states that may be shared.
-pub fn awareness_rope_frame(states: &Rope) -> Rope {
-    rope_frame(&[AWARENESS], states)
 }
 
 /// A frame of these numbers and one buffer.
@@ -152,16 +145,6 @@ pub fn sync_frame(message: &SyncMessage<'_>) -> Bytes {
 /// A frame with awareness states, encoded by [`crate::awareness`].
 pub fn awareness_frame(states: &[u8]) -> Bytes {
     buffer_frame(AWARENESS, states)
-}
-
-/// A frame that says why the client may not do what it wants. Clients only show it: closing is up to the sender.
-pub fn denied_frame(reason: &str) -> Bytes {
-    const PERMISSION_DENIED: u64 = 0;
-    let mut frame = Vec::with_capacity(4 + reason.len());
-    write_var_uint(&mut frame, AUTH);
-    write_var_uint(&mut frame, PERMISSION_DENIED);
-    write_var_buf(&mut frame, reason.as_bytes());
-    frame.into()
 }
 
 /// A frame that gives a SyncStatus back.
@@ -213,10 +196,11 @@ mod tests {
         let (token, update) = (Bytes::from_static(&[7]), Bytes::from_static(&[0, 0]));
         let query = Inbound::QueryAwareness;
         assert_eq!(messages, [query.clone(), Inbound::Confirm(token), Inbound::Update(update), query]);
-        let mut rest = frame.clone();
-        assert_eq!(split_off(&mut rest, 2), (frame.slice(..4), 2));
-        assert_eq!(split_off(&mut rest, 9), (frame.slice(4..), 2));
-        assert!(rest.is_empty());
+        let mut some = Messages::of(frame);
+        assert_eq!(some.by_ref().take(2).count(), 2);
+        assert!(some.position() == 4 && !some.is_at_end());
+        assert_eq!(some.by_ref().count(), 2);
+        assert!(some.position() == 10 && some.is_at_end());
     }
 
     #[test]
@@ -224,18 +208,22 @@ mod tests {
         assert_eq!(Messages::of(Bytes::new()).collect::<Vec<_>>(), [Err(MessageError::Empty)]);
         let frame = Bytes::from_static(&[3, 9, 3, 3]);
         let expected = [Ok(Inbound::QueryAwareness), Err(MessageError::UnknownType(9))];
-        assert_eq!(Messages::of(frame.clone()).collect::<Vec<_>>(), expected);
-        let mut rest = frame.clone();
-        assert_eq!(split_off(&mut rest, 9), (frame, 2));
-        assert!(rest.is_empty());
+        assert_eq!(Messages::of(frame).collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn frames_are_written_as_clients_read_them() {
-        assert_eq!(sync_frame(&SyncMessage::Step1(&[0]))[..], [0, 0, 1, 0]);
+        let (token, update) = (Bytes::from_static(&[7]), Rope::from(vec![0, 0]));
+        for (message, frame) in [
+            (Outbound::Step1(Bytes::from_static(&[0])), &[0, 0, 1, 0][..]),
+            (Outbound::Step2(update.clone()), &[0, 1, 2, 0, 0]),
+            (Outbound::Update(update), &[0, 2, 2, 0, 0]),
+            (Outbound::Awareness(vec![0].into()), KEEP_ALIVE),
+            (Outbound::Confirmed(token), &[102, 1, 7]),
+        ] {
+            assert_eq!(encode(&message).to_bytes()[..], *frame);
+        }
         assert_eq!(sync_frame(&SyncMessage::Step2(&[0, 0]))[..], [0, 1, 2, 0, 0]);
         assert_eq!(awareness_frame(&[0])[..], *KEEP_ALIVE);
-        assert_eq!(denied_frame("no")[..], [2, 0, 2, b'n', b'o']);
-        assert_eq!(sync_status_frame(&[7])[..], [102, 1, 7]);
     }
 }

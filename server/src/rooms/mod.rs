@@ -4,6 +4,11 @@
 //! register's lock*, and a room takes itself out under the same lock, only when its inbox is empty. So no join is lost and
 //! there are never two rooms for one name.
 
+mod opened;
+mod outbox;
+mod shared;
+mod task;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -11,20 +16,22 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use coscribe_engine::dialect::MessageError;
+use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_engine::room::PeerId;
 use coscribe_persistence::{DocumentName, Store};
+use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
+pub(crate) use self::outbox::{Outbox, Queued};
+pub(crate) use self::shared::Shared;
+use self::task::{Door, Input};
 use crate::checkpointer::Checkpointer;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::room_task::{self, Door, Input};
 use crate::turns::Turns;
 use crate::writer::Writer;
-use crate::ws::large::Right;
-use crate::ws::outbox::Outbox;
 
 /// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
 const MESSAGE_COST: usize = 256;
@@ -55,7 +62,7 @@ struct Register {
 #[derive(Clone)]
 struct Mailbox {
     inbox: mpsc::UnboundedSender<Input>,
-    /// Bounds the bytes in the inbox: each frame holds its share until the room has processed it.
+    /// Bounds the bytes in the inbox: each message holds its share until the room has processed it.
     space: Arc<Semaphore>,
     /// Nanoseconds that the room's connections have spent on writing since the room last looked.
     writing: Arc<AtomicU64>,
@@ -71,6 +78,18 @@ pub(crate) struct Membership {
     inbox_bytes: u32,
 }
 
+/// What a peer has said at once: messages, and then perhaps something that is none.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// The messages, in order.
+    pub(crate) messages: SmallVec<[Inbound; 1]>,
+    /// Why what follows them cannot be read.
+    pub(crate) error: Option<MessageError>,
+}
+
+/// What is kept until messages have been taken in: a right to have them in memory.
+pub(crate) type Hold = Option<Arc<dyn Send + Sync>>;
+
 /// Why a document cannot be joined now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
@@ -83,6 +102,27 @@ pub(crate) enum Refused {
     /// The server is on its way down.
     #[error("the server is shutting down")]
     Stopping,
+}
+
+impl Refused {
+    /// What it is counted as.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Refused::TooManyRooms => "documents",
+            Refused::TooManyPeers => "connections_to_document",
+            Refused::Stopping => "stopping",
+        }
+    }
+}
+
+impl From<Refused> for Parting {
+    fn from(refused: Refused) -> Parting {
+        let reason = match refused {
+            Refused::TooManyRooms | Refused::TooManyPeers => Reason::Overload,
+            Refused::Stopping => Reason::Shutdown,
+        };
+        Parting::new(reason, refused.to_string())
+    }
 }
 
 impl Rooms {
@@ -109,11 +149,12 @@ impl Rooms {
     }
 
     /// Joins the room of a document, opening it if nobody has. What the room has to say, also that the document cannot be
-    /// read, comes through the outbox.
+    /// read, comes through the outbox. `greeting` is what the peer wants without saying so.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: &DocumentName,
         outbox: Arc<Outbox>,
+        greeting: &'static [Inbound],
     ) -> Result<Membership, Refused> {
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
@@ -122,7 +163,7 @@ impl Rooms {
             return Err(Refused::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
-        mailbox.send(Input::Join { peer, outbox });
+        mailbox.send(Input::Join { peer, outbox, greeting });
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
 
@@ -190,7 +231,7 @@ impl Rooms {
                 let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
                 let writing = Arc::<AtomicU64>::default();
                 let door = Door::new(Arc::clone(self), name.clone(), receiver, Arc::clone(&writing));
-                tokio::spawn(room_task::run(door, turn));
+                tokio::spawn(task::run(door, turn));
                 self.metrics.rooms.inc();
                 Ok(place.insert(Mailbox { inbox, space, writing, peers: Arc::default() }).clone())
             }
@@ -224,33 +265,28 @@ impl Mailbox {
 }
 
 impl Membership {
-    /// Hands a frame with so many messages to the room, if it has space for it now; else gives the frame back.
-    pub(crate) fn try_send(
-        &self,
-        frame: Bytes,
-        messages: usize,
-        right: Option<Arc<Right>>,
-    ) -> Result<(), Bytes> {
-        match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&frame, messages)) {
+    /// Hands messages of so many bytes to the room, if it has space for them now; else gives them back.
+    pub(crate) fn try_send(&self, said: Said, bytes: usize, hold: Hold) -> Result<(), Said> {
+        match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&said, bytes)) {
             Ok(space) => {
-                self.mailbox.send(Input::Frame { peer: self.peer, frame, _space: (space, right) });
+                self.mailbox.send(Input::Said { peer: self.peer, said, _space: (space, hold) });
+                Ok(())
             }
-            Err(_) => return Err(frame),
+            Err(_) => Err(said),
         }
-        Ok(())
     }
 
-    /// Hands a frame to the room as soon as it has space.
+    /// Hands messages to the room as soon as it has space.
     pub(crate) fn send(
         &self,
-        frame: Bytes,
-        messages: usize,
-        right: Option<Arc<Right>>,
+        said: Said,
+        bytes: usize,
+        hold: Hold,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&frame, messages));
+        let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&said, bytes));
         async move {
             if let Ok(space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
-                mailbox.send(Input::Frame { peer, frame, _space: (space, right) });
+                mailbox.send(Input::Said { peer, said, _space: (space, hold) });
             }
         }
     }
@@ -276,9 +312,10 @@ impl Membership {
         self.mailbox.writing.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// A frame larger than the inbox takes all of it.
-    fn cost(&self, frame: &Bytes, messages: usize) -> u32 {
-        u32::try_from(frame.len() + messages.max(1) * MESSAGE_COST).unwrap_or(u32::MAX).min(self.inbox_bytes)
+    /// What is larger than the inbox takes all of it.
+    fn cost(&self, said: &Said, bytes: usize) -> u32 {
+        let cost = bytes + said.messages.len().max(1) * MESSAGE_COST;
+        u32::try_from(cost).unwrap_or(u32::MAX).min(self.inbox_bytes)
     }
 }
 

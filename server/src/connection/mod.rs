@@ -1,31 +1,44 @@
 //! One WebSocket: reads and writes at the same time on one task, so that a peer that does not read is still heard.
 
+mod closing;
+mod delivery;
+mod frames;
+mod freed;
+mod pace;
+mod parting;
+
 use std::future::poll_fn;
 use std::mem;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::protocol::y_websocket::{self, KEEP_ALIVE};
+use coscribe_engine::dialect::y_websocket::{GREETING, KEEP_ALIVE, Messages};
+use coscribe_engine::message::Reason;
 use coscribe_persistence::DocumentName;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use super::deflate::Payload;
-use super::delivery::Delivery;
-use super::freed::freed_elsewhere;
-use super::large::{MessageBytes, Right};
-use super::outbox::{Close, Outbox};
-use super::pace::{Pace, Verdict};
-use super::transport::{End, READ_BUFFER, Transport};
+use self::delivery::Delivery;
+use self::frames::frame;
+use self::freed::freed_elsewhere;
+use self::pace::{Pace, Verdict};
+use self::parting::{counted_as, end};
 use crate::config::Config;
-use crate::connections::Registration;
 use crate::metrics::Metrics;
-use crate::rooms::{Membership, Shown};
+use crate::net::connections::Registration;
+use crate::rooms::{Membership, Outbox, Queued, Refused, Rooms, Said, Shown};
+use crate::ws::extensions::WindowBits;
+use crate::ws::large::{MessageBytes, Right};
+use crate::ws::transport::{Close, End, READ_BUFFER, Transport};
+
+pub(crate) use self::closing::Closing;
+pub(crate) use self::parting::told_as;
 
 /// Messages of a frame that a room gets at once. A frame may have millions: they are counted, and wait for space, as if they
 /// had come in as many frames.
@@ -35,20 +48,26 @@ const MESSAGES_AT_ONCE: usize = 256;
 /// come in a second: others wait for their turn to inflate theirs.
 const LARGE_FRAME: usize = 1 << 20;
 
-/// A connection that is a peer of a room.
+/// How long a connection stays that has no place in a room. y-websocket forgets how often it has tried when a socket opens, and
+/// would be back a tenth of a second later; this is what it waits at most between two tries.
+const TURNED_AWAY_AFTER: Duration = Duration::from_millis(2500);
+
+/// A connection that is to be a peer of a room.
 pub(crate) struct Connection {
-    /// Its place in the room.
-    pub(crate) membership: Membership,
     /// Its place among the connections that shutdown closes.
     pub(crate) _registration: Registration,
-    /// What the room wants to have sent.
-    pub(crate) outbox: Arc<Outbox>,
+    /// Where it hears of that.
+    pub(crate) closing: Arc<Closing>,
+    /// What the peer reads that was compressed with, if messages may be.
+    pub(crate) window: Option<WindowBits>,
     /// How many bytes before it a compressed message of the peer may refer to, if messages may come compressed.
     pub(crate) client_window: Option<usize>,
     /// The document.
     pub(crate) name: DocumentName,
     /// The other end.
     pub(crate) from: SocketAddr,
+    /// The documents.
+    pub(crate) rooms: Arc<Rooms>,
     /// The server's configuration.
     pub(crate) config: Arc<Config>,
     /// What is counted.
@@ -58,28 +77,50 @@ pub(crate) struct Connection {
 impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
-        debug!(from = %self.from, document = %Shown(&self.name), peer = self.membership.peer.0, "connected");
         let limits = MessageBytes {
             usual: self.config.max_message_bytes,
             most: self.config.max_message_bytes.max(self.config.max_document_bytes),
         };
         let transport =
             Transport::new(socket, read_ahead, self.client_window, limits, Arc::clone(&self.metrics));
+        let lagging = self.metrics.lagging_peers.clone();
+        let outbox = Arc::new(Outbox::new(self.config.outbox_bytes, lagging));
+        let membership = match self.rooms.join(&self.name, Arc::clone(&outbox), &GREETING) {
+            Ok(membership) => membership,
+            Err(refused) => return Box::pin(self.turn_away(transport, refused)).await,
+        };
+        debug!(from = %self.from, document = %Shown(&self.name), peer = membership.peer.0, "connected");
+
         let timer = pin!(sleep_until(Instant::now()));
-        let mut open = Open::new(&self, transport, timer);
+        let mut open = Open::new(&self, &membership, &outbox, transport, timer);
         let end = poll_fn(|cx| open.poll(cx)).await;
         let mut transport = open.into_transport();
 
         self.note(&end);
-        let Connection { membership, _registration, outbox, .. } = self;
         drop(membership);
-        transport.messages.append(&mut outbox.try_take().frames);
+        let left = outbox.try_take().messages;
+        transport.messages.extend(left.iter().map(|queued| frame(&queued.message).payload(self.window)));
         transport.close(end).await;
+    }
+
+    /// There is no place for it in the room.
+    async fn turn_away(self, transport: Transport, refused: Refused) {
+        info!(from = %self.from, document = %Shown(&self.name), "refused: {refused}");
+        self.metrics.reject(refused.label());
+        let closing = poll_fn(|cx| {
+            self.closing.wake(cx);
+            self.closing.poll()
+        });
+        let parting = match refused {
+            Refused::Stopping => refused.into(),
+            refused => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| refused.into()),
+        };
+        transport.close(parting.into()).await;
     }
 
     fn note(&self, end: &End) {
         if let End::ByUs(Close { code, .. }) = end
-            && let Some(reason) = rejection(*code)
+            && let Some(reason) = counted_as(*code)
         {
             self.metrics.reject(reason);
         }
@@ -95,24 +136,12 @@ impl Connection {
     }
 }
 
-/// What a close code is counted as; `None` if that is nobody's fault.
-fn rejection(code: u16) -> Option<&'static str> {
-    match code {
-        1001 => None,
-        1002 => Some("protocol"),
-        1003 => Some("text"),
-        1007 => Some("damaged"),
-        1008 => Some("policy"),
-        1009 => Some("too_large"),
-        1013 => Some("overload"),
-        _ => Some("internal"),
-    }
-}
-
 /// The open part of a connection's life. It is polled whenever anything may have happened, so it asks first for what costs
 /// least.
 struct Open<'a> {
     connection: &'a Connection,
+    membership: &'a Membership,
+    outbox: &'a Outbox,
     transport: Transport,
     /// What waits for the transport.
     delivery: Delivery,
@@ -122,13 +151,15 @@ struct Open<'a> {
     /// Until when nothing is read: the room has no space, or the peer is too fast.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What the room has not been given yet of the last frame.
-    rest: Option<Bytes>,
+    rest: Option<Messages>,
     /// The last frame, if it is large.
     large: Option<Bytes>,
     /// The right to have it in memory, if it is larger than usual. Its parts share it, until the room has taken them in.
     right: Option<Arc<Right>>,
     /// What comes is not read any more: the room decides when the connection ends.
     unreadable: bool,
+    /// The task is woken when the server wants the connection to end.
+    hears_closing: bool,
     /// Messages of the last frame that the room has been given.
     delivered: usize,
     /// Bytes that have come and were not yet counted against the rates.
@@ -145,12 +176,20 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn new(connection: &'a Connection, transport: Transport, timer: Pin<&'a mut Sleep>) -> Open<'a> {
+    fn new(
+        connection: &'a Connection,
+        membership: &'a Membership,
+        outbox: &'a Outbox,
+        transport: Transport,
+        timer: Pin<&'a mut Sleep>,
+    ) -> Open<'a> {
         let (config, now) = (&connection.config, Instant::now());
         Open {
             connection,
+            membership,
+            outbox,
             transport,
-            delivery: Delivery::default(),
+            delivery: Delivery::new(connection.window),
             writing: None,
             pace: Pace::new(config.rates, now),
             pause: None,
@@ -158,6 +197,7 @@ impl<'a> Open<'a> {
             large: None,
             right: None,
             unreadable: false,
+            hears_closing: false,
             delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
@@ -176,6 +216,12 @@ impl<'a> Open<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if !mem::replace(&mut self.hears_closing, true) {
+            self.connection.closing.wake(cx);
+        }
+        if let Poll::Ready(parting) = self.connection.closing.poll() {
+            return Poll::Ready(parting.into());
+        }
         self.transport.begin_turn();
         for poll in [Self::poll_write, Self::poll_read, Self::poll_timer] {
             if let Poll::Ready(end) = poll(self, cx) {
@@ -187,30 +233,33 @@ impl<'a> Open<'a> {
 
     /// Writes what the room wants to have sent, or ends the connection if it wants that.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Connection { outbox, membership, config, metrics, .. } = self.connection;
+        let Connection { config, metrics, .. } = self.connection;
+        let (outbox, membership) = (self.outbox, self.membership);
         loop {
             let mut took = false;
             match outbox.poll_take(cx, self.writing.is_none()) {
                 Poll::Ready(Ok(batch)) => {
                     took = true;
-                    metrics.messages_sent.inc_by(batch.frames.len() as u64);
-                    metrics
-                        .sent_bytes
-                        .inc_by(batch.frames.iter().map(|frame| frame.plain_len() as u64).sum());
-                    let answers = batch.frames.iter().filter(|frame| frame.is_answer);
-                    let answers: usize = answers.map(Payload::plain_len).sum();
+                    metrics.messages_sent.inc_by(batch.messages.len() as u64);
+                    let (mut bytes, mut answers) = (0, 0);
+                    for Queued { message, is_answer } in &batch.messages {
+                        let sent = message.message().len();
+                        bytes += sent;
+                        answers += if *is_answer { sent } else { 0 };
+                    }
+                    metrics.sent_bytes.inc_by(bytes as u64);
                     if answers > 0 {
                         self.pace.charge(answers, Instant::now());
                     }
                     self.writing = Some(batch.cost());
-                    self.transport.messages = self.delivery.add(batch.frames);
+                    self.transport.messages = self.delivery.add(batch.messages);
                     if batch.probe
                         && let Err(error) = self.feed_probe()
                     {
                         return Poll::Ready(End::after(&error));
                     }
                 }
-                Poll::Ready(Err(close)) => return Poll::Ready(End::ByUs(close)),
+                Poll::Ready(Err(parting)) => return Poll::Ready(parting.into()),
                 Poll::Pending if self.writing.is_none() => return Poll::Pending,
                 Poll::Pending => {}
             }
@@ -275,12 +324,12 @@ impl<'a> Open<'a> {
                 Poll::Pending => Poll::Pending,
             };
             let (messages, space) = match (self.rest.take(), incoming) {
-                (Some(frame), _) => self.deliver(frame),
+                (Some(messages), _) => self.deliver(messages),
                 (None, Poll::Ready(controls)) => (controls, None),
                 (None, Poll::Pending) => (0, None),
             };
             if self.keeps_others_waiting() {
-                return Poll::Ready(End::by_us(1013, "too many messages in one frame"));
+                return Poll::Ready(end(Reason::Overload, "too many messages in one frame"));
             }
             // Also bytes of a message whose end may never come.
             self.note_wire_bytes();
@@ -291,7 +340,7 @@ impl<'a> Open<'a> {
                 Verdict::GoOn => None,
                 Verdict::Wait(until) => Some(until),
                 Verdict::Exceeded => {
-                    return Poll::Ready(End::by_us(1013, "too many messages or bytes a second"));
+                    return Poll::Ready(end(Reason::Overload, "too many messages or bytes a second"));
                 }
             };
             if space.is_some() || turn.is_some() {
@@ -320,17 +369,19 @@ impl<'a> Open<'a> {
                 self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
                 self.delivered = 0;
                 self.right = self.transport.take_right().map(Arc::new);
-                self.rest = Some(if frame.len() < READ_BUFFER {
+                self.rest = Some(Messages::of(if frame.len() < READ_BUFFER {
                     // A small message must not keep the whole read buffer alive that it came in.
                     Bytes::copy_from_slice(&frame)
                 } else {
                     self.large
                         .insert(if frame.len() > LARGE_FRAME { freed_elsewhere(frame) } else { frame })
                         .clone()
-                });
+                }));
                 Ok(0)
             }
-            Ok(Message::Text(_)) => Err(End::by_us(1003, "text frames are not understood: send binary ones")),
+            Ok(Message::Text(_)) => {
+                Err(end(Reason::Text, "text frames are not understood: send binary ones"))
+            }
             Ok(Message::Close(_)) => Err(End::ByPeer),
             Ok(Message::Pong(number)) => {
                 if self.note_pong(&number) {
@@ -349,7 +400,7 @@ impl<'a> Open<'a> {
         let Ok(number) = <[u8; 8]>::try_from(&number[..]).map(u64::from_be_bytes) else { return false };
         if self.probe.is_some_and(|probe| number >= probe) {
             self.probe = None;
-            self.connection.membership.alive();
+            self.membership.alive();
         }
         self.delivery.note_pong(number, Instant::now())
     }
@@ -363,17 +414,28 @@ impl<'a> Open<'a> {
 
     /// Hands messages of a frame to the room, and keeps the others. Gives how many they were and, where the room has no
     /// space, what is to be waited for.
-    fn deliver(&mut self, mut frame: Bytes) -> (usize, Option<impl Future<Output = ()> + Send + use<>>) {
-        let Connection { membership, metrics, .. } = self.connection;
-        let (part, messages) = y_websocket::split_off(&mut frame, MESSAGES_AT_ONCE);
-        self.rest = (!frame.is_empty()).then_some(frame);
-        self.delivered += messages;
-        metrics.messages_received.inc_by(messages.max(1) as u64);
+    fn deliver(
+        &mut self,
+        mut messages: Messages,
+    ) -> (usize, Option<impl Future<Output = ()> + Send + use<>>) {
+        let before = messages.position();
+        let mut said = Said::default();
+        for message in messages.by_ref().take(MESSAGES_AT_ONCE) {
+            match message {
+                Ok(message) => said.messages.push(message),
+                Err(error) => said.error = Some(error),
+            }
+        }
+        let bytes = messages.position() - before;
+        let count = said.messages.len() + usize::from(said.error.is_some());
+        self.rest = (!messages.is_at_end()).then_some(messages);
+        self.delivered += count;
+        self.connection.metrics.messages_received.inc_by(count as u64);
         // The last part takes the right along: nothing may come after it.
         let right = if self.rest.is_some() { self.right.clone() } else { self.right.take() };
-        let full = membership.try_send(part, messages, right.clone()).err();
-        // A frame without any message is one that the room will refuse.
-        (messages.max(1), full.map(|part| membership.send(part, messages, right)))
+        let hold = || right.clone().map(|right| right as Arc<dyn Send + Sync>);
+        let full = self.membership.try_send(said, bytes, hold()).err();
+        (count, full.map(|said| self.membership.send(said, bytes, hold())))
     }
 
     /// A message has begun that is larger than any may be. Whoever sent it sends it again when it is back, and the room knows
@@ -381,7 +443,7 @@ impl<'a> Open<'a> {
     fn leave_unread(&mut self) {
         self.unreadable = true;
         self.transport.life().set_unread(true);
-        self.connection.membership.too_large();
+        self.membership.too_large();
     }
 
     fn keeps_others_waiting(&self) -> bool {
@@ -415,11 +477,11 @@ impl<'a> Open<'a> {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             if self.silent_at() <= now {
-                return Poll::Ready(End::ByUs(Close { code: 1001, reason: "no sign of life".into() }));
+                return Poll::Ready(end(Reason::Silence, "no sign of life"));
             }
             if self.too_slow_at().is_some_and(|at| at <= now) {
-                return Poll::Ready(End::by_us(
-                    1013,
+                return Poll::Ready(end(
+                    Reason::Overload,
                     "too slow for so large a message: others wait for their turn",
                 ));
             }

@@ -1,18 +1,18 @@
 //! Every WebSocket that is open: how many there are, in all and from one address, and how shutdown closes them one after
 //! another.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coscribe_engine::room::PeerId;
+use coscribe_engine::message::{Parting, Reason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::connection::Closing;
 use crate::metrics::Metrics;
-use crate::ws::outbox::Outbox;
 
 /// The open connections.
 pub(crate) struct Connections {
@@ -33,7 +33,9 @@ pub(crate) struct Limits {
 
 #[derive(Default)]
 struct Open {
-    outboxes: HashMap<PeerId, Arc<Outbox>>,
+    /// By numbers in the order in which they came.
+    closings: BTreeMap<u64, Arc<Closing>>,
+    last: u64,
     places: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Place {
 /// A connection that shutdown closes; dropping this takes it out of the register.
 pub(crate) struct Registration {
     place: Place,
-    peer: PeerId,
+    number: u64,
 }
 
 /// Why there is no place for a connection.
@@ -90,11 +92,11 @@ impl Connections {
 
     /// Closes all connections with 1001, evenly over `spread`, so that clients don't come back all at once.
     pub(crate) async fn close_all(&self, spread: Duration) {
-        let outboxes: Vec<Arc<Outbox>> = self.open().outboxes.values().cloned().collect();
+        let closings: Vec<Arc<Closing>> = self.open().closings.values().cloned().collect();
         let start = Instant::now();
-        let step = spread.div_f64(outboxes.len().max(1) as f64);
-        for (outbox, n) in outboxes.iter().zip(1..) {
-            outbox.close(1001, "the server is shutting down".into());
+        let step = spread.div_f64(closings.len().max(1) as f64);
+        for (closing, n) in closings.iter().zip(1..) {
+            closing.close(Parting::new(Reason::Shutdown, "the server is shutting down"));
             let next = start + step * n;
             // Sleeping less than the timer's grain would round up and stretch the whole.
             if next > Instant::now() + Duration::from_millis(1) {
@@ -107,7 +109,7 @@ impl Connections {
     pub(crate) async fn all_closed(&self) {
         loop {
             let left = self.last_left.notified();
-            if self.open().outboxes.is_empty() {
+            if self.open().closings.is_empty() {
                 return;
             }
             left.await;
@@ -129,9 +131,13 @@ fn network(address: IpAddr) -> IpAddr {
 
 impl Place {
     /// Puts the connection into the register of those that shutdown closes.
-    pub(crate) fn register(self, peer: PeerId, outbox: Arc<Outbox>) -> Registration {
-        self.connections.open().outboxes.insert(peer, outbox);
-        Registration { place: self, peer }
+    pub(crate) fn register(self, closing: Arc<Closing>) -> Registration {
+        let mut open = self.connections.open();
+        open.last += 1;
+        let number = open.last;
+        open.closings.insert(number, closing);
+        drop(open);
+        Registration { place: self, number }
     }
 }
 
@@ -153,8 +159,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let connections = &self.place.connections;
         let mut open = connections.open();
-        open.outboxes.remove(&self.peer);
-        if open.outboxes.is_empty() {
+        open.closings.remove(&self.number);
+        if open.closings.is_empty() {
             connections.last_left.notify_one();
         }
     }

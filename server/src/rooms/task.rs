@@ -1,7 +1,5 @@
 //! The task that owns one room: feeds it what its peers send, carries out what it asks for, checkpoints and evicts it.
 
-mod opened;
-
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -9,11 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use coscribe_engine::limits::SLICE_STEPS;
-use coscribe_engine::protocol::y_websocket::Messages;
+use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
-use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -21,13 +17,12 @@ use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
 
-use self::opened::Opened;
+use super::opened::Opened;
+use super::outbox::{Outbox, Queued};
+use super::shared::Shared;
+use super::{Hold, Rooms, Said, Shown};
 use crate::checkpointer::{CheckpointError, State};
-use crate::rooms::{Rooms, Shown};
 use crate::writer::{Append, Saving, Space};
-use crate::ws::deflate::Outgoing;
-use crate::ws::large::Right;
-use crate::ws::outbox::Outbox;
 
 /// What the task takes from its inbox before it lets the room flush.
 const INPUTS_PER_FLUSH: usize = 256;
@@ -38,10 +33,9 @@ const LARGE_DOCUMENT: usize = 1 << 20;
 /// What comes into a room's inbox.
 pub(crate) enum Input {
     /// A connection wants to be a peer.
-    Join { peer: PeerId, outbox: Arc<Outbox> },
-    /// A peer sent a binary message. The space in the inbox is free again when the message has been processed, and another
-    /// message may be as large if this one is.
-    Frame { peer: PeerId, frame: Bytes, _space: (OwnedSemaphorePermit, Option<Arc<Right>>) },
+    Join { peer: PeerId, outbox: Arc<Outbox>, greeting: &'static [Inbound] },
+    /// A peer has said something. The space in the inbox is free again when that has been processed.
+    Said { peer: PeerId, said: Said, _space: (OwnedSemaphorePermit, Hold) },
     /// A peer has begun to send a message that is larger than any may be.
     TooLarge { peer: PeerId },
     /// Everything that was queued to a stalled peer has been written.
@@ -112,12 +106,12 @@ impl Drop for Door {
         }
         // From here on nobody can send a Join here any more.
         while let Ok(input) = self.inbox.try_recv() {
-            if let Input::Join { peer, outbox } = input {
+            if let Input::Join { peer, outbox, .. } = input {
                 self.peers.insert(peer, outbox);
             }
         }
         for outbox in self.peers.values() {
-            outbox.close(1011, self.farewell.into());
+            outbox.part(Parting::new(Reason::Failure, self.farewell));
         }
     }
 }
@@ -150,7 +144,7 @@ struct RoomTask {
     /// What putting the current flush into all outboxes has cost.
     fan_out: Duration,
     /// The last answer with the whole document, as long as that has not changed: all who get it share its compressed form.
-    full_state: Option<Outgoing>,
+    full_state: Option<(u64, Arc<Shared>)>,
     stop: bool,
 }
 
@@ -230,13 +224,16 @@ impl RoomTask {
 
     async fn process(&mut self, input: Input) {
         match input {
-            Input::Join { peer, outbox } => {
+            Input::Join { peer, outbox, greeting } => {
                 self.visit = None;
                 self.door.peers.insert(peer, outbox);
                 let now = self.now();
                 self.room.connect(peer, now);
+                for wish in greeting {
+                    self.receive(peer, wish.clone()).await;
+                }
             }
-            Input::Frame { peer, frame, _space } => self.receive(peer, frame).await,
+            Input::Said { peer, said, _space } => self.hear(peer, said).await,
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
             Input::Alive { peer } => {
@@ -256,20 +253,24 @@ impl RoomTask {
         }
     }
 
-    /// Gives the room the messages of a frame, and carries out what each of them makes it want.
-    async fn receive(&mut self, peer: PeerId, frame: Bytes) {
-        for message in Messages::of(frame) {
+    /// Gives the room what a peer has said, and carries out what each message makes it want.
+    async fn hear(&mut self, peer: PeerId, said: Said) {
+        for message in said.messages {
             if !self.door.peers.contains_key(&peer) {
                 return;
             }
-            let now = self.now();
-            let turns = &self.door.rooms.turns;
-            match message {
-                Ok(message) => turns.run(pin!(self.room.receive(peer, message, now))).await,
-                Err(error) => turns.run(pin!(self.room.refuse(peer, error))).await,
-            }
+            self.receive(peer, message).await;
+        }
+        if let Some(error) = said.error {
+            self.door.rooms.turns.run(pin!(self.room.refuse(peer, error))).await;
             self.apply().await;
         }
+    }
+
+    async fn receive(&mut self, peer: PeerId, message: Inbound) {
+        let now = self.now();
+        self.door.rooms.turns.run(pin!(self.room.receive(peer, message, now))).await;
+        self.apply().await;
     }
 
     /// Appends the document once more, if what was appended of it before is not saved and never will be.
@@ -320,20 +321,8 @@ impl RoomTask {
     async fn apply(&mut self) {
         while let Some(effect) = self.room.poll_effect() {
             match effect {
-                Effect::Send { peer, frame } => self.send(peer, frame),
-                Effect::Broadcast { frame, is_update, to } => {
-                    let start = Instant::now();
-                    let metrics = &self.door.rooms.metrics;
-                    metrics.flush_bytes.observe(frame.len() as f64);
-                    if is_update {
-                        metrics.updates_sent.inc_by(to.len() as u64);
-                    }
-                    let message = Outgoing::new(frame);
-                    for peer in to {
-                        self.push(peer, &message, false);
-                    }
-                    self.fan_out += start.elapsed();
-                }
+                Effect::Send { peer, message, version } => self.send(peer, message, version),
+                Effect::Broadcast { message, to } => self.broadcast(message, &to),
                 Effect::Append { sequence, update, waits, .. } => {
                     if !waits {
                         self.full_state = None;
@@ -352,28 +341,40 @@ impl RoomTask {
                 Effect::Warn { peer, what } => {
                     warn!(document = %Shown(&self.door.name), peer = peer.0, "{what}");
                 }
-                Effect::Close { peer, code, reason } => {
+                Effect::Part { peer, parting } => {
                     if let Some(outbox) = self.door.peers.remove(&peer) {
-                        outbox.close(code, reason.into());
+                        outbox.part(parting);
                     }
                 }
             }
         }
     }
 
-    fn send(&mut self, peer: PeerId, frame: Rope) {
-        if !self.room.is_full_state(&frame) {
-            return self.push(peer, &Outgoing::new(frame), true);
+    fn broadcast(&mut self, message: Outbound, to: &[PeerId]) {
+        let start = Instant::now();
+        let metrics = &self.door.rooms.metrics;
+        metrics.flush_bytes.observe(message.len() as f64);
+        if matches!(message, Outbound::Update(_)) {
+            metrics.updates_sent.inc_by(to.len() as u64);
         }
-        let same = self.full_state.take().filter(|last| last.plain().is(&frame));
-        let message = same.unwrap_or_else(|| Outgoing::new(frame));
-        self.push(peer, &message, true);
-        self.full_state = Some(message);
+        let message = Shared::new(message);
+        for &peer in to {
+            self.push(peer, Arc::clone(&message), false);
+        }
+        self.fan_out += start.elapsed();
     }
 
-    fn push(&mut self, peer: PeerId, message: &Outgoing, is_answer: bool) {
+    fn send(&mut self, peer: PeerId, message: Outbound, version: Option<u64>) {
+        let Some(version) = version else { return self.push(peer, Shared::new(message), true) };
+        let same = self.full_state.take().filter(|(last, _)| *last == version);
+        let (_, message) = self.full_state.insert(same.unwrap_or_else(|| (version, Shared::new(message))));
+        let message = Arc::clone(message);
+        self.push(peer, message, true);
+    }
+
+    fn push(&mut self, peer: PeerId, message: Arc<Shared>, is_answer: bool) {
         let Some(outbox) = self.door.peers.get(&peer) else { return };
-        if outbox.push(message.payload(outbox.window(), is_answer)) {
+        if outbox.push(Queued { message, is_answer }) {
             debug!(document = %Shown(&self.door.name), peer = peer.0, "lagging");
             self.room.stalled(peer);
         }

@@ -1,78 +1,73 @@
 //! What waits to be written to one connection: bounded in bytes by telling the room when to stop.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use coscribe_engine::message::Parting;
 use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::deflate::Payload;
-use super::extensions::WindowBits;
+use super::shared::Shared;
 
-/// The frames that a room has for one peer, and the reason to close it.
+/// What a message costs in an outbox beside its bytes, so that many small ones are bounded as well.
+const MESSAGE_COST: usize = 64;
+
+/// The messages that a room has for one peer, and the reason to send it away.
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     limit: usize,
-    window: Option<WindowBits>,
     lagging: Gauge,
     /// The task that writes.
     writer: AtomicWaker,
 }
 
-/// Why a connection ends, as told to its peer.
-#[derive(Clone, Debug)]
-pub(crate) struct Close {
-    /// WebSocket close code.
-    pub(crate) code: u16,
-    /// In words. What is longer than a Close frame can hold is cut off.
-    pub(crate) reason: Cow<'static, str>,
+/// A message for one peer.
+#[derive(Debug, Clone)]
+pub(crate) struct Queued {
+    /// The message.
+    pub(crate) message: Arc<Shared>,
+    /// Whether the peer alone has caused it, and is to pay for it.
+    pub(crate) is_answer: bool,
 }
 
 #[derive(Default)]
 struct Queue {
-    frames: VecDeque<Payload>,
-    /// Bytes of `frames` and of those taken but not yet written.
+    messages: VecDeque<Queued>,
+    /// Bytes of `messages` and of those taken but not yet written.
     bytes: usize,
     /// The room knows that there is too much here and waits to hear that it is gone.
     stalled: bool,
     /// The room wants a sign of life of the peer.
     probe: bool,
-    close: Option<Close>,
+    parting: Option<Parting>,
 }
 
-/// Frames taken from an outbox. They count as waiting until they are reported as written.
+/// Messages taken from an outbox. They count as waiting until they are reported as written.
 pub(crate) struct Batch {
     /// In the order in which they were pushed.
-    pub(crate) frames: VecDeque<Payload>,
+    pub(crate) messages: VecDeque<Queued>,
     /// Whether the room wants a sign of life of the peer.
     pub(crate) probe: bool,
     cost: usize,
 }
 
 impl Outbox {
-    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes. Its connection reads what is compressed
-    /// with `window`.
-    pub(crate) fn new(limit: usize, window: Option<WindowBits>, lagging: Gauge) -> Outbox {
-        Outbox { queue: Mutex::default(), limit, window, lagging, writer: AtomicWaker::new() }
+    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes.
+    pub(crate) fn new(limit: usize, lagging: Gauge) -> Outbox {
+        Outbox { queue: Mutex::default(), limit, lagging, writer: AtomicWaker::new() }
     }
 
-    /// What messages may be compressed with, if they may.
-    pub(crate) fn window(&self) -> Option<WindowBits> {
-        self.window
-    }
-
-    /// Queues a frame, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
+    /// Queues a message, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
     #[must_use]
-    pub(crate) fn push(&self, frame: Payload) -> bool {
+    pub(crate) fn push(&self, queued: Queued) -> bool {
         let mut queue = self.queue();
-        if queue.close.is_some() {
+        if queue.parting.is_some() {
             return false;
         }
-        queue.bytes += cost(&frame);
-        queue.frames.push_back(frame);
+        queue.bytes += cost(&queued);
+        queue.messages.push_back(queued);
         let stalls = !queue.stalled && queue.bytes > self.limit;
         queue.stalled |= stalls;
         drop(queue);
@@ -89,21 +84,21 @@ impl Outbox {
         self.writer.wake();
     }
 
-    /// Asks the connection to end after what is queued. The first reason counts.
-    pub(crate) fn close(&self, code: u16, reason: Cow<'static, str>) {
-        self.queue().close.get_or_insert(Close { code, reason });
+    /// Asks the connection to end the membership after what is queued. The first reason counts.
+    pub(crate) fn part(&self, parting: Parting) {
+        self.queue().parting.get_or_insert(parting);
         self.writer.wake();
     }
 
-    /// Takes all frames and the wish for a sign of life, if there is any of these and `wanted` says so, or the reason to close
-    /// the connection. One task may wait for either.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, wanted: bool) -> Poll<Result<Batch, Close>> {
+    /// Takes all messages and the wish for a sign of life, if there is any of these and `wanted` says so, or the reason to send
+    /// the peer away. One task may wait for either.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, wanted: bool) -> Poll<Result<Batch, Parting>> {
         self.writer.register(cx.waker());
         let mut queue = self.queue();
-        if let Some(close) = queue.close.clone() {
-            return Poll::Ready(Err(close));
+        if let Some(parting) = queue.parting.clone() {
+            return Poll::Ready(Err(parting));
         }
-        if !wanted || (queue.frames.is_empty() && !queue.probe) {
+        if !wanted || (queue.messages.is_empty() && !queue.probe) {
             return Poll::Pending;
         }
         Poll::Ready(Ok(queue.take()))
@@ -134,9 +129,9 @@ impl Outbox {
 
 impl Queue {
     fn take(&mut self) -> Batch {
-        let frames = mem::take(&mut self.frames);
-        let cost = frames.iter().map(cost).sum();
-        Batch { frames, probe: mem::take(&mut self.probe), cost }
+        let messages = mem::take(&mut self.messages);
+        let cost = messages.iter().map(cost).sum();
+        Batch { messages, probe: mem::take(&mut self.probe), cost }
     }
 }
 
@@ -149,31 +144,31 @@ impl Drop for Outbox {
 }
 
 impl Batch {
-    /// What to report to `written` once all frames are.
+    /// What to report to `written` once all messages are.
     pub(crate) fn cost(&self) -> usize {
         self.cost
     }
 }
 
-/// A frame's bytes and its place in the queue, which for small frames is the larger part.
-fn cost(frame: &Payload) -> usize {
-    frame.plain_len() + size_of::<Payload>()
+fn cost(queued: &Queued) -> usize {
+    queued.message.message().len() + MESSAGE_COST
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
 
-    use super::super::deflate::Outgoing;
+    use coscribe_engine::message::{Outbound, Reason};
+
     use super::*;
 
-    fn plain(bytes: usize) -> Payload {
-        Outgoing::new(vec![0; bytes].into()).payload(None, false)
+    fn plain(bytes: usize) -> Queued {
+        Queued { message: Shared::new(Outbound::Update(vec![0; bytes].into())), is_answer: false }
     }
 
     #[test]
     fn stalls_once_when_over_the_limit_and_drains_once_when_all_is_written() {
-        let outbox = Outbox::new(1000, None, Gauge::default());
+        let outbox = Outbox::new(1000, Gauge::default());
         assert!(!outbox.push(plain(900)));
         assert!(outbox.push(plain(900)), "over the limit");
         assert!(!outbox.push(plain(1)), "known already");
@@ -187,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_counts_until_it_is_written() {
-        let outbox = Outbox::new(1000, None, Gauge::default());
+        let outbox = Outbox::new(1000, Gauge::default());
         assert!(!outbox.push(plain(900)));
         let _in_flight = outbox.try_take();
         assert!(outbox.push(plain(900)));
@@ -196,7 +191,7 @@ mod tests {
     #[test]
     fn lagging_ends_when_all_is_written_or_the_outbox_is_gone() {
         let lagging = Gauge::default();
-        let outbox = Outbox::new(1000, None, lagging.clone());
+        let outbox = Outbox::new(1000, lagging.clone());
         assert!(outbox.push(plain(2000)));
         assert_eq!(lagging.get(), 1);
         let batch = outbox.try_take();
@@ -209,12 +204,12 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_close_counts_and_nothing_is_queued_after_it() {
-        let outbox = Outbox::new(1000, None, Gauge::default());
-        outbox.close(1008, "first".into());
-        outbox.close(1001, "second".into());
+        let outbox = Outbox::new(1000, Gauge::default());
+        outbox.part(Parting::new(Reason::Violation, "first"));
+        outbox.part(Parting::new(Reason::Shutdown, "second"));
         let taken = outbox.poll_take(&mut Context::from_waker(Waker::noop()), true);
-        assert!(matches!(taken, Poll::Ready(Err(Close { code: 1008, .. }))));
+        assert!(matches!(taken, Poll::Ready(Err(Parting { reason: Reason::Violation, .. }))));
         assert!(!outbox.push(plain(9000)));
-        assert!(outbox.try_take().frames.is_empty());
+        assert!(outbox.try_take().messages.is_empty());
     }
 }

@@ -8,18 +8,22 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use coscribe_engine::protocol::pieces::{PieceFrame, Pieces};
-use coscribe_engine::protocol::y_websocket::padded_keep_alive;
+use coscribe_engine::dialect::y_websocket::padded_keep_alive;
+use coscribe_engine::message::Outbound;
+use coscribe_engine::pieces::{Pieces, UpdatePiece};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{error, warn};
 
-use super::deflate::{Outgoing, Payload};
+use super::frames::{frame, frame_of, pieces};
+use crate::rooms::{Queued, Shared};
+use crate::ws::deflate::{Outgoing, Payload};
+use crate::ws::extensions::WindowBits;
 
 /// Smaller messages are sent without a look at the link: at 32 kB/s they arrive within 16 seconds.
 const LARGE: usize = 512 << 10;
@@ -64,13 +68,15 @@ static CUTTING: Semaphore = Semaphore::const_new(1);
 static PROBE_MESSAGES: LazyLock<[Outgoing; 2]> =
     LazyLock::new(|| PROBES.map(|bytes| Outgoing::new(padded_keep_alive(bytes).into())));
 
-type Cutting = Pin<Box<dyn Future<Output = (Option<Pieces>, Option<PieceFrame>)> + Send>>;
+type Cutting = Pin<Box<dyn Future<Output = (Option<Pieces>, Option<UpdatePiece>)> + Send>>;
 
 /// The messages that a connection has taken from its outbox. All that is rare is boxed: each connection has one.
 #[derive(Default)]
 pub(crate) struct Delivery {
-    /// They go in this order.
-    queue: VecDeque<Payload>,
+    /// What frames may be compressed with, if they may.
+    window: Option<WindowBits>,
+    /// Messages go in this order.
+    queue: VecDeque<Arc<Shared>>,
     link: Link,
     /// What is left of the first of them, where it goes in pieces.
     pieces: Option<Box<Pieces>>,
@@ -150,19 +156,31 @@ struct Measuring {
 }
 
 impl Delivery {
-    /// Takes messages, in order. Gives them back where all of them can be sent as they are.
+    /// Nothing is to be sent yet. What is may be compressed with `window`, if there is one.
+    pub(crate) fn new(window: Option<WindowBits>) -> Delivery {
+        Delivery { window, ..Delivery::default() }
+    }
+
+    /// Takes messages, in order. Gives their frames where all of them can be sent as they are.
     #[must_use]
-    pub(crate) fn add(&mut self, messages: VecDeque<Payload>) -> VecDeque<Payload> {
-        if self.queue.is_empty() && messages.iter().all(|message| message.plain_len() < LARGE) {
-            return messages;
+    pub(crate) fn add(&mut self, messages: VecDeque<Queued>) -> VecDeque<Payload> {
+        if self.queue.is_empty() && messages.iter().all(|queued| !is_large(&queued.message)) {
+            return messages.iter().map(|queued| self.payload(&queued.message)).collect();
         }
-        self.queue.extend(messages);
+        self.queue.extend(messages.into_iter().map(|queued| queued.message));
         VecDeque::new()
     }
 
+    fn payload(&self, message: &Shared) -> Payload {
+        frame(message).payload(self.window)
+    }
+
     /// What was not sent; nothing where a part of a message was, since what follows comes after it.
-    pub(crate) fn into_rest(self) -> VecDeque<Payload> {
-        if self.pieces.is_some() || self.cutting.is_some() { VecDeque::new() } else { self.queue }
+    pub(crate) fn into_rest(mut self) -> VecDeque<Payload> {
+        if self.pieces.is_some() || self.cutting.is_some() {
+            self.queue.clear();
+        }
+        self.queue.iter().map(|message| self.payload(message)).collect()
     }
 
     /// All that was given to be written has been. Whether a ping is to follow it: see [`Self::note_ping`].
@@ -206,18 +224,19 @@ impl Delivery {
         if self.pieces.is_some() || self.cutting.is_some() {
             return self.poll_piece(cx, written);
         }
-        let small = self.queue.iter().take_while(|message| message.plain_len() < LARGE).count();
+        let small = self.queue.iter().take_while(|message| !is_large(message)).count();
         if small > 0 || self.queue.is_empty() {
-            return Poll::Ready(self.queue.drain(..small).collect());
+            let small: Vec<_> = self.queue.drain(..small).collect();
+            return Poll::Ready(small.iter().map(|message| self.payload(message)).collect());
         }
         let message = &self.queue[0];
         let now = Instant::now();
         match self.link.speed.filter(|speed| now - speed.since < FRESH) {
-            Some(speed) if speed.is_enough_for(message.plain_len()) => self.poll_whole(),
+            Some(speed) if speed.is_enough_for(message.message().len()) => self.poll_whole(),
             Some(speed) if !self.link.may_be_faster(speed) => {
                 (self.link.probes, self.link.last_piece) = (0, None);
-                let message = message.clone();
-                self.cut(move || (message.pieces(), None));
+                let message = Arc::clone(message);
+                self.cut(move || (pieces(&message), None));
                 self.poll_piece(cx, written)
             }
             _ => Poll::Ready([self.link.probe(now, written)].into()),
@@ -226,12 +245,13 @@ impl Delivery {
 
     fn poll_whole(&mut self) -> Poll<VecDeque<Payload>> {
         self.link.probes = 0;
-        Poll::Ready(self.queue.pop_front().into_iter().collect())
+        let message = self.queue.pop_front();
+        Poll::Ready(message.iter().map(|message| self.payload(message)).collect())
     }
 
     /// Cuts the next piece, elsewhere: the message may have hundreds of megabytes. Whoever is gone has no turn, but one that
     /// has begun ends it.
-    fn cut(&mut self, cut: impl FnOnce() -> (Option<Pieces>, Option<PieceFrame>) + Send + 'static) {
+    fn cut(&mut self, cut: impl FnOnce() -> (Option<Pieces>, Option<UpdatePiece>) + Send + 'static) {
         self.cutting = Some(Box::pin(async move {
             let turn = CUTTING.acquire().await;
             let cut = spawn_blocking(move || {
@@ -258,16 +278,18 @@ impl Delivery {
             };
             let (pieces, piece) = ready!(cutting.as_mut().poll(cx));
             (self.cutting, self.pieces) = (None, pieces.map(Box::new));
-            let Some(PieceFrame { frame, is_last }) = piece else { continue };
-            let payload = self.queue[0].of_the_same_kind(Outgoing::new(frame));
-            self.link.warn_if_too_large(&payload);
+            let Some(UpdatePiece { update, is_last }) = piece else { continue };
+            // With the last one everything is there: it says what the message has said.
+            let says_synced = is_last && matches!(self.queue[0].message(), Outbound::Step2(_));
+            let piece = if says_synced { Outbound::Step2(update) } else { Outbound::Update(update) };
+            self.link.warn_if_too_large(piece.len());
             if is_last {
                 self.pieces = None;
                 self.queue.pop_front();
             } else {
-                self.link.measure(payload.plain_len(), Instant::now(), written);
+                self.link.measure(piece.len(), Instant::now(), written);
             }
-            return Poll::Ready([payload].into());
+            return Poll::Ready([frame_of(&piece).payload(self.window)].into());
         }
     }
 }
@@ -318,7 +340,7 @@ impl Link {
         // What was measured long ago says nothing.
         self.speed = None;
         self.measure(PROBES[which], now, written);
-        PROBE_MESSAGES[which].payload(None, false)
+        PROBE_MESSAGES[which].payload(None)
     }
 
     /// Whether a larger probe may show a higher rate.
@@ -334,12 +356,12 @@ impl Link {
     }
 
     /// What cannot be cut, or has to become visible at once, may be too large for the link.
-    fn warn_if_too_large(&mut self, piece: &Payload) {
+    fn warn_if_too_large(&mut self, bytes: usize) {
         let Some(Speed { plain, .. }) = self.speed else { return };
-        let takes = plain.time_for(piece.plain_len());
+        let takes = plain.time_for(bytes);
         if takes > PATIENCE && !std::mem::replace(&mut self.warned, true) {
             warn!(
-                bytes = piece.plain_len(),
+                bytes,
                 bytes_per_second = plain.0,
                 "what a document has in one piece is too large for the link of a peer: it will take {} s, and clients give up \
                  after 30 s",
@@ -349,22 +371,38 @@ impl Link {
     }
 }
 
+fn is_large(message: &Shared) -> bool {
+    message.message().len() >= LARGE
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
     use coscribe_engine::lib0::write_var_buf;
-    use coscribe_engine::protocol::y_websocket::update_frame;
 
     use super::*;
+    use crate::ws::deflate::Form;
 
     /// An update with so much text.
-    fn update(bytes: usize) -> Payload {
+    fn update(bytes: usize) -> Queued {
         let mut update = vec![1, 1, 7, 0, 0x04, 1];
         write_var_buf(&mut update, b"text");
         write_var_buf(&mut update, &vec![b'a'; bytes]);
         update.push(0);
-        Outgoing::new(update_frame(&update.into())).payload(None, false)
+        Queued { message: Shared::new(Outbound::Update(update.into())), is_answer: false }
+    }
+
+    fn plain_len(payload: &Payload) -> usize {
+        match payload.form() {
+            Form::Plain(frame) => frame.len(),
+            other => panic!("nothing is compressed here: {other:?}"),
+        }
+    }
+
+    /// How long its frame is.
+    fn frame_len(queued: &Queued) -> usize {
+        plain_len(&frame(&queued.message).payload(None))
     }
 
     /// A connection on which this much has been written.
@@ -383,8 +421,8 @@ mod tests {
                 self.delivery.note_ping(self.pings, self.written);
             }
             let next = poll_fn(|cx| self.delivery.poll_next(cx, self.written)).await;
-            self.written += next.iter().map(|message| message.plain_len() as u64).sum::<u64>();
-            next.iter().map(Payload::plain_len).collect()
+            self.written += next.iter().map(|message| plain_len(message) as u64).sum::<u64>();
+            next.iter().map(plain_len).collect()
         }
 
         /// What was sent last takes so long.
@@ -409,7 +447,7 @@ mod tests {
         let mut sent = Sent::default();
         assert!(sent.delivery.add([update(1), update(LARGE), update(2)].into()).is_empty());
         assert!(sent.delivery.add([update(3)].into()).is_empty(), "it comes after what waits");
-        let [first, large, second, third] = [1, LARGE, 2, 3].map(|bytes| update(bytes).plain_len());
+        let [first, large, second, third] = [1, LARGE, 2, 3].map(|bytes| frame_len(&update(bytes)));
         assert_eq!(sent.next().await, [first]);
         assert!(sent.next().await[0] > PROBES[0]);
         sent.arrives_after(Duration::from_millis(20)).await;
@@ -438,12 +476,12 @@ mod tests {
         assert!(sizes[0].abs_diff(first) < 20 << 10, "{sizes:?}");
         assert!(sizes[1].abs_diff(2 * first) < 20 << 10, "{sizes:?}");
         assert_eq!(last.len(), 1);
-        assert_eq!(sent.next().await, [update(1).plain_len()]);
+        assert_eq!(sent.next().await, [frame_len(&update(1))]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_never_answers_gets_the_message_as_it_is_and_who_is_busy_gets_pieces() {
-        let large = update(4 << 20).plain_len();
+        let large = frame_len(&update(4 << 20));
         for (heard, whole) in [(0, true), (BUSY - 1, true), (BUSY, false)] {
             let mut sent = Sent::default();
             assert!(sent.delivery.add([update(4 << 20)].into()).is_empty());

@@ -1,6 +1,5 @@
-//! The messages of each dialect, decoded in one place.
+//! How dialects frame messages, both ways: pure functions of bytes.
 
-pub mod pieces;
 pub mod sync;
 pub mod y_websocket;
 

@@ -1,0 +1,143 @@
+//! From an HTTP request to a WebSocket: which document is meant, and whether there is a place for the connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use coscribe_engine::message::Reason;
+use coscribe_persistence::{DocumentName, NameError};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use tracing::{debug, info};
+
+use super::connections::Full;
+use super::listener::Server;
+use crate::connection::{Closing, Connection, told_as};
+use crate::ws::handshake::{self, Gone, Handshake, HandshakeError, stream_of};
+
+/// Why a handshake is answered with an error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The path is `/`.
+    #[error("the path must name a document: ws://host:port/<document>")]
+    NoName,
+    /// The path, percent-decoded, is not UTF-8.
+    #[error("the document name in the path is not UTF-8")]
+    NotUtf8,
+    /// The path cannot be a document name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It is no sound handshake.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// There are too many connections.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+impl Refusal {
+    /// What it is counted as.
+    fn label(&self) -> &'static str {
+        match self {
+            Refusal::Full(Full::Total) => "connections",
+            Refusal::Full(Full::Address(_)) => "connections_from_address",
+            _ => "handshake",
+        }
+    }
+}
+
+/// Whether a request wants to become a WebSocket, soundly or not.
+pub(crate) fn is_wanted<B>(request: &Request<B>) -> bool {
+    handshake::has_token(request.headers(), &header::UPGRADE, "websocket")
+}
+
+/// Answers a handshake. Where it is sound, the connection runs on a task of its own.
+pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
+    match accept(server, request, from) {
+        Ok(response) => response,
+        Err(refusal) => {
+            info!(%from, "refused a WebSocket: {refusal}");
+            server.metrics.reject(refusal.label());
+            refusal.into_response()
+        }
+    }
+}
+
+fn accept(
+    server: &Arc<Server>,
+    mut request: Request<Incoming>,
+    from: SocketAddr,
+) -> Result<Response<Body>, Refusal> {
+    let name = document_name(request.uri().path())?;
+    let handshake = Handshake::check(&request, server.config.compression)?;
+    let client = server.config.trusted_proxies.client(from.ip(), request.headers());
+    let place = server.connections.admit(client)?;
+    let closing = Arc::<Closing>::default();
+    let connection = Connection {
+        _registration: place.register(Arc::clone(&closing)),
+        closing,
+        window: handshake.window(),
+        client_window: handshake.client_window(),
+        name,
+        from,
+        rooms: Arc::clone(&server.rooms),
+        config: Arc::clone(&server.config),
+        metrics: Arc::clone(&server.metrics),
+    };
+    let stream = stream_of(&mut request);
+    tokio::spawn(async move {
+        match stream.await {
+            Ok((socket, read_ahead)) => connection.run(socket, read_ahead).await,
+            Err(Gone) => debug!(%from, "gone before the handshake was over"),
+        }
+    });
+    Ok(handshake.response())
+}
+
+/// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
+/// not part of the name.
+fn document_name(path: &str) -> Result<DocumentName, Refusal> {
+    let encoded = path.strip_prefix('/').unwrap_or(path);
+    if encoded.is_empty() {
+        return Err(Refusal::NoName);
+    }
+    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| Refusal::NotUtf8)?;
+    Ok(DocumentName::new(&name)?)
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        let status = match self {
+            Refusal::Handshake(error) => return error.into_response(),
+            Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
+            Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Full(Full::Total) => told_as(Reason::Overload).1,
+            Refusal::NoName | Refusal::NotUtf8 | Refusal::Name(_) => StatusCode::BAD_REQUEST,
+        };
+        (status, format!("{self}\n")).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_decoded_path_and_nothing_else_is_changed() {
+        for (path, name) in [
+            ("/room", "room"),
+            ("/a/b", "a/b"),
+            ("/room%20a/%C3%BC", "room a/ü"),
+            ("//x/../y/", "/x/../y/"),
+            ("/100%", "100%"),
+            ("/healthz", "healthz"),
+        ] {
+            assert_eq!(document_name(path).unwrap().as_str(), name);
+        }
+        assert!(matches!(document_name("/"), Err(Refusal::NoName)));
+        assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
+        assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
+    }
+}
