@@ -162,7 +162,8 @@ fn fault(rng: &mut Rng, replicas: usize) -> Fault {
         19..22 => Fault::Overtake(replica, rng.usize(..replicas)),
         22 => Fault::Lose(replica),
         23..27 => Fault::Crash(crash(rng)),
-        27..29 => Fault::Checkpoint,
+        27 => Fault::Checkpoint,
+        28 => Fault::Full([5, 200, 2_000][rng.usize(..3)]),
         29..31 => Fault::Evict,
         _ => Fault::Restore(replica, rng.usize(1..8)),
     }

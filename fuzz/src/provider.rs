@@ -53,6 +53,9 @@ pub struct Provider {
     connected: bool,
     /// The server has answered with what it has.
     synced: bool,
+    /// The replica has waited for something since before this connection: a server that was killed may have lost it, and
+    /// whoever has it may bring it later.
+    has_waited: bool,
     /// Own updates, the newest last.
     recent: VecDeque<Bytes>,
     /// What was sent on this connection since the last SyncStatus.
@@ -70,6 +73,7 @@ impl Provider {
             awareness,
             connected: false,
             synced: false,
+            has_waited: false,
             recent: VecDeque::new(),
             sent: Vec::new(),
             asked: VecDeque::new(),
@@ -109,6 +113,7 @@ impl Provider {
     /// If the replica fails.
     pub fn open(&mut self, replica: &mut dyn Replica) -> Result<Vec<Bytes>, ProviderError> {
         (self.connected, self.synced) = (true, false);
+        self.has_waited = replica.is_waiting()?;
         let state = replica.state_vector()?;
         let mut frames = vec![y_websocket::sync_frame(&SyncMessage::Step1(&state))];
         frames.extend(self.awareness.announce().map(|states| y_websocket::awareness_frame(&states)));
@@ -165,8 +170,12 @@ impl Provider {
             refuse_gaps(replica, update)?;
         }
         let written = replica.apply(update)?;
-        if self.synced && replica.is_waiting()? {
-            return Err(ProviderError::Gap("after an update the replica waits for something".to_owned()));
+        if self.synced {
+            let waits = replica.is_waiting()?;
+            if waits && !self.has_waited {
+                return Err(ProviderError::Gap("after an update the replica waits for something".to_owned()));
+            }
+            self.has_waited &= waits;
         }
         Ok(written.into_iter().flat_map(|update| self.write(update)).collect())
     }

@@ -122,6 +122,8 @@ pub enum Fault {
     Checkpoint,
     /// All connections end, and the document is closed and opened again.
     Evict,
+    /// For so many milliseconds the disk is full, and nothing is stored.
+    Full(u32),
     /// A replica is replaced by what it was so many edits ago, as a new client: a browser profile from a backup.
     Restore(usize, usize),
 }
@@ -181,6 +183,7 @@ impl Fault {
             Self::Crash(crash) => crash.kind(),
             Self::Checkpoint => "checkpoint",
             Self::Evict => "evict",
+            Self::Full(_) => "full disk",
             Self::Restore(..) => "restore",
         }
     }

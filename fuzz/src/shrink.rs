@@ -220,7 +220,9 @@ fn renamed(event: &Event, rename: impl Fn(usize) -> Option<usize>) -> Option<Eve
             Fault::Overtake(replica, other) => Fault::Overtake(rename(*replica)?, rename(*other)?),
             Fault::Lose(replica) => Fault::Lose(rename(*replica)?),
             Fault::Restore(replica, edits) => Fault::Restore(rename(*replica)?, *edits),
-            Fault::Rejoin | Fault::Crash(_) | Fault::Checkpoint | Fault::Evict => fault.clone(),
+            Fault::Rejoin | Fault::Crash(_) | Fault::Checkpoint | Fault::Evict | Fault::Full(_) => {
+                fault.clone()
+            }
         }),
     })
 }

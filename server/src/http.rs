@@ -10,31 +10,37 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::metrics;
-use crate::rooms::Rooms;
+use crate::journal::SharedJournal;
+use crate::metrics::{self, Metrics};
 
 /// All routes. WebSocket upgrades never come here.
-pub(crate) fn routes(rooms: Arc<Rooms>) -> Router {
+pub(crate) fn routes(journal: SharedJournal, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
-        .with_state(rooms)
+        .with_state(Observed { journal, metrics })
         .merge(demo::routes())
 }
 
+/// What plain routes tell of.
+#[derive(Clone)]
+struct Observed {
+    journal: SharedJournal,
+    metrics: Arc<Metrics>,
+}
+
 /// Not ready once a write has failed: editors are still served, but nothing is saved.
-async fn ready(State(rooms): State<Arc<Rooms>>) -> impl IntoResponse {
-    let failure = rooms.writer.failure().or_else(|| rooms.store.failure());
-    match failure {
+async fn ready(State(observed): State<Observed>) -> impl IntoResponse {
+    match observed.journal.failure() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
 /// What has been counted so far.
-async fn scrape(State(rooms): State<Arc<Rooms>>) -> Result<impl IntoResponse, StatusCode> {
-    let text = rooms.metrics.encode().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+async fn scrape(State(observed): State<Observed>) -> Result<impl IntoResponse, StatusCode> {
+    let text = observed.metrics.encode().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }

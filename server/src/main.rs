@@ -1,10 +1,10 @@
 //! The coscribe server: Yjs editors connect to it, and what they write stays on disk.
 
-mod checkpointer;
 mod commands;
 mod config;
 mod connection;
 mod http;
+mod journal;
 mod metrics;
 mod moderation;
 mod net;
@@ -12,7 +12,6 @@ mod rooms;
 mod serve;
 mod turns;
 mod worker;
-mod writer;
 mod ws;
 
 use std::env;

@@ -45,6 +45,8 @@ pub(crate) struct Metrics {
     pub(crate) flush_seconds: Histogram,
     /// From when an update is handed to the log to when it is on disk.
     pub(crate) log_append_seconds: Histogram,
+    /// Records that the log could not take. Their documents are appended once more when it can.
+    pub(crate) records_lost: Counter,
     /// One write and one sync, for whatever came together.
     pub(crate) log_sync_seconds: Histogram,
     rejected: Family<Rejection, Counter>,
@@ -78,6 +80,7 @@ impl Metrics {
             flush_bytes: sizes(),
             flush_seconds: times(),
             log_append_seconds: times(),
+            records_lost: Counter::default(),
             log_sync_seconds: times(),
             rejected: Family::default(),
             registry: Registry::with_prefix("coscribe"),
@@ -112,6 +115,11 @@ impl Metrics {
             (&self.messages_sent, "messages_sent", "WebSocket messages to clients"),
             (&self.updates_received, "updates_received", "Updates from clients that were new"),
             (&self.updates_sent, "updates_sent", "Updates to clients, counted for each of them"),
+            (
+                &self.records_lost,
+                "records_lost",
+                "Records that could not be stored, until their documents are once more",
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }

@@ -16,13 +16,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::checkpointer::{Checkpointer, CheckpointerThread};
 use crate::config::{Config, Listen};
+use crate::journal::SharedJournal;
+use crate::journal::local::{JournalThreads, LocalJournal};
 use crate::metrics::Metrics;
 use crate::net::connections::{Connections, Limits};
 use crate::net::listener::{self, Server};
 use crate::rooms::Rooms;
-use crate::writer::{Writer, WriterThread};
 use crate::ws::echo;
 use crate::{http, moderation};
 
@@ -74,24 +74,23 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let listeners = listener::listen(&config.listen).await?;
     let store = open_store(&config)?;
     let metrics = Arc::new(Metrics::new());
-    let (writer, writer_thread) =
-        Writer::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
+    let (journal, threads) =
+        LocalJournal::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
             .context("cannot start")?;
-    let (checkpointer, checkpointer_thread) =
-        Checkpointer::start(Arc::clone(&store)).context("cannot start")?;
-    let rooms = Rooms::new(Arc::clone(&config), store, writer, checkpointer, Arc::clone(&metrics));
+    let journal: SharedJournal = Arc::new(journal);
+    let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
     let limits = Limits { total: config.max_connections, per_address: config.max_connections_per_address };
     let server = Arc::new(Server {
         config,
         connections: Connections::new(limits, Arc::clone(&metrics)),
+        routes: http::routes(Arc::clone(&journal), Arc::clone(&metrics)),
         metrics,
-        routes: http::routes(Arc::clone(&rooms)),
         rooms,
     });
     announce(&listeners)?;
 
-    let background = tokio::spawn(checkpoint_in_background(Arc::clone(&server.rooms)));
-    let watching = tokio::spawn(watch_directory(Arc::clone(&server.rooms.store)));
+    let background = tokio::spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
+    let watching = tokio::spawn(watch_directory(store));
     tokio::select! {
         () = listener::run(listeners, Arc::clone(&server)) => {}
         name = signals.next() => info!("{name}: shutting down"),
@@ -99,13 +98,13 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     background.abort();
     watching.abort();
     tokio::select! {
-        () = stop(&server, writer_thread, checkpointer_thread) => {}
+        () = stop(&server, threads) => {}
         name = signals.next() => {
             warn!("{name} again: leaving at once");
             process::exit(130);
         }
     }
-    match server.rooms.writer.failure() {
+    match journal.health().borrow().failure.clone() {
         None => Ok(ExitCode::SUCCESS),
         Some(reason) => bail!("not everything is saved: {reason}"),
     }
@@ -155,23 +154,22 @@ async fn watch_directory(store: Arc<Store>) {
 }
 
 /// Makes snapshots of the documents that a previous run left with updates in the log only.
-async fn checkpoint_in_background(rooms: Arc<Rooms>) {
+async fn checkpoint_in_background(rooms: Arc<Rooms>, journal: SharedJournal) {
     let turns = Arc::new(Semaphore::new(BACKGROUND_ROOMS));
-    let documents = rooms.store.uncheckpointed();
+    let documents = journal.uncheckpointed();
     debug!(documents = documents.len(), "checkpointing in the background");
     for name in documents {
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
             return;
         };
-        let store = &rooms.store;
-        if store.failure().or(store.checkpoint_failure()).is_some() || rooms.visit(&name, turn).is_err() {
+        if !journal.takes_checkpoints() || rooms.visit(&name, turn).is_err() {
             return;
         }
     }
 }
 
 /// Connections first, then the rooms when they have processed what those had sent, then the log when it has all of it.
-async fn stop(server: &Server, writer: WriterThread, checkpointer: CheckpointerThread) {
+async fn stop(server: &Server, journal: JournalThreads) {
     server.rooms.refuse();
     server.connections.close_all(server.config.shutdown_spread).await;
     if timeout(LAST_CONNECTIONS, server.connections.all_closed()).await.is_err() {
@@ -179,11 +177,7 @@ async fn stop(server: &Server, writer: WriterThread, checkpointer: CheckpointerT
     }
     server.rooms.stop();
     server.rooms.all_gone().await;
-    let threads = spawn_blocking(move || {
-        writer.stop();
-        checkpointer.stop();
-    });
-    if threads.await.is_err() {
+    if spawn_blocking(move || journal.stop()).await.is_err() {
         warn!("shutting down failed");
     }
 }

@@ -15,6 +15,7 @@
 mod answer;
 mod effect;
 mod flush;
+mod lifecycle;
 mod peer;
 mod receive;
 mod refusal;
@@ -39,6 +40,7 @@ use crate::rope::Rope;
 use crate::work::Work;
 
 pub use self::effect::{Effect, RoomLimits, Snapshot};
+pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
 pub use crate::peer::PeerId;
 
 /// How often awareness is searched for states that were not renewed.

@@ -35,7 +35,7 @@ impl Run<'_> {
                 seat.loses_next = seat.line.is_some();
             }
             Fault::Crash(_) => self.crash().await?,
-            Fault::Checkpoint | Fault::Evict => self.leave_alone().await?,
+            Fault::Checkpoint | Fault::Evict | Fault::Full(_) => self.leave_alone().await?,
             Fault::Restore(replica, edits) => self.restore(replica % seats, *edits).await?,
         }
         Ok(())

@@ -91,6 +91,7 @@ fn fault(fault: &Fault) -> String {
         Fault::Lose(replica) => format!("replica {replica}'s next update gets lost"),
         Fault::Crash(how) => crash(*how),
         Fault::Checkpoint => "checkpoint".to_owned(),
+        Fault::Full(millis) => format!("the disk is full for {millis} ms"),
         Fault::Evict => "the document is closed and opened again".to_owned(),
         Fault::Restore(replica, edits) => format!("replica {replica} is what it was {edits} edits ago"),
     }

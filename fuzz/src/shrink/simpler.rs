@@ -59,6 +59,7 @@ fn faults(fault: &Fault) -> Vec<Fault> {
             [Fault::Checkpoint, Fault::Evict].into_iter().chain(crashes).collect()
         }
         Fault::Evict => vec![Fault::Checkpoint],
+        Fault::Full(time) => numbers(*time).map(Fault::Full).collect(),
         Fault::Disconnect(_)
         | Fault::Connect(_)
         | Fault::Rejoin

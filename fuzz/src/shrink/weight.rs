@@ -47,6 +47,7 @@ fn of_fault(fault: &Fault) -> u64 {
         Fault::Checkpoint | Fault::Resume(_) => 2,
         Fault::Lose(_) | Fault::Overtake(..) | Fault::Stall(_) | Fault::Rejoin => 3,
         Fault::Evict => 4,
+        Fault::Full(time) => 4 + u64::from(*time),
         Fault::Partition(replicas) => 4 + replicas.len() as u64,
         Fault::Crash(Crash { power, during }) => {
             let during = match during {

@@ -50,7 +50,7 @@ impl Simulation<'_> {
         let first = self.check_replicas()?;
         self.check_server(&first)?;
         let stored = self.host.stored()?;
-        let room = self.host.room()?;
+        let room = self.host.room(self.now)?;
         if stored.state_vector() != room.blocks().state_vector() {
             let (stored, live) = (stored.state_vector(), room.blocks().state_vector());
             return Err((Oracle::Stored, format!("state vector {stored:?}, in the room {live:?}")));
@@ -78,7 +78,7 @@ impl Simulation<'_> {
             }
         }
         // Who had the rest may have lost it, and is somebody else now.
-        let blocks = self.host.room()?.blocks();
+        let blocks = self.host.room(self.now)?.blocks();
         if let Some(id) = blocks.parked().missing().find(|id| blocks.state_vector().contains(*id)) {
             return Err((Oracle::Waiting, format!("updates are parked in the room, though {id:?} has come")));
         }
@@ -112,7 +112,7 @@ impl Simulation<'_> {
 
     /// The server has the same document as the replicas, whoever reads it.
     fn check_server(&mut self, replicas: &View) -> Result<(), Broken> {
-        let room = self.host.room()?;
+        let room = self.host.room(self.now)?;
         let state = finish(room.snapshot()).state.to_bytes();
         let broken = |what: String| Err((Oracle::ServerDocument, what));
         if *room.blocks().state_vector() != replicas.state_vector {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::host::Sent;
-use super::{Due, RECONNECT, Simulation};
-use crate::outcome::Failure;
+use super::host::LIFE;
+use super::{COMMIT_WINDOW, Due, RECONNECT, Simulation};
+use crate::outcome::{Failure, Oracle};
 use crate::scenario::{Crash, Fault};
 
 /// The server notices within this time that a connection is dead.
@@ -41,6 +41,10 @@ impl Simulation<'_> {
             }
             Fault::Crash(crash) => self.crash(*crash)?,
             Fault::Checkpoint => self.checkpoint()?,
+            Fault::Full(millis) => {
+                self.host.set_full(true);
+                self.schedule(Duration::from_millis((*millis).into()), Due::Room);
+            }
             Fault::Evict => self.evict()?,
             Fault::Restore(replica, edits) => self.restore(replica % seats, *edits)?,
         }
@@ -109,22 +113,31 @@ impl Simulation<'_> {
         self.check_acknowledged()
     }
 
+    /// The log is long enough for a checkpoint, which is made when all is durable.
     fn checkpoint(&mut self) -> Result<(), Failure> {
-        let sent = self.host.checkpoint(self.now).map_err(|broken| self.broken(broken))?;
-        sent.into_iter().try_for_each(|Sent { peer, frame }| self.deliver(peer, frame))?;
+        self.host.lengthen_log();
+        self.serve()?;
+        self.wait(2 * COMMIT_WINDOW)?;
         self.check_acknowledged()
     }
 
+    /// All leave, and the document is closed when it is stored.
     fn evict(&mut self) -> Result<(), Failure> {
-        for seat in 0..self.seats.len() {
-            if self.seats[seat].link.is_some() {
-                self.disconnect(seat)?;
-                self.schedule(RECONNECT, Due::Reconnect(seat));
-            }
-        }
+        let connected: Vec<_> =
+            (0..self.seats.len()).filter(|&seat| self.seats[seat].link.is_some()).collect();
+        connected.iter().try_for_each(|&seat| self.disconnect(seat))?;
         self.bury()?;
-        self.host.evict(self.now).map_err(|broken| self.broken(broken))?;
-        self.check_acknowledged()
+        self.host.set_full(false);
+        self.serve()?;
+        self.wait(LIFE.grace + 4 * COMMIT_WINDOW)?;
+        let is_left = self.seats.iter().all(|seat| seat.link.is_none());
+        if is_left && self.host.is_open() {
+            let detail = "the document stays open though nobody needs it".to_owned();
+            return Err(self.broken((Oracle::Rest, detail)));
+        }
+        self.check_acknowledged()?;
+        connected.iter().for_each(|&seat| self.schedule(RECONNECT, Due::Reconnect(seat)));
+        Ok(())
     }
 
     fn restore(&mut self, seat: usize, edits: usize) -> Result<(), Failure> {
@@ -146,8 +159,9 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// Everybody is connected, reads, and has nothing lost.
+    /// The disk has room, and everybody is connected, reads, and has nothing lost.
     pub(super) fn mend(&mut self) -> Result<(), Failure> {
+        self.host.set_full(false);
         self.rejoin()?;
         for seat in 0..self.seats.len() {
             self.release(seat);

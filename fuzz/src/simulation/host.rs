@@ -9,7 +9,9 @@ use bytes::Bytes;
 use coscribe_engine::blocks::{Blocks, LoadError};
 use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::message::Parting;
-use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::room::{
+    Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Stored,
+};
 use coscribe_engine::work::finish;
 use coscribe_persistence::{
     Checkpoint, DocumentName, Faults, MemoryDisk, NewRecord, SnapshotIndex, Step, Store, StoreError,
@@ -27,6 +29,9 @@ const DIRECTORY: &str = "/store";
 const SEGMENT_BYTES: u64 = 2 << 10;
 /// What putting a frame into one outbox is taken to cost; the flush window follows it.
 const FAN_OUT_COST: Duration = Duration::from_micros(20);
+/// How long a document stays open without peers, and what of its log is worth a checkpoint.
+pub(super) const LIFE: LifecycleLimits =
+    LifecycleLimits { grace: Duration::from_millis(50), checkpoint_bytes: 4 << 10 };
 /// The steps of a checkpoint at which it can be stopped.
 const CHECKPOINT_STEPS: [Step; 7] = [
     Step::WriteSnapshot,
@@ -53,9 +58,12 @@ pub(super) struct Host {
     stop: Arc<StopBefore>,
     store: Store,
     name: DocumentName,
-    room: Option<Room>,
+    open: Option<Open>,
     /// What the room has appended and the log does not have yet.
     unwritten: Vec<Unwritten>,
+    /// How often the disk was full, and whether it is.
+    epoch: u64,
+    is_full: bool,
     /// What waited once, and was durable.
     durable_waiting: Vec<Bytes>,
     /// Peers that the room wants a sign of life of.
@@ -63,9 +71,18 @@ pub(super) struct Host {
     pub(super) bugs: Bugs,
 }
 
+/// An open document.
+struct Open {
+    room: Room,
+    life: Lifecycle,
+    /// A state that is to be stored, and its sequence.
+    snapshot: Option<(u64, Bytes)>,
+}
+
 /// A record on its way to the log.
 struct Unwritten {
     sequence: u64,
+    epoch: u64,
     payload: Bytes,
     waits: bool,
 }
@@ -94,20 +111,27 @@ impl Host {
         let stop = Arc::new(StopBefore::default());
         let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
-        let (unwritten, durable_waiting, probed) = Default::default();
-        Ok(Self { disk, stop, store, name, room: None, unwritten, durable_waiting, probed, bugs })
+        let (unwritten, durable_waiting, probed, epoch, is_full) = Default::default();
+        let open = None;
+        Ok(Self { disk, stop, store, name, open, unwritten, epoch, is_full, durable_waiting, probed, bugs })
     }
 
     /// The room; the document is opened if it is not.
-    pub(super) fn room(&mut self) -> Result<&mut Room, Broken> {
-        if self.room.is_none() {
-            self.room = Some(self.load()?);
+    pub(super) fn room(&mut self, now: Duration) -> Result<&mut Room, Broken> {
+        if self.open.is_none() {
+            self.open = Some(self.load(now)?);
         }
-        Ok(self.room.as_mut().expect("it has just been put there"))
+        Ok(&mut self.open.as_mut().expect("it has just been put there").room)
     }
 
-    fn load(&self) -> Result<Room, Broken> {
+    /// Whether the document is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    fn load(&self, now: Duration) -> Result<Open, Broken> {
         let mut room = Room::new(RoomLimits::default());
+        let mut known = Stored::default();
         if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
             let unusable = |error| (Oracle::Store, format!("a stored update: {error}"));
             for update in stored.snapshot.iter().chain(&stored.updates) {
@@ -117,14 +141,80 @@ impl Host {
             for (_, waiting) in &stored.waiting {
                 room.load_waiting(waiting).map_err(unusable)?;
             }
+            known = Stored {
+                sequence: stored.sequence,
+                checkpointed: if stored.updates.is_empty() { stored.sequence } else { stored.covered() },
+                log_bytes: stored.updates.iter().map(Vec::len).sum(),
+            };
         }
-        Ok(room)
+        let mut life = Lifecycle::new(LIFE, known, false, self.epoch, now);
+        life.journal(self.epoch, !self.is_full, &room);
+        Ok(Open { room, life, snapshot: None })
+    }
+
+    /// The room does what is due.
+    pub(super) fn tick(&mut self, now: Duration) {
+        if let Some(Open { room, .. }) = &mut self.open {
+            finish(room.tick(now));
+        }
+    }
+
+    /// Does what is next in the document's life, when all is carried out that the room wants done. Gives whether that was anything.
+    pub(super) fn step(&mut self, now: Duration) -> Result<bool, Broken> {
+        let Some(Open { room, life, snapshot }) = &mut self.open else { return Ok(false) };
+        life.occupied(!room.is_empty(), now);
+        let step = life.step(room, now);
+        match step {
+            None => {}
+            Some(LifecycleStep::AppendAgain) => {
+                life.appended_again();
+                *snapshot = None;
+                finish(room.append_again());
+            }
+            Some(LifecycleStep::TakeSnapshot) => {
+                *snapshot = Some((room.sequence(), finish(room.snapshot()).state.to_bytes()));
+                finish(room.append_waiting());
+                life.snapshot_taken(room.sequence());
+            }
+            Some(LifecycleStep::StoreSnapshot) => {
+                let stored = snapshot.take();
+                life.snapshot_stores();
+                life.checkpoint_ended();
+                if let Some((sequence, state)) = stored {
+                    self.replace(sequence, &state, now).map_err(store_error)?;
+                }
+            }
+            Some(LifecycleStep::Evict) => self.open = None,
+        }
+        Ok(step.is_some())
+    }
+
+    /// When [`Self::tick`] or [`Self::step`] has something to do, if nothing else happens.
+    pub(super) fn next_tick(&self) -> Option<Duration> {
+        let Open { room, life, .. } = self.open.as_ref()?;
+        room.next_tick().into_iter().chain(life.next_step(room)).min()
+    }
+
+    /// The log of the document becomes long enough for a checkpoint.
+    pub(super) fn lengthen_log(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.life.appended(LIFE.checkpoint_bytes.max(open.room.blocks().memory()));
+        }
+    }
+
+    /// The disk is full, or has room again.
+    pub(super) fn set_full(&mut self, is_full: bool) {
+        self.epoch += u64::from(self.is_full && !is_full);
+        self.is_full = is_full;
+        if let Some(Open { room, life, .. }) = &mut self.open {
+            life.journal(self.epoch, !is_full, room);
+        }
     }
 
     /// A frame has come from a peer.
     pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
-        self.room()?;
-        let room = self.room.as_mut().expect("opened");
+        self.room(now)?;
+        let room = &mut self.open.as_mut().expect("opened").room;
         for message in Messages::of(frame.clone()) {
             match message.map(|message| self.bugs.incoming(message, room)) {
                 Ok(Some(message)) => finish(room.receive(peer, message, now)),
@@ -138,7 +228,7 @@ impl Host {
     /// Carries out what the room wants done; gives what it sends.
     pub(super) fn effects(&mut self) -> Result<Vec<Sent>, Broken> {
         let mut sent = Vec::new();
-        let Some(room) = &mut self.room else { return Ok(sent) };
+        let Some(Open { room, life, .. }) = &mut self.open else { return Ok(sent) };
         while let Some(effect) = room.poll_effect() {
             match effect {
                 Effect::Send { peer, message, .. } => {
@@ -150,7 +240,9 @@ impl Host {
                     self.bugs.outgoing(&message, &to, true, &mut sent);
                 }
                 Effect::Append { sequence, update, waits, .. } => {
-                    self.unwritten.push(Unwritten { sequence, payload: update.to_bytes(), waits });
+                    life.appended(update.len());
+                    let epoch = life.epoch();
+                    self.unwritten.push(Unwritten { sequence, epoch, payload: update.to_bytes(), waits });
                     self.bugs.appended(room, sequence);
                 }
                 Effect::Probe { peer } => self.probed.push(peer),
@@ -169,20 +261,24 @@ impl Host {
         !self.unwritten.is_empty()
     }
 
-    /// Writes and syncs what waits; the room hears of it.
+    /// Writes and syncs what waits, and the room hears of it. What the disk has no room for is lost, and what was appended before
+    /// it had room again.
     pub(super) fn commit(&mut self, now: Duration) -> Result<(), Broken> {
+        let (epoch, is_full) = (self.epoch, self.is_full);
+        self.unwritten.retain(|unwritten| unwritten.epoch == epoch && !is_full);
         self.append(now).map_err(store_error)?;
         let last = self.unwritten.last().map(|last| last.sequence);
         let waiting = self.unwritten.drain(..).filter(|unwritten| unwritten.waits);
         self.durable_waiting.extend(waiting.map(|unwritten| unwritten.payload));
-        if let Some(sequence) = last {
-            self.room()?.durable(sequence);
+        if let (Some(sequence), Some(Open { room, life, .. })) = (last, &mut self.open) {
+            room.durable(sequence);
+            life.durable(sequence);
         }
         Ok(())
     }
 
     fn append(&self, now: Duration) -> Result<(), StoreError> {
-        let records = self.unwritten.iter().map(|Unwritten { sequence, payload, waits }| NewRecord {
+        let records = self.unwritten.iter().map(|Unwritten { sequence, payload, waits, .. }| NewRecord {
             name: &self.name,
             sequence: *sequence,
             time: millis(now),
@@ -193,22 +289,15 @@ impl Host {
         self.store.append(&records.collect::<Vec<_>>())
     }
 
-    /// Replaces the document's log by a snapshot.
-    pub(super) fn checkpoint(&mut self, now: Duration) -> Result<Vec<Sent>, Broken> {
-        let (sequence, state, sent) = self.snapshot(now)?;
-        self.replace(sequence, &state, now).map_err(store_error)?;
-        Ok(sent)
-    }
-
-    /// What a checkpoint is to be of. What waits is durable once more.
-    fn snapshot(&mut self, now: Duration) -> Result<(u64, Bytes, Vec<Sent>), Broken> {
+    /// What a checkpoint is to be of, in the middle of which the server stops. What waits is durable once more.
+    fn snapshot(&mut self, now: Duration) -> Result<(u64, Bytes), Broken> {
         self.commit(now)?;
-        let room = self.room()?;
+        let room = self.room(now)?;
         let (sequence, state) = (room.sequence(), finish(room.snapshot()).state.to_bytes());
         finish(room.append_waiting());
-        let sent = self.effects()?;
+        self.effects()?;
         self.commit(now)?;
-        Ok((sequence, state, sent))
+        Ok((sequence, state))
     }
 
     fn replace(&self, sequence: u64, state: &[u8], now: Duration) -> Result<(), StoreError> {
@@ -223,13 +312,6 @@ impl Host {
         }])
     }
 
-    /// Closes the document, whose peers have gone.
-    pub(super) fn evict(&mut self, now: Duration) -> Result<(), Broken> {
-        self.commit(now)?;
-        self.room = None;
-        Ok(())
-    }
-
     /// Stops without warning, and starts again.
     pub(super) fn crash(&mut self, crash: Crash, now: Duration, rng: &mut Rng) -> Result<(), Broken> {
         match crash.during {
@@ -239,15 +321,17 @@ impl Host {
                 // It fails there, if there was anything to write.
                 let _ = self.append(now);
             }
+            // On a full disk there is none.
+            During::Checkpoint(_) if self.is_full => {}
             During::Checkpoint(step) => {
-                let (sequence, state, _) = self.snapshot(now)?;
+                let (sequence, state) = self.snapshot(now)?;
                 self.stop.set(Some(CHECKPOINT_STEPS[usize::from(step) % CHECKPOINT_STEPS.len()]));
                 let _ = self.replace(sequence, &state, now);
             }
         }
         self.stop.set(None);
         self.unwritten.clear();
-        self.room = None;
+        self.open = None;
         let mut choose = |below| rng.u64(..below);
         self.disk = if crash.power { self.disk.crash(&mut choose) } else { self.disk.kill() };
         self.store = open(&self.disk, &self.stop)?;

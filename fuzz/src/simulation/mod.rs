@@ -70,6 +70,8 @@ enum Due {
     ToReplica { seat: usize, peer: PeerId, frame: Bytes, message: usize },
     /// The server writes its log.
     Commit,
+    /// There is room on the disk again.
+    Room,
     /// The room wants to flush.
     Flush,
     /// Clients look after their awareness.
@@ -253,10 +255,9 @@ impl<'a> Simulation<'a> {
     /// The server has something to do: its room may flush, and what it sends is put on its way.
     fn serve(&mut self) -> Result<(), Failure> {
         loop {
-            let now = self.now;
-            self.room(|room| finish(room.tick(now)))?;
+            self.host.tick(self.now);
             let sent = self.host.effects().map_err(|broken| self.broken(broken))?;
-            if sent.is_empty() {
+            if sent.is_empty() && !self.host.step(self.now).map_err(|broken| self.broken(broken))? {
                 break;
             }
             for Sent { peer, frame } in sent {
@@ -269,7 +270,7 @@ impl<'a> Simulation<'a> {
         if self.host.has_unwritten() && !std::mem::replace(&mut self.commit_due, true) {
             self.schedule(COMMIT_WINDOW, Due::Commit);
         }
-        if let Some(at) = self.room(|room| room.next_tick())?
+        if let Some(at) = self.host.next_tick()
             && self.flush_due.is_none_or(|due| at < due)
         {
             self.flush_due = Some(at);
@@ -353,6 +354,10 @@ impl<'a> Simulation<'a> {
                 self.host.commit(self.now).map_err(|broken| self.broken(broken))?;
                 self.serve()
             }
+            Due::Room => {
+                self.host.set_full(false);
+                self.serve()
+            }
             Due::Flush => {
                 self.flush_due = None;
                 self.serve()
@@ -423,7 +428,7 @@ impl<'a> Simulation<'a> {
 
     /// Does something with the room; the document is opened if it is not.
     fn room<T>(&mut self, act: impl FnOnce(&mut Room) -> T) -> Result<T, Failure> {
-        let done = self.host.room().map(act);
+        let done = self.host.room(self.now).map(act);
         done.map_err(|broken| self.broken(broken))
     }
 

@@ -119,7 +119,7 @@ fn lanes(fault: &Fault, replicas: usize) -> Vec<usize> {
         | Fault::Lose(replica)
         | Fault::Restore(replica, _) => vec![replica % replicas + 1],
         Fault::Partition(cut) => cut.iter().map(|replica| replica % replicas + 1).collect(),
-        Fault::Rejoin | Fault::Crash(_) | Fault::Checkpoint | Fault::Evict => vec![0],
+        Fault::Rejoin | Fault::Crash(_) | Fault::Checkpoint | Fault::Evict | Fault::Full(_) => vec![0],
     }
 }
 

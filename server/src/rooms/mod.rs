@@ -19,7 +19,7 @@ use std::time::Duration;
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_engine::room::PeerId;
-use coscribe_persistence::{DocumentName, Store};
+use coscribe_persistence::DocumentName;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -27,11 +27,10 @@ use tokio::time::Instant;
 pub(crate) use self::outbox::{Outbox, Queued};
 pub(crate) use self::shared::Shared;
 use self::task::{Door, Input};
-use crate::checkpointer::Checkpointer;
 use crate::config::Config;
+use crate::journal::SharedJournal;
 use crate::metrics::Metrics;
 use crate::turns::Turns;
-use crate::writer::Writer;
 
 /// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
 const MESSAGE_COST: usize = 256;
@@ -41,15 +40,13 @@ pub(crate) struct Rooms {
     open: Mutex<Register>,
     last_peer: AtomicU64,
     last_gone: Notify,
-    pub(crate) config: Arc<Config>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) writer: Writer,
-    pub(crate) checkpointer: Checkpointer,
-    pub(crate) metrics: Arc<Metrics>,
+    config: Arc<Config>,
+    journal: SharedJournal,
+    metrics: Arc<Metrics>,
     /// Where the rooms' clocks start.
-    pub(crate) origin: Instant,
+    origin: Instant,
     /// Who may go on with long work.
-    pub(crate) turns: Turns,
+    turns: Turns,
 }
 
 #[derive(Default)]
@@ -127,21 +124,13 @@ impl From<Refused> for Parting {
 
 impl Rooms {
     /// No room is open yet.
-    pub(crate) fn new(
-        config: Arc<Config>,
-        store: Arc<Store>,
-        writer: Writer,
-        checkpointer: Checkpointer,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Rooms> {
+    pub(crate) fn new(config: Arc<Config>, journal: SharedJournal, metrics: Arc<Metrics>) -> Arc<Rooms> {
         Arc::new(Rooms {
             open: Mutex::default(),
             last_peer: AtomicU64::new(0),
             last_gone: Notify::new(),
             config,
-            store,
-            writer,
-            checkpointer,
+            journal,
             metrics,
             origin: Instant::now(),
             turns: Turns::new(),

@@ -1,18 +1,15 @@
 //! Reading a document for a room.
 
 use coscribe_engine::blocks::LoadError;
-use coscribe_engine::room::{Room, RoomLimits};
-use coscribe_persistence::{DocumentName, Store, StoreError};
+use coscribe_engine::room::{Room, RoomLimits, Stored};
+use coscribe_persistence::{DocumentName, StoreError};
+
+use crate::journal::Journal;
 
 /// A document as it was read from disk.
 pub(super) struct Opened {
     pub(super) room: Room,
-    /// The sequence of the last record.
-    pub(super) stored: u64,
-    /// Up to here there is nothing to checkpoint: no update, that is.
-    pub(super) checkpointed: u64,
-    /// Bytes of its records in the log.
-    pub(super) log_bytes: usize,
+    pub(super) stored: Stored,
 }
 
 /// Why a document cannot be opened.
@@ -26,10 +23,14 @@ pub(super) enum OpenError {
 
 impl Opened {
     /// Reads it. O(its bytes). Blocks.
-    pub(super) fn load(store: &Store, name: &DocumentName, limits: RoomLimits) -> Result<Opened, OpenError> {
+    pub(super) fn load(
+        journal: &dyn Journal,
+        name: &DocumentName,
+        limits: RoomLimits,
+    ) -> Result<Opened, OpenError> {
         let mut room = Room::new(limits);
-        let Some(stored) = store.load(name)? else {
-            return Ok(Opened { room, stored: 0, checkpointed: 0, log_bytes: 0 });
+        let Some(stored) = journal.load(name)? else {
+            return Ok(Opened { room, stored: Stored::default() });
         };
         for update in stored.snapshot.iter().chain(&stored.updates) {
             room.load(update)?;
@@ -42,9 +43,11 @@ impl Opened {
         let is_clean = stored.updates.is_empty();
         Ok(Opened {
             room,
-            stored: stored.sequence,
-            checkpointed: if is_clean { stored.sequence } else { stored.covered() },
-            log_bytes: stored.updates.iter().map(Vec::len).sum(),
+            stored: Stored {
+                sequence: stored.sequence,
+                checkpointed: if is_clean { stored.sequence } else { stored.covered() },
+                log_bytes: stored.updates.iter().map(Vec::len).sum(),
+            },
         })
     }
 }

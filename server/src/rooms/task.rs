@@ -1,18 +1,20 @@
 //! The task that owns one room: feeds it what its peers send, carries out what it asks for, checkpoints and evicts it.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
-use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits};
+use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
@@ -21,8 +23,7 @@ use super::opened::Opened;
 use super::outbox::{Outbox, Queued};
 use super::shared::Shared;
 use super::{Hold, Rooms, Said, Shown};
-use crate::checkpointer::{CheckpointError, State};
-use crate::writer::{Append, Saving, Space};
+use crate::journal::{Append, CheckpointError, Fate, Health, State};
 
 /// What the task takes from its inbox before it lets the room flush.
 const INPUTS_PER_FLUSH: usize = 256;
@@ -50,7 +51,7 @@ pub(crate) enum Input {
 
 /// Opens the document and serves its peers until nobody needs it any more.
 pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
-    let (store, name) = (Arc::clone(&door.rooms.store), door.name.clone());
+    let (journal, name) = (Arc::clone(&door.rooms.journal), door.name.clone());
     let config = &door.rooms.config;
     let limits = RoomLimits {
         document_bytes: config.max_document_bytes,
@@ -58,7 +59,7 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
         ..RoomLimits::default()
     };
     // Replaying a large log takes long enough to be in the way of others.
-    match spawn_blocking(move || Opened::load(&store, &name, limits)).await {
+    match spawn_blocking(move || Opened::load(&*journal, &name, limits)).await {
         Ok(Ok(opened)) => {
             // It is large, and would have a place in each of the futures that it passes through.
             let mut task = Box::new(RoomTask::new(door, opened, turn));
@@ -116,29 +117,28 @@ impl Drop for Door {
     }
 }
 
-type Checkpoint = Pin<Box<dyn Future<Output = (u64, Result<(), CheckpointError>)> + Send>>;
+/// What of one room may wait for the journal, in bytes; beyond it that room waits, and with it its connections. Were it a bound
+/// over all, a room that writes much would make all others wait.
+const UNSTORED_BYTES: u32 = 32 << 20;
+
+type Checkpoint = BoxFuture<'static, Result<(), CheckpointError>>;
 
 struct RoomTask {
     door: Door,
     room: Room,
-    /// Where the writer says what is on disk.
-    durable: watch::Receiver<u64>,
-    announce_durable: watch::Sender<u64>,
-    /// What the room knows of it.
-    known_durable: u64,
-    /// Where the writer says whether anything is saved.
-    saving: watch::Receiver<Saving>,
-    /// How often that has begun again, as far as the room has done its part.
-    resumed: u64,
-    /// Up to here there is nothing left to checkpoint.
-    checkpointed: u64,
-    /// What of this room may wait for the disk.
-    log_space: Space,
-    /// Log bytes since the last checkpoint.
-    log_bytes: usize,
+    life: Lifecycle,
+    /// Where the journal says what has become of what was appended, and what the room has heard of it.
+    announce_fate: watch::Sender<Fate>,
+    fate: watch::Receiver<Fate>,
+    known_fate: Fate,
+    /// Where the journal says whether anything is stored.
+    health: watch::Receiver<Health>,
+    /// Bounds what waits for the journal.
+    unstored: Arc<Semaphore>,
+    /// A state that is to be stored when what was appended before is durable.
+    snapshot: Option<State>,
+    /// A state that is being stored.
     checkpoint: Option<Checkpoint>,
-    /// Since when there has been no peer.
-    empty_since: Option<Duration>,
     /// Nobody but the background checkpoints has asked for this room so far.
     visit: Option<OwnedSemaphorePermit>,
     /// What putting the current flush into all outboxes has cost.
@@ -150,23 +150,26 @@ struct RoomTask {
 
 impl RoomTask {
     fn new(door: Door, opened: Opened, visit: Option<OwnedSemaphorePermit>) -> RoomTask {
-        let stored = opened.stored;
-        let (announce_durable, durable) = watch::channel(stored);
-        let mut saving = door.rooms.writer.saving();
-        let resumed = saving.borrow_and_update().resumed;
+        let Opened { room, stored } = opened;
+        let known_fate = Fate { durable: stored.sequence, lost: 0 };
+        let (announce_fate, fate) = watch::channel(known_fate);
+        let mut health = door.rooms.journal.health();
+        let Health { epoch, failure } = health.borrow_and_update().clone();
+        let config = &door.rooms.config;
+        let limits = LifecycleLimits { grace: config.grace, checkpoint_bytes: config.checkpoint_bytes };
+        let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
+        life.journal(epoch, failure.is_none(), &room);
         debug!(document = %Shown(&door.name), "opened");
         RoomTask {
-            room: opened.room,
-            durable,
-            announce_durable,
-            known_durable: stored,
-            saving,
-            resumed,
-            checkpointed: opened.checkpointed,
-            log_space: Space::new(),
-            log_bytes: opened.log_bytes,
+            room,
+            life,
+            announce_fate,
+            fate,
+            known_fate,
+            health,
+            unstored: Arc::new(Semaphore::new(UNSTORED_BYTES as usize)),
+            snapshot: None,
             checkpoint: None,
-            empty_since: Some(door.rooms.origin.elapsed()),
             visit,
             fan_out: Duration::ZERO,
             full_state: None,
@@ -178,14 +181,13 @@ impl RoomTask {
     async fn serve(&mut self) {
         self.apply().await;
         let mut worked = self.room.work();
-        loop {
+        while !self.stop {
             let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
             tokio::select! {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
-                Ok(()) = self.durable.changed(), if self.awaits_durable() => {}
-                // Rare work is boxed, so that a room does not always hold the space for it.
-                Ok(()) = self.saving.changed() => Box::pin(self.save_again()).await,
-                (appended, result) = poll(&mut self.checkpoint) => self.after_checkpoint(appended, result),
+                Ok(()) = self.fate.changed(), if self.awaits_durable() => {}
+                Ok(()) = self.health.changed() => self.hear_health(),
+                result = poll(&mut self.checkpoint) => self.end_checkpoint(result),
                 () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
@@ -193,11 +195,49 @@ impl RoomTask {
                 yield_now().await;
                 worked = self.room.work();
             }
-            if self.stop || self.evict() {
-                break;
+            while let Some(step) = self.life.step(&self.room, self.now())
+                && !self.stop
+            {
+                // Rare work is boxed, so that a room does not always hold the space for it.
+                Box::pin(self.take_step(step)).await;
+                if step == LifecycleStep::Evict {
+                    // If it is not gone, somebody has come, who is in the inbox.
+                    break;
+                }
             }
-            if self.is_checkpoint_due() {
-                Box::pin(self.begin_checkpoint()).await;
+        }
+    }
+
+    /// Does what is next in the document's life.
+    async fn take_step(&mut self, step: LifecycleStep) {
+        let turns = &self.door.rooms.turns;
+        match step {
+            LifecycleStep::AppendAgain => {
+                self.life.appended_again();
+                (self.snapshot, self.checkpoint) = (None, None);
+                turns.run(pin!(self.room.append_again())).await;
+                self.apply().await;
+            }
+            LifecycleStep::TakeSnapshot => {
+                let sequence = self.room.sequence();
+                let snapshot = turns.run(pin!(self.room.snapshot())).await;
+                self.snapshot = Some(State { name: self.door.name.clone(), sequence, snapshot });
+                turns.run(pin!(self.room.append_waiting())).await;
+                self.apply().await;
+                self.life.snapshot_taken(self.room.sequence());
+            }
+            LifecycleStep::StoreSnapshot => {
+                self.life.snapshot_stores();
+                let journal = Arc::clone(&self.door.rooms.journal);
+                let state = self.snapshot.take();
+                self.checkpoint =
+                    state.map(|state| async move { journal.checkpoint(state).await }.boxed() as Checkpoint);
+            }
+            LifecycleStep::Evict => {
+                if self.door.rooms.evict(&self.door.name, &self.door.inbox) {
+                    self.door.registered = false;
+                    self.stop = true;
+                }
             }
         }
     }
@@ -273,33 +313,28 @@ impl RoomTask {
         self.apply().await;
     }
 
-    /// Appends the document once more, if what was appended of it before is not saved and never will be.
-    async fn save_again(&mut self) {
-        let Saving { resumed, failure } = self.saving.borrow_and_update().clone();
-        if resumed == self.resumed || failure.is_some() {
-            return;
+    fn hear_fate(&mut self) {
+        let fate = *self.fate.borrow();
+        if fate.durable > self.known_fate.durable {
+            self.room.durable(fate.durable);
+            self.life.durable(fate.durable);
         }
-        self.resumed = resumed;
-        self.hear_what_is_durable();
-        if self.is_durable() {
-            return;
+        if fate.lost > self.known_fate.lost {
+            let records = fate.lost - self.known_fate.lost;
+            self.door.rooms.metrics.records_lost.inc_by(records);
+            debug!(document = %Shown(&self.door.name), records, "not stored");
         }
-        // It waits for a sequence that will not be durable, or has got what there is.
-        self.checkpoint = None;
-        self.door.rooms.turns.run(pin!(self.room.append_again())).await;
-        self.apply().await;
+        self.known_fate = fate;
     }
 
-    fn hear_what_is_durable(&mut self) {
-        let durable = *self.durable.borrow();
-        if durable > self.known_durable {
-            self.known_durable = durable;
-            self.room.durable(durable);
-        }
+    fn hear_health(&mut self) {
+        self.hear_fate();
+        let Health { epoch, failure } = self.health.borrow_and_update().clone();
+        self.life.journal(epoch, failure.is_none(), &self.room);
     }
 
     async fn flush(&mut self) {
-        self.hear_what_is_durable();
+        self.hear_fate();
         let now = self.now();
         self.door.rooms.turns.run(pin!(self.room.tick(now))).await;
         self.apply().await;
@@ -310,11 +345,7 @@ impl RoomTask {
             self.door.rooms.metrics.flush_seconds.observe(cost.as_secs_f64());
             self.room.fanned_out(cost);
         }
-        if self.door.peers.is_empty() {
-            self.empty_since.get_or_insert(self.door.rooms.origin.elapsed());
-        } else {
-            self.empty_since = None;
-        }
+        self.life.occupied(!self.door.peers.is_empty(), now);
     }
 
     /// Carries out what the room wants done.
@@ -328,10 +359,7 @@ impl RoomTask {
                         self.full_state = None;
                         self.door.rooms.metrics.updates_received.inc();
                     }
-                    let (name, durable) = (self.door.name.clone(), self.announce_durable.clone());
-                    let append = Append { name, sequence, update, waits, resumed: self.resumed, durable };
-                    self.log_bytes += append.record_bytes();
-                    self.door.rooms.writer.append(append, &self.log_space).await;
+                    self.append(sequence, update, waits).await;
                 }
                 Effect::Probe { peer } => {
                     if let Some(outbox) = self.door.peers.get(&peer) {
@@ -348,6 +376,23 @@ impl RoomTask {
                 }
             }
         }
+    }
+
+    /// Hands a record to the journal as soon as there is space for it. What is larger than all of it takes all of it.
+    async fn append(&mut self, sequence: u64, update: Rope, waits: bool) {
+        let bytes = Append::record_bytes(&self.door.name, &update);
+        self.life.appended(bytes);
+        let cost = u32::try_from(bytes).unwrap_or(UNSTORED_BYTES).min(UNSTORED_BYTES);
+        let Ok(space) = Arc::clone(&self.unstored).acquire_many_owned(cost).await else { return };
+        self.door.rooms.journal.append(Append {
+            name: self.door.name.clone(),
+            sequence,
+            update,
+            waits,
+            epoch: self.life.epoch(),
+            fate: self.announce_fate.clone(),
+            _space: space,
+        });
     }
 
     fn broadcast(&mut self, message: Outbound, to: &[PeerId]) {
@@ -380,86 +425,24 @@ impl RoomTask {
         }
     }
 
-    /// Ends the room if nobody needs it: no peers for a while, everything on disk, and nothing to checkpoint.
-    fn evict(&mut self) -> bool {
-        let done = self.expired() && self.is_durable() && self.checkpoint.is_none() && !self.can_checkpoint();
-        if done && self.door.rooms.evict(&self.door.name, &self.door.inbox) {
-            self.door.registered = false;
-        }
-        !self.door.registered
-    }
-
-    /// Whether there is something to checkpoint. Once the log has failed nothing is, and the log has what is durable.
-    fn can_checkpoint(&self) -> bool {
-        self.checkpointed != self.room.sequence() && self.door.rooms.writer.failure().is_none()
-    }
-
-    fn is_checkpoint_due(&self) -> bool {
-        // A snapshot is as large as the document: it has to be worth it.
-        let worth = self.door.rooms.config.checkpoint_bytes.max(self.room.blocks().memory() / 2);
-        let large = self.log_bytes >= worth;
-        let last = self.expired() && self.is_durable();
-        (large || last) && self.checkpoint.is_none() && self.can_checkpoint()
-    }
-
-    async fn begin_checkpoint(&mut self) {
-        let sequence = self.room.sequence();
-        let snapshot = self.door.rooms.turns.run(pin!(self.room.snapshot())).await;
-        let state = State { name: self.door.name.clone(), sequence, snapshot };
-        // The log lets go of what waits with all else that has come so far, so it must have that once more before.
-        self.door.rooms.turns.run(pin!(self.room.append_waiting())).await;
-        self.apply().await;
-        let appended = self.room.sequence();
-        self.log_bytes = 0;
-        let (rooms, mut durable) = (Arc::clone(&self.door.rooms), self.durable.clone());
-        self.checkpoint = Some(Box::pin(async move {
-            let result = match durable.wait_for(|durable| *durable >= appended).await.map(drop) {
-                Ok(()) => rooms.checkpointer.checkpoint(state).await,
-                Err(_) => Err(CheckpointError::Stopping),
-            };
-            (appended, result)
-        }));
-    }
-
-    /// `appended`: the last record that needs no other checkpoint, since what follows the snapshot up to there only waits.
-    fn after_checkpoint(&mut self, appended: u64, result: Result<(), CheckpointError>) {
+    fn end_checkpoint(&mut self, result: Result<(), CheckpointError>) {
         self.checkpoint = None;
-        // Where it failed the log keeps everything, and the next change or start is soon enough to try again.
-        self.checkpointed = appended;
+        self.life.checkpoint_ended();
+        let sequence = self.room.sequence();
         match result {
-            Ok(()) => debug!(document = %Shown(&self.door.name), appended, "checkpointed"),
+            Ok(()) => debug!(document = %Shown(&self.door.name), sequence, "checkpointed"),
             Err(error) => error!(document = %Shown(&self.door.name), "not checkpointed: {error}"),
         }
     }
 
     /// When the room next has something to do of itself.
     fn next_wake(&self) -> Option<Duration> {
-        // What waits for the disk is woken by it.
-        let waits = self.checkpoint.is_some() || !self.is_durable();
-        let eviction = if waits { None } else { self.expiry() };
-        [self.room.next_tick(), eviction].into_iter().flatten().min()
-    }
-
-    /// When the room has been empty for long enough. A document that was never written to
-    /// needs no grace, unless somebody comes back who has been refused.
-    fn expiry(&self) -> Option<Duration> {
-        let unwritten = self.room.sequence() == 0 && !self.room.has_refused();
-        let brief = self.visit.is_some() || unwritten;
-        let grace = if brief { Duration::ZERO } else { self.door.rooms.config.grace };
-        self.empty_since.map(|since| since + grace)
-    }
-
-    fn expired(&self) -> bool {
-        self.expiry().is_some_and(|at| at <= self.now())
+        [self.room.next_tick(), self.life.next_step(&self.room)].into_iter().flatten().min()
     }
 
     /// Whether there is something to do when the disk has caught up.
     fn awaits_durable(&self) -> bool {
-        self.room.awaits_durable() || self.door.peers.is_empty()
-    }
-
-    fn is_durable(&self) -> bool {
-        *self.durable.borrow() == self.room.sequence()
+        self.room.awaits_durable() || self.door.peers.is_empty() || self.snapshot.is_some()
     }
 
     fn now(&self) -> Duration {
@@ -468,7 +451,7 @@ impl RoomTask {
 }
 
 /// The result of the running checkpoint; waits forever if there is none.
-async fn poll(checkpoint: &mut Option<Checkpoint>) -> (u64, Result<(), CheckpointError>) {
+async fn poll(checkpoint: &mut Option<Checkpoint>) -> Result<(), CheckpointError> {
     match checkpoint {
         Some(running) => running.await,
         None => std::future::pending().await,

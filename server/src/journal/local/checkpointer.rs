@@ -6,13 +6,13 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::thread::JoinHandle;
 
-use coscribe_engine::room::Snapshot;
-use coscribe_persistence::{Checkpoint, DocumentName, Store};
+use coscribe_persistence::{Checkpoint, Store};
 use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 use tracing::error;
 
-use crate::writer::now_millis;
+use super::writer::now_millis;
+use crate::journal::{CheckpointError, State};
 
 /// Most states of one go, and their bytes (a single larger state still goes).
 const BATCH: usize = 256;
@@ -22,38 +22,14 @@ const BATCH_BYTES: usize = 32 << 20;
 const NICE: i32 = 10;
 
 /// Where rooms put their states.
-pub(crate) struct Checkpointer {
+pub(super) struct Checkpointer {
     queue: mpsc::Sender<Job>,
 }
 
 /// The running thread; joined at shutdown.
-pub(crate) struct CheckpointerThread {
+pub(super) struct CheckpointerThread {
     queue: mpsc::Sender<Job>,
     thread: JoinHandle<()>,
-}
-
-/// A state to be kept in place of the log up to `sequence`, all of which must be durable.
-pub(crate) struct State {
-    /// Which document it is of.
-    pub(crate) name: DocumentName,
-    /// The last log record that the state contains.
-    pub(crate) sequence: u64,
-    /// The document.
-    pub(crate) snapshot: Snapshot,
-}
-
-/// A checkpoint was not made. Nothing is lost by it: the log still has everything.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CheckpointError {
-    /// The state does not read back to the document it was made from.
-    #[error("its encoded state does not read back to the same document")]
-    Different,
-    /// The store could not write it.
-    #[error("{0}")]
-    Store(String),
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
 }
 
 enum Job {
@@ -63,7 +39,7 @@ enum Job {
 
 impl Checkpointer {
     /// Starts the thread.
-    pub(crate) fn start(store: Arc<Store>) -> std::io::Result<(Checkpointer, CheckpointerThread)> {
+    pub(super) fn start(store: Arc<Store>) -> std::io::Result<(Checkpointer, CheckpointerThread)> {
         let (queue, jobs) = mpsc::channel();
         let thread = thread::Builder::new().name("checkpointer".into()).spawn(move || {
             // Nobody waits for a checkpoint. (On Linux a thread has a priority of its own.) Where it cannot be set, that is no fault.
@@ -74,7 +50,7 @@ impl Checkpointer {
     }
 
     /// Checks and stores a state; returns when it is on disk.
-    pub(crate) async fn checkpoint(&self, state: State) -> Result<(), CheckpointError> {
+    pub(super) async fn checkpoint(&self, state: State) -> Result<(), CheckpointError> {
         let (done, result) = oneshot::channel();
         if self.queue.send(Job::Checkpoint(state, done)).is_err() {
             return Err(CheckpointError::Stopping);
@@ -85,7 +61,7 @@ impl Checkpointer {
 
 impl CheckpointerThread {
     /// Ends the thread after the states that it is writing. Blocks until then.
-    pub(crate) fn stop(self) {
+    pub(super) fn stop(self) {
         let asked = self.queue.send(Job::Stop);
         if asked.is_err() | self.thread.join().is_err() {
             error!("the checkpointer thread has panicked");
