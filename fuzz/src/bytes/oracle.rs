@@ -13,11 +13,11 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::document::{Document, Summary};
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
+use coscribe_worker::document::{Document, Summary};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact};

@@ -35,7 +35,7 @@ pub(crate) enum Question {
 /// What a worker answers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) enum Response {
-    /// See `coscribe_engine::document::Summary`; both in order.
+    /// See `coscribe_worker::document::Summary`; both in order.
     Summary {
         /// Client and next clock.
         state_vector: Vec<(u64, u32)>,

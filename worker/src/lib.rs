@@ -1,0 +1,4 @@
+//! Runs documents with yrs.
+#![forbid(unsafe_code)]
+
+pub mod document;
