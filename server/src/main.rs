@@ -13,7 +13,6 @@ mod room_task;
 mod rooms;
 mod serve;
 mod turns;
-mod worker;
 mod writer;
 mod ws;
 
@@ -113,7 +112,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify { place, args } => commands::verify::run(&args, &logged(place.resolve()?).data),
         Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?)),
         Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?)),
-        Command::Worker => worker::run(),
+        Command::Worker => {
+            coscribe_worker::run()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Echo { listen } => serve::echo(&listen),
     }
 }
