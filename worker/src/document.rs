@@ -76,14 +76,7 @@ impl Document {
         let update = Update::decode_v1(&legible(update))
             .map_err(|error| DocumentError::Malformed(error.to_string()))?;
         refuse_gaps(&update)?;
-        let doc = Doc::with_options(Options {
-            // Freeing deleted sub-documents is one of the use-after-frees.
-            skip_gc: true,
-            // It would delete blocks that the update does not delete.
-            cleanup_formatting: false,
-            offset_kind: OffsetKind::Utf16,
-            ..Options::default()
-        });
+        let doc = empty();
         {
             let mut txn = doc.transact_mut();
             txn.apply_update(update).map_err(|error| DocumentError::Refused(error.to_string()))?;
@@ -139,6 +132,19 @@ impl Document {
     pub fn to_text(&self, root: Option<&str>) -> Option<String> {
         text::of_roots(&self.doc.transact(), root)
     }
+}
+
+/// An empty document of yrs, set such that it deletes nothing by itself.
+#[must_use]
+pub fn empty() -> Doc {
+    Doc::with_options(Options {
+        // Freeing deleted sub-documents is one of the use-after-frees.
+        skip_gc: true,
+        // It would delete blocks that no update deletes.
+        cleanup_formatting: false,
+        offset_kind: OffsetKind::Utf16,
+        ..Options::default()
+    })
 }
 
 /// yrs integrates blocks behind a gap; a gap shows in the update itself only.
