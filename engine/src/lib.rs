@@ -6,8 +6,8 @@
 //! from them, and the union of the delete sets. That is enough to say what of an update is new, what a peer lacks, and
 //! what must wait for a gap to fill.
 //!
-//! What it does not do: it does not know what a document says. Whatever needs that (text, JSON) is in [`document`],
-//! which runs updates with yrs and belongs in a process that may die.
+//! What it does not do: it does not know what a document says. Whatever needs that (text, JSON) has to run updates, and
+//! belongs in a process that may die: that is `coscribe-worker`.
 #![forbid(unsafe_code)]
 
 mod json;
@@ -35,5 +35,3 @@ pub mod peer;
 pub mod pieces;
 mod reread;
 pub mod room;
-
-pub mod document;

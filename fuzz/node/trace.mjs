@@ -1,4 +1,4 @@
-// What real Yjs makes of updates, for as long as stdin is open: a socket, on which responses are written as well.
+// What real Yjs makes of updates, for as long as stdin is open. Responses go to stdout.
 //
 // A request and its response are each a list of parts; all integers are u32 little-endian:
 //   length of all that follows · parts × (length · bytes)
@@ -14,7 +14,8 @@ import fs from 'node:fs'
 import * as Y from 'yjs'
 import { value } from './view.mjs'
 
-const SOCKET = 0
+const STDIN = 0
+const STDOUT = 1
 const TYPES = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.XmlFragment }
 
 function answer ({ do: what, roots }, updates) {
@@ -57,11 +58,11 @@ function parts (request) {
   return parts
 }
 
-/** Exactly so many bytes; `null` at the end of the socket. */
+/** Exactly so many bytes; `null` at the end of stdin. */
 function take (length) {
   const bytes = Buffer.allocUnsafeSlow(length)
   for (let at = 0; at < length;) {
-    const count = fs.readSync(SOCKET, bytes, at, length - at)
+    const count = fs.readSync(STDIN, bytes, at, length - at)
     if (count === 0) return null
     at += count
   }
@@ -77,7 +78,7 @@ function write ([header, ...blobs]) {
     frame.set(part, at)
     at += part.length
   }
-  for (at = 0; at < frame.length;) at += fs.writeSync(SOCKET, frame, at)
+  for (at = 0; at < frame.length;) at += fs.writeSync(STDOUT, frame, at)
 }
 
 for (;;) {

@@ -11,7 +11,6 @@ mod net;
 mod rooms;
 mod serve;
 mod turns;
-mod worker;
 mod ws;
 
 use std::env;
@@ -110,7 +109,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify { place, args } => commands::verify::run(&args, &logged(place.resolve()?).data),
         Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?)),
         Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?)),
-        Command::Worker => worker::run(),
+        Command::Worker => {
+            coscribe_worker::run()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Echo { listen } => serve::echo(&listen),
     }
 }

@@ -5,17 +5,15 @@
 #[path = "commands/documents.rs"]
 #[allow(dead_code)]
 mod documents;
-#[path = "../src/worker/frame.rs"]
-#[allow(dead_code)]
-mod frame;
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use coscribe_worker::frame;
+use coscribe_worker::message::{self, Question, Request, Response};
 use documents::{nested, string_in_array, text};
-use frame::{Question, Request, Response};
 
 const SIGABRT: i32 = 6;
 const SIGXCPU: i32 = 24;
@@ -36,12 +34,19 @@ impl Worker {
 
     fn send(&mut self, update: &[u8], question: Question, processor_time: Duration) {
         let request = Request { update: update.to_vec(), question, processor_time };
-        frame::write(self.child.stdin.as_mut().unwrap(), &frame::encode(&request).unwrap()).unwrap();
+        let request = message::encode(&request).unwrap();
+        frame::write(self.child.stdin.as_mut().unwrap(), &request, u32::MAX).unwrap();
     }
 
     fn ask(&mut self, update: &[u8], question: Question) -> Option<Response> {
         self.send(update, question, Duration::from_secs(60));
-        frame::read(&mut self.stdout).unwrap()
+        self.answer()
+    }
+
+    /// None when it has ended.
+    fn answer(&mut self) -> Option<Response> {
+        let body = frame::read(&mut self.stdout, u32::MAX).unwrap()?;
+        Some(message::decode(&body).unwrap())
     }
 
     /// Its exit status and what it wrote to stderr, when it ends by itself.
@@ -81,7 +86,7 @@ fn a_worker_in_an_endless_document_goes_when_the_server_goes() {
 fn an_endless_document_is_ended_by_the_limit_on_processor_time() {
     let mut worker = Worker::start();
     worker.send(&string_in_array("😀"), Question::Json, Duration::from_secs(1));
-    assert_eq!(frame::read::<Response>(&mut worker.stdout).unwrap(), None);
+    assert_eq!(worker.answer(), None);
     assert_eq!(worker.end().0.signal(), Some(SIGXCPU));
 }
 
@@ -91,7 +96,7 @@ fn each_question_has_its_own_processor_time() {
     let busy = nested(100_000);
     for _ in 0..8 {
         worker.send(&busy, Question::Summary, Duration::from_secs(1));
-        assert!(matches!(frame::read(&mut worker.stdout).unwrap(), Some(Response::Summary { .. })));
+        assert!(matches!(worker.answer(), Some(Response::Summary { .. })));
     }
 }
 

@@ -132,7 +132,7 @@ impl<'a> Block<'a> {
     }
 
     /// Where in [`Self::bytes`] the content begins.
-    pub(crate) fn content_at(&self) -> usize {
+    pub fn content_at(&self) -> usize {
         self.content_at
     }
 

@@ -1,26 +1,23 @@
 //! What yrs makes of updates, in a process that may die: known updates make yrs overflow its stack, loop for ever, take
 //! gigabytes or use freed memory. That is not what is looked for here, so a death only means that there is no answer.
 //!
-//! Frames go both ways: `length (u32, little-endian), body`. A request is `count, varBuf update*`; an answer is empty if yrs
-//! does not read them all or still waits for something, otherwise `varBuf state vector, varBuf delete set, varString JSON`.
+//! A request is `count, varBuf update*`; an answer is empty if yrs does not read them all or still waits for something,
+//! otherwise `varBuf state vector, varBuf delete set, varString JSON`.
 
-use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::document::{Document, Summary};
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use coscribe_worker::document::{self, Document, Summary};
+use coscribe_worker::{Child, Limits, ServeError, Unanswered};
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact};
+use yrs::{ReadTxn, Transact};
 
 /// The argument that makes a program call [`serve`].
 const ARGUMENT: &str = "oracle";
@@ -31,14 +28,8 @@ const SAMPLE: &str = "COSCRIBE_FUZZ_YRS";
 /// Longest time for an answer. Usually it takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Address space of the process, its stack included.
-const MEMORY_BYTES: u64 = 1 << 30;
-
-/// Stack on which yrs runs. Only what is touched is resident.
-const STACK_BYTES: usize = 128 << 20;
-
-/// Longest frame. Inputs have a few kilobytes, but JSON may repeat what is shared.
-const MAX_FRAME_BYTES: u32 = 64 << 20;
+/// Inputs have a few kilobytes, but JSON may repeat what is shared.
+const LIMITS: Limits = Limits { memory_bytes: 1 << 30, stack_bytes: 128 << 20, frame_bytes: 64 << 20 };
 
 /// What yrs has made of some updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +51,7 @@ pub(super) struct Reading {
 }
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-static ORACLE: Mutex<Option<Oracle>> = Mutex::new(None);
+static ORACLE: Mutex<Option<Child>> = Mutex::new(None);
 
 /// Which program to start with the argument `oracle`: it must call [`serve`]. Otherwise it is the running one.
 pub fn use_program(path: impl Into<PathBuf>) {
@@ -90,10 +81,10 @@ pub(super) fn read(updates: &[Bytes]) -> Answer {
     write_var_uint(&mut request, updates.len() as u64);
     updates.iter().for_each(|update| write_var_buf(&mut request, update));
     let mut oracle = ORACLE.lock().unwrap_or_else(PoisonError::into_inner);
-    match oracle.get_or_insert_with(Oracle::start).ask(&request) {
-        Some(answer) => read_answer(&answer).map_or(Answer::Refused, Answer::Document),
-        None => {
-            *oracle = None;
+    match oracle.get_or_insert_with(child).ask(request.into()) {
+        Ok(answer) => read_answer(&answer).map_or(Answer::Refused, Answer::Document),
+        Err(Unanswered::NotStarted(error)) => panic!("the oracle does not start: {error}"),
+        Err(_) => {
             report_death();
             Answer::Died
         }
@@ -122,93 +113,19 @@ fn report_death() {
 }
 
 /// The process with yrs in it.
-struct Oracle {
-    process: Child,
-    requests: ChildStdin,
-    answers: Receiver<Vec<u8>>,
-}
-
-impl Oracle {
-    fn start() -> Self {
-        let running = || std::env::current_exe().expect("a running program has a path");
-        let mut command = Command::new(PROGRAM.get().cloned().unwrap_or_else(running));
-        command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().expect("the oracle starts");
-        let requests = process.stdin.take().expect("piped");
-        let mut stdout = process.stdout.take().expect("piped");
-        let (sender, answers) = mpsc::sync_channel(1);
-        thread::spawn(move || {
-            while let Ok(Some(answer)) = read_frame(&mut stdout) {
-                if sender.send(answer).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { process, requests, answers }
-    }
-
-    /// `None` if it died of this request, or took too long.
-    fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
-        write_frame(&mut self.requests, request).ok()?;
-        self.answers.recv_timeout(PATIENCE).ok()
-    }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn write_frame(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(body.len()).ok().filter(|&len| len <= MAX_FRAME_BYTES);
-    let len = len.ok_or(ErrorKind::FileTooLarge)?;
-    to.write_all(&[&len.to_le_bytes(), body].concat())?;
-    to.flush()
-}
-
-/// `None` at the end.
-fn read_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut len = [0; 4];
-    match from.read_exact(&mut len) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-        result => result?,
-    }
-    let len = u32::from_le_bytes(len);
-    if len > MAX_FRAME_BYTES {
-        return Err(ErrorKind::InvalidData.into());
-    }
-    let mut body = vec![0; len as usize];
-    from.read_exact(&mut body)?;
-    Ok(Some(body))
+fn child() -> Child {
+    let running = || std::env::current_exe().expect("a running program has a path");
+    let mut command = Command::new(PROGRAM.get().cloned().unwrap_or_else(running));
+    command.arg(ARGUMENT);
+    Child::new(command, PATIENCE, LIMITS.frame_bytes)
 }
 
 /// The side of the process that may die: answers on stdout what comes on stdin, until that ends.
 ///
 /// # Errors
 /// If the limits cannot be set, or the other side breaks off.
-pub fn serve() -> io::Result<()> {
-    limit(Resource::As, MEMORY_BYTES)?;
-    limit(Resource::Core, 0)?;
-    // After a panic inside yrs nothing about this process is known.
-    std::panic::set_hook(Box::new(|_| std::process::exit(101)));
-    let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(|| {
-        let (mut requests, mut answers) = (io::stdin().lock(), io::stdout().lock());
-        while let Some(request) = read_frame(&mut requests)? {
-            write_frame(&mut answers, &answer(&request).unwrap_or_default())?;
-        }
-        Ok(())
-    })?;
-    thread.join().expect("a panic ends the process")
-}
-
-/// Sets the soft limit, as far as the hard one allows.
-fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    let maximum = getrlimit(resource).maximum;
-    let current = Some(maximum.map_or(most, |maximum| most.min(maximum)));
-    Ok(setrlimit(resource, Rlimit { current, maximum })?)
+pub fn serve() -> Result<(), ServeError> {
+    coscribe_worker::serve(LIMITS, |request| Ok(answer(&request).unwrap_or_default()))
 }
 
 fn answer(request: &[u8]) -> Option<Vec<u8>> {
@@ -229,12 +146,7 @@ fn answer(request: &[u8]) -> Option<Vec<u8>> {
 /// The state of a document that has applied these updates one after the other; `None` if one is refused or has to wait.
 /// What yrs writes is not always what it read (large integers become floats), so a single update goes through here too.
 fn merged(updates: &[&[u8]]) -> Option<Vec<u8>> {
-    let doc = Doc::with_options(Options {
-        skip_gc: true,
-        cleanup_formatting: false,
-        offset_kind: OffsetKind::Utf16,
-        ..Options::default()
-    });
+    let doc = document::empty();
     for update in updates {
         let mut txn = doc.transact_mut();
         txn.apply_update(yrs::Update::decode_v1(update).ok()?).ok()?;

@@ -3,25 +3,27 @@
 //!
 //! Both speak as `node/trace.mjs` describes.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
+use coscribe_worker::{Child, Unanswered};
 use serde_json::{Value, json};
 
 use super::roots::Roots;
 use crate::replica::FOLDER_VARIABLE;
 
 /// The flag that makes this program read with yrs for another.
-pub(super) const SERVE_YRS: &str = "--serve-yrs";
+const SERVE_YRS: &str = "--serve-yrs";
+
+/// The longest request or answer: recordings may have any length, and this is what a frame can say of it.
+pub(super) const FRAME_BYTES: u32 = u32::MAX;
 
 /// Who reads updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +56,8 @@ pub(super) enum Trouble {
 /// A process that reads updates; started again when it has died.
 pub(super) struct Outside {
     pub(super) library: Library,
-    command: Command,
+    child: Child,
     patience: Duration,
-    running: Option<(Child, UnixStream)>,
 }
 
 impl Outside {
@@ -67,7 +68,7 @@ impl Outside {
     pub(super) fn yrs(patience: Duration) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["trace", SERVE_YRS]);
-        Ok(Self { library: Library::Yrs, command, patience, running: None })
+        Ok(Self::new(Library::Yrs, command, patience))
     }
 
     /// Yjs, if its packages are there.
@@ -78,7 +79,11 @@ impl Outside {
         let has_node = || Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok();
         let mut command = Command::new("node");
         command.arg(folder.join("trace.mjs"));
-        (is_there && has_node()).then_some(Self { library: Library::Yjs, command, patience, running: None })
+        (is_there && has_node()).then(|| Self::new(Library::Yjs, command, patience))
+    }
+
+    fn new(library: Library, command: Command, patience: Duration) -> Self {
+        Self { library, child: Child::new(command, patience, FRAME_BYTES), patience }
     }
 
     /// The document that these updates make, applied in this order.
@@ -111,47 +116,26 @@ impl Outside {
     }
 
     fn ask(&mut self, header: &Value, blobs: &[Bytes]) -> Result<Vec<Bytes>, Trouble> {
-        if self.running.is_none() {
-            let started = start(&mut self.command, self.patience);
-            self.running =
-                Some(started.map_err(|error| Trouble::Died(format!("it does not start: {error}")))?);
-        }
-        let Some((_, stream)) = &mut self.running else {
-            return Err(Trouble::Died("it has ended".to_owned()));
-        };
         let parts = [header.to_string().into()].into_iter().chain(blobs.iter().cloned());
-        let answer = write_parts(stream, parts).and_then(|()| read_parts(stream));
-        let answer = answer.and_then(|answer| answer.ok_or_else(|| ErrorKind::UnexpectedEof.into()));
-        answer.map_err(|error| self.bury(&error))
+        let request = join(parts).map_err(|error| Trouble::Died(error.to_string()))?;
+        let answer = self.child.ask(request.into()).map_err(|reason| self.trouble(&reason))?;
+        split(answer.into()).map_err(|error| {
+            self.child.stop();
+            Trouble::Died(format!("it answers what cannot be read: {error}"))
+        })
     }
 
-    /// It has died, or does not answer any more: says of what.
-    fn bury(&mut self, error: &io::Error) -> Trouble {
-        let Some((mut child, _)) = self.running.take() else { return Trouble::Died(error.to_string()) };
-        let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        if is_late {
-            // It may have ended by itself in this moment.
-            let _ = child.kill();
-        }
-        let how = match child.wait() {
-            _ if is_late => format!("does not answer for {}", humantime::format_duration(self.patience)),
-            Ok(status) if status.signal().is_some() => {
+    fn trouble(&self, reason: &Unanswered) -> Trouble {
+        Trouble::Died(match reason {
+            Unanswered::Late => format!("does not answer for {}", humantime::format_duration(self.patience)),
+            Unanswered::Ended { status, .. } if status.signal().is_some() => {
                 format!("dies of signal {}", status.signal().unwrap_or_default())
             }
-            Ok(status) => format!("ends with {status}"),
-            Err(error) => error.to_string(),
-        };
-        Trouble::Died(how)
-    }
-}
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.running {
-            // It may be gone already.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+            Unanswered::Ended { status, .. } => format!("ends with {status}"),
+            Unanswered::NotStarted(error) => format!("it does not start: {error}"),
+            Unanswered::Lost(error) => error.to_string(),
+            Unanswered::TooLong => reason.to_string(),
+        })
     }
 }
 
@@ -164,15 +148,6 @@ impl std::fmt::Display for Library {
     }
 }
 
-fn start(command: &mut Command, patience: Duration) -> io::Result<(Child, UnixStream)> {
-    // A socket can be read with a timeout, pipes cannot.
-    let (stream, theirs) = UnixStream::pair()?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
-    let child = command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    Ok((child, stream))
-}
-
 fn header(parts: &[Bytes]) -> Result<Value, Trouble> {
     let header = parts.first().and_then(|header| serde_json::from_slice::<Value>(header).ok());
     let header = header.ok_or_else(|| Trouble::Died("it answers what cannot be read".to_owned()))?;
@@ -182,35 +157,26 @@ fn header(parts: &[Bytes]) -> Result<Value, Trouble> {
     }
 }
 
-/// Writes a list of parts.
-pub(super) fn write_parts(stream: &mut impl Write, parts: impl Iterator<Item = Bytes>) -> io::Result<()> {
-    let length =
-        |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::Error::from(ErrorKind::FileTooLarge));
+/// The body of a frame that holds these parts.
+pub(super) fn join(parts: impl IntoIterator<Item = Bytes>) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     for part in parts {
-        body.extend(length(&part)?.to_le_bytes());
+        let length = u32::try_from(part.len()).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+        body.extend(length.to_le_bytes());
         body.extend_from_slice(&part);
     }
-    stream.write_all(&length(&body)?.to_le_bytes())?;
-    stream.write_all(&body)
+    Ok(body)
 }
 
-/// Reads a list of parts; `None` at the end.
-pub(super) fn read_parts(stream: &mut impl Read) -> io::Result<Option<Vec<Bytes>>> {
-    let mut length = [0; 4];
-    match stream.read_exact(&mut length) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-        result => result?,
-    }
-    let mut body = vec![0; u32::from_le_bytes(length) as usize];
-    stream.read_exact(&mut body)?;
-    let (mut rest, mut parts) = (Bytes::from(body), Vec::new());
-    while !rest.is_empty() {
-        let length = rest.try_get_u32_le().map_err(|_| ErrorKind::InvalidData)? as usize;
-        if length > rest.len() {
+/// The parts that the body of a frame holds.
+pub(super) fn split(mut body: Bytes) -> io::Result<Vec<Bytes>> {
+    let mut parts = Vec::new();
+    while !body.is_empty() {
+        let length = body.try_get_u32_le().map_err(|_| ErrorKind::InvalidData)? as usize;
+        if length > body.len() {
             return Err(ErrorKind::InvalidData.into());
         }
-        parts.push(rest.split_to(length));
+        parts.push(body.split_to(length));
     }
-    Ok(Some(parts))
+    Ok(parts)
 }

@@ -1,49 +1,27 @@
 //! The side of the process that may die: what yrs makes of updates.
 
-use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::thread;
-
 use bytes::Bytes;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use coscribe_worker::{Limits, ServeError, document};
 use serde_json::{Map, Value, json};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
-use yrs::{Doc, OffsetKind, Options, Out, ReadTxn, Transact, Update};
+use yrs::{Doc, Out, ReadTxn, Transact, Update};
 
-use super::outside::{read_parts, write_parts};
+use super::outside::{FRAME_BYTES, join, split};
 use crate::replica::value;
 
-/// Address space of the process.
-const MEMORY_BYTES: u64 = 4 << 30;
-/// Stack on which yrs runs. Only what is touched is resident.
-const STACK_BYTES: usize = 256 << 20;
+/// More memory than a server would spend on a document, as recordings may be large.
+const LIMITS: Limits = Limits { memory_bytes: 4 << 30, stack_bytes: 256 << 20, frame_bytes: FRAME_BYTES };
 
-/// Serves on stdin, which is a socket, until that ends.
+/// Serves until stdin ends.
 ///
 /// # Errors
 /// If the limits cannot be set, or the other side breaks off.
-pub(super) fn serve() -> io::Result<()> {
-    limit(Resource::As, MEMORY_BYTES)?;
-    limit(Resource::Core, 0)?;
-    let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        while let Some(request) = read_parts(&mut stream)? {
-            let answer = answer(&request)
-                .unwrap_or_else(|refused| vec![json!({ "refused": refused }).to_string().into()]);
-            write_parts(&mut stream, answer.into_iter())?;
-        }
-        Ok(())
-    })?;
-    thread.join().unwrap_or_else(|_| Err(io::Error::other("yrs panics")))
-}
-
-/// Sets the soft limit, as far as the hard one allows.
-fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    let maximum = getrlimit(resource).maximum;
-    let current = Some(maximum.map_or(most, |maximum| most.min(maximum)));
-    Ok(setrlimit(resource, Rlimit { current, maximum })?)
+pub(super) fn serve() -> Result<(), ServeError> {
+    coscribe_worker::serve(LIMITS, |request| {
+        let answer = answer(&split(request.into())?);
+        join(answer.unwrap_or_else(|refused| vec![json!({ "refused": refused }).to_string().into()]))
+    })
 }
 
 fn answer(request: &[Bytes]) -> Result<Vec<Bytes>, String> {
@@ -58,12 +36,7 @@ fn answer(request: &[Bytes]) -> Result<Vec<Bytes>, String> {
 }
 
 fn read(roots: &Map<String, Value>, updates: &[Bytes]) -> Result<Vec<Bytes>, String> {
-    let doc = Doc::with_options(Options {
-        skip_gc: true,
-        cleanup_formatting: false,
-        offset_kind: OffsetKind::Utf16,
-        ..Options::default()
-    });
+    let doc = document::empty();
     let roots: Vec<_> = roots.iter().map(|(name, of)| (name.clone(), root(&doc, name, of))).collect();
     for update in updates {
         let update = Update::decode_v1(update).map_err(|error| error.to_string())?;

@@ -9,10 +9,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use coscribe_engine::blocks::Blocks;
 use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName};
+use coscribe_worker::Worker;
+use coscribe_worker::message::{Question, Response};
 
-use super::{Loaded, documents, milliseconds_since_epoch, must_exist, open_document, read_store, words};
+use super::{
+    Loaded, documents, milliseconds_since_epoch, must_exist, open_document, read_store, start_worker, words,
+};
 use crate::config::Config;
-use crate::worker::{Question, Response, Worker};
 
 /// What to export.
 #[derive(Debug, clap::Args)]
@@ -108,7 +111,7 @@ fn export_all(
 /// Makes of a document what was asked for.
 enum Render {
     Update,
-    With(Worker, Question),
+    With(Box<Worker>, Question),
 }
 
 impl Render {
@@ -118,7 +121,7 @@ impl Render {
             Form::Json => Question::Json,
             Form::Text => Question::Text(args.root.clone()),
         };
-        Ok(Self::With(Worker::start(args.timeout)?, question))
+        Ok(Self::With(Box::new(start_worker(args.timeout)?), question))
     }
 
     fn content(&mut self, blocks: &Blocks) -> anyhow::Result<Vec<u8>> {

@@ -5,6 +5,7 @@ pub(crate) mod import;
 pub(crate) mod verify;
 
 use std::path::Path;
+use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
@@ -12,6 +13,7 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_persistence::{
     DocumentName, ReadOptions, Store, StoreError, StoreOptions, StoreReader, StoredDocument,
 };
+use coscribe_worker::{Failure, Worker};
 
 use crate::config::Config;
 
@@ -75,6 +77,13 @@ fn open_document(
     let mut blocks = admit(&stored, config.keep_deleted.match_name(name))?;
     blocks.collect();
     Ok(Some((blocks, stored.sequence)))
+}
+
+/// This program once more, as `coscribe worker`. One document may take as long as `timeout`.
+fn start_worker(timeout: Duration) -> Result<Worker, Failure> {
+    let mut command = process::Command::new(std::env::current_exe().map_err(Failure::Broken)?);
+    command.arg("worker");
+    Worker::start(command, timeout)
 }
 
 fn name(text: &str) -> Result<DocumentName, String> {

@@ -8,9 +8,10 @@ use anyhow::bail;
 use coscribe_engine::blocks::Blocks;
 use coscribe_engine::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
+use coscribe_worker::message::{Question, Response};
+use coscribe_worker::{Failure, Worker};
 
-use super::{admit, documents, must_exist, words};
-use crate::worker::{Failure, Question, Response, Worker};
+use super::{admit, documents, must_exist, start_worker, words};
 
 /// Exit code when nothing could be looked at.
 const COULD_NOT_RUN: u8 = 2;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
 /// Number of problems.
 fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     must_exist(dir)?;
-    let mut worker = if args.deep { Some(Worker::start(args.timeout)?) } else { None };
+    let mut worker = if args.deep { Some(start_worker(args.timeout)?) } else { None };
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let options = ReadOptions { scratch };
     let (mut looked_into, mut not_deeper, mut problems) = (0, 0, 0);

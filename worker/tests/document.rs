@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use coscribe_engine::blocks::Blocks;
-use coscribe_engine::document::{Document, DocumentError};
+use coscribe_worker::document::{Document, DocumentError};
 use serde_json::Value;
 
 const KINDS: &[u8] = include_bytes!("document/kinds.update");

@@ -1,9 +1,9 @@
 //! A document that is run, with yrs: its content as JSON and as text, and what yrs makes of its ids.
 //!
-//! Everything else in this crate reads updates without running them. What needs the content itself needs a CRDT that
-//! integrates blocks, and yrs is that. It is **not safe with hostile input**: known updates make it overflow the stack,
-//! loop for ever, take gigabytes or use freed memory. So call this module only in a process that may die (the
-//! `coscribe worker`), on a thread with a large stack, under limits on memory and time.
+//! The engine reads updates without running them. What needs the content itself needs a CRDT that integrates blocks, and
+//! yrs is that. It is **not safe with hostile input**: known updates make it overflow the stack, loop for ever, take
+//! gigabytes or use freed memory. So call this module only in a process that may die (the `coscribe worker`), on a thread
+//! with a large stack, under limits on memory and time.
 //!
 //! Known limits of what yrs 0.28 shows:
 //!
@@ -18,21 +18,21 @@ mod json;
 mod legible;
 mod text;
 
+use coscribe_engine::id_set::IdSet;
+use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::update::{ClientId, Clock};
 use thiserror::Error;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact, Update};
 
 use self::legible::legible;
-use crate::id_set::IdSet;
-use crate::state_vector::StateVector;
-use crate::update::{ClientId, Clock};
 
 /// A document opened with yrs. Dropping it runs yrs code too, so it belongs in the worker as a whole.
 pub struct Document {
     doc: Doc,
 }
 
-/// What yrs says about the ids of a document, to compare with what [`crate::blocks`] says without running it.
+/// What yrs says about the ids of a document, to compare with what [`coscribe_engine::blocks`] says without running it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Summary {
     /// The next clock of each client.
@@ -76,14 +76,7 @@ impl Document {
         let update = Update::decode_v1(&legible(update))
             .map_err(|error| DocumentError::Malformed(error.to_string()))?;
         refuse_gaps(&update)?;
-        let doc = Doc::with_options(Options {
-            // Freeing deleted sub-documents is one of the use-after-frees.
-            skip_gc: true,
-            // It would delete blocks that the update does not delete.
-            cleanup_formatting: false,
-            offset_kind: OffsetKind::Utf16,
-            ..Options::default()
-        });
+        let doc = empty();
         {
             let mut txn = doc.transact_mut();
             txn.apply_update(update).map_err(|error| DocumentError::Refused(error.to_string()))?;
@@ -139,6 +132,19 @@ impl Document {
     pub fn to_text(&self, root: Option<&str>) -> Option<String> {
         text::of_roots(&self.doc.transact(), root)
     }
+}
+
+/// An empty document of yrs, set such that it deletes nothing by itself.
+#[must_use]
+pub fn empty() -> Doc {
+    Doc::with_options(Options {
+        // Freeing deleted sub-documents is one of the use-after-frees.
+        skip_gc: true,
+        // It would delete blocks that no update deletes.
+        cleanup_formatting: false,
+        offset_kind: OffsetKind::Utf16,
+        ..Options::default()
+    })
 }
 
 /// yrs integrates blocks behind a gap; a gap shows in the update itself only.

@@ -1,9 +1,8 @@
 //! What clients write, every client reads, and yrs does not: half of a surrogate pair in JSON, and XML hooks.
 
 use bytes::Bytes;
-
-use crate::lib0::{ReadError, Reader};
-use crate::update::{Content, Update};
+use coscribe_engine::lib0::{ReadError, Reader};
+use coscribe_engine::update::{Content, Update};
 
 /// A hook in XML, which is written as an element is.
 const XML_HOOK: u8 = 5;
