@@ -5,6 +5,7 @@ mod config;
 mod connection;
 mod http;
 mod journal;
+mod load;
 mod metrics;
 mod moderation;
 mod net;

@@ -16,11 +16,6 @@ use crate::peer::PeerId;
 use crate::rope::Rope;
 use crate::update::ClientId;
 
-/// Longest time between two flushes: one frame of a screen.
-const LONGEST_FLUSH_WINDOW: Duration = Duration::from_millis(16);
-/// A room spends at most one part in so many of its time on fan-out, while that keeps it under the longest window.
-const FAN_OUT_SHARE: u32 = 16;
-
 /// The updates that brought some changes.
 #[derive(Debug, Default)]
 enum Updates {
@@ -123,9 +118,14 @@ impl Unflushed {
 }
 
 impl Room {
-    /// What the fan-out of the last flush took. The time to the next one follows it.
-    pub fn fanned_out(&mut self, cost: Duration) {
-        self.flush_window = (cost * FAN_OUT_SHARE).min(LONGEST_FLUSH_WINDOW);
+    /// What the fan-out of the last flush took of one processor. The time to the next one follows it.
+    pub fn fanned_out(&mut self, cost: Duration, now: Duration) {
+        self.window.spend(cost, now);
+    }
+
+    /// How busy the process is: 0 where nothing is done, 1 where all its processors are. The time between two flushes follows it.
+    pub fn set_load(&mut self, load: f32) {
+        self.window.set_load(load);
     }
 
     /// Makes room for what a peer is about to change. Where that is unlikely to be one update, a moment is marked: what comes

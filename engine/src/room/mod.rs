@@ -21,6 +21,7 @@ mod receive;
 mod refusal;
 mod renewal;
 mod violation;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use self::flush::{Unflushed, Unlogged};
 use self::peer::{Missed, Peer};
 use self::refusal::Refusals;
 use self::renewal::Renewal;
+use self::window::FlushWindow;
 use crate::awareness::{Awareness, Moment};
 use crate::blocks::{Blocks, LoadError};
 use crate::changes::Trail;
@@ -66,7 +68,7 @@ pub struct Room {
     unlogged: Unlogged,
     unflushed: Unflushed,
     last_flush: Duration,
-    flush_window: Duration,
+    window: FlushWindow,
     /// The last moment of the awareness at the last flush.
     flushed_moment: Moment,
     next_expiry: Duration,
@@ -106,7 +108,7 @@ impl Room {
             unflushed: Unflushed::since(trail.bookmark()),
             trail,
             last_flush: Duration::ZERO,
-            flush_window: Duration::ZERO,
+            window: FlushWindow::default(),
             flushed_moment: 0,
             next_expiry: Duration::ZERO,
             renewal: Renewal::default(),
@@ -270,7 +272,7 @@ impl Room {
         self.renew(now).await;
         self.log().await;
         self.log_waiting().await;
-        if !self.unflushed.is_empty() && now >= self.last_flush + self.flush_window {
+        if !self.unflushed.is_empty() && now >= self.last_flush + self.window.length() {
             self.flush(now).await;
         }
         self.answer_some().await;
@@ -290,7 +292,7 @@ impl Room {
         let collects = self.unflushed.is_empty() && self.blocks.collection_is_due();
         let at_once = collects || !self.queue.is_empty();
         let at_once = at_once.then_some(Duration::ZERO);
-        let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.flush_window);
+        let flush = (!self.unflushed.is_empty()).then_some(self.last_flush + self.window.length());
         let expiry = (!self.awareness.is_empty()).then_some(self.next_expiry);
         let awareness = self.renewal.next().into_iter().chain(self.awareness.next_settlement());
         let refused = self.refusals.next();

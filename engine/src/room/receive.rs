@@ -104,6 +104,7 @@ impl Room {
         if intake.changed {
             self.refusals.forget_filled(&update, self.blocks.state_vector(), &mut self.work).await;
             self.forget_encoded();
+            self.window.note_update();
             self.unflushed.add(peer, intake.as_it_came.then(|| update.bytes().clone()));
         }
         if intake.woken {

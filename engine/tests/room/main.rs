@@ -63,17 +63,15 @@ fn a_quiet_room_flushes_at_once_and_a_busy_one_within_a_frame_of_a_screen() {
     stage.receive(A, update(&typed(1, 0, "x")));
     stage.tick();
     assert_eq!(stage.take(B).len(), 1);
-    for (cost, window) in [
-        (Duration::from_micros(500), Duration::from_millis(8)),
-        (Duration::from_secs(1), Duration::from_millis(16)),
-    ] {
-        stage.room.fanned_out(cost);
+    for (load, most) in [(0.4, 8), (1.0, 16)] {
+        stage.room.set_load(load);
         let clock = stage.room.sequence();
         stage.receive(A, update(&typed(1, clock, "x")));
         stage.tick();
         assert!(stage.take(B).is_empty(), "not yet");
-        assert_eq!(stage.room.next_tick(), Some(stage.now + window));
-        stage.now += window;
+        let next = stage.room.next_tick().expect("it will flush");
+        assert!(next > stage.now && next <= stage.now + Duration::from_millis(most), "{next:?}");
+        stage.now = next;
         stage.tick();
         assert_eq!(stage.take(B).len(), 1);
     }

@@ -83,8 +83,8 @@ impl Metered {
     }
 
     /// Fan-out took so long.
-    pub(super) fn fanned_out(&mut self, cost: Duration) {
-        self.room.fanned_out(cost);
+    pub(super) fn set_load(&mut self, load: f32) {
+        self.room.set_load(load);
     }
 
     /// A frame comes.

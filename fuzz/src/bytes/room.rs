@@ -101,7 +101,7 @@ impl Stage {
     fn step(&mut self, slot: usize, step: Step<'_>) {
         match (self.slots[slot], step) {
             (_, Step::Tick(milliseconds)) => self.tick(Duration::from_millis(milliseconds.into())),
-            (_, Step::FannedOut(cost)) => self.room.fanned_out(Duration::from_micros(100) * cost.into()),
+            (_, Step::Load(load)) => self.room.set_load(f32::from(load) / f32::from(u8::MAX)),
             (_, Step::Durable(more)) => self.sync(more.into()),
             (_, Step::Crowd(more)) => self.gather_a_crowd(more),
             (None, Step::Connect) => self.slots[slot] = Some(self.connect()),
@@ -128,7 +128,7 @@ impl Stage {
             Step::Repeat(times) => self.repeat(peer, times),
             Step::Stalled => self.stall(peer),
             Step::Drained => self.drained(peer),
-            Step::Connect | Step::Durable(_) | Step::Tick(_) | Step::FannedOut(_) | Step::Crowd(_) => {}
+            Step::Connect | Step::Durable(_) | Step::Tick(_) | Step::Load(_) | Step::Crowd(_) => {}
         }
     }
 

@@ -27,8 +27,8 @@ use crate::scenario::{Crash, During};
 const DIRECTORY: &str = "/store";
 /// Segments so small that some are retired in a run.
 const SEGMENT_BYTES: u64 = 2 << 10;
-/// What putting a frame into one outbox is taken to cost; the flush window follows it.
-const FAN_OUT_COST: Duration = Duration::from_micros(20);
+/// How busy the server is: not at all, somewhat, or so much that flushes are as far apart as they may be.
+const LOADS: [f32; 3] = [0.0, 0.2, 1.0];
 /// How long a document stays open without peers, and what of its log is worth a checkpoint.
 pub(super) const LIFE: LifecycleLimits =
     LifecycleLimits { grace: Duration::from_millis(50), checkpoint_bytes: 4 << 10 };
@@ -61,6 +61,8 @@ pub(super) struct Host {
     open: Option<Open>,
     /// What the room has appended and the log does not have yet.
     unwritten: Vec<Unwritten>,
+    /// How busy the server is.
+    load: f32,
     /// How often the disk was full, and whether it is.
     epoch: u64,
     is_full: bool,
@@ -113,7 +115,21 @@ impl Host {
         let name = DocumentName::new("document").expect("a valid name");
         let (unwritten, durable_waiting, probed, epoch, is_full) = Default::default();
         let open = None;
-        Ok(Self { disk, stop, store, name, open, unwritten, epoch, is_full, durable_waiting, probed, bugs })
+        let load = LOADS[usize::try_from(seed % 3).unwrap_or_default()];
+        Ok(Self {
+            load,
+            disk,
+            stop,
+            store,
+            name,
+            open,
+            unwritten,
+            epoch,
+            is_full,
+            durable_waiting,
+            probed,
+            bugs,
+        })
     }
 
     /// The room; the document is opened if it is not.
@@ -149,6 +165,7 @@ impl Host {
         }
         let mut life = Lifecycle::new(LIFE, known, false, self.epoch, now);
         life.journal(self.epoch, !self.is_full, &room);
+        room.set_load(self.load);
         Ok(Open { room, life, snapshot: None })
     }
 
@@ -235,8 +252,6 @@ impl Host {
                     self.bugs.outgoing(&message, &[peer], false, &mut sent);
                 }
                 Effect::Broadcast { message, to } => {
-                    let receivers = u32::try_from(to.len()).unwrap_or(u32::MAX);
-                    room.fanned_out(FAN_OUT_COST * receivers);
                     self.bugs.outgoing(&message, &to, true, &mut sent);
                 }
                 Effect::Append { sequence, update, waits, .. } => {

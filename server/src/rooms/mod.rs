@@ -29,6 +29,7 @@ pub(crate) use self::shared::Shared;
 use self::task::{Door, Input};
 use crate::config::Config;
 use crate::journal::SharedJournal;
+use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::turns::Turns;
 
@@ -47,6 +48,8 @@ pub(crate) struct Rooms {
     origin: Instant,
     /// Who may go on with long work.
     turns: Turns,
+    /// How busy the process is.
+    load: Load,
 }
 
 #[derive(Default)]
@@ -134,6 +137,7 @@ impl Rooms {
             metrics,
             origin: Instant::now(),
             turns: Turns::new(),
+            load: Load::new(),
         })
     }
 

@@ -336,6 +336,7 @@ impl RoomTask {
     async fn flush(&mut self) {
         self.hear_fate();
         let now = self.now();
+        self.room.set_load(self.door.rooms.load.share(now));
         self.door.rooms.turns.run(pin!(self.room.tick(now))).await;
         self.apply().await;
         if !self.fan_out.is_zero() {
@@ -343,7 +344,7 @@ impl RoomTask {
             let writing = Duration::from_nanos(self.door.writing.swap(0, Ordering::Relaxed));
             let cost = std::mem::take(&mut self.fan_out) + writing;
             self.door.rooms.metrics.flush_seconds.observe(cost.as_secs_f64());
-            self.room.fanned_out(cost);
+            self.room.fanned_out(cost, now);
         }
         self.life.occupied(!self.door.peers.is_empty(), now);
     }

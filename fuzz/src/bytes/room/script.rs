@@ -54,7 +54,7 @@ pub(super) enum Step<'a> {
     /// So many milliseconds pass.
     Tick(u8),
     /// Fan-out took so many tenths of a millisecond.
-    FannedOut(u8),
+    Load(u8),
 }
 
 /// The number of a step in a script. Numbers from [`number::LARGE`] on are steps of large frames; of those before it, only
@@ -130,7 +130,7 @@ impl<'a> Script<'a> {
             number::DRAINED => Step::Drained,
             number::DURABLE => Step::Durable(reader.u8()?),
             number::TICK => Step::Tick(reader.u8()?),
-            _ => Step::FannedOut(reader.u8()?),
+            _ => Step::Load(reader.u8()?),
         })
     }
 
