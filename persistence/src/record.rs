@@ -1,4 +1,4 @@
-//! THE format of a record: one update in the log, applied or parked, one entry of the catalog, or one snapshot.
+//! THE format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
 //!
 //! All numbers are little-endian.
 //!
