@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::inflate::{InflateError, Inflater};
 use crate::websocket::{self, Frame, FrameError, Opcode, read_frame, read_response, write_frame};
 
-/// The close code of a browser's tab that is closed.
+/// The close code that a browser sends when its tab is closed.
 const GOING_AWAY: u16 = 1001;
 
 /// How to open a connection.
@@ -18,13 +18,13 @@ const GOING_AWAY: u16 = 1001;
 pub struct Opening<'a> {
     /// Where the server listens.
     pub address: SocketAddr,
-    /// What to request.
+    /// The path to request.
     pub path: &'a str,
     /// Whether to offer permessage-deflate.
     pub offer_deflate: bool,
 }
 
-/// What went over connections, as counted above TCP.
+/// Traffic over connections, counted above TCP.
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// Frames from the server.
@@ -63,7 +63,7 @@ impl Sub for Traffic {
     }
 }
 
-/// A message as it came: perhaps compressed.
+/// A message as received: perhaps compressed.
 #[derive(Debug)]
 pub struct Payload<'a> {
     bytes: &'a [u8],
@@ -71,12 +71,12 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Its bytes as they came, and whether they are compressed.
+    /// Its bytes as received, and whether they are compressed.
     pub fn raw(&self) -> (&'a [u8], bool) {
         (self.bytes, self.inflater.is_some())
     }
 
-    /// Its bytes as they were before compression.
+    /// Its bytes before compression.
     ///
     /// # Errors
     /// If they cannot be inflated.
@@ -88,7 +88,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// What one reading found.
+/// The result of one read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// As much as there was room for.
@@ -99,10 +99,10 @@ pub enum Reading {
     Nothing,
 }
 
-/// What is to be done with each message.
+/// Handles one message.
 pub type Receive<'a> = dyn FnMut(Payload<'_>) -> Result<(), ConnectionError> + 'a;
 
-/// Why a connection is of no use any more.
+/// Why a connection is no longer usable.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The server refused to open it.
@@ -120,7 +120,7 @@ pub enum ConnectionError {
     /// A message could not be inflated.
     #[error(transparent)]
     Inflate(#[from] InflateError),
-    /// A message is not what its dialect says.
+    /// A message is malformed in its dialect.
     #[error("unreadable message: {0}")]
     Message(#[from] coscribe_engine::lib0::ReadError),
 }
@@ -138,7 +138,7 @@ pub struct Connection {
     parts_deflated: bool,
     outgoing: Vec<u8>,
     masks: u32,
-    /// What went over it.
+    /// Its traffic.
     pub traffic: Traffic,
 }
 
@@ -146,7 +146,7 @@ impl Connection {
     /// Begins to connect: the request goes out as soon as the socket takes it.
     ///
     /// # Errors
-    /// If there is no socket to be had.
+    /// If no socket can be created.
     pub fn open(opening: &Opening<'_>) -> io::Result<Self> {
         let stream = TcpStream::connect(opening.address)?;
         stream.set_nodelay(true)?;
@@ -183,7 +183,8 @@ impl Connection {
         self.flush()
     }
 
-    /// Says that nothing more will be sent, to WebSocket and, for servers that don't answer that, to TCP.
+    /// Says that nothing more will be sent: with a Close frame and, for servers that don't answer one, with a TCP
+    /// shutdown.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -248,7 +249,7 @@ impl Connection {
         Ok(reading)
     }
 
-    /// Takes what is complete from the start of `bytes`, and says how much that is.
+    /// Takes complete frames from the start of `bytes`, and returns how many bytes they have.
     fn take(&mut self, bytes: &[u8], receive: &mut Receive<'_>) -> Result<usize, ConnectionError> {
         let mut taken = 0;
         if !self.open {

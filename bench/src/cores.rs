@@ -12,7 +12,7 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// The first core that this process may use for the server, and the last one for the generator, which is the same
+    /// The first core that this process may use for the server, and the last one for the generator, which are the same
     /// if there is only one.
     ///
     /// # Errors

@@ -9,9 +9,9 @@ use mio::{Events, Interest, Poll, Token};
 use crate::connection::{Connection, ConnectionError, Opening, Payload, Reading, Traffic};
 use crate::dialect::{Dialect, Incoming, nothing_lacking};
 
-/// Events taken in one turn: few, so that what is due to be sent is not late because of what there is to read.
+/// Events handled in one turn: few, so that reading does not delay the messages that are due.
 const EVENTS: usize = 32;
-/// Read at once from one connection.
+/// Bytes read at a time from one connection.
 const BUFFER: usize = 256 << 10;
 /// Reads of one connection in one turn, so that one that never runs dry does not starve the others.
 const READS: usize = 4;
@@ -23,9 +23,9 @@ const HANDSHAKES: usize = 64;
 pub struct Target {
     /// Where the server listens.
     pub address: SocketAddr,
-    /// How it is spoken to.
+    /// The server's dialect.
     pub dialect: Dialect,
-    /// What is requested, with `{}` for the document.
+    /// The path to request, with `{}` for the document.
     pub path: String,
     /// Whether compression is offered.
     pub offer_deflate: bool,
@@ -40,11 +40,11 @@ struct Editor {
     greeted: bool,
     stalled: bool,
     closing: bool,
-    /// The stream has ended: after the last bytes comes its end, of which no event will tell again.
+    /// The stream has ended: its end comes after the last bytes, and no further event will report it.
     ended: bool,
 }
 
-/// What is to be done with each payload of an editor, which came at that time; replies go into the last argument.
+/// Handles one payload of an editor, with the time at which it came; replies go into the last argument.
 type Handle<'a> =
     dyn FnMut(usize, Instant, &[u8], Payload<'_>, &mut Vec<Vec<u8>>) -> Result<(), ConnectionError> + 'a;
 
@@ -63,7 +63,7 @@ pub struct Crowd {
     pub broken: Vec<(usize, ConnectionError)>,
     greeted: usize,
     gone: usize,
-    /// What went over connections that have ended.
+    /// Traffic of connections that have ended.
     past: Traffic,
     /// Time spent waiting: what is left of this thread's capacity.
     waited: Duration,
@@ -73,7 +73,7 @@ impl Crowd {
     /// A crowd without anybody in it.
     ///
     /// # Errors
-    /// If the system gives no poll.
+    /// If the system cannot create a poll.
     pub fn new(target: Target) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
@@ -100,7 +100,7 @@ impl Crowd {
         self.editors.is_empty()
     }
 
-    /// How the server is spoken to.
+    /// The server's dialect.
     pub fn dialect(&self) -> Dialect {
         self.target.dialect
     }
@@ -113,7 +113,7 @@ impl Crowd {
     /// Begins to connect one more editor, who speaks as `client`; gives its index.
     ///
     /// # Errors
-    /// If the system gives no socket.
+    /// If the system cannot create a socket.
     pub fn add(&mut self, document: &str, client: u64) -> io::Result<usize> {
         let Target { address, dialect, ref path, offer_deflate } = self.target;
         let path = path.replace("{}", document);
@@ -173,8 +173,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits until something arrives or `until` has come, and handles a part of what has arrived. Questions of the server
-    /// are answered.
+    /// Waits until something arrives or `until` has come, and handles a part of what has arrived. The server's questions are
+    /// answered.
     ///
     /// # Errors
     /// If the system's poll fails. What happens to connections is in [`Self::broken`].
@@ -242,7 +242,7 @@ impl Crowd {
         let start = Instant::now();
         let left =
             if self.unread.is_empty() { until.saturating_duration_since(start) } else { Duration::ZERO };
-        // The system counts in milliseconds and rounds up: the last one is spent in turning round.
+        // The system counts in milliseconds and rounds up: the last one is spent in a busy loop.
         let left =
             if left < Duration::from_millis(1) { Duration::ZERO } else { left - Duration::from_millis(1) };
         match self.poll.poll(&mut self.events, Some(left)) {
@@ -304,7 +304,7 @@ impl Crowd {
         }
     }
 
-    /// Says goodbye; the editor is gone when the server has taken everything before that and said goodbye, too.
+    /// Begins to close the connection; the editor is gone when the server has taken everything before that and closes, too.
     pub fn close(&mut self, index: usize) {
         let Some(editor) = &mut self.editors[index] else { return };
         editor.closing = true;
@@ -313,7 +313,7 @@ impl Crowd {
         }
     }
 
-    /// How many editors are not gone.
+    /// How many editors are still there.
     pub fn present(&self) -> usize {
         self.editors.len() - self.gone
     }
@@ -327,7 +327,7 @@ impl Crowd {
         }
     }
 
-    /// What the server has not taken yet, in bytes.
+    /// Bytes that the server has not taken yet.
     pub fn unsent(&self) -> usize {
         self.editors.iter().flatten().map(|editor| editor.connection.unsent()).sum()
     }
@@ -337,7 +337,7 @@ impl Crowd {
         self.waited
     }
 
-    /// What went over all connections.
+    /// Traffic of all connections.
     pub fn traffic(&self) -> Traffic {
         let mut sum = self.past;
         for editor in self.editors.iter().flatten() {

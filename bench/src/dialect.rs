@@ -1,4 +1,5 @@
-//! How editors frame their messages: that of y-websocket, and Hocuspocus', which puts the document's name before each.
+//! How editors frame their messages: the dialect of y-websocket, and Hocuspocus's, which puts the document's name
+//! before each message.
 //!
 //! Both number sync messages 0 and awareness 1, so that a dialect is a prefix and an opening.
 
@@ -17,7 +18,7 @@ const UPDATE: u64 = 2;
 /// The version that a Hocuspocus provider names when it logs in.
 const PROVIDER_VERSION: &str = "4.7.0";
 
-/// How a server wants to be spoken to.
+/// The dialect that a server speaks.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
@@ -32,11 +33,11 @@ pub enum Dialect {
 /// A message from a server.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Incoming<'a> {
-    /// The server wants what it lacks.
+    /// The server asks for what it lacks.
     Step1,
-    /// What we lacked: an update.
+    /// An update with what we lacked.
     Step2(&'a [u8]),
-    /// What is new: an update.
+    /// A new update.
     Update(&'a [u8]),
     /// Awareness states.
     Awareness(&'a [u8]),
@@ -65,7 +66,7 @@ impl Dialect {
         opening
     }
 
-    /// What has to be sent before anything else is heard, if anything has.
+    /// The login that a server wants before it listens to anything else, if it wants one.
     pub fn login(self, prefix: &[u8]) -> Option<Vec<u8>> {
         (self == Self::Hocuspocus).then(|| {
             let mut login = prefix.to_vec();
@@ -77,7 +78,7 @@ impl Dialect {
         })
     }
 
-    /// Reads one message, which may stand for a document that is not ours only by mistake.
+    /// Reads one message. A message of another document can only be the server's mistake.
     ///
     /// # Errors
     /// If it is cut short.
@@ -97,7 +98,7 @@ impl Dialect {
     }
 }
 
-/// The answer to a Step1 of somebody who lacks nothing.
+/// The answer to a SyncStep1 of a peer that lacks nothing.
 pub fn nothing_lacking(prefix: &[u8]) -> Vec<u8> {
     sync(prefix, STEP_2, &[0, 0])
 }

@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a sender cuts off the end of each compressed message.
+/// The bytes that a sender cuts off the end of each compressed message.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Larger than any message that a scenario causes.
 const MAX_MESSAGE: usize = 1 << 30;
@@ -50,7 +50,7 @@ impl Inflater {
                 .decompress_vec(&self.compressed[taken..], &mut self.message, FlushDecompress::Sync)
                 .map_err(|_| InflateError)?;
             let all_taken = self.stream.total_in() - before == self.compressed.len() as u64;
-            // With room left in the output nothing is held back.
+            // zlib holds nothing back while the output has room left.
             if all_taken && self.message.len() < self.message.capacity() || status == Status::StreamEnd {
                 return Ok(&self.message);
             }

@@ -1,8 +1,8 @@
 //! Who wrote what when, and who has received it: every delivery is accounted for, by the clocks that it covers.
 //!
-//! Editors are numbered; those of a room follow each other, and the first ones of each room write. An editor's client id is
-//! [`FIRST_CLIENT`] plus its number. What a server merges counts by the clocks in it, what it sends twice counts once, and a
-//! delivery that comes out of order counts when it comes.
+//! Editors are numbered room by room, and the first ones of each room write. An editor's client id is [`FIRST_CLIENT`] plus its
+//! number. A merged update counts by the clocks in it, a duplicate counts once, and a delivery out of order counts when it
+//! arrives.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,9 +14,9 @@ use hdrhistogram::Histogram;
 
 use crate::measure::micros;
 
-/// The client id of editor 0: as long, encoded, as those that Yjs draws.
+/// The client id of editor 0; encoded, it is as long as the ids that Yjs draws.
 pub const FIRST_CLIENT: u64 = 1 << 31;
-/// Longest latency that is told apart from longer ones: ten minutes in microseconds.
+/// Longest latency that is recorded, ten minutes in microseconds; longer ones count as this.
 const LONGEST: u64 = 600_000_000;
 
 /// The shape of a crowd: rooms of the same size.
@@ -47,12 +47,12 @@ impl Shape {
     }
 }
 
-/// What one editor has of one writer's clocks.
+/// One writer's clocks that one editor has.
 #[derive(Debug, Default, Clone)]
 struct Received {
-    /// All before this.
+    /// It has all clocks before this one.
     until: Clock,
-    /// What came ahead of a gap: start and end of each range, none of which overlap.
+    /// Clocks that came ahead of a gap: start and end of each range; no two overlap.
     ahead: BTreeMap<Clock, Clock>,
 }
 
@@ -64,7 +64,7 @@ pub struct Ledger {
     sent: Vec<Vec<Instant>>,
     /// By editor and writer of its room.
     received: Vec<Received>,
-    /// Latencies of what was sent since this time.
+    /// Latencies of the clocks sent since this time.
     measured_from: Option<Instant>,
     /// Latencies to the editors before this one.
     measured_editors: usize,
@@ -91,7 +91,7 @@ impl Ledger {
         }
     }
 
-    /// From now on latencies count: of what is sent from now on, to the first so many editors.
+    /// Records latencies anew: of the clocks sent from `start` on, to the first `editors` editors.
     pub fn measure_from(&mut self, start: Instant, editors: usize) {
         self.measured_from = Some(start);
         self.measured_editors = editors;
@@ -168,7 +168,7 @@ impl Ledger {
         self.sent.iter().map(|clocks| clocks.len() as u64).sum()
     }
 
-    /// How many deliveries have not come: everybody in the room but its author should have each clock.
+    /// How many deliveries are missing: each clock should reach everybody in the room but its author.
     pub fn missing(&self) -> u64 {
         self.written() * (self.shape.people as u64 - 1) - self.delivered
     }
@@ -214,7 +214,7 @@ impl Ledger {
 }
 
 impl Received {
-    /// Adds a range, and calls `each` with what of it is new.
+    /// Adds a range, and calls `each` with the parts of it that are new.
     fn add(&mut self, start: Clock, end: Clock, mut each: impl FnMut(Clock)) {
         if start > self.until || !self.ahead.is_empty() {
             return self.add_ahead(start, end, each);
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!((ledger.delivered(), ledger.repeated()), (10, 0));
         ledger.receive(2, Instant::now(), &merged).unwrap();
         assert_eq!((ledger.delivered(), ledger.repeated()), (10, 10));
-        // What was one's own comes back with it, and is no delivery.
+        // The editor's own clocks come back with it, and are no deliveries.
         ledger.receive(0, Instant::now(), &merged).unwrap();
         assert_eq!((ledger.delivered(), ledger.missing()), (15, 5));
     }

@@ -1,8 +1,8 @@
 //! A load generator for servers of Yjs documents.
 //!
-//! One thread plays a whole crowd of editors on non-blocking sockets, so that one core loads a server on another core to
-//! its limit. It writes real updates and reads every one that comes back, without integrating it: which client's clocks it
-//! covers is all that is needed to know how long each delivery took, and that none was lost.
+//! One thread plays a whole crowd of editors on non-blocking sockets, so that one core loads a server on another core to its
+//! limit. It writes real updates and reads every one that comes back, without integrating it: the clocks that it covers are
+//! enough to know how long each delivery took, and that none was lost.
 //!
 //! It does not play browsers: it does not compress what it sends, doesn't integrate what it receives, and everything happens on one
 //! machine.

@@ -1,4 +1,4 @@
-//! What machine a run was made on, without its name.
+//! The machine that a run was made on, without its name.
 
 use std::fs;
 

@@ -37,7 +37,7 @@ enum Command {
     Hostile(HostileArgs),
     /// Run every load against every server that is installed, and write the tables
     Suite(SuiteArgs),
-    /// Be the bare relay
+    /// Run the bare relay
     #[command(hide = true)]
     Relay {
         /// Where to listen
@@ -46,22 +46,22 @@ enum Command {
     },
 }
 
-/// Which server, and where it is found.
+/// Which server, and where to find it.
 #[derive(Args, Debug)]
 struct Place {
     /// The server to start and load
     #[arg(long, global = true, value_enum, default_value = "coscribe")]
     server: Server,
-    /// Load what listens here, instead of starting a server
+    /// Load the server that listens here, instead of starting one
     #[arg(long, global = true, value_name = "IP:PORT")]
     address: Option<SocketAddr>,
-    /// How to speak to what listens there [default: as to --server]
+    /// The dialect that it speaks [default: that of --server]
     #[arg(long, global = true, value_enum)]
     dialect: Option<Dialect>,
-    /// What to request there, with {} for the document [default: as from --server]
+    /// The path to request there, with {} for the document [default: that of --server]
     #[arg(long, global = true)]
     path: Option<String>,
-    /// Its process, so that its cost can be measured
+    /// Its process id, so that its cost can be measured
     #[arg(long, global = true)]
     pid: Option<u32>,
     /// Don't offer compression
@@ -83,7 +83,7 @@ struct Place {
 
 #[derive(Args, Debug)]
 struct HostileArgs {
-    /// Only attacks whose name has this in it
+    /// Only attacks whose name contains this
     #[arg(long, default_value = "")]
     only: String,
     /// How long an attack may take until the server is at rest again, in seconds
@@ -99,16 +99,16 @@ struct SuiteArgs {
     /// Only these servers
     #[arg(long, value_enum, value_delimiter = ',')]
     servers: Vec<Server>,
-    /// Only loads and attacks whose title has this in it; those of attacks begin with "hostile: "
+    /// Only loads and attacks whose title contains this; titles of attacks begin with "hostile: "
     #[arg(long, default_value = "")]
     only: String,
     /// Measured time of each load, in seconds
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Leave the sweep for the plot out
+    /// Leave out the sweep for the plot
     #[arg(long)]
     no_sweep: bool,
-    /// Leave the attacks out
+    /// Leave out the attacks
     #[arg(long)]
     no_hostile: bool,
     /// How long an attack may take until the server is at rest again, in seconds
@@ -117,7 +117,7 @@ struct SuiteArgs {
     /// Where to write results.json, results.md and latency.svg, hostile.json and hostile.md
     #[arg(long, default_value = "bench/results")]
     out: PathBuf,
-    /// A Markdown file with a place for each table; written if nothing was left out of that
+    /// A Markdown file with a place for each table; a table is written if nothing was left out of it
     #[arg(long)]
     readme: Option<PathBuf>,
 }
@@ -133,7 +133,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives whether everything was sound.
+/// Returns whether everything was sound.
 fn run(Cli { command, place }: Cli) -> anyhow::Result<bool> {
     if let Command::Relay { listen } = command {
         return relay::run(listen).map(|()| true);
@@ -199,7 +199,7 @@ impl Place {
         })
     }
 
-    /// The server that is asked for, started unless it has an address.
+    /// The requested server, started unless it has an address.
     fn server(&self, server: Server, cores: Cores) -> anyhow::Result<Running> {
         let Some(address) = self.address else {
             let installed = self.installed()?;
@@ -281,7 +281,7 @@ impl Suite {
         match &self.args.readme {
             Some(readme) if is_whole && self.args.servers.is_empty() => rewrite(readme, place, markdown),
             Some(readme) => {
-                eprintln!("{} is left as it is, as this was only a part", readme.display());
+                eprintln!("{} is left unchanged, since this was only a part", readme.display());
                 Ok(())
             }
             None => Ok(()),
@@ -315,7 +315,7 @@ impl Suite {
         run
     }
 
-    /// Raises the rate for each server until it does not keep up any more.
+    /// Raises the rate for each server until it no longer keeps up.
     fn sweep(&self, results: &mut Results) {
         for &(server, _) in &results.servers {
             for rate in SWEEP {

@@ -24,7 +24,7 @@ pub struct Meter {
     traffic: Traffic,
 }
 
-/// What a stretch cost. What cannot be seen of a server that was not started here and has no known process is left out.
+/// What a stretch cost. Costs of a server without a known process cannot be measured and are left out.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cost {
     /// How long it was.
@@ -41,7 +41,7 @@ pub struct Cost {
     pub generator_busy: f64,
     /// Part of the time in which something else had the generator's core: near 0, or the machine is not quiet.
     pub disturbed: f64,
-    /// What went over the connections.
+    /// Traffic over the connections.
     pub traffic: Traffic,
 }
 

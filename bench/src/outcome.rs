@@ -1,4 +1,4 @@
-//! What was run, and what came of it, in the forms in which it is told: JSON, lines, and the cells of a table.
+//! Loads and their outcomes, in the forms in which they are reported: JSON, lines, and the cells of a table.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::servers::Running;
 
 /// A generator that is busier than this measures itself.
 const AT_ITS_LIMIT: f64 = 0.95;
-/// A machine on which something else has the generator's core for more of the time is not quiet.
+/// A machine is not quiet if something else has the generator's core for a larger part of the time.
 const NOT_QUIET: f64 = 0.02;
 
 /// A scenario and its size.
@@ -33,7 +33,7 @@ pub enum Load {
     Hostile(hostile::Load),
 }
 
-/// What came of it.
+/// The outcome of a load.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Outcome {
@@ -137,7 +137,7 @@ impl Outcome {
         if faults.is_empty() { numbers } else { format!("{numbers}; **{}**", faults.join(", ")) }
     }
 
-    /// What came of an attack, as a line of a table.
+    /// The outcome of an attack, as a line of a table.
     pub fn line(&self, attack: &str) -> String {
         match self {
             Self::Hostile(report) => hostile::line(attack, &report.columns()),
@@ -253,7 +253,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// The same of a number that may be unknown.
+/// The same for a number that may be unknown.
 pub fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "?".to_owned(), figure)
 }

@@ -17,7 +17,7 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 130.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
-/// Colours that people who see few of them can tell apart (Okabe and Ito).
+/// Colours that colour-blind people can tell apart (Okabe and Ito).
 const COLOURS: [&str; 5] = ["#d55e00", "#777777", "#0072b2", "#cc79a7", "#009e73"];
 
 /// An axis: whole powers of ten, between two places.

@@ -21,7 +21,7 @@ impl ProcessTree {
         Self { root }
     }
 
-    /// Time that all threads have run, in the scheduler's nanoseconds. A thread that ends takes its time with it.
+    /// Time that all threads have run, in the scheduler's nanoseconds. The time of a thread that ends is lost.
     ///
     /// # Errors
     /// If the process is gone.
@@ -44,7 +44,7 @@ impl ProcessTree {
         self.processes()?.iter().map(|&pid| status_bytes(pid, "VmRSS:")).sum()
     }
 
-    /// The most resident memory that there was, in bytes; of several processes the sum of each one's most.
+    /// The peak of resident memory, in bytes; for several processes, the sum of their peaks.
     ///
     /// # Errors
     /// If the process is gone.
@@ -52,7 +52,7 @@ impl ProcessTree {
         self.processes()?.iter().map(|&pid| status_bytes(pid, "VmHWM:")).sum()
     }
 
-    /// Makes the peak begin anew at what is resident now.
+    /// Resets the peak to the memory that is resident now.
     ///
     /// # Errors
     /// If the process is gone, or the system does not allow it.

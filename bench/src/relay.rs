@@ -1,6 +1,6 @@
 //! The floor: a server that passes every binary frame on to the others in the room, and knows nothing of documents.
 //!
-//! One task per connection reads, and writes whatever is queued for it in one go. Nothing is merged, stored or bounded.
+//! One task per connection reads, and writes everything queued for it in one go. Nothing is merged, stored or bounded.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,15 +18,15 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Of each connection; the library's own default is 128 KiB.
+/// Read buffer of each connection, in bytes; the library's default is 128 KiB.
 const READ_BUFFER: usize = 4 << 10;
 
 /// The connections of a room, by their numbers.
 type Room = HashMap<u64, UnboundedSender<Bytes>>;
 type Socket = WebSocketStream<TcpStream>;
 
-/// What a relay does wrong, so that it can be shown that it is noticed. Frames are counted as they are passed on to each
-/// connection, over all rooms.
+/// A deliberate fault of a relay, to show that it is noticed. Frames are counted as they are passed on to each connection, over
+/// all rooms.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -59,7 +59,7 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<()> {
     })
 }
 
-/// Relays whatever connects to `listener`; to be run inside a [`LocalSet`].
+/// Relays between the connections to `listener`; to be run inside a [`LocalSet`].
 ///
 /// # Errors
 /// If nothing more can be accepted.
@@ -68,7 +68,7 @@ pub async fn serve(listener: TcpListener, fault: Fault) -> anyhow::Result<()> {
     for number in 0.. {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // A connection that breaks is no concern of the others.
+        // A broken connection does not concern the others.
         spawn_local({
             let state = Rc::clone(&state);
             async move { drop(connection(stream, number, &state).await) }
@@ -79,7 +79,7 @@ pub async fn serve(listener: TcpListener, fault: Fault) -> anyhow::Result<()> {
 
 async fn connection(stream: TcpStream, number: u64, relay: &RefCell<Relay>) -> Result<(), Error> {
     let mut name = String::new();
-    // The callback's error is a whole response, and how large that is was not our choice.
+    // The callback's error is a whole response, whose size is not our choice.
     #[allow(clippy::result_large_err)]
     let note_path = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         name = request.uri().path().to_owned();
@@ -115,7 +115,7 @@ impl Relay {
                 Fault::RepeatFrame(count) if count == self.passed_on => drop(queue.send(frame.clone())),
                 _ => {}
             }
-            // Whoever is gone needs nothing.
+            // A connection that is gone needs nothing.
             drop(queue.send(frame.clone()));
             true
         });

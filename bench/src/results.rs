@@ -1,4 +1,4 @@
-//! Everything that a run of the suite found, and the files that tell it.
+//! The results of a run of the suite, and the files that report them.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::scenarios::hostile::Attack;
 use crate::servers::Server;
 use crate::suite::Row;
 
-/// What is around a place for text in a Markdown file.
+/// The markers around a place for text in a Markdown file.
 pub type Markers = [&'static str; 2];
 /// Where the table of loads goes.
 pub const RESULTS: Markers = ["<!-- results, written by `make bench` -->\n", "<!-- end of results -->"];
@@ -31,7 +31,7 @@ pub struct Run {
     pub server: Server,
     /// Under which load.
     pub load: Load,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -96,7 +96,7 @@ impl Results {
         format!("| {columns} | {} |\n|---|---|{}\n", titles.join(" | "), "---|".repeat(titles.len()))
     }
 
-    /// What became of each server, in the order of columns.
+    /// The outcome of each server, in the order of columns.
     fn cells(&self, title: &str) -> String {
         let cell = |(server, _): &(Server, String)| {
             self.outcome(title, *server).map_or_else(|| "–".to_owned(), Outcome::cell)

@@ -6,13 +6,13 @@ use hdrhistogram::Histogram;
 
 use crate::measure::micros;
 
-/// Longest lateness that is told apart: a minute in microseconds.
+/// Longest lateness that is recorded, a minute in microseconds; a longer one counts as this.
 const LONGEST: u64 = 60_000_000;
 
 /// A steady beat for a number of writers.
 #[derive(Debug)]
 pub struct Schedule {
-    /// The writers in the order of their moments, with these as parts of a period.
+    /// The writers in the order of their moments, with the offset of each in the period.
     turns: Vec<(Duration, usize)>,
     period: Duration,
     start: Instant,
@@ -21,7 +21,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `writers` that write `rate` times a second each, at moments drawn anew but the same in each run.
+    /// `writers` that write `rate` times a second each, at random moments, which are the same in each run.
     ///
     /// # Panics
     /// If there are no writers.
@@ -46,7 +46,7 @@ impl Schedule {
         self.start + self.turns[self.next].0
     }
 
-    /// Who is to write by now, if anybody.
+    /// The next writer that is due, if any.
     pub fn due(&mut self, now: Instant) -> Option<usize> {
         let next = self.next();
         if next > now {
@@ -67,7 +67,7 @@ impl Schedule {
         &self.lateness
     }
 
-    /// Begins to record lateness anew.
+    /// Starts to record lateness anew.
     pub fn forget_lateness(&mut self) {
         self.lateness.reset();
     }

@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    /// How it is spoken to.
+    /// Its dialect.
     pub fn dialect(self) -> Dialect {
         match self {
             Self::Relay => Dialect::Relay,
@@ -89,12 +89,12 @@ impl Server {
         }
     }
 
-    /// Whether it keeps documents when it is started again, as it is set up here.
+    /// Whether it keeps documents over a restart, as it is set up here.
     pub fn stores(self) -> bool {
         matches!(self, Self::Coscribe | Self::YSweet)
     }
 
-    /// What must be there to start it, or how to get it.
+    /// Checks that everything needed to start it is there; if not, says how to get it.
     ///
     /// # Errors
     /// In words, if it is missing.
@@ -133,7 +133,7 @@ impl Server {
         version.unwrap_or_else(|| "unknown".to_owned())
     }
 
-    /// What is requested, with `{}` for the document.
+    /// The path to request, with `{}` for the document.
     pub fn path(self) -> &'static str {
         match self {
             Self::Hocuspocus => "/",
@@ -251,7 +251,7 @@ impl Running {
         Ok(())
     }
 
-    /// Makes documents exist, for servers that want to be asked.
+    /// Creates documents, for servers that have to be asked.
     ///
     /// # Errors
     /// If the server refuses.
@@ -268,14 +268,14 @@ impl Running {
     /// Ends it at once, if it was started here.
     pub fn kill(&mut self) {
         if let Some(started) = &mut self.started {
-            // Gone already is as good.
+            // It may be gone already.
             drop(started.child.kill());
             drop(started.child.wait());
         }
     }
 }
 
-/// Makes documents exist, for servers that want to be asked.
+/// Creates documents, for servers that have to be asked.
 ///
 /// # Errors
 /// If the server refuses.
@@ -300,7 +300,7 @@ fn create_on_y_sweet(address: SocketAddr, document: &str) -> anyhow::Result<()> 
     )?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
-    ensure!(response.starts_with("HTTP/1.1 200"), "y-sweet did not make a document: {response}");
+    ensure!(response.starts_with("HTTP/1.1 200"), "y-sweet did not create a document: {response}");
     Ok(())
 }
 
@@ -319,7 +319,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It may be gone already.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -12,9 +12,9 @@ pub const SWEEP: [f64; 8] = [1.0, 3.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0];
 pub struct Row {
     /// What people do.
     pub title: &'static str,
-    /// The same for the generator.
+    /// The load for the generator.
     pub load: Load,
-    /// Whether it is for this project's server alone, because it is far beyond what the others can do.
+    /// Whether only this project's server runs it, because it is far beyond the others.
     pub only_coscribe: bool,
     /// What this project wants to reach.
     pub goal: Option<Goal>,
@@ -25,7 +25,7 @@ pub struct Row {
 pub struct Goal {
     /// In words.
     pub text: &'static str,
-    /// Whether an outcome reaches it, given that of the bare relay; `None` if it cannot be said.
+    /// Whether an outcome reaches the goal, given the bare relay's outcome; `None` if that is unknown.
     pub is_met: fn(&Outcome, Option<&Outcome>) -> Option<bool>,
 }
 
@@ -34,7 +34,7 @@ pub fn sweep_load(rate: f64, seconds: f64) -> Load {
     typing(1, 100, None, rate, seconds)
 }
 
-/// The rows, with this measured time each.
+/// The rows, each with this measured time.
 pub fn rows(seconds: f64) -> Vec<Row> {
     vec![
         row("20 people in a room, 10/s each", typing(1, 20, None, 10.0, seconds))
@@ -85,7 +85,7 @@ fn row(title: &'static str, load: Load) -> Row {
 }
 
 impl Row {
-    /// Whether it is to be run against this server.
+    /// Whether to run it against this server.
     pub fn suits(&self, server: Server) -> bool {
         match self.load {
             Load::Join(_) if server == Server::Relay => false,

@@ -83,7 +83,7 @@ fn write_id(out: &mut Vec<u8>, client: u64, clock: Clock) {
     write_var_uint(out, u64::from(clock));
 }
 
-/// Characters of a document's text that follow each other, by their clocks.
+/// Consecutive characters of a document's text, by their clocks.
 #[derive(Debug, Copy, Clone)]
 struct Run {
     clock: Clock,
@@ -115,7 +115,7 @@ pub fn document(client: u64, bytes: usize) -> (Vec<u8>, Clock) {
     (update, clock)
 }
 
-/// Makes room between two runs at a random place, and gives the index of what is to the right of it.
+/// Makes room between two runs at a random place, and returns the index of the run to its right.
 fn split(text: &mut Vec<Run>, random: &mut fastrand::Rng) -> usize {
     let index = random.usize(0..=text.len());
     let Some(&run) = text.get(index) else { return index };

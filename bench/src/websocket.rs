@@ -19,9 +19,9 @@ pub enum Opcode {
     Text,
     /// A binary message, or its first part.
     Binary,
-    /// The other side goes.
+    /// The other side closes the connection.
     Close,
-    /// Wants a pong.
+    /// Asks for a pong.
     Ping,
     /// Answers a ping.
     Pong,
@@ -99,7 +99,7 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8;
     write_frame_as(out, FIN | opcode.bits(), payload.len() as u64, payload, mask);
 }
 
-/// Appends a masked frame with any first byte, which announces `len` bytes of payload and brings `payload`.
+/// Appends a masked frame with any first byte, which announces `len` bytes of payload and carries `payload`.
 pub fn write_frame_as(out: &mut Vec<u8>, first: u8, len: u64, payload: &[u8], mask: [u8; 4]) {
     out.push(first);
     if let Ok(len) = u8::try_from(len)

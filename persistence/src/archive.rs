@@ -23,14 +23,14 @@ const DOCUMENTS_DIR: &str = "documents";
 /// Why an archive cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The file system refused something.
+    /// A file system call failed.
     #[error("could not {action} {path:?}: {source}")]
     Io {
-        /// What was being done.
+        /// The action that failed.
         action: &'static str,
-        /// To which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// An archive is only written into a new or an empty directory.
@@ -39,7 +39,7 @@ pub enum ArchiveError {
     /// A document was added twice.
     #[error("document {0:?} is in the archive twice")]
     Repeated(DocumentName),
-    /// The manifest is not what this version writes.
+    /// The manifest is not one that this version writes.
     #[error("{path:?} is not the manifest of an archive: {reason}")]
     Manifest {
         /// The manifest.
@@ -47,7 +47,7 @@ pub enum ArchiveError {
         /// What is wrong.
         reason: String,
     },
-    /// A document's file is not what the manifest says.
+    /// A document's file does not match the manifest.
     #[error("document {name:?} in {path:?}: {reason}")]
     Damaged {
         /// The document.
@@ -59,12 +59,12 @@ pub enum ArchiveError {
     },
 }
 
-/// What the manifest says of a document.
+/// A document's entry in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveEntry {
     /// The document.
     pub name: DocumentName,
-    /// Its sequence in the store that it comes from.
+    /// Its sequence in the store that it was exported from.
     pub sequence: u64,
     /// When it was exported, ms since the Unix epoch.
     pub time: u64,
@@ -131,7 +131,7 @@ impl ArchiveWriter {
         Ok(())
     }
 
-    /// Writes the manifest. Everything is on disk when it returns; how many documents there are.
+    /// Writes the manifest, and returns the number of documents. Everything is on disk when it returns.
     pub fn finish(self) -> Result<usize, ArchiveError> {
         let documents: Vec<_> = self.entries.into_values().map(ManifestEntry::from).collect();
         let count = documents.len();
@@ -186,7 +186,7 @@ impl ArchiveReader {
         let damaged =
             |reason: String| ArchiveError::Damaged { name: entry.name.clone(), path: path.clone(), reason };
         let found = fs::metadata(&path).map_err(failed("read", &path))?.len();
-        // Before it is read: the file may be anything.
+        // Checked before reading: the file may be anything.
         if found != entry.bytes {
             return Err(damaged(format!("it has {found} bytes instead of {}", entry.bytes)));
         }
@@ -216,7 +216,7 @@ impl TryFrom<ManifestEntry> for ArchiveEntry {
     fn try_from(entry: ManifestEntry) -> Result<Self, String> {
         let ManifestEntry { name, file, bytes, crc32c, sequence, time } = entry;
         let name = DocumentName::new(&name).map_err(|error: NameError| error.to_string())?;
-        // Only names that we give ourselves, so that a manifest cannot make us read another directory.
+        // Only names in our own format, so that a manifest cannot make us read another directory.
         let stem = file.strip_suffix(".yjs").filter(|stem| !stem.is_empty());
         if !stem.is_some_and(|stem| stem.bytes().all(|byte| byte.is_ascii_digit())) {
             return Err(format!("{file:?} is not a file name of an archive"));

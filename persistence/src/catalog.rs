@@ -1,14 +1,13 @@
 //! The catalog: which documents have a snapshot, which one, and up to which sequence it covers them.
 //!
-//! It is what makes a checkpoint happen: a snapshot counts from the moment that its entry is synced, and one without an
-//! entry is nothing. And it is what makes a lost snapshot an error: a document that the catalog names and the snapshots
-//! do not have is unreadable, never new. (The markers could stand in the log instead, but then a segment could not be
-//! retired before every document in it had been checkpointed again.)
+//! The catalog commits a checkpoint: a snapshot counts from the moment that its entry is synced, and without an entry
+//! it does not count. The catalog also makes a lost snapshot an error: a document with an entry but without its
+//! snapshot is unreadable, never new. (The entries could be in the log instead, but then a segment could not be retired
+//! before every document in it had been checkpointed again.)
 //!
-//! The file is one segment of records of the kinds `Checkpoint` and `Deleted`, of which the last one of a document
-//! counts. Their payload is two numbers of 8 bytes, little-endian: the generation of the snapshot and the
-//! [`Position`] before which records of that name are void. When most entries are out of date the file is written
-//! anew.
+//! The file is one segment of records of the kinds `Checkpoint` and `Deleted`, of which the last one for each document
+//! counts. Their payload is two numbers of 8 bytes, little-endian: the generation of the snapshot and the [`Position`]
+//! before which records of that name are void. When most entries are out of date the file is rewritten.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,20 +25,20 @@ const DAMAGED_FILE: &str = "catalog.damaged";
 /// Below this many entries the file is not worth rewriting.
 const REWRITE_ENTRIES: usize = 10_000;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// What covers each document: its last entry.
     pub(crate) covered: HashMap<DocumentName, Covered>,
     /// Entries in the file, also those that are out of date.
     entries: usize,
-    /// What cannot be read of it.
+    /// The parts of it that cannot be read.
     pub(crate) damage: Vec<Damage>,
-    /// What a crash left half-written at its end.
+    /// The torn end that a crash left.
     pub(crate) torn: Option<Damage>,
     /// Where it can be continued; `None` if there is no file, or a damaged one.
     end: Option<(u64, u64)>,
-    /// Whether there is a file.
+    /// Whether the file exists.
     pub(crate) exists: bool,
 }
 
@@ -96,7 +95,7 @@ impl Contents {
 }
 
 impl Catalog {
-    /// Continues the file as it was read, or writes it anew from the index if it was damaged or missing.
+    /// Continues the file as it was read, or rewrites it from the index if it was damaged or missing.
     pub(crate) fn open(dir: &StoreDir, contents: &Contents, index: &Index) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let tail = match contents.end {
@@ -123,7 +122,7 @@ impl Catalog {
         self.entries > REWRITE_ENTRIES + 2 * index.catalog_len()
     }
 
-    /// Writes the file anew, with what the index says.
+    /// Rewrites the file from the index.
     pub(crate) fn rewrite(&mut self, index: &Index) -> Result<(), AppendError> {
         self.dir.check(Step::RewriteCatalog).map_err(AppendError::Unknown)?;
         self.tail = write_new(&self.dir, index)?;
@@ -132,7 +131,7 @@ impl Catalog {
     }
 }
 
-/// Keeps a copy of the damaged file for whoever wants to look at it.
+/// Replaces the file; a damaged one is copied first, so that somebody can look at it.
 fn replace_damaged(dir: &StoreDir, index: &Index, damaged: bool) -> io::Result<Tail> {
     if damaged {
         dir.keep_copy(&dir.join(FILE), 0, &dir.join(DAMAGED_FILE))?;
@@ -140,7 +139,7 @@ fn replace_damaged(dir: &StoreDir, index: &Index, damaged: bool) -> io::Result<T
     write_new(dir, index).map_err(AppendError::into_error)
 }
 
-/// Writes the file anew. As long as it does not have its name the old one counts.
+/// Writes a new file. Until it is renamed, the old one counts.
 fn write_new(dir: &StoreDir, index: &Index) -> Result<Tail, AppendError> {
     let tail = write_beside(dir, index).map_err(|error| {
         if StoreError::is_full(&error) { AppendError::Full(error) } else { AppendError::Unknown(error) }
@@ -155,7 +154,7 @@ fn write_beside(dir: &StoreDir, index: &Index) -> io::Result<Tail> {
     dir.clear(&new)?;
     let mut tail = Tail::create(&*dir.disk, &new)?;
     let mut entries: Vec<_> = index.catalog().map(|(name, covered)| (name, covered, 0)).collect();
-    // The order of a hash map is another one each time.
+    // A hash map has a different order each time.
     entries.sort_unstable_by_key(|(name, ..)| *name);
     let batch = encode(entries.into_iter(), &tail);
     tail.write(&batch)?;

@@ -1,4 +1,4 @@
-//! Checkpoints and deletions: what makes records dead, and what then leaves the disk.
+//! Checkpoints and deletions: they make records dead, and then remove dead segments and snapshots from the disk.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::segment::AppendError;
 use crate::snapshots::{MAX_STATE_BYTES, SnapshotError, SnapshotRef};
 use crate::store::{Checkpoint, POISONED, Store, Writer, check_size};
 
-/// An entry of the catalog: document, what covers it, and when that was, in ms since the Unix epoch.
+/// An entry of the catalog: the document, what covers it, and the time, in ms since the Unix epoch.
 type Entry = (DocumentName, Covered, u64);
 
 impl Store {
@@ -21,10 +21,10 @@ impl Store {
     /// then the old ones and segments without live records are removed. A crash in between leaves the old
     /// snapshot and all records, or the new snapshot. Many documents in one call cost no more syncs than one.
     ///
-    /// After a failure that is only of the snapshots, as on a full disk, the next call begins anew.
+    /// If only the snapshots have failed, as on a full disk, the next call starts over.
     ///
-    /// A snapshot whose entry was not written may still come to count, if a later crash takes the end of the catalog and nobody
-    /// can tell any more which entry was there. So a state should be what the records up to its sequence amount to.
+    /// A snapshot whose entry was not written may still come to count, if a later crash damages the end of the catalog and it is
+    /// unknown which entry was there. So a state should hold exactly the records up to its sequence.
     pub fn checkpoint(&self, checkpoints: &[Checkpoint<'_>]) -> Result<(), StoreError> {
         if checkpoints.is_empty() {
             return Ok(());
@@ -67,10 +67,10 @@ impl Store {
                 return Err(StoreError::NotStored { name: (*name).clone() });
             }
             let (old, last) = (index.covered(name), index.last_sequence(name));
-            // Which sequence a damaged record had is a guess: whatever is there of the document so far is replaced.
+            // The sequence of a damaged record is a guess, so everything stored of the document so far is replaced.
             let damaged = index.damage(name).is_some();
             let (lowest, born) = if damaged { (last, end) } else { (old.sequence, old.born) };
-            // Not beyond what there is: a snapshot that a crash left behind without its entry may later stand in for a lost
+            // Not beyond the last record: a snapshot that a crash left behind without its entry may later stand in for a lost
             // one, and must not cover a record that came after it.
             if !(lowest..=last).contains(sequence) {
                 let (name, expected) = ((*name).clone(), (*sequence).clamp(lowest, last));
@@ -100,8 +100,8 @@ impl Store {
         done.map_err(|source| self.fail_snapshots(source))
     }
 
-    /// Deletes a document: its records and snapshots count no more, and a new one may take its name. `false` if there
-    /// was nothing. The bytes of its records leave the disk with the segments that they are in.
+    /// Deletes a document: its records and snapshots no longer count, and a new one may take its name. `false` if there was
+    /// nothing. The bytes of its records leave the disk with the segments that they are in.
     pub fn delete(&self, name: &DocumentName) -> Result<bool, StoreError> {
         let _covering = self.covering.lock().expect(POISONED);
         let mut writer = self.writer();
@@ -121,7 +121,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes the segments without live records, also the one that is written to once it is worth the trouble.
+    /// Removes the segments without live records, including the active one once it is worth the trouble.
     pub(crate) fn retire(&self, writer: &mut Writer) -> Result<(), StoreError> {
         let worth_it = writer.log.len() >= (self.options.segment_bytes / 8).max(FIRST_OFFSET + 1);
         let active = writer.log.number();
@@ -133,8 +133,8 @@ impl Store {
         log::retire(&self.dir, &retired).map_err(|error| self.fail("remove a segment", &error))
     }
 
-    /// Writes the catalog anew if it is mostly out of date. Deleted documents are forgotten when no segment can hold
-    /// a record of theirs any more.
+    /// Rewrites the catalog if it is mostly out of date. Deleted documents are forgotten when no segment can hold their records
+    /// any more.
     fn tidy_catalog(&self, writer: &mut Writer) -> Result<(), StoreError> {
         if !writer.catalog.wants_rewrite(&self.index()) {
             return Ok(());
@@ -153,7 +153,7 @@ impl Store {
         }
     }
 
-    /// Gives back the space of snapshots that no longer count.
+    /// Reclaims the space of snapshots that no longer count.
     fn compact(&self) -> Result<(), StoreError> {
         let counts = |name: &DocumentName, generation| self.index().covered(name).generation == generation;
         self.dir

@@ -1,5 +1,5 @@
-//! The file system, as far as the log and the catalog need it, so that both run on any: that of the system, or one in memory
-//! that can lose its power. And a place where tests let a step fail.
+//! The file system, as far as the log and the catalog need it: the system's, or one in memory that can lose power. Also the hook
+//! through which tests make a step fail.
 
 mod memory;
 mod system;
@@ -16,12 +16,12 @@ pub(crate) use system::{Lock, copy_dir, create_dir, is_locked, lock_shared, sync
 
 use crate::error::StoreError;
 
-/// What a store asks of a file system.
+/// The file system operations that a store needs.
 ///
-/// What is written to a file is durable after [`DiskFile::sync`], and the name of a file after [`Disk::sync_dir`]. Until
-/// then other handles see both, and a power loss may undo them, in any order.
+/// A write to a file is durable after [`DiskFile::sync`], and a file's name after [`Disk::sync_dir`]. Until then both are visible
+/// to other handles, and a power loss may undo them, in any order.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Creates `dir`, if it is not there, and makes it durable that it exists.
+    /// Creates `dir` if it does not exist, and makes its existence durable.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the lock of the store in `dir`. [`StoreError::InUse`] while somebody else has it.
@@ -39,16 +39,16 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Creates a file for writing; an error if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives a file another name in the same directory, in one step. A file that had that name is removed.
+    /// Renames a file within its directory, atomically. A file that had the new name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. Who has it open goes on reading it.
+    /// Removes a file. Open handles can still read it.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes the names that were created, changed and removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// A number that nobody can guess, for the marker of a segment.
+    /// An unguessable number, for the marker of a segment.
     fn random(&self) -> io::Result<u64>;
 }
 
@@ -58,13 +58,13 @@ pub trait DiskFile: fmt::Debug + Send {
     /// Its length in bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// Fills `bytes` with what starts at `offset`; an error if the file ends before.
+    /// Fills `bytes` from `offset` on; an error if the file is too short.
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 
     /// Writes at the end. Not durable before [`DiskFile::sync`].
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts the file off. Not durable before [`DiskFile::sync`].
+    /// Truncates the file. Not durable before [`DiskFile::sync`].
     fn set_len(&mut self, len: u64) -> io::Result<()>;
 
     /// Makes content and length durable.
@@ -94,7 +94,7 @@ pub enum Step {
     WriteCatalog,
     /// The catalog is synced.
     SyncCatalog,
-    /// The catalog is written anew.
+    /// The catalog is rewritten.
     RewriteCatalog,
     /// Superseded snapshots of a document are removed.
     PruneSnapshots,
@@ -102,7 +102,7 @@ pub enum Step {
     RetireSegment,
 }
 
-/// Lets a test stop the store before any step: an error is taken for the disk's own.
+/// Lets a test stop the store before any step: its error counts as the disk's own.
 pub trait Faults: fmt::Debug + Send + Sync {
     /// Called before `step`; an `Err` fails it.
     fn before(&self, step: Step) -> io::Result<()>;
@@ -116,7 +116,7 @@ pub(crate) struct StoreDir {
     faults: Option<Arc<dyn Faults>>,
 }
 
-/// Bytes that are copied at once.
+/// Bytes copied at a time.
 const COPY_BYTES: u64 = 64 << 10;
 
 impl StoreDir {
@@ -128,7 +128,7 @@ impl StoreDir {
         self.path.join(name)
     }
 
-    /// A directory in this one.
+    /// A subdirectory of this one.
     pub(crate) fn child(&self, name: &str) -> Self {
         Self { path: self.join(name), ..self.clone() }
     }
@@ -151,7 +151,7 @@ impl StoreDir {
         let mut found = BTreeMap::new();
         for path in self.disk.list(&self.path)? {
             let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            // Only names that we would give ourselves: `1.log` is somebody else's.
+            // Only names in our own format: `1.log` is somebody else's.
             if let Some(number) = number.filter(|&number| self.numbered(number, extension) == path) {
                 found.insert(number, path);
             }
@@ -159,7 +159,7 @@ impl StoreDir {
         Ok(found)
     }
 
-    /// Asks the faults of a test, if there are any.
+    /// Gives the test's faults, if there are any, a chance to fail the step.
     pub(crate) fn check(&self, step: Step) -> io::Result<()> {
         self.faults.as_ref().map_or(Ok(()), |faults| faults.before(step))
     }
@@ -169,7 +169,7 @@ impl StoreDir {
         self.disk.sync_dir(&self.path)
     }
 
-    /// Removes what an interrupted attempt may have left.
+    /// Removes the file that an interrupted attempt may have left.
     pub(crate) fn clear(&self, path: &Path) -> io::Result<()> {
         match self.disk.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -177,7 +177,7 @@ impl StoreDir {
         }
     }
 
-    /// Keeps what a file has from `offset` on in another one, durably.
+    /// Copies a file from `offset` on into another one, durably.
     pub(crate) fn keep_copy(&self, from: &Path, mut offset: u64, copy: &Path) -> io::Result<()> {
         self.clear(copy)?;
         let (mut from, mut copy) = (self.disk.open(from)?, self.disk.create(copy)?);

@@ -1,4 +1,4 @@
-//! Why the store could not do what it was asked.
+//! Why a call to the store failed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use crate::name::DocumentName;
 use crate::segment::Damage;
 use crate::snapshots::SnapshotError;
 
-/// Why the store could not do what it was asked. A document that cannot be read is always one of these,
-/// never an empty document.
+/// Why a call to the store failed. A document that cannot be read is always one of these errors, never an empty
+/// document.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has the store open.
@@ -16,21 +16,21 @@ pub enum StoreError {
     InUse {
         /// The directory of the store.
         path: PathBuf,
-        /// Who has it, as far as the lock file tells.
+        /// Its holder, as far as the lock file tells.
         holder: String,
     },
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("could not {action} {path:?}: {source}")]
     Io {
-        /// What was being done.
+        /// The action that failed.
         action: &'static str,
-        /// To which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// An earlier write or sync failed. What the disk holds since then is unknown, so nothing is acknowledged any
-    /// more; opening the store again finds out.
+    /// An earlier write or sync failed. The content of the disk has been unknown since, so nothing more is
+    /// acknowledged; reopening the store finds out.
     #[error("the store has stopped writing after a failure: {reason}")]
     Failed {
         /// The first failure.
@@ -39,11 +39,11 @@ pub enum StoreError {
     /// There is no room on the disk. Nothing was written, and once there is room the same call succeeds.
     #[error("the disk is full: could not {action} in {path:?}: {source}")]
     Full {
-        /// What was being done.
+        /// The action that failed.
         action: &'static str,
         /// The directory of the store.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file was written by a version of coscribe that this one does not know.
@@ -71,7 +71,7 @@ pub enum StoreError {
         name: DocumentName,
     },
     /// One call holds two checkpoints of the same document. Nothing was written.
-    #[error("document {name:?} is twice in one checkpoint")]
+    #[error("document {name:?} appears twice in one checkpoint")]
     Repeated {
         /// The document.
         name: DocumentName,
@@ -101,7 +101,7 @@ pub enum StoreError {
     Damaged {
         /// The document.
         name: DocumentName,
-        /// Where and what.
+        /// Where the damage is, and what is wrong.
         damage: Damage,
     },
     /// The document was checkpointed, but its snapshot is gone.
@@ -109,7 +109,7 @@ pub enum StoreError {
     SnapshotMissing {
         /// The document.
         name: DocumentName,
-        /// What the snapshot covered.
+        /// The sequence up to which the snapshot covered it.
         sequence: u64,
     },
     /// The document's snapshot cannot be read or written.
@@ -128,8 +128,8 @@ pub enum StoreError {
         /// What is wrong with them.
         source: SnapshotError,
     },
-    /// The catalog is unreadable and the snapshots are missing: it cannot be said any more which documents exist.
-    /// Starting would present documents as empty that are not.
+    /// The catalog is unreadable and the snapshots are missing, so it is unknown which documents exist. Starting would
+    /// present existing documents as empty.
     #[error(
         "the catalog in {path:?} cannot be read and the snapshots are missing, so it is unknown which documents exist; \
          restore one of them from a backup"
@@ -145,13 +145,13 @@ impl StoreError {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
-    /// Whether the disk has no room.
+    /// Whether the disk is full.
     pub(crate) fn is_full(error: &io::Error) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
     }
 
-    /// Whether a file or directory was not there.
+    /// Whether a file or directory does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }

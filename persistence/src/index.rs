@@ -1,7 +1,7 @@
-//! What the store remembers of what is on disk: which snapshot covers which document, and where its live records are.
+//! The store's index of what is on disk: which snapshot covers which document, and where its live records are.
 //!
-//! A record is live if no snapshot covers it and its document was not deleted after it. Memory follows the number of
-//! documents: about 100 bytes for one that has only a snapshot, 150 for one that has only a record.
+//! A record is live if no snapshot covers it and its document was not deleted after it. Memory grows with the number of
+//! documents: about 100 bytes for one with only a snapshot, 150 for one with only a record.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
@@ -23,7 +23,7 @@ pub(crate) struct RecordRef {
     pub(crate) sequence: u64,
 }
 
-/// What the catalog says about a document. All zero: nothing.
+/// The catalog's entry for a document; all zeros if it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Covered {
     /// Which snapshot of the document is the valid one; 0 if it has none.
@@ -41,7 +41,7 @@ pub(crate) struct Segment {
     pub(crate) marker: Option<u64>,
     /// How many of its records are live.
     pub(crate) live: usize,
-    /// Part of it cannot be read: it is kept when it is retired.
+    /// Part of it cannot be read: its file is kept when it is retired.
     pub(crate) damaged: bool,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Index {
 }
 
 impl Position {
-    /// `None` if the offset is beyond what a segment may have.
+    /// `None` if the offset is too large for a segment.
     pub(crate) fn new(segment: u32, offset: u64) -> Option<Self> {
         (offset <= u64::from(u32::MAX)).then_some(Self(u64::from(segment) << 32 | offset))
     }
@@ -89,7 +89,7 @@ impl Covered {
         self.generation > 0
     }
 
-    /// Whether this is of the checkpoint that covers the document.
+    /// Whether the snapshot is from the checkpoint that covers the document.
     pub(crate) fn is_by(&self, snapshot: &Snapshot) -> bool {
         self.sequence == snapshot.sequence && self.born.raw() == snapshot.born
     }
@@ -131,7 +131,7 @@ impl Index {
         logged.max(self.covered(name).sequence)
     }
 
-    /// The first hole in what is stored of a document: which sequence is missing, and what is there instead.
+    /// The first gap in a document's stored records: the missing sequence, and the one found in its place.
     pub(crate) fn gap(&self, name: &DocumentName) -> Option<(u64, u64)> {
         let first = self.covered(name).sequence.saturating_add(1);
         let records = self.records(name).iter();
@@ -155,7 +155,7 @@ impl Index {
         snapshots + logged + lost
     }
 
-    /// The documents that are known to be unreadable, sorted: with all that have a snapshot, if those are lost.
+    /// The documents known to be unreadable, sorted. If the snapshots are lost, that includes every document that had one.
     pub(crate) fn unreadable(&self, snapshots_lost: bool) -> Vec<DocumentName> {
         let gaps = self.live.keys().filter(|name| self.gap(name).is_some());
         let lost = self.covered.iter().filter(|(_, covered)| snapshots_lost && covered.has_snapshot());
@@ -179,7 +179,7 @@ impl Index {
         names
     }
 
-    /// Deleted documents of which no segment can hold a record any more, sorted.
+    /// Deleted documents whose records cannot be in any remaining segment, sorted.
     pub(crate) fn forgettable(&self) -> Vec<DocumentName> {
         let oldest = self.segments.keys().next().copied().unwrap_or(u32::MAX);
         let gone = |covered: &Covered| !covered.has_snapshot() && covered.born.segment() < oldest;
@@ -189,7 +189,7 @@ impl Index {
         forgettable
     }
 
-    /// Takes in a record that is in the log, unless it is not live. Its segment must be known.
+    /// Adds a record of the log if it is live. The index must already have its segment.
     pub(crate) fn add(&mut self, name: &DocumentName, record: RecordRef) {
         let covered = self.covered(name);
         if record.sequence <= covered.sequence || record.position < covered.born {
@@ -224,8 +224,8 @@ impl Index {
         }
     }
 
-    /// Takes out the segments in which nothing is live, but not the active one, nor one with damage that makes a document
-    /// unreadable: without it, the document would be taken for a complete, smaller one.
+    /// Removes and returns the segments without live records, except the active one and any with damage that makes a document
+    /// unreadable: without that segment, the document would pass for a complete, smaller one.
     pub(crate) fn extract_retired(&mut self, active: u32) -> Vec<(u32, Segment)> {
         let lost = self.damaged.values().flatten();
         let needed: BTreeSet<u32> = lost.map(|(position, _)| position.segment()).collect();
@@ -235,7 +235,7 @@ impl Index {
         self.segments.extract_if(.., |number, segment| retired(number, segment)).collect()
     }
 
-    /// Sets what covers a document; records and damage that this makes dead are forgotten.
+    /// Sets what covers a document, and forgets the records and damage that this makes dead.
     pub(crate) fn cover(&mut self, name: &DocumentName, covered: Covered) {
         if let Some(mut live) = self.live.remove(name) {
             let dead =
@@ -283,7 +283,7 @@ impl Index {
         table(&self.covered) + table(&self.live) + records.sum::<usize>() + names + more_names
     }
 
-    /// The name as it is already held, so that it is in memory once.
+    /// The copy of the name that the index already holds, so that it is in memory only once.
     fn key(&self, name: &DocumentName) -> DocumentName {
         let held = self.covered.get_key_value(name).map(|(held, _)| held);
         held.or_else(|| self.live.get_key_value(name).map(|(held, _)| held)).unwrap_or(name).clone()

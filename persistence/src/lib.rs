@@ -1,8 +1,8 @@
 //! Keeps documents on disk: an append-only log that is synced before anything is acknowledged, and snapshots.
 //!
-//! The way of a byte: [`Store::append`] writes updates to the log and syncs it; [`Store::checkpoint`] replaces
-//! the updates of a document by one snapshot; [`Store::load`] gives the snapshot and the updates after it, and what waits for
-//! updates that are missing, which no snapshot has: so it is appended once more before each checkpoint.
+//! The path of a byte: [`Store::append`] writes updates to the log and syncs it; [`Store::checkpoint`] replaces the updates of a
+//! document with one snapshot; [`Store::load`] returns the snapshot, the updates after it, and the parked updates. No snapshot
+//! contains parked updates, so they are appended again before each checkpoint.
 //!
 //! In the directory of a store:
 //!
@@ -11,14 +11,14 @@
 //! | `00000001.log`, … | segments of the log: every update since the document's last checkpoint | [`record`], `log` |
 //! | `catalog` | which documents have a snapshot, and up to which sequence it covers them | `catalog` |
 //! | `snapshots/00000001.states`, … | segments of snapshots | `snapshots` |
-//! | `snapshots/index/` | sled: where each snapshot is; made again from the segments where it is of no use | `snapshots` |
+//! | `snapshots/index/` | sled: where each snapshot is; rebuilt from the segments if it is unusable | `snapshots` |
 //! | `lock` | locked while a process has the store open; holds its process id | `disk` |
-//! | `00000003-4711.torn` | what a crash left half-written at the end of a segment, cut off when it was opened | `recovery` |
+//! | `00000003-4711.torn` | the torn end of a segment, cut off when the store was opened after a crash | `recovery` |
 //! | `00000003.log.damaged` | a retired segment in which something could not be read | `log` |
 //! | `snapshots.earlier/`, `snapshots.broken-<time>/` | snapshots of an earlier version, which kept them in sled | `snapshots` |
 //!
-//! All of it but sled is on a [`Disk`]: that of the system, or a [`MemoryDisk`], which can be left as a power loss leaves one;
-//! [`SnapshotIndex::Memory`] goes with it.
+//! Everything but sled is on a [`Disk`]: the system's, or a [`MemoryDisk`], which can simulate a power loss and goes with
+//! [`SnapshotIndex::Memory`].
 //!
 //! What this crate does not do: it does not know Yjs (an update is opaque bytes), it does not merge updates, and it
 //! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.

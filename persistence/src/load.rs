@@ -16,7 +16,7 @@ pub struct StoredDocument {
     pub snapshot: Option<Vec<u8>>,
     /// The updates after it, in order.
     pub updates: Vec<Vec<u8>>,
-    /// What waited for updates that were missing, with the sequence of its record: to be loaded after all updates.
+    /// The parked updates, with the sequences of their records: to be loaded after all other updates.
     pub waiting: Vec<(u64, Vec<u8>)>,
     /// The sequence of the last record; the next one is this plus 1.
     pub sequence: u64,
@@ -36,7 +36,7 @@ impl StoredDocument {
     }
 }
 
-/// Where a document is, as the index said in one moment; the segments with its records are open.
+/// Where a document is, according to the index at one moment; the segments with its records are open.
 pub(crate) struct Whereabouts {
     name: DocumentName,
     pub(crate) covered: Covered,
@@ -65,7 +65,7 @@ impl Whereabouts {
         Ok(Some(Self { name: name.clone(), covered, records, reader }))
     }
 
-    /// Reads the records, and puts them behind what [`snapshot`] has read.
+    /// Reads the records, and puts them after the result of [`snapshot`].
     pub(crate) fn read(
         mut self,
         dir: &StoreDir,
@@ -83,7 +83,7 @@ impl Whereabouts {
     }
 }
 
-/// The state that covers a document, out of what is stored by its name and this generation; `None` if none does.
+/// The state that covers a document, checked against what covers it; `None` if no snapshot does.
 pub(crate) fn snapshot(
     name: &DocumentName,
     covered: Covered,
@@ -96,7 +96,7 @@ pub(crate) fn snapshot(
     let missing = || StoreError::SnapshotMissing { name: name.clone(), sequence: covered.sequence };
     let snapshot = get(covered.generation).map_err(damaged)?.ok_or_else(missing)?;
     if snapshot.sequence != covered.sequence {
-        return Err(damaged(SnapshotError::Damaged("it is of another checkpoint")));
+        return Err(damaged(SnapshotError::Damaged("it is from another checkpoint")));
     }
     Ok(Some(snapshot.state))
 }

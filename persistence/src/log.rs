@@ -12,10 +12,10 @@ use crate::record::{Kind, Record};
 use crate::segment::{AppendError, HEADER_BYTES, Tail};
 use crate::store::NewRecord;
 
-/// Most bytes of one batch: with it, a segment stays below the 4 GiB that a [`Position`] can name.
+/// Most bytes of one batch: it keeps a segment below the 4 GiB that a [`Position`] can address.
 pub(crate) const MAX_BATCH_BYTES: usize = 2 << 30;
 
-/// Updates of this size are written from where they are, and not copied into the batch first.
+/// Updates of at least this size are written directly, without a copy into the batch.
 const LARGE_PAYLOAD: usize = 256 << 10;
 
 /// The end of the log.
@@ -25,7 +25,7 @@ pub(crate) struct Log {
     segment_bytes: u64,
     number: u32,
     tail: Tail,
-    /// The file may not grow any more, whatever room the disk has.
+    /// The file may not grow any more, even if the disk has room.
     may_not_grow: bool,
 }
 
@@ -46,32 +46,32 @@ impl Log {
             }
             None => create_segment(dir, number).map_err(StoreError::io("create", &path))?,
         };
-        // A limit beyond what a position can name would let a segment outgrow it.
+        // With a higher limit, a segment could outgrow the offsets that a position can address.
         let segment_bytes = segment_bytes.min(1 << 30);
         Ok(Self { dir: dir.clone(), segment_bytes, number, tail, may_not_grow: false })
     }
 
-    /// The number of the segment that is written to.
+    /// The number of the active segment, to which records are appended.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// What the index has to know of the segment that is written to.
+    /// The active segment's entry in the index.
     pub(crate) fn segment(&self) -> Segment {
         Segment { marker: Some(self.tail.marker()), live: 0, damaged: false }
     }
 
-    /// Where the next record will be.
+    /// The position of the next record.
     pub(crate) fn end(&self) -> Position {
         Position::new(self.number, self.tail.len()).expect("segments are rolled long before")
     }
 
-    /// Bytes in the segment that is written to.
+    /// Bytes in the active segment.
     pub(crate) fn len(&self) -> u64 {
         self.tail.len()
     }
 
-    /// Whether the next batch belongs into a new segment.
+    /// Whether the next batch goes into a new segment.
     pub(crate) fn is_full(&self) -> bool {
         self.tail.len() >= self.segment_bytes || self.may_not_grow
     }
@@ -80,7 +80,7 @@ impl Log {
     pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
         let number = self.number + 1;
         self.tail = create_segment(&self.dir, number).map_err(|error| {
-            // A part of it may be there. It must not be in the way of the next attempt.
+            // A part of the file may exist. It must not block the next attempt.
             let path = segment_path(&self.dir, number);
             match self.dir.clear(&path).and_then(|()| self.dir.sync()) {
                 Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
@@ -91,7 +91,7 @@ impl Log {
         Ok(())
     }
 
-    /// Whether the file that is written to still has its name in the directory.
+    /// Whether the active segment's file still has its name in the directory.
     pub(crate) fn is_in_place(&self) -> io::Result<bool> {
         self.tail.is_at(&segment_path(&self.dir, self.number))
     }
@@ -133,7 +133,7 @@ fn encode<'a>(record: &Record<'a>, marker: u64, parts: &mut Vec<Cow<'a, [u8]>>) 
 }
 
 impl<'a> NewRecord<'a> {
-    /// Bytes that it will take in the log.
+    /// Its size in the log, in bytes.
     pub(crate) fn encoded_len(&self) -> usize {
         self.as_record(0).encoded_len()
     }
@@ -171,7 +171,7 @@ fn create_segment(dir: &StoreDir, number: u32) -> io::Result<Tail> {
     Ok(tail)
 }
 
-/// Takes segments out of the log for good. One that is damaged is kept beside it, for whoever wants to rescue something.
+/// Removes segments from the log for good. A damaged one is kept under another name, so that its data can be rescued.
 pub(crate) fn retire(dir: &StoreDir, segments: &[(u32, Segment)]) -> io::Result<()> {
     for (number, segment) in segments {
         dir.check(Step::RetireSegment)?;
@@ -192,7 +192,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Opens the segments of these records. Called while the index is locked, so that none can be retired meanwhile;
-    /// afterwards that does no harm, the files are open.
+    /// retiring one later does no harm, since its file is open.
     pub(crate) fn open(
         dir: &StoreDir,
         records: &[RecordRef],

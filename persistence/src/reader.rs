@@ -1,4 +1,4 @@
-//! A store that is read and not changed: nothing in its directory is created, written or removed.
+//! A store opened read-only: nothing in its directory is created, written or removed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +18,7 @@ use crate::snapshots::earlier::{self, Copy, Earlier};
 use crate::snapshots::{Snapshot, SnapshotError, Snapshots};
 use crate::survey::Survey;
 
-/// How to read.
+/// Options for reading a store.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// Where snapshots of an earlier version are copied to, since sled writes to what it opens. They may take several times
@@ -32,7 +32,7 @@ impl Default for ReadOptions {
     }
 }
 
-/// A store that nobody has open, also one that a crash left behind. Nobody can open it for writing meanwhile.
+/// A store that nobody else has open, even after a crash. Nobody can open it for writing meanwhile.
 pub struct StoreReader {
     dir: StoreDir,
     snapshots: ReadSnapshots,
@@ -41,7 +41,7 @@ pub struct StoreReader {
     lock: Option<Lock>,
 }
 
-/// What was noticed while the store was opened.
+/// Findings from opening the store.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Sound records in the log, live or not.
@@ -55,7 +55,7 @@ pub(crate) struct Found {
 }
 
 impl StoreReader {
-    /// Opens the store in `dir`. `Err` if the directory is missing, in use, or refuses to be read.
+    /// Opens the store in `dir`. `Err` if the directory is missing, in use, or cannot be read.
     pub fn open(dir: &Path, options: &ReadOptions) -> Result<Self, StoreError> {
         let lock = disk::lock_shared(dir)?;
         let dir = StoreDir::new(dir, Arc::new(SystemDisk), None);
@@ -91,12 +91,12 @@ impl StoreReader {
         self.index.names()
     }
 
-    /// What is stored of a document, as [`Store::load`](crate::Store::load) would give it.
+    /// What is stored of a document, as [`Store::load`](crate::Store::load) would return it.
     pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
         self.load_with(name, self.snapshot(name))
     }
 
-    /// The same, where its snapshot has been read.
+    /// The same, given the result of reading its snapshot.
     pub(crate) fn load_with(
         &self,
         name: &DocumentName,
@@ -114,7 +114,7 @@ impl StoreReader {
         load::snapshot(name, covered, |generation| self.snapshots.get(name, generation, Some(covered)))
     }
 
-    /// Fails if somebody has opened a store meanwhile that nobody had opened before.
+    /// Fails if a process has meanwhile opened a store that had never been opened before.
     pub(crate) fn check_alone(&self) -> Result<(), StoreError> {
         if self.lock.is_none() && disk::lock_shared(&self.dir.path)?.is_some() {
             let holder = "a process that was started meanwhile".to_owned();
@@ -127,9 +127,9 @@ impl StoreReader {
 /// The snapshots in segments, and those of an earlier version.
 struct ReadSnapshots {
     segments: Option<Snapshots>,
-    /// The copies are removed after they were closed.
+    /// Each copy is removed after it is closed.
     earlier: Vec<(Earlier, Copy)>,
-    /// Why some of an earlier version cannot be read.
+    /// Why some snapshots of an earlier version cannot be read.
     unreadable: Option<String>,
 }
 
@@ -154,7 +154,7 @@ impl ReadSnapshots {
         Ok(Self { segments, earlier, unreadable })
     }
 
-    /// Why there are none that can be read.
+    /// Why there are no readable snapshots, if so.
     fn lost(&self) -> Option<String> {
         match &self.unreadable {
             Some(reason) if self.earlier.is_empty() => Some(reason.clone()),
@@ -163,7 +163,7 @@ impl ReadSnapshots {
         }
     }
 
-    /// The snapshot of that generation; one of an earlier version only if it is by what covers the document.
+    /// The snapshot of that generation; one of an earlier version only if it is from the checkpoint that covers the document.
     fn get(
         &self,
         name: &DocumentName,
@@ -180,7 +180,7 @@ impl ReadSnapshots {
         by.next().map_or(found, |snapshot| Ok(Some(snapshot)))
     }
 
-    /// Every document with the highest generation that is there.
+    /// Every document with the highest generation that exists.
     fn list(&self) -> Result<Vec<(DocumentName, u64)>, SnapshotError> {
         let mut latest: BTreeMap<DocumentName, u64> = BTreeMap::new();
         let mut all: Vec<_> = self.segments.as_ref().map_or(Ok(Vec::new()), Snapshots::list)?;

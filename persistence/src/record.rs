@@ -1,4 +1,4 @@
-//! THE format of a record: one update in the log, or what waits for one, one entry of the catalog, or one snapshot.
+//! THE format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -20,9 +20,9 @@
 //! The marker is what a reader looks for to find the next record after a damaged one. It is random, so that nobody
 //! can plant a record of another document inside an update.
 //!
-//! The batch tells a torn write from corruption: a power loss may leave a later page of a batch on disk without an earlier
-//! one, so "broken, and something sound follows" is only corruption if what follows was written after the broken
-//! part had been synced, that is: in a later batch.
+//! The batch tells a torn write from corruption: a power loss may leave a later page of a batch on disk without an earlier one,
+//! so broken bytes before a sound record are corruption only if that record was written after they had been synced, that is, in a
+//! later batch.
 
 use crate::name::{DocumentName, MAX_NAME_BYTES};
 
@@ -37,7 +37,7 @@ pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
 
 const CRC_START: usize = 12;
 
-/// What a record says.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// In the log: the payload is an update.
@@ -46,16 +46,16 @@ pub enum Kind {
     Checkpoint = 2,
     /// In the catalog: the document was deleted.
     Deleted = 3,
-    /// In a segment of snapshots: the payload is a state, behind what [`crate::snapshots`] says.
+    /// In a segment of snapshots: the payload is a state, behind the prefix described in [`crate::snapshots`].
     Snapshot = 4,
-    /// In the log: the payload waits for an update that is missing. It counts in the sequence as an update does.
+    /// In the log: the payload is a parked update. It takes a sequence number like any update.
     Waiting = 5,
 }
 
 /// One record; the bytes are borrowed from the segment, or from the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// What it says.
+    /// Its kind.
     pub kind: Kind,
     /// The document's name: checked when decoded, see [`Record::document`].
     pub name: &'a str,
@@ -63,7 +63,7 @@ pub struct Record<'a> {
     pub sequence: u64,
     /// Milliseconds since the Unix epoch.
     pub time: u64,
-    /// Who wrote it, in words of the caller.
+    /// Who wrote it, as the caller names them.
     pub author: &'a str,
     /// The update.
     pub payload: &'a [u8],
@@ -77,10 +77,10 @@ pub enum RecordError {
     /// The bytes end before the record does.
     #[error("the record is cut short")]
     Torn,
-    /// No record starts here, or what it says cannot be.
+    /// No record starts here, or its header is impossible.
     #[error("{0}")]
     Nonsense(&'static str),
-    /// The header can be, but the checksum differs.
+    /// The header is possible, but the checksum differs.
     #[error("the checksum differs")]
     Checksum,
 }
@@ -91,7 +91,7 @@ impl Record<'_> {
         DocumentName::new(self.name).expect("a record's name was checked when it was decoded or built")
     }
 
-    /// Bytes that the record takes.
+    /// Size of the record in bytes.
     pub fn encoded_len(&self) -> usize {
         HEADER_BYTES + self.name.len() + self.author.len() + self.payload.len()
     }
@@ -102,12 +102,12 @@ impl Record<'_> {
         out.extend_from_slice(self.payload);
     }
 
-    /// Appends what precedes the payload, with the checksum of both.
+    /// Appends everything before the payload, with the checksum over both.
     pub(crate) fn encode_head(&self, marker: u64, out: &mut Vec<u8>) {
         self.encode_head_of(&[], marker, out);
     }
 
-    /// The same where the payload goes on behind `payload`, in parts.
+    /// The same for a payload that continues after `self.payload`, in parts.
     pub(crate) fn encode_head_of(&self, more: &[&[u8]], marker: u64, out: &mut Vec<u8>) {
         let start = out.len();
         let short = |bytes: usize| u16::try_from(bytes).expect("bounded by the caller").to_le_bytes();
@@ -140,25 +140,25 @@ pub fn decode(bytes: &[u8], marker: u64) -> Result<Record<'_>, RecordError> {
     Ok(record)
 }
 
-/// Reads the record at the start of `bytes` as [`decode`] does, without the checksum: it was compared before.
+/// Reads the record at the start of `bytes` like [`decode`], but without the checksum, which was checked before.
 pub(crate) fn decode_unchecked(bytes: &[u8], marker: u64) -> Option<Record<'_>> {
     read_fields(bytes, marker).ok().map(|(record, _)| record)
 }
 
-/// Document and sequence of a damaged record, as it seems: good for a report, not to be relied on. The record may end
-/// anywhere behind the name, since its lengths may be what is damaged.
+/// The probable document and sequence of a damaged record: good for a report, not to be relied on. The record may end anywhere
+/// after the name, since its lengths may be damaged.
 pub(crate) fn claimed_document(bytes: &[u8], marker: u64) -> Option<(DocumentName, u64)> {
     let header = read_header(bytes, marker).ok()?;
     let name = bytes[HEADER_BYTES..].get(..header.name_len)?;
     Some((DocumentName::from_bytes(name).ok()?, u64::from_le_bytes(take(bytes, 32))))
 }
 
-/// What a record says before its payload, which was not looked at.
+/// The fields of a record before its payload; the payload is not checked.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) kind: Kind,
     pub(crate) name: DocumentName,
-    /// Bytes before the payload, and of it.
+    /// Bytes before the payload; the next field is its length.
     pub(crate) payload_at: usize,
     pub(crate) payload_len: usize,
 }
@@ -176,7 +176,7 @@ impl Head {
     }
 }
 
-/// Bytes of the whole record that starts like `bytes`, by what its header says; `None` if no record does.
+/// Bytes of the whole record that starts like `bytes`, according to its header; `None` if no record does.
 pub(crate) fn claimed_len(bytes: &[u8], marker: u64) -> Option<usize> {
     read_header(bytes, marker).ok().map(|header| HEADER_BYTES + header.body_len())
 }
@@ -199,7 +199,7 @@ fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordErr
     Ok((record, u32::from_le_bytes(take(bytes, 8))))
 }
 
-/// What a header says of what follows it.
+/// A decoded header: the kind, and the lengths of the fields after it.
 struct Header {
     kind: Kind,
     name_len: usize,
@@ -244,7 +244,7 @@ impl Kind {
     }
 }
 
-/// `N` bytes of a header; the offsets are constants that are in it.
+/// `N` bytes of a header; the offsets are constants within it.
 pub(crate) fn take<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&header[at..at + N]);

@@ -1,15 +1,15 @@
-//! What is done when a store is opened: read the catalog and every segment, and decide what a crash left behind.
+//! Recovery when a store is opened: reads the catalog and every segment, and decides what a crash left behind.
 //!
-//! - The end of the last segment may be torn: bytes that are broken and were not yet synced when the process died (or,
-//!   if a disk damaged the very last batch, cannot be told from that). Nothing there was promised to anybody. They are cut
-//!   off, kept in a `.torn` file, and reported. Sound records of the same batch that still follow their
-//!   document's last one are written again.
-//! - Broken bytes anywhere else are damage: reported, left as they are, and a document that misses a record is unreadable.
-//!   Their segment stays in the log for as long as such a document does, and gets no more records if its end was torn as well.
-//! - Where the directory of the snapshots is missing, documents whose updates are all still in the log are rebuilt from there.
+//! - The end of the last segment may be torn: broken bytes that were not yet synced when the process died (damage to the very
+//!   last batch by the disk cannot be told from that). Nothing in them was acknowledged. They are cut off, kept in a `.torn`
+//!   file, and reported. Sound records of the same batch that still follow their document's last one are written again.
+//! - Broken bytes anywhere else are damage: they are reported and left as they are, and a document that lacks a record is
+//!   unreadable. The segment stays in the log as long as such a document exists, and gets no more records if its end was torn as
+//!   well.
+//! - If the directory of the snapshots is missing, documents whose updates are all still in the log are rebuilt from it.
 //!   The others are unreadable, because the catalog remembers that they exist.
 //! - A damaged catalog is compared with the snapshots. If these are missing as well the store does not open.
-//! - Snapshots of an earlier version are taken over, also those that it could not open and has set aside.
+//! - Snapshots of an earlier version are migrated, including those that it could not open and set aside.
 
 use std::collections::HashMap;
 use std::io;
@@ -51,11 +51,11 @@ pub struct Recovery {
     pub adopted: Vec<DocumentName>,
     /// The directory of the snapshots was missing.
     pub snapshots_lost: bool,
-    /// How many snapshots of an earlier version were taken over. No reason for a warning.
+    /// How many snapshots of an earlier version were migrated. No reason for a warning.
     pub taken_over: usize,
     /// Directories of an earlier version in which not everything that counts can be read, and why. They are left as they are.
     pub left: Vec<(PathBuf, String)>,
-    /// Why sled cannot be used to find snapshots, if it cannot: they are found nevertheless.
+    /// Why sled cannot be used to find snapshots, if it cannot: they are found all the same.
     pub index_failure: Option<String>,
     /// Documents whose snapshot was lost, but whose updates are all in the log.
     pub rebuilt: Vec<DocumentName>,
@@ -101,7 +101,7 @@ impl Recovery {
             )
         }));
         if let Some(reason) = &self.index_failure {
-            lines.push(format!("the index of the snapshots cannot be kept in sled, but in memory: {reason}"));
+            lines.push(format!("the index of the snapshots is kept in memory, not in sled: {reason}"));
         }
         lines.extend(self.rebuilt.iter().map(|name| format!("document {name:?} was rebuilt from the log")));
         lines.extend(self.unreadable.iter().map(|name| format!("document {name:?} is unreadable")));
@@ -124,11 +124,11 @@ pub(crate) struct Opened {
 pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, StoreError> {
     let mut recovery = Recovery::default();
     refuse_unknown_versions(dir)?;
-    // A process that was killed may have created or renamed what is found here without having made that durable: what is
-    // acknowledged from now on must not depend on it.
+    // A killed process may have created or renamed files here without making that durable: nothing that is acknowledged from now
+    // on may depend on it.
     dir.sync().map_err(StoreError::io("sync", &dir.path))?;
     earlier::set_apart(dir).map_err(StoreError::io("rename the snapshots in", &dir.path))?;
-    // Before the index is in memory: what sled needs only while it opens would otherwise stay with the allocator.
+    // Before the index is in memory: otherwise the allocator would keep the memory that sled needs only while it opens.
     let existing = open_existing_snapshots(dir, options)?;
     let mut contents = read_catalog(dir)?;
     let mut covered = mem::take(&mut contents.covered);
@@ -145,7 +145,7 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
             let latest = snapshots.list().map_err(failed)?;
             recovery.adopted =
                 adopt(&mut covered, latest, |name, generation| snapshots.get(name, generation));
-            // Before the catalog names them: they may be of a checkpoint that was killed before it synced them.
+            // Before the catalog names them: they may be from a checkpoint that was killed before it synced them.
             snapshots.sync().map_err(failed)?;
         }
     }
@@ -170,14 +170,14 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
     recovery.catalog_torn = contents.torn;
     recovery.catalog_damage = contents.damage;
     recovery.snapshots_lost = are_missing;
-    // New ones only now: a crash before the catalog was rewritten must find them lost again.
+    // New ones only now: after a crash before the catalog was rewritten, recovery must find them missing again.
     let snapshots = existing.map_or_else(|| open_snapshots(dir, options), Ok)?;
     recovery.index_failure = snapshots.index_failure().map(str::to_owned);
     Ok(Opened { index, log, catalog, snapshots, torn, recovery })
 }
 
-/// The catalog's contents. In a new directory it is created before anything else: a directory that has something else
-/// but no catalog has lost it.
+/// The catalog's contents. In a new directory it is created before anything else: a directory that has other files but no catalog
+/// has lost it.
 fn read_catalog(dir: &StoreDir) -> Result<Contents, StoreError> {
     let contents = Contents::read(dir)?;
     let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
@@ -230,8 +230,8 @@ fn open_snapshots(dir: &StoreDir, options: &StoreOptions) -> Result<Snapshots, S
     Snapshots::open(dir.child(SNAPSHOTS_DIR), options.snapshot_index, options.segment_bytes)
 }
 
-/// Puts back into the catalog what it has lost and the snapshots still have: of each document the highest generation that is
-/// there. Returns those documents.
+/// Restores lost entries of the catalog from the snapshots that still exist: for each document, the highest generation. Returns
+/// those documents.
 pub(crate) fn adopt(
     covered: &mut HashMap<DocumentName, Covered>,
     latest: Vec<(DocumentName, u64)>,
@@ -256,8 +256,8 @@ pub(crate) fn adopt(
     adopted
 }
 
-/// The snapshots are lost: documents whose updates are all in the log are served from there, the others stay covered by a
-/// snapshot that is missing, and so unreadable. Returns the former.
+/// Reads a log whose snapshots are lost: documents whose updates are all in the log are served from it; the others stay covered
+/// by a missing snapshot and so are unreadable. Returns the former.
 fn rebuild(
     dir: &StoreDir,
     covered: HashMap<DocumentName, Covered>,

@@ -1,4 +1,4 @@
-//! Reading what is left of a document that cannot be loaded.
+//! Reads the remains of a document that cannot be loaded.
 
 use crate::error::StoreError;
 use crate::index::Position;
@@ -8,15 +8,15 @@ use crate::record::Kind;
 use crate::segment::{Damage, Found, Scan};
 use crate::store::Store;
 
-/// Everything that can still be read of a document. Not a document: what is missing may be what the rest depends on.
+/// Everything that can still be read of a document. Not a document: the rest may depend on the missing parts.
 #[derive(Debug, Default)]
 pub struct Salvage {
     /// The newest snapshot that can be read, and the sequence up to which it covers the document.
     pub snapshot: Option<(u64, Vec<u8>)>,
-    /// The records that can be read, with their sequences, ascending; also those that the snapshot covers, as far as they
-    /// are still there.
+    /// The records that can be read, with their sequences, ascending; including those that the snapshot covers, as far as they
+    /// still exist.
     pub updates: Vec<(u64, Vec<u8>)>,
-    /// The same of what waited for updates that were missing.
+    /// The same for parked updates.
     pub waiting: Vec<(u64, Vec<u8>)>,
     /// What is missing; empty if the document is whole.
     pub missing: Vec<Missing>,
@@ -27,7 +27,7 @@ pub struct Salvage {
 pub enum Missing {
     /// The snapshot up to this sequence is missing or damaged.
     Snapshot {
-        /// What it covered.
+        /// The sequence up to which it covered the document.
         sequence: u64,
         /// What is wrong with it.
         reason: String,
@@ -55,7 +55,7 @@ impl Store {
                 Err(error) if error.is_not_found() => continue,
                 scan => scan?,
             };
-            // Not of a deleted document that had the same name.
+            // Not a record of a deleted document with the same name.
             let is_its_own = |offset| Position::new(number, offset).is_some_and(|at| at >= covered.born);
             while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
                 match found {
@@ -105,7 +105,7 @@ impl Store {
 }
 
 impl Salvage {
-    /// Notes which sequences are in neither the snapshot nor the records. `covered`: at least these there were.
+    /// Notes which sequences are in neither the snapshot nor the records. The document had at least those up to `covered`.
     fn note_holes(&mut self, covered: u64) {
         let mut have = self.snapshot.as_ref().map_or(0, |(sequence, _)| *sequence);
         let mut found: Vec<_> =

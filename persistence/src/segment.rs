@@ -1,5 +1,5 @@
-//! A segment: a file with a header and records one after the other. The log is many of them, the catalog is one, and the
-//! snapshots are in some.
+//! A segment: a file with a header, followed by records. The log has many segments, the catalog is one, and the snapshots have
+//! segments of their own.
 //!
 //! | Offset | Bytes | Field of the header |
 //! |---|---|---|
@@ -74,15 +74,15 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What is found in a segment, in the order of the file.
+/// An item found in a segment, in file order.
 pub(crate) enum Found<'a> {
     /// A sound record and its offset.
     Record(u64, Record<'a>),
-    /// A stretch without one.
+    /// A stretch without a sound record.
     Damage(Damage),
 }
 
-/// Reads a segment: every sound record, and what lies between them.
+/// Reads a segment: every sound record, and the damage between them.
 pub(crate) struct Scan {
     path: PathBuf,
     window: Window,
@@ -116,7 +116,7 @@ impl Scan {
         self.window.len()
     }
 
-    /// What comes next; `None` at the end.
+    /// The next item; `None` at the end.
     pub(crate) fn read_next(&mut self) -> io::Result<Option<Found<'_>>> {
         let offset = self.offset;
         if offset >= self.len() {
@@ -146,20 +146,20 @@ impl Scan {
         self.damage(offset, reason).map(|damage| Some(Found::Damage(damage)))
     }
 
-    /// Describes what is between `offset` and the place that was reached.
+    /// Describes the stretch from `offset` to the current position.
     fn damage(&mut self, offset: u64, reason: &'static str) -> io::Result<Damage> {
         let mut document = None;
         if let Some(marker) = self.marker {
             let most = record::HEADER_BYTES + MAX_NAME_BYTES;
             let len = usize::try_from(self.offset - offset).map_or(most, |len| len.min(most));
-            // Not beyond it: what follows may be torn, and cut off.
+            // Not beyond the damage: the bytes after it may be torn and get cut off.
             document = record::claimed_document(&self.window.at(offset, len)?[..len], marker);
         }
         let reason = if self.is_zero(offset)? { ZEROS } else { reason };
         Ok(Damage { path: self.path.clone(), offset, bytes: self.offset - offset, document, reason })
     }
 
-    /// Whether there is nothing but zeros between `from` and the place that was reached.
+    /// Whether there is nothing but zeros from `from` to the current position.
     fn is_zero(&mut self, mut from: u64) -> io::Result<bool> {
         while from < self.offset {
             let bytes = self.window.at(from, 1)?;
@@ -173,12 +173,12 @@ impl Scan {
     }
 }
 
-/// Reads the heads of a segment's records and passes over their payloads, whatever these hold.
+/// Reads the heads of a segment's records and skips their payloads, whatever they hold.
 pub(crate) struct Heads {
     window: Window,
     marker: u64,
     offset: u64,
-    /// Whether there was something else between the records so far.
+    /// Whether anything other than records was found so far.
     pub(crate) is_damaged: bool,
 }
 
@@ -201,7 +201,7 @@ impl Heads {
         self.window.len()
     }
 
-    /// The next record that lies in the file as a whole: its offset, its head, and the first bytes of its payload.
+    /// The next record that lies entirely in the file: its offset, its head, and the first bytes of its payload.
     pub(crate) fn read_next<const N: usize>(&mut self) -> io::Result<Option<(u64, Head, [u8; N])>> {
         while self.offset < self.window.len() {
             let (offset, end) = (self.offset, self.window.len());
@@ -223,7 +223,7 @@ impl Heads {
     }
 }
 
-/// Where the torn end of a segment starts, if it is the last one of its log: the first damage that no later batch follows.
+/// Where the torn end of a log's last segment starts: at the first damage that no later batch follows.
 pub(crate) fn torn_at(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, StoreError> {
     let mut scan = Scan::open(disk, path)?;
     let (mut damage, mut last_batch) = (Vec::new(), 0);
@@ -323,7 +323,7 @@ pub(crate) enum AppendError {
 }
 
 impl AppendError {
-    /// What the system said.
+    /// The system's error.
     pub(crate) fn into_error(self) -> io::Error {
         match self {
             Self::Full(error) | Self::Unknown(error) => error,
@@ -349,13 +349,13 @@ impl Tail {
         Ok(Self { file, marker, len: HEADER_BYTES as u64 })
     }
 
-    /// Continues a file whose sound records end at `len`: what is behind is cut off, and that is synced.
+    /// Continues a file whose sound records end at `len`: the rest is cut off, durably.
     pub(crate) fn resume(disk: &dyn Disk, path: &Path, marker: u64, len: u64) -> io::Result<Self> {
         let mut file = disk.open_to_append(path)?;
         if file.len()? != len {
             file.set_len(len)?;
         }
-        // Also without a cut: what was read may so far only be in the page cache of a process that was killed.
+        // Even without a cut: the bytes that were read may be in the page cache only, left by a killed process.
         file.sync()?;
         Ok(Self { file, marker, len })
     }
@@ -376,8 +376,8 @@ impl Tail {
         Ok(())
     }
 
-    /// What `write` appends and syncs counts as a whole: where the disk is full, what has been written of it is cut off again,
-    /// durably, so that later attempts may succeed. After any other failure it is unknown what the disk holds.
+    /// Appends all that `write` writes, and syncs it. If the disk is full, a partial write is cut off again, durably, so that
+    /// later attempts may succeed. After any other failure the content of the disk is unknown.
     pub(crate) fn append(
         &mut self,
         write: impl FnOnce(&mut Self) -> io::Result<()>,
@@ -400,7 +400,7 @@ impl Tail {
         self.file.sync()
     }
 
-    /// Cuts off what was written from `len` on, durably.
+    /// Truncates the file to `len`, durably.
     pub(crate) fn cut_off(&mut self, len: u64) -> io::Result<()> {
         self.file.set_len(len)?;
         self.file.sync()?;

@@ -1,7 +1,7 @@
 //! Snapshots: the state of each document at its last checkpoint.
 //!
-//! They are in segments of records, `snapshots/00000001.states` and so on, which are written and synced as the log is and
-//! trusted as little. The payload of such a record is
+//! They are stored in segments of records, `snapshots/00000001.states` and so on, which are written and synced like the log, and
+//! trusted as little. The payload of a snapshot record is
 //!
 //! | Offset | Bytes | Field |
 //! |---|---|---|
@@ -9,12 +9,13 @@
 //! | 8 | 8 | born: the position in the log before which records belong to a deleted document of the same name |
 //! | 16 | | the state |
 //!
-//! An [`index`] in sled says where each one is. It is only that: made from the segments where it is missing or wrong, and
-//! replaced by one in memory where sled cannot be used at all. Nothing that a crash or a full disk does to it loses a document.
+//! An [`index`] in sled says where each one is. It is only an index: it is rebuilt from the segments if it is missing or wrong,
+//! and replaced with one in memory if sled cannot be used at all. Nothing that a crash or a full disk does to it loses a
+//! document.
 //!
-//! A snapshot counts only when the catalog says so, after it was written, synced and read back. What no longer counts is
-//! waste; a segment with nothing else is removed, and where waste is more than the rest, what counts is copied out of the
-//! segments that have the most of it.
+//! A snapshot counts only once the catalog says so, after it has been written, synced and read back. One that no longer counts is
+//! waste. A segment that is all waste is removed; where most bytes are waste, the snapshots that count are copied out of the most
+//! wasteful segments.
 
 mod compaction;
 pub(crate) mod earlier;
@@ -40,16 +41,16 @@ const PREFIX_BYTES: usize = 16;
 /// Largest state.
 pub const MAX_STATE_BYTES: usize = MAX_PAYLOAD_BYTES - PREFIX_BYTES;
 
-/// Bytes that are compared at once.
+/// Bytes compared at a time.
 const COMPARED_BYTES: usize = 64 << 10;
 
-/// Where it is kept in which segment a snapshot is.
+/// Where the index of the snapshots is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SnapshotIndex {
     /// In sled, in the directory of the snapshots.
     #[default]
     Sled,
-    /// In memory: made from the segments each time that the store is opened.
+    /// In memory: rebuilt from the segments each time the store is opened.
     Memory,
 }
 
@@ -85,10 +86,10 @@ pub enum SnapshotError {
     /// It was written by a version that this one does not know.
     #[error("the snapshot has format version {0}, which this version of coscribe does not know")]
     UnknownVersion(u8),
-    /// What was read back after writing is not what was written.
+    /// The snapshot that was read back differs from the one that was written.
     #[error("the snapshot that was read back differs from what was written")]
     ReadBack,
-    /// The file system refused something. It may work later.
+    /// A file system call failed. It may succeed later.
     #[error("the file system: {0}")]
     Io(#[from] io::Error),
     /// A database of an earlier version cannot be read.
@@ -103,17 +104,17 @@ pub(crate) struct Snapshots {
     /// Locked before `index`.
     files: Mutex<Files>,
     index: RwLock<Box<dyn Index>>,
-    /// The index was made from all segments since it was opened: what is not in it is not there.
+    /// The index has been rebuilt from all segments since it was opened: a snapshot that it lacks does not exist.
     is_complete: AtomicBool,
     /// Why sled is not used any more.
     index_failure: OnceLock<String>,
 }
 
 impl Snapshots {
-    /// Opens those in `dir`, which is created if it is not there. A segment is closed when it has so many bytes.
+    /// Opens the snapshots in `dir`, which is created if it does not exist. A segment of `segment_bytes` is closed.
     pub(crate) fn open(dir: StoreDir, kind: SnapshotIndex, segment_bytes: u64) -> Result<Self, StoreError> {
         dir.disk.create_dir(&dir.path).map_err(StoreError::io("create", &dir.path))?;
-        // What was created and not synced by a process that was killed must not be lost after it counts.
+        // A killed process may have created files without syncing their names. They must not be lost once they count.
         dir.sync().map_err(StoreError::io("sync", &dir.path))?;
         let (index, failure) = index::open(kind, &dir);
         let snapshots = Self::with(dir, index, segment_bytes)?;
@@ -124,7 +125,7 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    /// Those in `dir`, to be read only: nothing in it is created or changed.
+    /// Opens the snapshots in `dir` read-only: nothing in it is created or changed.
     pub(crate) fn open_to_read(dir: StoreDir) -> Result<Self, StoreError> {
         Self::with(dir, Box::new(MemoryIndex::default()), 0)
     }
@@ -142,13 +143,12 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    /// Why sled is not used any more, if it cannot be: where each snapshot is, is in memory instead.
+    /// Why sled is not used any more, if it is not: the index is in memory instead.
     pub(crate) fn index_failure(&self) -> Option<&str> {
         self.index_failure.get().map(String::as_str)
     }
 
-    /// Writes a snapshot, also in place of one of the same generation that was left behind. Not durable before
-    /// [`Self::sync`].
+    /// Writes a snapshot. It replaces any leftover of the same generation. Not durable before [`Self::sync`].
     pub(crate) fn put(
         &self,
         name: &DocumentName,
@@ -158,7 +158,7 @@ impl Snapshots {
         self.write(&mut self.files(), name, generation, snapshot)
     }
 
-    /// Whether what is on disk is this snapshot, byte by byte.
+    /// Checks, byte by byte, that the snapshot on disk is this one.
     pub(crate) fn check(
         &self,
         name: &DocumentName,
@@ -198,21 +198,21 @@ impl Snapshots {
                 Ok(Some(snapshot)) => return Ok(Some(snapshot)),
                 // It has been moved meanwhile.
                 Err(_) if self.find(name, generation)? != location => {}
-                // The index may be wrong: it is not trusted to say that there is nothing, or what is damaged.
+                // The index may be wrong: it is not trusted to say that a snapshot is missing or damaged.
                 _ if self.complete()? => {}
                 read => return read,
             }
         }
     }
 
-    /// The generations that are there of a document, ascending, whether readable or not.
+    /// The generations that exist of a document, ascending, whether readable or not.
     pub(crate) fn generations(&self, name: &DocumentName) -> Result<Vec<u64>, SnapshotError> {
         self.complete()?;
         let all = self.with_index(&self.files(), |index| index.of(name))?;
         Ok(all.into_iter().map(|(generation, _)| generation).collect())
     }
 
-    /// Every document with the highest generation that is there, whether readable or not.
+    /// Every document with the highest generation that exists, whether readable or not.
     pub(crate) fn list(&self) -> Result<Vec<(DocumentName, u64)>, SnapshotError> {
         self.complete()?;
         self.with_index(&self.files(), |index| {
@@ -237,7 +237,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Makes everything that was put durable.
+    /// Makes every snapshot written so far durable.
     pub(crate) fn sync(&self) -> Result<(), SnapshotError> {
         let mut files = self.files();
         let synced = files.sync()?;
@@ -258,7 +258,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// `marker` is that of the segment.
+    /// `marker` is the segment's.
     fn read(
         &self,
         marker: Option<u64>,
@@ -284,11 +284,11 @@ impl Snapshots {
 
     fn find(&self, name: &DocumentName, generation: u64) -> Result<Option<Location>, SnapshotError> {
         let found = self.index.read().expect(POISONED).get(name, generation);
-        // Not while the files are locked, which are for as long as the disk takes.
+        // Tried first without locking the files: that lock is held for as long as the disk takes.
         found.or_else(|_| self.with_index(&self.files(), |index| index.get(name, generation)))
     }
 
-    /// Asks the index. Where sled fails, one in memory takes its place.
+    /// Asks the index. If sled fails, an index in memory takes its place.
     fn with_index<T>(
         &self,
         files: &Files,
@@ -311,7 +311,8 @@ impl Snapshots {
         self.index_failure.get_or_init(|| error.to_string());
     }
 
-    /// Takes into the index what was written after it was last synced, and counts what each segment has that is in it.
+    /// Indexes the snapshots that were written after the index was last synced, and counts the bytes of each segment that are in
+    /// it.
     fn catch_up(&self) -> Result<(), StoreError> {
         let failed = |source| StoreError::Snapshots { path: self.dir.path.clone(), source };
         let mut files = self.files();
@@ -344,7 +345,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Makes the index from all segments, once. True if that was done just now.
+    /// Rebuilds the index from all segments, once. True unless that was done before.
     fn complete(&self) -> Result<bool, SnapshotError> {
         if self.is_complete.load(Ordering::Acquire) {
             return Ok(false);

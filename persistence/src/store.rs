@@ -18,20 +18,20 @@ use crate::recovery::{self, Opened, Recovery};
 use crate::segment::AppendError;
 use crate::snapshots::{SnapshotError, SnapshotIndex, Snapshots};
 
-/// What is written to see whether there is room.
+/// A file that is written to see whether there is room.
 const PROBE_FILE: &str = "probe";
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone)]
 pub struct StoreOptions {
     /// A segment of the log is closed when it has reached this size in bytes. Small segments are retired sooner, large
     /// ones cost fewer file operations. At most 1 GiB is used. Default 64 MiB.
     pub segment_bytes: u64,
-    /// Where it is kept where each snapshot is. Default [`SnapshotIndex::Sled`].
+    /// Where the index of the snapshots is kept. Default [`SnapshotIndex::Sled`].
     pub snapshot_index: SnapshotIndex,
     /// Where everything else is kept. Default [`SystemDisk`].
     pub disk: Arc<dyn Disk>,
-    /// Lets a test make any step fail. Default `None`.
+    /// Lets a test fail any step. Default `None`.
     pub faults: Option<Arc<dyn Faults>>,
 }
 
@@ -48,7 +48,7 @@ pub struct NewRecord<'a> {
     pub author: &'a str,
     /// The update, opaque here.
     pub payload: &'a [u8],
-    /// Whether it is no update yet, but what waits for one that is missing: it is loaded after all updates.
+    /// Whether the update is parked, that is, waits for a missing one: it is loaded after all others.
     pub waits: bool,
 }
 
@@ -57,8 +57,8 @@ pub struct NewRecord<'a> {
 pub struct Checkpoint<'a> {
     /// The document.
     pub name: &'a DocumentName,
-    /// The last record that is in the state. Not lower than that of the last checkpoint nor higher than
-    /// [`Store::last_sequence`]; exactly that if a record of the document is damaged.
+    /// The last record that is in the state. Not lower than the last checkpoint's, nor higher than [`Store::last_sequence`];
+    /// exactly that if a record of the document is damaged.
     pub sequence: u64,
     /// Milliseconds since the Unix epoch.
     pub time: u64,
@@ -75,18 +75,18 @@ pub struct Store {
     writer: Mutex<Writer>,
     /// Held during a checkpoint or a deletion: only they change what covers a document. Taken before `writer`.
     pub(crate) covering: Mutex<()>,
-    /// Changed only under `writer`, and never held for writing while the disk is waited for. Taken last.
+    /// Changed only under `writer`, and never locked for writing while waiting for the disk. Taken last.
     index: RwLock<Index>,
     pub(crate) snapshots: Snapshots,
-    /// The first failure of the log or the catalog: nothing is written any more.
+    /// The first failure of the log or the catalog; it latches, and nothing more is written.
     failure: OnceLock<String>,
     /// Why the last checkpoint failed, if it did.
     pub(crate) snapshot_failure: Mutex<Option<String>>,
-    /// Locked as long as it is open.
+    /// Held as long as the store is open.
     _lock: DiskLock,
 }
 
-/// What is written to, one call at a time.
+/// The files that are written to, by one call at a time.
 pub(crate) struct Writer {
     pub(crate) log: Log,
     pub(crate) catalog: Catalog,
@@ -161,10 +161,10 @@ impl Store {
 
     /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.
     ///
-    /// A record that is too large or out of order is refused before anything is written. Where the disk is full,
-    /// [`StoreError::Full`], nothing is left of what was written, and a later call may succeed. After any other failure of a
-    /// write or sync every later call fails, because it is unknown what the disk holds; so it does when the log is not the file
-    /// any more that has its name.
+    /// A record that is too large or out of order is refused before anything is written. If the disk is full
+    /// ([`StoreError::Full`]), everything written is cut off again, and a later call may succeed. After any other failed write or
+    /// sync every later call fails, because the content of the disk is unknown. Every later call also fails once the name of the
+    /// log no longer belongs to its file.
     pub fn append(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
@@ -223,12 +223,12 @@ impl Store {
         self.failure.get().cloned()
     }
 
-    /// Why the last checkpoint could not be made, if it could not. The log has what it would have covered.
+    /// Why the last checkpoint failed, if it did. The log still has the records that it would have covered.
     pub fn checkpoint_failure(&self) -> Option<String> {
         self.snapshot_failure().clone()
     }
 
-    /// Why sled is not used to find snapshots any more, if it cannot be. They are found nevertheless.
+    /// Why sled is no longer used to find snapshots, if it is not. They are found all the same.
     pub fn index_failure(&self) -> Option<&str> {
         self.snapshots.index_failure()
     }
@@ -249,7 +249,7 @@ impl Store {
         self.index().bytes()
     }
 
-    /// Fails if the directory was removed or replaced while it is open: what is written would be lost with the process.
+    /// Fails if the directory was removed or replaced while the store is open: writes would be lost with the process.
     pub fn check_directory(&self) -> Result<(), StoreError> {
         self.check_failure()?;
         self.check_place(&self.writer())
@@ -261,7 +261,7 @@ impl Store {
         in_place.map_err(|error| self.fail("find the log", &error))
     }
 
-    /// Whether there is room for so many bytes now: they are written and removed again.
+    /// Whether there is room for this many bytes now: they are written and removed again.
     pub fn has_room(&self, bytes: usize) -> bool {
         let path = self.dir.join(PROBE_FILE);
         let write = || {
@@ -307,7 +307,7 @@ impl Store {
         self.snapshot_failure.lock().expect(POISONED)
     }
 
-    /// Panics if a writer has panicked: what it left half-done must not be built upon.
+    /// Panics if a writer has panicked: nothing may build on half-done work.
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().expect(POISONED)
     }

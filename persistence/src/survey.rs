@@ -1,4 +1,4 @@
-//! Reading what is in the directory of a store, without changing anything: for opening it, and for verifying it.
+//! Reads the directory of a store without changing anything, both to open and to verify it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::record::{Kind, Record};
 use crate::segment::{self, Damage, Found, HEADER_BYTES, Scan};
 use crate::store::NewRecord;
 
-/// What is in the directory of a store; reading it changes nothing.
+/// The contents of a store's directory; reading them changes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) index: Index,
@@ -92,7 +92,8 @@ impl Survey {
                 }
             }
         }
-        // Damage is told from a torn end by what follows it, and some of that is cut off: only a later segment keeps it so.
+        // Damage is told from a torn end by the batches after it, and some of those are cut off: only a later segment preserves
+        // the distinction.
         let is_both = torn_at.is_some() && self.index.segments.get(&number).is_some_and(|it| it.damaged);
         if last && sound_header && torn_at != Some(0) && !is_both {
             let len = torn_at.unwrap_or(len);
@@ -113,14 +114,15 @@ impl Survey {
     }
 
     fn add_damage(&mut self, number: u32, damage: Damage) {
-        // Beyond what a position can name nothing can be live: the start of the segment does for the bookkeeping.
+        // No record can be live at an offset that a position cannot address: the start of the segment will do for the
+        // bookkeeping.
         let position = Position::new(number, damage.offset).or(Position::new(number, 0)).unwrap_or_default();
         self.index.add_damage(position, &damage);
         self.damage.push(damage);
     }
 
-    /// Records at places that a deletion has declared void would be dead: if the log has become shorter than it was at
-    /// the last deletion, it goes on in a later segment.
+    /// Records before the position of the last deletion would be dead: if the log has become shorter than it was then, it
+    /// continues in a later segment.
     fn stay_behind_deletions(&mut self) {
         let born = self.index.catalog().map(|(_, covered)| covered.born).max().unwrap_or_default();
         let end = self.resume.and_then(|(_, len)| Position::new(self.last, len));
@@ -132,12 +134,12 @@ impl Survey {
 }
 
 impl Torn {
-    /// Whether there is nothing that somebody might want to see.
+    /// Whether it holds nothing worth keeping.
     pub(crate) fn is_only_zeros(&self) -> bool {
         self.damage.is_only_zeros() && self.behind.is_empty()
     }
 
-    /// The sound records behind the torn part that follow what is stored, and how many do not.
+    /// The sound records behind the torn part that follow their document's last stored one, and how many do not.
     pub(crate) fn rescue(&self, index: &Index) -> (Vec<NewRecord<'_>>, usize) {
         let mut next: HashMap<&DocumentName, u64> = HashMap::new();
         let mut rescued = Vec::new();

@@ -1,4 +1,4 @@
-//! Reading every record and every snapshot of a store, without changing anything in its directory.
+//! Reads every record and every snapshot of a store without changing anything in its directory.
 
 use std::fmt;
 use std::path::Path;
@@ -62,15 +62,14 @@ pub struct UnreadableSnapshot {
     pub reason: String,
 }
 
-/// Reads every record and every snapshot of the store in `dir`, also one that a crash left behind, and changes nothing
-/// there; meanwhile nobody can open it. `Err` only if it cannot look: the directory is missing, in use, or refuses to be
-/// read.
+/// Reads every record and every snapshot of the store in `dir`, even after a crash, and changes nothing there; meanwhile nobody
+/// can open it. `Err` only if the directory is missing, in use, or cannot be read.
 pub fn verify(dir: &Path, options: &ReadOptions) -> Result<Report, StoreError> {
     verify_with(dir, options, |_, _| {})
 }
 
-/// As [`verify`], and shows every stored document, in the order of the names, as [`Store::load`](crate::Store::load) would
-/// give it: an error if it cannot be read in full.
+/// Like [`verify`], and also calls `visit` with every stored document, in name order, as [`Store::load`](crate::Store::load)
+/// would return it: an error if it cannot be read in full.
 pub fn verify_with(
     dir: &Path,
     options: &ReadOptions,
@@ -93,7 +92,7 @@ pub fn verify_with(
         ..Report::default()
     };
     for name in reader.names() {
-        // Also if records are missing: the report says everything that is.
+        // Even if records are missing: the report lists everything that is.
         let snapshot = reader.snapshot(&name);
         report.note_snapshot(&name, index.covered(&name), &snapshot);
         let Some(document) = reader.load_with(&name, snapshot).transpose() else { continue };
@@ -107,15 +106,15 @@ pub fn verify_with(
 }
 
 impl Report {
-    /// Whether nothing is damaged or missing. A store may be unsound and every document still be readable, when what
-    /// is damaged was already in a snapshot: see [`Report::unreadable`].
+    /// Whether nothing is damaged or missing. A store may be unsound while every document is readable, if a snapshot already
+    /// covers the damage: see [`Report::unreadable`].
     pub fn is_sound(&self) -> bool {
         let log = self.damage.is_empty() && self.gaps.is_empty();
         let catalog = self.catalog_damage.is_empty() && !self.catalog_missing;
         log && catalog && self.unreadable_snapshots.is_empty() && self.snapshots_lost.is_none()
     }
 
-    /// The documents that cannot be read in full, as far as they are known by name; sorted.
+    /// The documents that cannot be read in full, as far as their names are known; sorted.
     pub fn unreadable(&self) -> &[DocumentName] {
         &self.unreadable
     }

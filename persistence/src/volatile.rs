@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// Decides what a power loss leaves: called with the number of possible outcomes, at least 1, it returns one of them. 0
-/// is always the one in which the least is kept, the highest number the one in which everything is.
+/// Decides what a power loss leaves: called with the number of possible outcomes, at least 1, it returns the number of
+/// one. 0 always keeps the least, the highest number keeps everything.
 pub type Choose<'a> = &'a mut dyn FnMut(u64) -> u64;
 
-/// What happens to some keys in one step: a new value, or none.
+/// An atomic change of some keys: a new value for each, or none.
 type Change<K, V> = Vec<(K, Option<V>)>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Volatile<K, V> {
-    /// With all changes.
+    /// The map with all changes.
     now: BTreeMap<K, V>,
-    /// Without those since the last sync.
+    /// The map without the changes since the last sync.
     synced: BTreeMap<K, V>,
     changes: Vec<Change<K, V>>,
 }
@@ -30,12 +30,12 @@ impl<K: Ord + Clone, V: Clone> Volatile<K, V> {
         Self { now: map.clone(), synced: map, changes: Vec::new() }
     }
 
-    /// What it is as long as there is power.
+    /// The map as it is while there is power.
     pub(crate) fn now(&self) -> &BTreeMap<K, V> {
         &self.now
     }
 
-    /// Changes several keys in one step: a power loss undoes all of it or nothing.
+    /// Changes several keys atomically: a power loss undoes all of it or nothing.
     pub(crate) fn change(&mut self, change: Change<K, V>) {
         apply(&mut self.now, change.iter().cloned());
         self.changes.push(change);
@@ -46,7 +46,7 @@ impl<K: Ord + Clone, V: Clone> Volatile<K, V> {
         apply(&mut self.synced, self.changes.drain(..).flatten());
     }
 
-    /// What a power loss leaves: each change that was not synced may be there or not, whatever became of those before.
+    /// What a power loss leaves: each unsynced change may survive or not, independently of those before it.
     pub(crate) fn after_power_loss(&self, choose: Choose<'_>) -> BTreeMap<K, V> {
         let mut left = self.synced.clone();
         for change in &self.changes {
@@ -57,7 +57,7 @@ impl<K: Ord + Clone, V: Clone> Volatile<K, V> {
         left
     }
 
-    /// The same with other values.
+    /// The same map, with each value converted.
     pub(crate) fn map<W>(&self, mut value: impl FnMut(&V) -> W) -> Volatile<K, W> {
         let mut all = |map: &BTreeMap<K, V>| map.iter().map(|(key, v)| (key.clone(), value(v))).collect();
         let (now, synced) = (all(&self.now), all(&self.synced));

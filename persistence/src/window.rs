@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::disk::{Disk, DiskFile};
 
-/// Bytes that are read at once, unless more are asked for.
+/// Bytes read at a time, unless more are asked for.
 pub(crate) const CHUNK: usize = 64 << 10;
 
-/// A file of which only the bytes around the place that is looked at are in memory: a whole log would be a lot, and what an
-/// allocator has once got for it, it may keep.
+/// A file of which only the bytes around the current offset are in memory: a whole log would be a lot, and the allocator might
+/// keep that memory for good.
 #[derive(Debug)]
 pub(crate) struct Window {
     file: Box<dyn DiskFile>,
@@ -46,7 +46,7 @@ impl Window {
         Ok(&self.buffer)
     }
 
-    /// Bytes of memory that it has.
+    /// Bytes of memory that the buffer takes.
     #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.buffer.capacity()

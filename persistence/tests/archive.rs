@@ -1,4 +1,4 @@
-//! Archives: what is written comes back, and nothing else is believed.
+//! Archives: documents come back as they were written, and nothing else is trusted.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

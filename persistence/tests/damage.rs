@@ -65,7 +65,7 @@ fn a_damaged_last_record_of_a_document_is_not_taken_for_the_end_of_it() {
     assert_eq!(recovery.unreadable, [name("a")]);
     assert_eq!(load(&store, "b"), only_updates("b", 1..=1));
 
-    // Replaced from a backup it is readable again, and goes on.
+    // Once replaced from a backup, it is readable again and takes updates.
     let last = store.last_sequence(&name("a"));
     checkpoint(&store, "a", last).unwrap();
     write(&store, "a", last + 1..=last + 1);
@@ -178,7 +178,7 @@ fn a_record_inside_an_update_is_not_taken_for_one() {
     write(&store, "victim", 1..=1);
     drop(store);
     let forged = fs::read(scene.segment(1)).unwrap()[32..].to_vec();
-    // From another store: what somebody outside can know of the format.
+    // From another store: an attacker can know the format, but not the marker.
     let scene = Scene::new();
     let store = scene.open_clean();
     store.append(&[record(&name("attacker"), 1, &forged)]).unwrap();

@@ -90,7 +90,7 @@ fn an_interrupted_take_over_is_taken_up_again() {
     expect_all(&store);
 }
 
-/// A version before this one put away what it could not open, and went on with new snapshots.
+/// An earlier version set aside the snapshots that it could not open, and went on with new ones.
 #[test]
 fn what_was_set_aside_is_taken_back() {
     let scene = earlier_store("snapshots.broken-1700000000000");

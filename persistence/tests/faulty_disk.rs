@@ -1,5 +1,5 @@
-//! Every single operation on a file fails once: the log's, the catalog's, the snapshots' and sled's own. Whatever becomes of
-//! the process, what was durable is there afterwards.
+//! Every single operation on a file of the log, the catalog, the snapshots or sled fails once. Whatever happens to the process,
+//! everything durable is there afterwards.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,7 +21,7 @@ fn options() -> StoreOptions {
     StoreOptions { segment_bytes: 600, ..StoreOptions::default() }
 }
 
-/// Not a test by itself: the process whose operations fail. It says what is durable.
+/// Not a test by itself: the process whose operations fail. It prints what is durable.
 #[test]
 fn victim() {
     let Some(dir) = std::env::var_os(VICTIM_DIR) else { return };
@@ -40,7 +40,7 @@ fn live(dir: &Path) -> Result<(), StoreError> {
             store.append(&[record(&name, sequence, &payload(document, sequence))])?;
             println!("\ndurable {document} {sequence}");
             if document != "c" || round == 1 {
-                // What it says is what is there, also if a checkpoint has failed.
+                // What the store returns is on disk, even if a checkpoint has failed.
                 let _ = checkpoint(&store, document, sequence);
                 let stored = store.load(&name)?.map_or(0, |stored| stored.sequence);
                 println!("\ndurable {document} {stored}");
@@ -77,7 +77,7 @@ fn run_victim(shim: &Path, scene: &Scene, files: Files, fault: &str, at: usize) 
         .unwrap()
 }
 
-/// The highest sequence of each document that was said to be durable.
+/// The highest sequence of each document that was printed as durable.
 fn durable(said: &str) -> BTreeMap<&str, u64> {
     let mut durable = BTreeMap::new();
     for line in said.lines().filter_map(|line| line.strip_prefix("durable ")) {
@@ -109,7 +109,7 @@ fn check(scene: &Scene, output: &Output, what: &str) {
         assert_eq!(stored.snapshot, (covered > 0).then(|| state(document, covered)), "{}", words());
         assert_eq!(stored.updates, payloads(document, covered + 1..=stored.sequence), "{}", words());
     }
-    // And it goes on.
+    // And the store still works.
     for document in DOCUMENTS {
         let next = store.last_sequence(&name(document)) + 1;
         write(&store, document, next..=next);

@@ -1,4 +1,4 @@
-//! What is left after the disk was really full. The disk is filled in processes of their own.
+//! What is left after the disk was really full. Separate processes fill it.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -28,8 +28,8 @@ fn checkpoint(store: &Store, document: &str, sequence: u64) -> Result<(), StoreE
     store.checkpoint(&[Checkpoint { name: &name, sequence, time: 1, state: &[&state] }])
 }
 
-/// Appends until the disk is full, to a document that is only in the log and to one that is checkpointed. Says what is
-/// durable. Then goes on as soon as there is room again.
+/// Appends until the disk is full, to a document that is only in the log and to one that is checkpointed. Prints what is durable.
+/// Goes on as soon as there is room again.
 #[test]
 fn filler() {
     let Some(dir) = std::env::var_os(FULL_DIR) else { return };
@@ -69,7 +69,7 @@ fn filler() {
     println!("\nwent on");
 }
 
-/// Opens what [`filler`] has left, once there is space again. Says what is there.
+/// Opens what [`filler`] has left, once there is space again. Prints what is there.
 #[test]
 fn survivor() {
     let Some(dir) = std::env::var_os(FULL_DIR) else { return };
@@ -87,8 +87,8 @@ fn survivor() {
     }
 }
 
-/// Runs a shell script that fills a disk, with the directory as `$1` and as `$2` the program that this is. What was durable in
-/// there must be stored at the end. Returns what was said.
+/// Runs a shell script that fills a disk, with the directory as `$1` and this program as `$2`. Everything that was durable there
+/// must be stored at the end. Returns what was printed.
 fn fill_disk(shell: &[&str], script: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let output = Command::new(shell[0])
@@ -107,7 +107,7 @@ fn fill_disk(shell: &[&str], script: &str) -> String {
     assert!(said.lines().any(|line| line == "full"));
     for document in ["logged", "checkpointed"] {
         let (durable, stored) = (last(&format!("durable {document}")), last(&format!("stored {document}")));
-        // What was not acknowledged may be there as a whole, or not.
+        // The unacknowledged update may be there, whole, or not.
         assert!((durable..=durable + 1).contains(&stored), "{document}: {durable} durable, {stored} stored");
     }
     said

@@ -1,5 +1,5 @@
-//! What is left after a process was killed. A file of its own: a process that is being started shares the open files of its
-//! parent for a moment, and with them the locks, so that no other test could open its store again.
+//! What is left after a process was killed. The test has a file of its own, since a child process that is being started shares
+//! its parent's open files and locks for a moment: no other test could reopen its store.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod scene;
@@ -13,7 +13,7 @@ use scene::*;
 
 const VICTIM_DIR: &str = "COSCRIBE_TEST_VICTIM_DIR";
 
-/// Not a test by itself: the process that the next test kills. It says which record is durable after each one.
+/// Not a test by itself: the process that the next test kills. It prints each record that is durable.
 #[test]
 fn victim() {
     let Some(dir) = std::env::var_os(VICTIM_DIR) else { return };

@@ -1,5 +1,5 @@
-//! The store on a disk in memory: it behaves as on the system's, and thousands of random histories with power losses and killed
-//! processes lose nothing that was acknowledged, and invent nothing.
+//! The store on a disk in memory: it behaves as on the system's disk, and thousands of random histories with power losses and
+//! killed processes lose nothing that was acknowledged, and invent nothing.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod history;
@@ -99,8 +99,7 @@ fn a_store_whose_disk_crashed_writes_to_the_old_disk_only() {
     assert_eq!(load(&store, "a"), covered("a", 3, 3));
 }
 
-/// A process that is killed leaves what it wrote in the system's memory: the next one must not build on it before it is
-/// durable.
+/// A killed process leaves its writes in the page cache: the next one must not build on them before they are durable.
 #[test]
 fn names_that_a_killed_process_did_not_sync_are_synced_by_the_next_one() {
     for changes in 0.. {

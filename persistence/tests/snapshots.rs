@@ -53,7 +53,7 @@ fn snapshots_that_are_gone_make_documents_unreadable() {
     drop(store);
     expect_unreadable(&scene.open().0);
 
-    // Somebody has a backup of one, and does not need the other.
+    // One is restored from a backup, the other is deleted.
     let (store, _) = scene.open();
     let (both, sequence) = (name("both"), store.last_sequence(&name("both")));
     assert_eq!(sequence, 3);
@@ -81,7 +81,7 @@ fn an_index_that_is_of_no_use_is_made_again() {
         ("conf", &garble),
         ("db", &halve),
         ("conf", &halve),
-        // What sled leaves when a disk is full, or the process is killed, in the first moment of a start.
+        // What sled leaves if, right at the start, the disk is full or the process is killed.
         ("snap.0000000000000700.generating", &|path| fs::write(path, "").unwrap()),
         ("", &|path| fs::remove_dir_all(path).unwrap()),
     ];
@@ -100,7 +100,7 @@ fn an_index_that_is_of_no_use_is_made_again() {
     }
 }
 
-/// As when sled forgets what it was told, or leads to what is not there any more.
+/// As if sled had lost entries, or had entries for records that no longer exist.
 #[test]
 fn an_index_that_is_wrong_is_made_again() {
     let scene = three_documents();
@@ -166,7 +166,7 @@ fn any_flipped_byte_in_the_snapshots_never_makes_a_document_empty_or_wrong() {
     assert!(unreadable > 100);
 }
 
-/// Many documents whose snapshots are replaced, but for one that stays in the midst of what is waste.
+/// Many documents whose snapshots are replaced, except one that stays in the midst of waste.
 #[test]
 fn the_space_of_replaced_snapshots_is_given_back() {
     let scene = Scene::with(StoreOptions { segment_bytes: 2000, ..StoreOptions::default() });
@@ -174,7 +174,7 @@ fn the_space_of_replaced_snapshots_is_given_back() {
     let names: Vec<_> = (0..10).map(|number| format!("document {number}")).collect();
     for (round, sequence) in (1..=40).enumerate() {
         for (number, document) in names.iter().enumerate() {
-            // The first ones are replaced ever more seldom.
+            // The first ones are replaced less and less often.
             if round.is_multiple_of(40 / (4 * number + 1)) || number > 5 {
                 let last = store.last_sequence(&name(document)) + 1;
                 write(&store, document, last..=last);
@@ -266,7 +266,7 @@ fn without_catalog_and_snapshots_the_store_does_not_open() {
     }
 }
 
-/// What the index says is checked before something is removed because it is said to be elsewhere.
+/// The index may say that a snapshot is elsewhere: that is checked before the snapshot is removed.
 #[test]
 fn clearing_a_segment_trusts_neither_the_index_nor_a_damaged_record() {
     let scene = Scene::with(StoreOptions { segment_bytes: 200, ..StoreOptions::default() });
@@ -277,7 +277,7 @@ fn clearing_a_segment_trusts_neither_the_index_nor_a_damaged_record() {
     checkpoint(&store, "damaged", 1).unwrap();
     drop(store);
     let states = scene.path().join("snapshots/00000001.states");
-    // In the name of the second document, so that it looks like one that nobody knows.
+    // The damage is in the name of the second document, which then looks unknown.
     let bytes = fs::read(&states).unwrap();
     let name_at = bytes.windows(7).position(|window| window == b"damaged").unwrap();
     flip(&states, name_at, 0);

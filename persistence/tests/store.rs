@@ -317,7 +317,7 @@ fn documents_can_be_loaded_while_others_are_written_and_checkpointed() {
     });
 }
 
-/// What a crash leaves of a checkpoint may count later, and must not cover a record that came after it.
+/// A checkpoint that a crash cut short may count later, and must not cover a record that came after it.
 #[test]
 fn a_checkpoint_of_more_than_there_is_is_refused() {
     let scene = Scene::new();
@@ -349,7 +349,7 @@ fn the_catalog_does_not_grow_with_every_checkpoint() {
     assert!(largest < 12_000 * 100);
 }
 
-/// A process that is being started has a copy of every file for a moment, and with it of every lock.
+/// A child process that is being started has a copy of every file, and so of every lock, for a moment.
 #[test]
 fn a_store_can_be_opened_again_at_once_while_processes_are_started() {
     let scene = Scene::new();
@@ -393,7 +393,7 @@ fn the_index_of_100_000_closed_documents_is_small() {
     assert_eq!(store.load(&names[77_777]).unwrap().unwrap().snapshot.as_deref(), Some(b"state".as_slice()));
 }
 
-/// Somebody removes the directory, or puts a backup in its place: what is written then goes nowhere.
+/// Somebody removes the directory, or puts a backup in its place: later writes would go nowhere.
 #[test]
 #[cfg(unix)]
 fn nothing_is_acknowledged_in_a_directory_that_is_gone() {

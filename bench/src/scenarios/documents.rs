@@ -16,7 +16,7 @@ use crate::updates::typed;
 
 /// How long one document may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Documents that are opened again in the end.
+/// Documents that are opened again at the end.
 const CHECKED: usize = 100;
 
 /// How many of them there are.
@@ -36,7 +36,7 @@ pub struct Load {
     pub rest: f64,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Documents opened, written and left in a second.
@@ -51,9 +51,9 @@ pub struct Report {
     pub incomplete: Option<usize>,
     /// The same after the server was started again; `None` if it doesn't keep documents as it is set up here.
     pub incomplete_after_restart: Option<usize>,
-    /// Connections that ended meanwhile.
+    /// Connections that ended during the run.
     pub broken: Option<String>,
-    /// In sum, without the rest.
+    /// The total cost, without the rest.
     pub cost: Cost,
 }
 
@@ -120,7 +120,7 @@ fn visit(crowd: &mut Crowd, rooms: &[String], load: &Load) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Gives whether the connection was open.
+/// Returns whether the connection was open.
 fn type_and_leave(crowd: &mut Crowd, room: usize, characters: Clock) -> bool {
     if !crowd.is_greeted(room) {
         return false;

@@ -11,7 +11,7 @@ use crate::ledger::FIRST_CLIENT;
 use crate::measure::{Cost, Meter};
 use crate::servers::Running;
 
-/// Connections made and ended before, so that what the server sets up once does not count.
+/// Connections opened and closed beforehand, so that the server's one-time set-up does not count.
 const REHEARSAL: usize = 20;
 
 /// How many of them there are.
@@ -28,7 +28,7 @@ pub struct Load {
     pub seconds: f64,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Resident memory for each connection, its part of a room included, in kB of 1,000 bytes.
@@ -37,11 +37,11 @@ pub struct Report {
     pub cpu_millis_per_connect: Option<f64>,
     /// How much of a core the server uses at rest.
     pub cores_at_rest: Option<f64>,
-    /// Connections that ended meanwhile.
+    /// Connections that ended during the run.
     pub broken: Option<String>,
-    /// Of connecting.
+    /// The cost of connecting.
     pub connecting: Cost,
-    /// Of the rest.
+    /// The cost at rest.
     pub rest: Cost,
 }
 

@@ -1,7 +1,7 @@
 //! A document of some size is opened by one person, or by many at once: how long until they have all of it.
 //!
-//! What arrives is set aside with its time, and read afterwards: each joiner's time is that of the message that made its
-//! document complete.
+//! Messages are set aside with their times, and read afterwards: a joiner's time ends with the message that made its document
+//! complete.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -27,10 +27,10 @@ use crate::updates::document;
 const AUTHOR: u64 = FIRST_CLIENT - 1000;
 /// How long the server may take to have the document, and joiners to get it.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Nothing for so long means that a joiner who seems to have the document has got everything.
+/// After a silence of this length, a joiner who seems to have the document has everything.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// What is opened by how many.
+/// The document, and how many open it.
 #[derive(Debug, Clone, Parser, Serialize)]
 pub struct Load {
     /// Size of the document in bytes, encoded
@@ -47,7 +47,7 @@ pub struct Load {
     pub repeat: usize,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Size of the document, encoded.
@@ -67,13 +67,13 @@ pub struct Report {
 pub struct Round {
     /// How many joined.
     pub joiners: usize,
-    /// How many have never had all of it.
+    /// How many never had all of it.
     pub incomplete: usize,
     /// From the first one's connecting until the first one had all of it, in milliseconds.
     pub first_ms: f64,
     /// Until the last one had it; not a number if nobody ever had.
     pub last_ms: f64,
-    /// In sum.
+    /// The total cost.
     pub cost: Cost,
 }
 
@@ -131,7 +131,7 @@ fn await_document(
     }
 }
 
-/// The round of the median time; the first one in which somebody waited in vain, if there is one, for it says it all.
+/// The first round in which somebody waited in vain, or else the round of the median time.
 fn median(repeat: usize, mut round: impl FnMut() -> anyhow::Result<Round>) -> anyhow::Result<Round> {
     let mut rounds = Vec::new();
     for _ in 0..repeat.max(1) {
@@ -145,7 +145,7 @@ fn median(repeat: usize, mut round: impl FnMut() -> anyhow::Result<Round>) -> an
     Ok(rounds.swap_remove(rounds.len() / 2))
 }
 
-/// A message as it came.
+/// A message as received.
 struct Arrival {
     at: Instant,
     bytes: Rc<[u8]>,
@@ -155,7 +155,7 @@ struct Arrival {
 /// Everything that came, by joiner.
 struct Arrivals {
     of: Vec<Vec<Arrival>>,
-    /// The large ones: joiners get the same one, mostly, and to compare is faster than to keep it once more.
+    /// The large messages: joiners mostly get the same one, and comparing is faster than keeping another copy.
     large: Vec<Rc<[u8]>>,
 }
 

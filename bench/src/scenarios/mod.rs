@@ -20,12 +20,12 @@ use crate::ledger::FIRST_CLIENT;
 
 /// How long an editor may take to connect while others do.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
-/// A silence that means that nothing more comes.
+/// After a silence of this length, nothing more comes.
 const QUIET: Duration = Duration::from_millis(300);
-/// What is not over by then, is not over.
+/// A crowd that is not quiet by then is left as it is.
 const LONGEST_SETTLING: Duration = Duration::from_secs(30);
 
-/// A load as the command line has it when nothing is asked for.
+/// A load with the defaults of the command line.
 pub fn defaults<L: Parser>() -> L {
     L::parse_from(["defaults"])
 }
@@ -49,7 +49,7 @@ fn settle(crowd: &mut Crowd, mut receive: impl FnMut(usize, Instant, Incoming<'_
     Ok(())
 }
 
-/// The documents of these rooms, as they reach somebody who comes now.
+/// The documents of these rooms, as a newcomer gets them now.
 fn read_documents(target: &Target, rooms: &[String]) -> anyhow::Result<Vec<Blocks>> {
     let mut documents: Vec<Blocks> = rooms.iter().map(|_| Blocks::default()).collect();
     let mut failure = None;
@@ -67,7 +67,7 @@ fn read_documents(target: &Target, rooms: &[String]) -> anyhow::Result<Vec<Block
     failure.map_or(Ok(documents), |error| Err(error.into()))
 }
 
-/// The errors of connections that ended although nobody wanted it, each kind once.
+/// How many connections ended although nobody wanted it, and the error of the first one.
 fn broken(crowd: &Crowd) -> Option<String> {
     let (_, first) = crowd.broken.first()?;
     Some(format!("{} connections lost; the first: {first}", crowd.broken.len()))

@@ -18,10 +18,10 @@ use crate::servers::Running;
 const FIRST_CLOCK: u64 = 1;
 /// A cursor that was not seen to move for longer is stuck.
 const SEEN_OFTEN_ENOUGH: Duration = Duration::from_secs(1);
-/// Longest time that is told apart: ten minutes in microseconds.
+/// Longest time that is recorded, ten minutes in microseconds; a longer one counts as this.
 const LONGEST: u64 = 600_000_000;
 
-/// Moves before the next look at what has come, where the schedule is behind.
+/// Moves between two reads when the schedule is behind.
 const MOVES: usize = 32;
 
 /// How many cursors move how often.
@@ -41,10 +41,10 @@ pub struct Load {
     pub warm_up: f64,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Moves that somebody saw, of somebody.
+    /// Moves that somebody else saw, counted once for each who saw them.
     pub sightings: u64,
     /// Pairs of people of whom one did not see the other move for more than a second.
     pub stuck_pairs: u64,
@@ -54,13 +54,13 @@ pub struct Report {
     pub age: Times,
     /// How much of a core the server used.
     pub server_cores: Option<f64>,
-    /// Connections that ended meanwhile.
+    /// Connections that ended during the run.
     pub broken: Option<String>,
-    /// In sum.
+    /// The total cost.
     pub cost: Cost,
 }
 
-/// What somebody has seen of somebody.
+/// What one person has seen of one cursor.
 #[derive(Debug, Copy, Clone)]
 struct Seen {
     clock: u32,
@@ -81,7 +81,7 @@ struct Cursors {
 /// Runs it.
 ///
 /// # Errors
-/// If the server cannot be reached or is gone in the end.
+/// If the server cannot be reached or is gone at the end.
 pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     let room = room_names(1).remove(0);
     server.prepare([room.as_str()])?;
@@ -147,7 +147,7 @@ impl Cursors {
                     unreadable |= for_each_state(states, see).is_err();
                 }
             })?;
-            anyhow::ensure!(!unreadable, "the server sent something that is no awareness");
+            anyhow::ensure!(!unreadable, "the server sent a malformed awareness message");
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Cursors {
         *seen = Seen { clock: number, at, stuck: seen.stuck || gap > SEEN_OFTEN_ENOUGH };
     }
 
-    /// Counts those who did not see each other often enough, also at the end.
+    /// Counts the pairs that did not see each other often enough, including at the end.
     fn stuck_pairs(&mut self, end: Instant) -> u64 {
         let people = self.moved.len();
         let mut stuck = 0;

@@ -37,7 +37,7 @@ pub struct Load {
     /// Size of a value in bytes
     #[arg(long, default_value_t = 8192)]
     pub value: usize,
-    /// What is written in all while readers stall, in MB
+    /// Total written while readers stall, in MB
     #[arg(long, default_value_t = 200)]
     pub megabytes: usize,
     /// Time without stalled readers before that, to compare with, in seconds
@@ -45,20 +45,20 @@ pub struct Load {
     pub before: f64,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Latencies while everybody reads.
     pub latency_before: Times,
     /// Latencies to those who read, while others stall.
     pub latency: Times,
-    /// Deliveries that never came, to those who stalled too, once they read again.
+    /// Deliveries that never came, including to those who stalled, once they read again.
     pub missing: u64,
     /// From reading again until they had everything, in seconds.
     pub caught_up_seconds: f64,
-    /// Connections that ended meanwhile.
+    /// Connections that ended during the run.
     pub broken: Option<String>,
-    /// While readers stalled.
+    /// The cost while readers stalled.
     pub cost: Cost,
 }
 
@@ -81,7 +81,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     writing.ledger.measure_from(Instant::now(), load.live);
     writing.write_for(&mut crowd, Duration::from_secs_f64(load.before))?;
     let latency_before = writing.ledger.latencies().into();
-    // A relay has nothing for those who come later.
+    // A relay has no document for newcomers.
     let never_sent = match server.target.dialect {
         Dialect::Relay => writing.ledger.written() * load.readers as u64,
         _ => 0,

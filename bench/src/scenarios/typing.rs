@@ -14,7 +14,7 @@ use crate::measure::{Cost, Meter, Times};
 use crate::servers::Running;
 use crate::updates::typed;
 
-/// Rooms of which the document is asked for in the end.
+/// Rooms whose document is asked for at the end.
 const CHECKED_ROOMS: usize = 20;
 
 /// Who types how much.
@@ -43,7 +43,7 @@ pub struct Load {
     pub patience: f64,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Characters typed, warm-up included.
@@ -58,9 +58,9 @@ pub struct Report {
     pub repeated: u64,
     /// Clocks that came and were never written.
     pub foreign: u64,
-    /// Characters that the server's document does not have in the end; `None` for a server without documents.
+    /// Characters that the server's document does not have at the end; `None` for a server without documents.
     pub missing_in_documents: Option<u64>,
-    /// Connections that ended meanwhile.
+    /// Connections that ended during the run.
     pub broken: Option<String>,
     /// From typing to the delivery.
     pub latency: Times,
@@ -70,7 +70,7 @@ pub struct Report {
     pub behind_seconds: f64,
     /// The server's time for each delivery, in microseconds.
     pub cpu_micros_per_delivery: Option<f64>,
-    /// All of the above in sum.
+    /// The total cost.
     pub cost: Cost,
 }
 
@@ -92,7 +92,7 @@ impl Report {
 /// Runs it.
 ///
 /// # Errors
-/// If the server cannot be reached or is gone in the end.
+/// If the server cannot be reached or is gone at the end.
 pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     let writers = load.writers.unwrap_or(load.people).min(load.people);
     let shape = Shape { rooms: load.rooms, people: load.people, writers };

@@ -10,14 +10,14 @@ use crate::ledger::{Ledger, Shape};
 use crate::process::ProcessTree;
 use crate::schedule::Schedule;
 
-/// How often the server's memory is looked at.
+/// How often the server's memory is checked.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// A server that takes more than this is stopped before it takes the machine with it.
 const MEMORY_LIMIT: u64 = 4 << 30;
 
-/// What has not come by then, although something always did, is not worth waiting for.
+/// Longest wait for deliveries, even while some still come.
 const LONGEST_DRAIN: Duration = Duration::from_secs(120);
-/// Written before the next look at what has come, where the schedule is behind.
+/// Writes between two reads when the schedule is behind.
 const WRITES: usize = 32;
 
 /// A crowd at work.
@@ -64,8 +64,7 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
         Ok(())
     }
 
-    /// Reads until everything has come but what never will, or nothing has for a while; gives how long the last delivery
-    /// took to come.
+    /// Reads until all but `never` deliveries have come, or none has for `patience`; returns how long the last one took.
     pub(super) fn drain(
         &mut self,
         crowd: &mut Crowd,
@@ -83,7 +82,7 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
         Ok(last - start)
     }
 
-    /// Reads what comes until then at the latest.
+    /// Reads messages until `until` at the latest.
     pub(super) fn turn(&mut self, crowd: &mut Crowd, until: Instant) -> anyhow::Result<()> {
         let ledger = &mut self.ledger;
         let mut unreadable = None;
@@ -95,7 +94,7 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
             }
         })?;
         if let Some(error) = unreadable {
-            anyhow::bail!("the server sent something that is no update: {error}");
+            anyhow::bail!("the server sent a malformed update: {error}");
         }
         self.watch_memory()
     }

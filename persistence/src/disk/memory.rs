@@ -1,4 +1,4 @@
-//! A disk in memory that forgets at a power loss what a real one may forget.
+//! A disk in memory that loses in a power failure what a real one may lose.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -11,16 +11,15 @@ use super::{Disk, DiskFile, DiskLock};
 use crate::error::StoreError;
 use crate::volatile::{Choose, Volatile};
 
-/// What a disk writes as a whole.
+/// The unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
-/// What a file system writes at once.
+/// The unit in which a file system writes.
 const PAGE_BYTES: usize = 4096;
 
 /// A disk in memory, for tests. A clone is the same disk.
 ///
-/// It keeps apart what was synced and what was not, for the content of each file and for the names in each directory, and
-/// [`MemoryDisk::crash`] gives one of the disks that a power loss may leave. Everything that happens on it follows from what
-/// was done and from its seed, to the byte.
+/// It tracks what was synced, for the content of each file and for the names in each directory, and [`MemoryDisk::crash`] returns
+/// one of the disks that a power loss may leave. It is deterministic: the calls and the seed decide everything, to the byte.
 #[derive(Clone)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
@@ -28,17 +27,17 @@ pub struct MemoryDisk {
 
 struct State {
     directories: BTreeMap<PathBuf, Volatile<OsString, Contents>>,
-    /// Directories of stores that are open.
+    /// Directories of the stores that are open.
     locked: BTreeSet<PathBuf>,
-    /// Of the generator of random numbers.
+    /// The state of the random number generator.
     random: u64,
     /// How many changes will still succeed; `None` for all.
     left: Option<u64>,
-    /// Whether one has failed.
+    /// Whether a change has failed.
     failed: bool,
 }
 
-/// The content of a file, shared by its names and by those who have it open.
+/// The content of a file, shared by its names and its open handles.
 type Contents = Arc<Mutex<Content>>;
 
 #[derive(Debug, Clone, Default)]
@@ -46,7 +45,7 @@ struct Content {
     bytes: Vec<u8>,
     /// How many of the first bytes were synced.
     synced: usize,
-    /// What had been synced behind those, and was cut off since.
+    /// Bytes after those that had been synced, and have been cut off since.
     cut: Vec<u8>,
 }
 
@@ -68,10 +67,10 @@ impl MemoryDisk {
         Self::with(BTreeMap::new(), seed)
     }
 
-    /// What a power loss may leave of it now, as a disk of its own; this one stays as it is, and whoever has files open goes on
-    /// writing to it. Everything that was synced is there. Of what was appended to a file since, a part is, cut off anywhere
-    /// and with zeros in place of any sector or page of it; a file that was cut off may have its old length; and each name
-    /// that was created, changed or removed may be as before. `choose` decides between these.
+    /// The disk that a power loss now may leave, as a separate one; this one does not change, and open handles go on writing to
+    /// it. Everything that was synced is there. Of the bytes appended to a file since, a prefix of any length is there, with
+    /// zeros in place of any sector or page; a file that was truncated may have its old length; and each name that was created,
+    /// changed or removed may be as before. `choose` decides between these.
     pub fn crash(&self, choose: Choose<'_>) -> Self {
         let state = self.lock_state();
         let directories = state.directories.iter().map(|(path, directory)| {
@@ -84,11 +83,11 @@ impl MemoryDisk {
         Self::with(directories.collect(), state.random)
     }
 
-    /// What is left when the process is killed, as a disk of its own: everything that was written, but what was not synced
-    /// may still be lost in a later power loss. This one stays as it is.
+    /// The disk that a killed process leaves, as a separate one: every write is there, but a later power loss may still undo
+    /// those that were not synced. This one does not change.
     pub fn kill(&self) -> Self {
         let state = self.lock_state();
-        // A file may have two names: one as synced, and one since.
+        // A file may have two names: the synced one, and a newer one.
         let mut copies: HashMap<*const Mutex<Content>, Contents> = HashMap::new();
         let mut copy = |contents: &Contents| {
             let copy = copies.entry(Arc::as_ptr(contents));
@@ -99,9 +98,9 @@ impl MemoryDisk {
         Self::with(directories.collect(), state.random)
     }
 
-    /// Lets so many further changes succeed (a file created, written, cut off or synced; a name changed, removed or synced).
-    /// All later ones are errors; the first of them is half done if it is a write. Then [`MemoryDisk::crash`] or
-    /// [`MemoryDisk::kill`] say what is left if the power failed in this moment, or the process was killed.
+    /// Lets this many further changes succeed (a file created, written, truncated or synced; a name changed, removed or synced).
+    /// All later ones are errors; the first of them is half done if it is a write. Then [`MemoryDisk::crash`] and
+    /// [`MemoryDisk::kill`] return what is left after a power loss or a kill at that moment.
     pub fn fail_after(&self, changes: u64) {
         self.lock_state().left = Some(changes);
     }
@@ -300,7 +299,7 @@ impl Content {
     }
 }
 
-/// Puts zeros in place of some blocks from `start` on: they were not written, what is behind them was.
+/// Puts zeros in place of some blocks from `start` on, as if later ones had been written but not these.
 fn punch_holes(bytes: &mut [u8], mut start: usize, block: usize, choose: Choose<'_>) {
     while start < bytes.len() {
         let end = (start + 1).next_multiple_of(block).min(bytes.len());

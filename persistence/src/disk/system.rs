@@ -75,7 +75,7 @@ impl DiskFile for SystemFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // In one call of tens of megabytes the kernel may keep a processor for as long as it copies.
+        // In a single call of tens of megabytes the kernel may occupy a processor until it has copied them.
         bytes.chunks(WRITTEN_AT_ONCE).try_for_each(|part| self.0.write_all(part))
     }
 
@@ -110,8 +110,8 @@ fn is_same(_one: &fs::Metadata, _other: &fs::Metadata) -> bool {
     true
 }
 
-/// A file that may be locked, until this is dropped. To close it would not do: a process that is being started has a copy of
-/// every file for a moment, and until that is closed as well, the lock would stay.
+/// A file whose lock, if any, is released on drop. Closing the file would not do: a child process that is being started has a
+/// copy of every file for a moment, and the lock would stay until that is closed as well.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
 
@@ -147,7 +147,7 @@ pub(crate) fn lock_shared(dir: &Path) -> Result<Option<Lock>, StoreError> {
     Ok(Some(lock))
 }
 
-/// Whether somebody has a file locked.
+/// Whether any process has a file locked.
 pub(crate) fn is_locked(path: &Path) -> bool {
     let outcome = File::open(path).map(Lock).map(|lock| lock.0.try_lock());
     matches!(outcome, Ok(Err(TryLockError::WouldBlock)))
@@ -156,7 +156,7 @@ pub(crate) fn is_locked(path: &Path) -> bool {
 fn resolve(outcome: Result<(), TryLockError>, file: &mut File, dir: &Path) -> Result<(), StoreError> {
     match outcome {
         Ok(()) => Ok(()),
-        // Who only reads does not say who it is; the id in the file is that of somebody before.
+        // A reader does not write its id; the one in the file is an earlier holder's.
         Err(TryLockError::WouldBlock) if file.try_lock_shared().is_ok() => {
             Err(StoreError::InUse { path: dir.to_owned(), holder: "a process that verifies it".to_owned() })
         }
@@ -176,7 +176,7 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
-/// Creates `dir`, and makes it durable that it exists.
+/// Creates `dir`, and makes its existence durable.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     match dir.parent() {

@@ -1,4 +1,4 @@
-//! Giving back the space of snapshots that no longer count.
+//! Compaction: reclaims the space of snapshots that no longer count.
 
 use super::files::{self, Files};
 use super::index::Location;
@@ -6,8 +6,8 @@ use super::{SnapshotError, SnapshotRef, Snapshots};
 use crate::name::DocumentName;
 
 impl Snapshots {
-    /// Removes segments in which nothing counts, and copies out what counts of those with the most waste for as long as there is
-    /// more waste than everything else and two segments. The catalog says through `counts` what does; the index would not do, since
+    /// Removes segments in which nothing counts. As long as there is more waste than everything else plus two segments, it also
+    /// copies the snapshots that count out of the most wasteful segment. `counts` asks the catalog; the index would not do, since
     /// it may have lost an entry.
     pub(crate) fn compact(&self, counts: impl Fn(&DocumentName, u64) -> bool) -> Result<(), SnapshotError> {
         let mut files = self.files();
@@ -17,7 +17,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Copies what counts of a segment into the one that is written to, and removes it; one that is damaged is kept.
+    /// Copies the snapshots that count from a segment into the active one, and removes the segment; a damaged one is kept.
     fn clear_segment(
         &self,
         files: &mut Files,
@@ -41,7 +41,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Whether a snapshot can also be read in another place, as after a crash while a segment was cleared.
+    /// Whether a snapshot can also be read elsewhere, as after a crash while a segment was being cleared.
     fn is_elsewhere(
         &self,
         files: &Files,
@@ -68,7 +68,7 @@ impl Snapshots {
     }
 }
 
-/// The segment that is to be cleared next, if one is.
+/// The segment to clear next, if any.
 fn wasteful(files: &Files, segment_bytes: u64) -> Option<u32> {
     let closed = || files.closed().filter(|(_, segment)| !segment.is_damaged);
     if let Some((number, _)) = closed().find(|(_, segment)| segment.live == 0) {

@@ -1,5 +1,5 @@
-//! Snapshots as they were kept before they had segments: in sled 0.34, in parts of 4 KiB. They are only read, and taken over
-//! when a store is opened.
+//! Snapshots in the format before segments: in sled 0.34, in parts of 4 KiB. They are only read, and migrated when a store is
+//! opened.
 //!
 //! A key is: length of the document name (2 bytes), name, generation (8 bytes), part (4 bytes); numbers are big-endian. Part 0
 //! starts with the head:
@@ -35,11 +35,11 @@ const ENVELOPE_BYTES: usize = 9;
 const HEAD_BYTES: usize = ENVELOPE_BYTES + 36;
 /// A file of sled's own, which tells its directory from one with segments.
 const SLED_FILE: &str = "db";
-/// Where the directory is while it is taken over.
+/// The directory's name while it is being migrated.
 const EARLIER_DIR: &str = "snapshots.earlier";
-/// How the name begins of one that did not open once, and was put out of the way.
+/// The name prefix of a directory that once did not open and was set aside.
 const SET_ASIDE: &str = "snapshots.broken-";
-/// A copy of one of these: sled writes to what it opens.
+/// A copy of such a directory: sled writes to what it opens.
 const COPY_DIR: &str = "snapshots.copy";
 const CACHE_BYTES: u64 = 1 << 20;
 
@@ -52,12 +52,12 @@ struct Head {
     state_crc: u32,
 }
 
-/// What became of the snapshots of an earlier version.
+/// The result of migrating the snapshots of an earlier version.
 #[derive(Debug, Default)]
 pub(crate) struct TakenOver {
-    /// How many are in segments now.
+    /// How many were copied into segments.
     pub(crate) snapshots: usize,
-    /// Directories that are left, since something that counts is missing, and what.
+    /// Directories left in place because a snapshot that counts is missing, and the reason in words.
     pub(crate) left: Vec<(PathBuf, String)>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Earlier {
 }
 
 impl Earlier {
-    /// Opens them; sled changes files in the directory.
+    /// Opens the snapshots; sled changes files in the directory.
     pub(crate) fn open(dir: &Path) -> Result<Self, SnapshotError> {
         remove_stranded(dir)?;
         let config = || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
@@ -106,7 +106,7 @@ impl Earlier {
         Ok(Some(Snapshot { sequence: head.sequence, time: head.time, born: head.born, state }))
     }
 
-    /// Every document and generation that is there, whether readable or not.
+    /// Every document and generation that exists, whether readable or not.
     pub(crate) fn list(&self) -> Result<HashSet<(DocumentName, u64)>, SnapshotError> {
         let mut all = HashSet::new();
         guarded(|| {
@@ -131,7 +131,7 @@ pub(crate) fn directories(dir: &StoreDir) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Makes room for segments where an earlier version has kept its snapshots.
+/// Moves the snapshots of an earlier version out of the way of segments.
 pub(crate) fn set_apart(dir: &StoreDir) -> io::Result<()> {
     let path = dir.join(SNAPSHOTS_DIR);
     if !path.join(SLED_FILE).exists() {
@@ -141,8 +141,8 @@ pub(crate) fn set_apart(dir: &StoreDir) -> io::Result<()> {
     dir.sync()
 }
 
-/// Copies what counts, and is not there yet, into segments, and removes the directories in which nothing is left that could be
-/// of use. With `all`, what counts is not known: everything is copied.
+/// Copies the snapshots that count into segments, unless they are there already, and removes the directories that hold nothing
+/// more of use. With `all`, it is unknown which ones count, and everything is copied.
 pub(crate) fn take_over(
     dir: &StoreDir,
     covered: &HashMap<DocumentName, Covered>,
@@ -171,13 +171,13 @@ pub(crate) fn take_over(
     if emptied.is_empty() || all {
         return Ok(taken);
     }
-    // sled passes over what it cannot read. Only if nothing is missing, nothing of use can be left.
+    // sled skips what it cannot read, so a directory is surely of no more use only if nothing is missing.
     let is_missing = |(name, covered): &(&DocumentName, &Covered)| {
         covered.has_snapshot() && !matches!(snapshots.get(name, covered.generation), Ok(Some(_)))
     };
     match covered.iter().find(is_missing) {
         Some((name, _)) => {
-            let reason = format!("the snapshot of document {name:?} is nowhere");
+            let reason = format!("the snapshot of document {name:?} is missing");
             taken.left.extend(emptied.into_iter().map(|path| (path, reason.clone())));
         }
         None => emptied
@@ -187,7 +187,7 @@ pub(crate) fn take_over(
     Ok(taken)
 }
 
-/// Copies what can be read and makes it durable. Says how many snapshots that are.
+/// Copies every readable snapshot, durably, and returns how many there were.
 fn copy(
     earlier: &Earlier,
     covered: &HashMap<DocumentName, Covered>,
@@ -201,7 +201,7 @@ fn copy(
             continue;
         }
         match earlier.get(&name, generation) {
-            // One of the same number may be from before a document was made anew.
+            // A snapshot of the same generation may be from before its document was deleted and created again.
             Ok(Some(snapshot)) if !all && entry.is_none_or(|covered| !covered.is_by(&snapshot)) => {}
             Ok(Some(Snapshot { sequence, time, born, state })) => {
                 let state = [&state[..]];
@@ -218,7 +218,7 @@ fn copy(
     Ok(copied.len())
 }
 
-/// A directory that sled may change, and that is removed when it is dropped unless it is the original.
+/// A directory that sled may change. It is removed on drop, unless it is the original.
 pub(crate) struct Copy {
     pub(crate) path: PathBuf,
     is_copy: bool,
@@ -249,8 +249,8 @@ impl Drop for Copy {
     }
 }
 
-/// Removes what a crash or a full disk leaves where sled was about to write a snapshot of its own: a file that it takes for
-/// a complete one.
+/// Removes the file that a crash or a full disk leaves when sled was about to write a snapshot of its own: sled takes it for a
+/// complete one.
 fn remove_stranded(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -17,13 +17,13 @@ pub(super) const EXTENSION: &str = "states";
 /// A snapshot in a segment: document, generation, and where its record is.
 pub(super) type Entry = (DocumentName, u64, Location);
 
-/// Bytes that are gathered for one write.
+/// Bytes that are collected for one write.
 const WRITTEN_BYTES: usize = 256 << 10;
 
 /// The segments in the directory.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// The one that is written to, if one is.
+    /// The active segment, if there is one.
     tail: Option<(u32, Tail)>,
     segments: BTreeMap<u32, Segment>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Segment {
     /// `None` if it cannot be read.
     marker: Option<u64>,
     pub(super) bytes: u64,
-    /// Bytes of those snapshots in it that are in the index.
+    /// Bytes of its snapshots that are in the index.
     pub(super) live: u64,
     /// Something between the records cannot be read: it may be a snapshot that counts.
     pub(super) is_damaged: bool,
@@ -51,7 +51,7 @@ impl Files {
         Ok(Self { tail: None, segments })
     }
 
-    /// Goes on in the last segment, if that is sound to its end.
+    /// Continues the last segment, if it is sound to its end.
     pub(super) fn continue_last(&mut self, dir: &StoreDir) -> Result<(), StoreError> {
         let Some((&number, segment)) = self.segments.last_key_value() else { return Ok(()) };
         let path = dir.numbered(number, EXTENSION);
@@ -65,18 +65,18 @@ impl Files {
         Ok(())
     }
 
-    /// The marker of the segment of a location.
+    /// The marker of a location's segment.
     pub(super) fn marker(&self, location: Location) -> Option<u64> {
         self.segments.get(&location.segment)?.marker
     }
 
-    /// Whether the segments go at least as far.
+    /// Whether the segments reach a mark.
     pub(super) fn reach(&self, mark: Mark) -> bool {
         self.segments.get(&mark.segment).is_some_and(|segment| segment.bytes >= mark.offset)
     }
 
-    /// Writes a record: what `head` makes of the marker and the place, and then `parts`. If that fails nothing of it is left,
-    /// or nothing more is written to the segment.
+    /// Writes a record: the result of `head`, which is given the marker and the offset, and then `parts`. If that fails, either
+    /// nothing of the record is left or nothing more is written to the segment.
     pub(super) fn append(
         &mut self,
         dir: &StoreDir,
@@ -102,7 +102,7 @@ impl Files {
         Ok(Location { segment, len, offset })
     }
 
-    /// The end of the segment that is to be written to.
+    /// The end of the active segment; a full one is closed first.
     fn tail(&mut self, dir: &StoreDir, segment_bytes: u64) -> io::Result<(u32, &mut Tail)> {
         if self.tail.as_ref().is_some_and(|(_, tail)| tail.len() >= segment_bytes) {
             self.sync()?;
@@ -119,8 +119,8 @@ impl Files {
         self.tail.as_mut().map(|(number, tail)| (*number, tail)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Makes what was written durable, and says how far that is. After a failure nothing more is written to that segment: what
-    /// the disk has of it is unknown.
+    /// Makes all writes durable, and returns how far they reach. After a failure nothing more is written to the segment, since
+    /// its content on disk is unknown.
     pub(super) fn sync(&mut self) -> io::Result<Mark> {
         if let Some((_, tail)) = &self.tail
             && let Err(error) = tail.sync()
@@ -132,7 +132,7 @@ impl Files {
         Ok(last.map_or(Mark::default(), |(&segment, file)| Mark { segment, offset: file.bytes }))
     }
 
-    /// Shows every snapshot that was written after a mark.
+    /// Calls `each` for every snapshot that was written after a mark.
     pub(super) fn scan(
         &self,
         dir: &StoreDir,
@@ -147,7 +147,7 @@ impl Files {
         Ok(())
     }
 
-    /// Notes that something does not count any more.
+    /// Notes that the snapshot at a location no longer counts.
     pub(super) fn count_dead(&mut self, location: Option<Location>) {
         let Some(location) = location else { return };
         if let Some(segment) = self.segments.get_mut(&location.segment) {
@@ -155,14 +155,14 @@ impl Files {
         }
     }
 
-    /// Counts anew how many bytes of each segment count.
+    /// Sets how many bytes of each segment count.
     pub(super) fn count_live(&mut self, live: &BTreeMap<u32, u64>) {
         for (number, segment) in &mut self.segments {
             segment.live = live.get(number).copied().unwrap_or(0);
         }
     }
 
-    /// The segments that are not written to any more.
+    /// The segments that are no longer written to.
     pub(super) fn closed(&self) -> impl Iterator<Item = (u32, &Segment)> {
         let written = self.tail.as_ref().map(|(number, _)| *number);
         self.segments
@@ -217,7 +217,7 @@ pub(super) fn read_segment(dir: &StoreDir, segment: u32) -> Result<Option<Vec<En
     Ok(Some(all))
 }
 
-/// Shows the snapshots in a segment from an offset on.
+/// Calls `each` for the snapshots in a segment from an offset on.
 fn scan_segment(
     dir: &StoreDir,
     segment: u32,

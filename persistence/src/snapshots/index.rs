@@ -1,4 +1,4 @@
-//! Where each snapshot is: in sled, or in memory. What an index says is checked against the record that it leads to.
+//! Where each snapshot is: in sled, or in memory. Each entry is checked against the record that it points to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +16,13 @@ use crate::disk::{self, StoreDir};
 use crate::name::DocumentName;
 use crate::store::POISONED;
 
-/// The directory of sled in that of the snapshots.
+/// sled's directory, inside the snapshots' directory.
 const DIR: &str = "index";
-/// The key of the mark: no document's, since a name is not empty.
+/// The key of the mark. No document has it, since a name is not empty.
 const MARK: [u8; 2] = [0; 2];
 /// Memory that sled may use as a cache: a document's entry is read once, when it is opened.
 const CACHE_BYTES: u64 = 1 << 20;
-/// How long to wait for sled after it was closed: it takes milliseconds, and a shutdown must come to an end.
+/// How long to wait for sled after closing it: it takes milliseconds, and a shutdown must end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 const RELEASE_POLL: Duration = Duration::from_millis(1);
 
@@ -35,7 +35,7 @@ pub(super) struct Location {
     pub(super) offset: u64,
 }
 
-/// Up to where all snapshots are in the index.
+/// The place up to which all snapshots are in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) segment: u32,
@@ -45,7 +45,7 @@ pub(super) struct Mark {
 /// Why sled cannot be used.
 #[derive(Debug)]
 pub(super) enum IndexError {
-    /// The file system refused something.
+    /// A file system call failed.
     Io(io::Error),
     /// It cannot be read, or has panicked.
     Unreadable(String),
@@ -71,7 +71,7 @@ impl fmt::Display for IndexError {
 
 /// Locations by document and generation.
 pub(super) trait Index: Send + Sync {
-    /// Notes a location, and gives the one that it replaces.
+    /// Inserts a location, and returns the one that it replaces.
     fn insert(
         &self,
         name: &DocumentName,
@@ -80,18 +80,18 @@ pub(super) trait Index: Send + Sync {
     ) -> Result<Option<Location>, IndexError>;
     fn remove(&self, name: &DocumentName, generation: u64) -> Result<(), IndexError>;
     fn get(&self, name: &DocumentName, generation: u64) -> Result<Option<Location>, IndexError>;
-    /// All of a document, by generation.
+    /// All locations of a document, by generation.
     fn of(&self, name: &DocumentName) -> Result<Vec<(u64, Location)>, IndexError>;
-    /// Shows all; those of a document one after the other, by generation.
+    /// Visits all locations; those of one document follow each other, by generation.
     fn each(&self, visit: &mut dyn FnMut(DocumentName, u64, Location)) -> Result<(), IndexError>;
     fn clear(&self) -> Result<(), IndexError>;
     /// The last mark, if there is one.
     fn mark(&self) -> Result<Option<Mark>, IndexError>;
-    /// Notes that all before it is in the index, and brings that to disk some time.
+    /// Notes that everything before the mark is in the index; this reaches the disk some time later.
     fn set_mark(&self, mark: Mark) -> Result<(), IndexError>;
 }
 
-/// Opens an index. Where sled's files are of no use they are removed, and it begins anew; where even that fails, the index is in
+/// Opens an index. If sled's files are unusable, they are removed and the index starts empty; if even that fails, the index is in
 /// memory, and the second value says why.
 pub(super) fn open(kind: SnapshotIndex, dir: &StoreDir) -> (Box<dyn Index>, Option<IndexError>) {
     if kind == SnapshotIndex::Memory {
@@ -99,7 +99,7 @@ pub(super) fn open(kind: SnapshotIndex, dir: &StoreDir) -> (Box<dyn Index>, Opti
     }
     let path = dir.join(DIR);
     let again = |_| {
-        // What cannot be removed is seen when it is opened.
+        // If the files cannot be removed, opening them fails and says so.
         let _ = fs::remove_dir_all(&path);
         SledIndex::open(&path)
     };
@@ -166,7 +166,7 @@ impl Index for MemoryIndex {
 /// big-endian, so that generations sort. A value is a [`Location`] as bincode writes it, with little-endian numbers of fixed
 /// size.
 ///
-/// sled panics on some damage and some errors of the disk, so that every call is guarded, and a panic is an error.
+/// sled panics on some damage and some disk errors, so every call is guarded and a panic becomes an error.
 struct SledIndex {
     db: sled::Db,
     /// Dropped after `db`.
@@ -232,8 +232,8 @@ impl Index for SledIndex {
     }
 }
 
-/// Waits when it is dropped until sled has let go of its files: it goes on in the background for a moment, and until then
-/// nobody else could open them.
+/// Waits on drop until sled has released its files: it goes on in the background for a moment, during which nobody else could
+/// open them.
 pub(super) struct Release {
     /// The file that sled locks.
     pub(super) locked: PathBuf,
@@ -248,11 +248,11 @@ impl Drop for Release {
     }
 }
 
-/// Runs a call into sled; a panic in there is an error.
+/// Runs a call into sled; a panic in it becomes an error.
 pub(super) fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        // What comes from what the files hold does not pass by itself.
+        // An error caused by the content of the files does not pass by itself.
         Ok(Err(sled::Error::Io(error))) if !is_damage(&error) => Err(IndexError::Io(error)),
         Ok(Err(error)) => Err(IndexError::Unreadable(error.to_string())),
         Err(panic) => {
@@ -289,7 +289,7 @@ pub(super) fn key(name: &DocumentName, generation: u64) -> Vec<u8> {
     [&name_prefix(name)[..], &generation.to_be_bytes()].concat()
 }
 
-/// Document and generation of a key, or of one that goes on.
+/// Document and generation of a key, or of a longer one that starts like it.
 pub(super) fn parse_key(key: &[u8]) -> Option<(DocumentName, u64)> {
     let (len, rest) = key.split_first_chunk::<2>()?;
     let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;

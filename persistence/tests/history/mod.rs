@@ -1,4 +1,4 @@
-//! A random history of a store, and what must be left of it. Everything follows from a seed.
+//! A random history of a store, and what must be left of it. A seed decides everything.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -27,29 +27,29 @@ pub(crate) struct History {
     memory: Option<MemoryDisk>,
     segment_bytes: u64,
     store: Option<Store>,
-    /// What each document may be. One state while all is well; several after a call that failed.
+    /// The states that each document may have: one while all is well, several after a failed call.
     allowed: BTreeMap<&'static str, Vec<Document>>,
     /// The number of the last update that was written.
     updates: u64,
     pub(crate) seen: Seen,
 }
 
-/// How the process ends that has the store open; being closed is as being killed.
+/// How the process that has the store open ends. Closing the store is the same as a kill.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fate {
     Killed,
     PowerLoss,
 }
 
-/// What happened, counted.
+/// Counts of what happened.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) acknowledged: u64,
     /// Calls that failed, because the power failed or the process was killed.
     pub(crate) interrupted: u64,
-    /// Documents of which more was there than had been acknowledged.
+    /// Documents that had kept more than was acknowledged.
     pub(crate) kept: u64,
-    /// Documents of which what had not been acknowledged was not there.
+    /// Documents that had lost unacknowledged updates.
     pub(crate) lost: u64,
     pub(crate) torn: u64,
     pub(crate) rescued: u64,
@@ -101,7 +101,7 @@ impl History {
         &*self.disk
     }
 
-    /// What the documents are, as the store says.
+    /// The documents as the store has them.
     pub(crate) fn documents(&self) -> BTreeMap<&'static str, Document> {
         DOCUMENTS.map(|name| (name, read(self.store.as_ref().unwrap(), name))).into()
     }
@@ -141,7 +141,7 @@ impl History {
         drop(old);
     }
 
-    /// Opens the store, also if that takes several attempts, and checks what is there.
+    /// Opens the store, in several attempts if necessary, and checks its content.
     pub(crate) fn reopen(&mut self) {
         loop {
             let changes = (self.random.below(3) == 0).then(|| self.random.below(15));
@@ -277,7 +277,7 @@ impl History {
     }
 }
 
-/// Lets so many steps happen, and none after.
+/// Lets this many steps happen, and none after.
 #[derive(Debug)]
 struct Fuse(AtomicU64);
 
@@ -328,7 +328,7 @@ fn record<'a>(name: &'a DocumentName, sequence: u64, payload: &'a [u8]) -> NewRe
     NewRecord { name, sequence, time: 1, author: "ann", payload, waits: sequence.is_multiple_of(3) }
 }
 
-/// Of any length up to two pages, so that batches lie across sectors and pages.
+/// Of any length up to two pages, so that batches cross the bounds of sectors and pages.
 fn payload(update: u64) -> Vec<u8> {
     let mut random = Random(update);
     let most = if random.below(4) == 0 { 1000 } else { 10 };
@@ -340,7 +340,7 @@ fn state(document: &[u64]) -> Vec<u8> {
     document.iter().flat_map(|update| update.to_le_bytes()).collect()
 }
 
-/// What the store has of a document; its bytes must be what was written.
+/// What the store has of a document; its bytes must be those that were written.
 fn read(store: &Store, name: &str) -> Document {
     let stored = store.load(&key(name)).unwrap()?;
     let number = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().unwrap());

@@ -23,7 +23,7 @@ impl Scene {
         Self { dir: tempfile::tempdir().unwrap(), options: StoreOptions::default() }
     }
 
-    /// In memory, where that can be had: for those who sync very often.
+    /// In memory if the system offers that: for tests that sync very often.
     pub(crate) fn in_memory() -> Self {
         match tempfile::tempdir_in("/dev/shm") {
             Ok(dir) => Self { dir, options: StoreOptions::default() },
@@ -169,7 +169,7 @@ pub(crate) fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Fails one kind of step, the `nth` time it comes and ever after.
+/// Fails one kind of step, from the `nth` time on.
 #[derive(Debug)]
 pub(crate) struct FailAt {
     step: Step,

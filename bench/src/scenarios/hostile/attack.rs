@@ -1,7 +1,7 @@
 //! The attacks: each has a name, a line that says what it is, what a server must have for it to make sense, and a plan.
 //!
-//! A plan does what comes before: it connects, writes documents, and makes all bytes. It gives the strike, which sends them
-//! and returns when the server has read them, or will not. What the strike holds stays open until the attack is over.
+//! A plan prepares the attack: it connects, writes documents, and makes all bytes. It returns the strike, which sends them and
+//! returns when the server has read them, or will not. The strike's connections stay open until the attack is over.
 
 use super::scene::Scene;
 use super::{awareness, compressed, connections, deletions, many, parked, pastes, unread};

@@ -13,19 +13,19 @@ use super::course::Course;
 use super::scene::Scene;
 use crate::crowd::Target;
 
-/// How much the attackers' threads give way to that of the typists, which shares their core.
+/// How much the attackers' threads give way to the typists' thread, which shares their core.
 const NICENESS: i32 = 19;
-/// How often a strike that is done looks whether the attack is over.
+/// How often a strike that is done checks whether the attack is over.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// What became of a plan.
+/// The outcome of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Planned {
     /// Everything is ready.
     Ready,
-    /// The server has not what it takes.
+    /// The server lacks what the attack needs.
     LeftOut(&'static str),
-    /// The server did not take what comes before.
+    /// The server did not accept the preparation.
     Failed(String),
 }
 
@@ -51,7 +51,7 @@ impl Attackers {
         Self { course, planned, go, struck, thread: Some(thread) }
     }
 
-    /// What became of the plan, if it is made within `patience`.
+    /// The outcome of the plan, if it is made within `patience`.
     pub(super) fn planned(&self, patience: Duration) -> Option<Planned> {
         match self.planned.recv_timeout(patience) {
             Ok(planned) => Some(planned),
@@ -66,7 +66,7 @@ impl Attackers {
         let _ = self.go.send(());
     }
 
-    /// How the strike ended, once, when it has: sooner than it was meant to, for some reason, or not.
+    /// How the strike ended, reported once: as planned, or early and why.
     pub(super) fn struck(&self) -> Option<Result<(), String>> {
         match self.struck.try_recv() {
             Ok(end) => Some(end),

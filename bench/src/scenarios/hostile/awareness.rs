@@ -7,19 +7,19 @@ use super::attack::Need::Documents;
 use super::forged;
 use super::many::sends;
 
-/// What the stale states take with the fresh one behind them.
+/// Bytes of the stale states with the fresh one behind them.
 const MESSAGE: usize = 865_000;
 const STATE: usize = 64 << 10;
 /// A client whose id takes five bytes.
 const CLIENT: u64 = 1 << 30;
 /// Bytes of a stale state: client, clock, length, `{}`.
 const STALE: usize = 5 + 1 + 3;
-/// Who watches while states are renewed.
+/// Peers that read while states are renewed.
 const READERS: usize = 200;
 const CLIENTS: u64 = 64;
 /// How long they are renewed.
 const CHURN: Duration = Duration::from_secs(5);
-/// Messages that are made before, to be sent again and again: each renews all clients.
+/// Messages that are made in advance, to be sent again and again: each renews all clients.
 const ROUNDS: u64 = 20_000;
 
 pub(super) const ATTACKS: &[Attack] = &[

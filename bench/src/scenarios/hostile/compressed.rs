@@ -84,7 +84,7 @@ fn flood(scene: &Scene, first: &[u8], again: &[u8]) -> anyhow::Result<Strike> {
     }))
 }
 
-/// Lets all peers do the same at the same time; gives how the first of them failed that did.
+/// Lets all peers do the same at the same time; returns the first error, if any.
 pub(super) fn together(
     peers: &mut [Peer],
     each: impl Fn(&mut Peer) -> anyhow::Result<()> + Sync,
@@ -101,7 +101,7 @@ pub(super) fn together(
 pub(super) fn compressed_frame(message: &[u8]) -> Vec<u8> {
     let mut stream = Compress::new(Compression::best(), false);
     let mut deflated = Vec::with_capacity(message.len() / 500 + 1024);
-    // With room left in the output nothing is held back.
+    // zlib holds nothing back while the output has room left.
     while stream.total_in() < message.len() as u64 || deflated.len() == deflated.capacity() {
         let taken = usize::try_from(stream.total_in()).unwrap_or_default();
         deflated.reserve(64 << 10);
@@ -109,7 +109,7 @@ pub(super) fn compressed_frame(message: &[u8]) -> Vec<u8> {
             .compress_vec(&message[taken..], &mut deflated, FlushCompress::Sync)
             .expect("there is room for what it writes");
     }
-    // What a sender cuts off: RFC 7692, section 7.2.1.
+    // The bytes that a sender cuts off: RFC 7692, section 7.2.1.
     assert!(deflated.ends_with(&[0, 0, 0xff, 0xff]));
     deflated.truncate(deflated.len() - 4);
     let mut frame = Vec::with_capacity(deflated.len() + 14);

@@ -27,17 +27,17 @@ pub(super) const WRITER: u64 = 9;
 pub(super) const QUESTION: [u8; 6] = [0, 0, 3, 1, 9, 1];
 /// A message that asks for everything.
 pub(super) const PLAIN_QUESTION: [u8; 4] = [0, 0, 1, 0];
-/// A message that asks for what somebody lacks who has all that [`WRITER`] can have written.
+/// A message that asks for the rest, from a peer that has all that [`WRITER`] can have written.
 pub(super) const NOTHING_LACKING: [u8; 10] = [0, 0, 7, 1, 9, 0xff, 0xff, 0xff, 0xff, 0x07];
 /// A message that asks for the awareness of all.
 pub(super) const QUERY_AWARENESS: [u8; 1] = [3];
 
-/// A message that brings an update.
+/// A message with an update.
 pub(super) fn message(update: &[u8]) -> Vec<u8> {
     dialect::update(&[], update)
 }
 
-/// Blocks of one client that follow each other, and its deletions.
+/// Consecutive blocks of one client, and its deletions.
 #[derive(Debug, Default)]
 pub(super) struct Forged {
     client: u64,
@@ -49,7 +49,7 @@ pub(super) struct Forged {
 }
 
 impl Forged {
-    /// Nothing yet, by a client from this clock on.
+    /// Nothing yet, for a client that starts at this clock.
     pub(super) fn by(client: u64, clock: u64) -> Self {
         Self { client, clock, ..Self::default() }
     }

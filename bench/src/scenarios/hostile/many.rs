@@ -78,7 +78,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// The strike of one peer that sends what is made now.
+/// The strike of one peer that sends bytes made now.
 pub(super) fn sends(mut peer: Peer, bytes: impl FnOnce(&Peer) -> Vec<u8>) -> Strike {
     let bytes = bytes(&peer);
     Box::new(move || peer.send_and_fence(&bytes))

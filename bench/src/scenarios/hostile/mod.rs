@@ -1,8 +1,8 @@
 //! A server is misused, beside two people who type in another document: what it costs the server, and what they notice.
 //!
-//! Every attack is to get a fresh server. First it is planned: documents are written, bytes are made. When the server is at
-//! rest, the two come and type. Then the strike, from which on everything counts, until the server is at rest again. A server
-//! that dies, or is not at rest in time, is a result like any other.
+//! Every attack needs a fresh server. First it is planned: documents are written, bytes are made. When the server is at rest, the
+//! two come and type. Then comes the strike: everything counts from then on, until the server is at rest again. A server that
+//! dies, or is not at rest in time, is a result like any other.
 
 mod attack;
 mod attackers;
@@ -39,9 +39,9 @@ use crate::servers::Running;
 
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_millis(25);
-/// How long what comes before an attack may take.
+/// How long the preparation of an attack may take.
 const LONGEST_PLAN: Duration = Duration::from_secs(60);
-/// The typists type at least for so long.
+/// The typists type for at least this long.
 const SHORTEST: Duration = Duration::from_secs(3);
 
 /// One attack.
@@ -53,7 +53,7 @@ pub struct Load {
     /// Characters a second that each of the two types
     #[arg(long, default_value_t = 10.0)]
     pub rate: f64,
-    /// The server should be at rest again before that, in seconds
+    /// The server should be at rest again after this time, in seconds
     #[arg(long, default_value_t = 60.0)]
     pub bound: f64,
 }
@@ -70,7 +70,7 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
         Planned::Ready => {}
         Planned::LeftOut(left_out) => return Ok(Report::LeftOut { left_out }),
         Planned::Failed(why) => {
-            let died = Some(format!("{}, of what comes before", watch.died().context(why)?));
+            let died = Some(format!("{}, during the preparation", watch.died().context(why)?));
             return Ok(Report::Measured(Box::new(Measured { died, ..Measured::default() })));
         }
     }
@@ -86,7 +86,7 @@ fn plan(watch: &mut Watch<'_>, attackers: &Attackers) -> Planned {
             Some(planned) => break planned,
             None if watch.died().is_some() => break Planned::Failed("the server died".to_owned()),
             None if Instant::now() > end => {
-                break Planned::Failed(format!("what comes before took more than {LONGEST_PLAN:?}"));
+                break Planned::Failed(format!("the preparation took more than {LONGEST_PLAN:?}"));
             }
             None => {}
         }

@@ -13,10 +13,10 @@ const WAITING: u64 = 95_000;
 /// The same where each takes a frame.
 const WAITING_FRAMES: u64 = 20_000;
 const CLIENTS: u64 = 500_000;
-/// Who comes to a document of very many clients.
+/// Peers that join a document of very many clients.
 const GUESTS: usize = 50;
 const ENTRIES: u64 = 262_144;
-/// How often so many are asked about.
+/// How often that many are asked about.
 const TIMES: usize = 100;
 
 pub(super) const ATTACKS: &[Attack] = &[

@@ -8,7 +8,7 @@ use super::many::sends;
 const MIB: usize = 1 << 20;
 /// How deep values may be nested in coscribe.
 const DEPTH: usize = 128;
-/// Deeper than any stack, where nobody counts.
+/// Deeper than any stack, for servers without a limit.
 const ABYSS: usize = 500_000;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -76,7 +76,7 @@ pub(super) const ATTACKS: &[Attack] = &[
                 strikes.push(sends(peer, |peer| peer.frame(body)));
             }
             Ok(Box::new(move || {
-                // Each has a connection of its own: that one is closed must not spare the server the next.
+                // Each has a connection of its own: closing one must not spare the server the next.
                 let ends: Vec<_> = strikes.iter_mut().map(|strike| strike()).collect();
                 ends.into_iter().collect()
             }))

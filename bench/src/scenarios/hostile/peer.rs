@@ -13,27 +13,27 @@ use crate::crowd::Target;
 use crate::dialect::Dialect;
 use crate::websocket::{self, Opcode, read_frame, read_response, write_frame};
 
-/// How often a socket that is blocked looks whether the attack is over.
+/// How often a blocked socket checks whether the attack is over.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a server may take to accept, and to say its first word.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Read at once.
+/// Bytes read at a time.
 const BUFFER: usize = 128 << 10;
 /// Stack of a thread that only reads.
 const STACK: usize = 64 << 10;
-/// What attackers mask their frames with.
+/// The mask of the attackers' frames.
 pub(super) const MASK: [u8; 4] = [0x5a, 0x17, 0x83, 0x2c];
 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Peer {
     stream: TcpStream,
-    /// What each of its messages starts with.
+    /// The start of each of its messages.
     prefix: Vec<u8>,
     /// Whether its messages may be compressed.
     pub(super) deflates: bool,
     course: Arc<Course>,
-    /// What came and was not looked at, before it listens.
+    /// Bytes that came and were not looked at, before it listens.
     unread: Vec<u8>,
     heard: Arc<Heard>,
     /// Held while bytes are sent, so that no pong gets into the middle of a frame.
@@ -42,8 +42,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Connects, and logs in where the dialect wants that; returns when the server has said something. Afterwards nothing
-    /// is read until [`Self::listen`].
+    /// Connects, and logs in if the dialect wants that; returns when the server has said something. Afterwards nothing is read
+    /// until [`Self::listen`].
     ///
     /// # Errors
     /// If the server refuses or says nothing, or the attack is over.
@@ -109,7 +109,7 @@ impl Peer {
         }
     }
 
-    /// The next message; only as long as it does not listen.
+    /// The next message; only possible before it listens.
     ///
     /// # Errors
     /// If none comes until `deadline`, or the connection ends.
@@ -143,7 +143,7 @@ impl Peer {
         frames
     }
 
-    /// What each message of this connection starts with.
+    /// The start of each message of this connection.
     pub(super) fn prefix(&self) -> &[u8] {
         &self.prefix
     }
@@ -186,10 +186,10 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads from now on whatever comes, on a thread of its own, and throws it away; pings are answered.
+    /// From now on reads and discards everything that comes, on a thread of its own; pings are answered.
     ///
     /// # Errors
-    /// If there is no thread to be had.
+    /// If no thread can be started.
     pub(super) fn listen(&mut self) -> io::Result<()> {
         let listener = Listener {
             stream: self.stream.try_clone()?,
@@ -226,9 +226,9 @@ impl Peer {
         self.fence()
     }
 
-    /// Why it cannot send any more: what the server said, if it said anything to somebody who listens.
+    /// Why it cannot send any more: the server's reason, if it gave one to a peer that listens.
     fn why(&self, error: io::Error) -> anyhow::Error {
-        // That may be on its way.
+        // The reason may be on its way.
         std::thread::sleep(GLANCE);
         self.heard.parting().unwrap_or(error.into())
     }
@@ -278,7 +278,8 @@ impl Listener {
             Some(payload) => write_frame(&mut pongs, Opcode::Pong, payload, MASK),
             None => self.heard.note(frame),
         });
-        // Who is sending shows enough signs of life. What the system does not take at once the server does not need.
+        // A peer that is sending shows enough signs of life. The server does not need a pong that the system does not take at
+        // once.
         if !pongs.is_empty()
             && let Ok(_sending) = self.sending.try_lock()
         {

@@ -1,4 +1,4 @@
-//! What came of an attack, and how it is told.
+//! The outcome of an attack, and how it is reported.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::measure::Times;
 use crate::outcome::{figure, number, thousands};
 
-/// What became of an attack.
+/// The outcome of an attack.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Report {
@@ -27,7 +27,7 @@ pub struct Measured {
     pub resident_before_mb: Option<f64>,
     /// The most since then, in MB above that.
     pub memory_mb: Option<f64>,
-    /// From typing to the delivery, of what was typed during the attack; `None` if it did not come so far.
+    /// From typing to the delivery, for characters typed during the attack; `None` if it did not get that far.
     pub latency: Option<Times>,
     /// How late the two typed, measured against their schedule.
     pub lateness: Option<Times>,
@@ -125,7 +125,7 @@ impl Measured {
             remarks.push("nothing lost".to_owned());
         }
         let closed = self.closed.iter().map(|(code, count)| format!("{count} closed with {code}"));
-        // What is known better need not be said twice.
+        // A cause that is known need not be reported twice.
         let repelled = self.repelled.clone().filter(|_| self.closed.is_empty());
         let attackers: Vec<String> = repelled.into_iter().chain(closed).collect();
         if !attackers.is_empty() {

@@ -12,7 +12,7 @@ use crate::servers;
 
 /// How long a server may take to answer the second question of a frame.
 const PROBE: Duration = Duration::from_millis(500);
-/// How long a server may take to take in what is written before the attack.
+/// How long a server may take to accept the writes before the attack.
 const WRITING: Duration = Duration::from_secs(40);
 
 /// The way into the server, as long as the attack is not over.
@@ -26,7 +26,7 @@ pub(super) struct Door {
 #[derive(Debug)]
 pub(super) struct Scene {
     door: Door,
-    /// Those who wrote the documents: some servers forget one when the last editor has left.
+    /// The writers of the documents: some servers forget a document when its last editor has left.
     keepers: Mutex<Vec<Peer>>,
     run: u32,
 }
@@ -80,8 +80,8 @@ impl Scene {
         Ok(document)
     }
 
-    /// Writes an update into a document, and returns when the server has answered a question behind it; who wrote it stays
-    /// until the attack is over.
+    /// Writes an update into a document, and returns when the server has answered a question behind it; the writer stays until
+    /// the attack is over.
     ///
     /// # Errors
     /// If the server does not take it.
@@ -136,7 +136,7 @@ impl Scene {
         Ok(self.door.connect(&document, true)?.deflates)
     }
 
-    /// Whether the server reads all messages of a frame, and not only the first one: it is asked twice in one.
+    /// Whether the server reads all messages of a frame, and not only the first one: one frame asks it twice.
     pub(super) fn reads_several(&self) -> anyhow::Result<bool> {
         if self.door.target.dialect != Dialect::YWebsocket {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! What attackers hear of a server: not what it says, but how many messages, pongs, and why it closes.
+//! What attackers hear of a server: not the content, but how many messages and pongs, and why it closes.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 const IS_CONTROL: u8 = 8;
 
-/// A frame of which only control frames have their payload.
+/// A frame; only a control frame keeps its payload.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(super) struct Skimmed<'a> {
     /// What it carries.
@@ -18,7 +18,7 @@ pub(super) struct Skimmed<'a> {
 }
 
 impl<'a> Skimmed<'a> {
-    /// What a ping brings, if it is one.
+    /// The payload of a ping, if it is one.
     pub(super) fn pinged(self) -> Option<&'a [u8]> {
         (self.opcode == PING).then_some(self.payload)
     }
@@ -106,7 +106,7 @@ impl Heard {
         self.changed.notify_all();
     }
 
-    /// The code with which the server has closed it, if it did.
+    /// The code with which the server has closed the connection, if it did.
     pub(super) fn code(&self) -> Option<u16> {
         self.state().code
     }

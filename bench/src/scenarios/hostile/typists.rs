@@ -15,9 +15,9 @@ use crate::updates::typed;
 
 /// Two in one room.
 const SHAPE: Shape = Shape { rooms: 1, people: 2, writers: 2 };
-/// Typed before it counts.
+/// Time of typing before it counts.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// How long to wait in the end when nothing comes any more.
+/// How long to wait at the end when nothing more comes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The two.
@@ -69,12 +69,12 @@ impl Typists {
         Ok(())
     }
 
-    /// When neither of them was last known to wait for anything.
+    /// The last time at which neither was known to wait for anything.
     pub(super) fn caught_up(&self) -> Instant {
         self.caught_up
     }
 
-    /// They wait for what is under way, for as long as `is_alive`.
+    /// They wait for deliveries under way if the server `is_alive`.
     pub(super) fn stop(mut self, is_alive: bool) -> anyhow::Result<Noticed> {
         let disturbed = kept_waiting()?.saturating_sub(self.kept_waiting);
         if is_alive {

@@ -8,7 +8,7 @@ use super::scene::Scene;
 
 /// Ranges that are deleted: every second one of twice as many characters.
 const RANGES: u32 = 300_000;
-/// Answers, in bytes, after which a peer that reads none certainly lags: more than any system holds back for it.
+/// Answers, in bytes, after which a peer that reads none certainly lags: more than any system buffers for it.
 const LAGS: usize = 16 << 20;
 /// The frame that a lagging peer sends.
 const FRAME: usize = 9_000;

@@ -23,7 +23,7 @@ pub(super) struct Watch<'a> {
     cpu: VecDeque<(Instant, Duration)>,
     before: Option<u64>,
     peak: Option<u64>,
-    /// Whether the system's own peak can be used: it began anew when the attack did.
+    /// Whether the system's own peak can be used: it was reset when the attack began.
     has_peak: bool,
     died: Option<String>,
 }
