@@ -7,7 +7,6 @@ mod http;
 mod journal;
 mod load;
 mod metrics;
-mod moderation;
 mod net;
 mod rooms;
 mod serve;

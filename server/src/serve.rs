@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Listen};
+use crate::http;
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
 use crate::metrics::Metrics;
@@ -24,7 +25,6 @@ use crate::net::connections::{Connections, Limits};
 use crate::net::listener::{self, Server};
 use crate::rooms::Rooms;
 use crate::ws::echo;
-use crate::{http, moderation};
 
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
 const LOADING_THREADS: usize = 8;
@@ -42,7 +42,6 @@ const LAST_CONNECTIONS: Duration = Duration::from_secs(4);
 pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().max_blocking_threads(LOADING_THREADS);
-    moderation::moderate(&mut runtime);
     let runtime = runtime.build().context("cannot start")?;
     let result = runtime.block_on(serve(config));
     runtime.shutdown_background();

@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_millis(16);
 const LOAD: Range<f32> = 0.25..0.75;
 
 /// The same for what one room needs of a processor, if each update goes by itself.
-const DEMAND: Range<f32> = 0.1..1.0;
+const DEMAND: Range<f32> = 0.3..2.0;
 
 /// Over so long a room's demand is measured.
 const MEASURED: Duration = Duration::from_millis(50);
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn one_room_that_costs_much_lets_them_gather_by_itself() {
         let (some, many) = (room(500, 1), room(8_000, 1));
-        assert!(some.length() > Duration::from_millis(2) && some.length() < Duration::from_millis(9));
+        assert!(some.length() > Duration::from_millis(1) && some.length() < Duration::from_millis(4));
         assert_eq!(many.length(), LONGEST);
     }
 }
