@@ -10,7 +10,6 @@ mod metrics;
 mod net;
 mod rooms;
 mod serve;
-mod turns;
 mod ws;
 
 use std::env;

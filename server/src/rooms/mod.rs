@@ -8,6 +8,7 @@ mod opened;
 mod outbox;
 mod shared;
 mod task;
+mod turns;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,11 +28,11 @@ use tokio::time::Instant;
 pub(crate) use self::outbox::{Outbox, Queued};
 pub(crate) use self::shared::Shared;
 use self::task::{Door, Input};
+use self::turns::Turns;
 use crate::config::Config;
 use crate::journal::SharedJournal;
 use crate::load::Load;
 use crate::metrics::Metrics;
-use crate::turns::Turns;
 
 /// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
 const MESSAGE_COST: usize = 256;

@@ -9,11 +9,12 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
+use std::thread;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -28,7 +29,6 @@ use super::inflate::{InflateError, Inflating};
 use super::large::{MessageBytes, Right};
 use super::socket::{Life, Socket};
 use crate::metrics::Metrics;
-use crate::turns::Turns;
 
 /// tungstenite's default of 128 KiB for each connection is far more than an editor sends at once, and the [`Socket`] reads more
 /// than this at a time.
@@ -46,8 +46,11 @@ const WRITTEN_AT_ONCE: usize = 16 << 10;
 /// What is written in a turn, where there is more than that: some 20 us.
 const WRITTEN_IN_A_TURN: usize = 64 << 10;
 
-/// Connections with much to write take turns.
-static TURNS: LazyLock<Turns> = LazyLock::new(Turns::new);
+/// Connections with much to write take turns: on half of the processors, or on the only one now and then.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new((processors / 2).max(1))
+});
 
 /// What the connections of a thread write before the runtime looks for what has come to the sockets, beside what each writes at
 /// once: less than a millisecond. A flush to hundreds of peers is no reason to look after each of them.
@@ -70,7 +73,8 @@ fn needs_no_look(bytes: usize) -> bool {
 
 /// The next turn to write.
 async fn next_turn() -> Option<SemaphorePermit<'static>> {
-    let turn = TURNS.acquire().await;
+    // Nobody closes it.
+    let turn = TURNS.acquire().await.ok();
     if !needs_no_look(WRITTEN_IN_A_TURN) {
         yield_now().await;
         WRITTEN.set(WRITTEN_IN_A_TURN);

@@ -18,16 +18,11 @@ impl Turns {
         Turns(Semaphore::new((processors / 2).max(1)))
     }
 
-    /// The next turn.
-    pub(crate) async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
-        // Nobody closes it.
-        self.0.acquire().await.ok()
-    }
-
     /// The next turn. Before it the runtime has looked for what has come to the sockets, so that whoever waits for that comes
     /// between two turns, however many tasks want one.
-    pub(crate) async fn next(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = self.acquire().await;
+    async fn next(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        let turn = self.0.acquire().await.ok();
         yield_now().await;
         turn
     }
