@@ -10,7 +10,6 @@ mod collection;
 mod cost;
 mod dialect;
 mod elements;
-#[cfg(not(test))]
 mod inflate;
 mod log;
 mod metered;
@@ -22,14 +21,10 @@ mod rounds;
 pub mod seeds;
 mod state_vector;
 mod update;
-// Its unit tests are the server's.
-#[cfg(not(test))]
-mod ws;
 
 pub use awareness::awareness;
 pub use blocks::blocks;
 pub use dialect::dialect;
-#[cfg(not(test))]
 pub use inflate::inflate;
 pub use log::log;
 #[cfg(feature = "planted-bugs")]
@@ -48,7 +43,6 @@ pub const TARGETS: &[Target] = &[
     ("awareness", awareness),
     ("blocks", blocks),
     ("dialect", dialect),
-    #[cfg(not(test))]
     ("inflate", inflate),
     ("log", log),
     ("room", room),

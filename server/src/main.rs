@@ -10,7 +10,6 @@ mod metrics;
 mod net;
 mod rooms;
 mod serve;
-mod ws;
 
 use std::env;
 use std::ffi::OsString;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use coscribe_websocket::WireBytes;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -33,12 +34,10 @@ pub(crate) struct Metrics {
     pub(crate) updates_sent: Counter,
     /// Bytes of messages from clients, after decompression.
     pub(crate) received_bytes: Counter,
-    /// Bytes from the sockets, with frame headers.
-    pub(crate) received_wire_bytes: Counter,
     /// Bytes of messages to clients, before compression.
     pub(crate) sent_bytes: Counter,
-    /// Bytes to the sockets, with frame headers.
-    pub(crate) sent_wire_bytes: Counter,
+    /// Bytes from and to the sockets.
+    pub(crate) wire_bytes: WireBytes,
     /// Bytes of what a flush sends to each peer, before compression.
     pub(crate) flush_bytes: Histogram,
     /// What a flush and its writing cost.
@@ -74,9 +73,8 @@ impl Metrics {
             updates_received: Counter::default(),
             updates_sent: Counter::default(),
             received_bytes: Counter::default(),
-            received_wire_bytes: Counter::default(),
             sent_bytes: Counter::default(),
-            sent_wire_bytes: Counter::default(),
+            wire_bytes: WireBytes::default(),
             flush_bytes: sizes(),
             flush_seconds: times(),
             log_append_seconds: times(),
@@ -125,9 +123,9 @@ impl Metrics {
         }
         for (counter, name, help) in [
             (&self.received_bytes, "received", "Messages from clients, after decompression"),
-            (&self.received_wire_bytes, "received_wire", "Read from WebSockets, before decompression"),
+            (&self.wire_bytes.received, "received_wire", "Read from WebSockets, before decompression"),
             (&self.sent_bytes, "sent", "Messages to clients, before compression"),
-            (&self.sent_wire_bytes, "sent_wire", "Written to WebSockets, after compression"),
+            (&self.wire_bytes.sent, "sent_wire", "Written to WebSockets, after compression"),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
+use coscribe_websocket::echo;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +25,6 @@ use crate::metrics::Metrics;
 use crate::net::connections::{Connections, Limits};
 use crate::net::listener::{self, Server};
 use crate::rooms::Rooms;
-use crate::ws::echo;
 
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
 const LOADING_THREADS: usize = 8;

@@ -28,7 +28,6 @@ pub(super) fn bounded<T>(len: usize, limit: Limit, run: impl FnOnce() -> T) -> T
 }
 
 /// Runs something within [`bounded`] that does not count: what a target does for itself. (Only `inflate` does.)
-#[cfg(not(test))]
 pub(super) fn uncounted<T>(run: impl FnOnce() -> T) -> T {
     let mut result = None;
     allocation_counter::opt_out(|| result = Some(run()));

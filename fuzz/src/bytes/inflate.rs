@@ -4,13 +4,11 @@
 use std::task::{Context, Poll, Waker};
 
 use coscribe_engine::lib0::{ReadError, Reader};
+use coscribe_websocket::{InflateError, Inflating, MessageBytes, TAIL};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::ReadBuf;
 
 use super::allocation::{Limit, bounded, uncounted};
-use super::ws::deflate::TAIL;
-use super::ws::inflate::{InflateError, Inflating};
-use super::ws::large::MessageBytes;
 
 /// What came, the compressed message in it, and growing room for both. The shortest message has 6 bytes, and inflating
 /// it takes its own 64 KiB.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use coscribe_engine::dialect::y_websocket::padded_keep_alive;
 use coscribe_engine::message::Outbound;
 use coscribe_engine::pieces::{Pieces, UpdatePiece};
+use coscribe_websocket::{Outgoing, Payload, WindowBits};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -22,8 +23,6 @@ use tracing::{error, warn};
 
 use super::frames::{frame, frame_of, pieces};
 use crate::rooms::{Queued, Shared};
-use crate::ws::deflate::{Outgoing, Payload};
-use crate::ws::extensions::WindowBits;
 
 /// Smaller messages are sent without a look at the link: at 32 kB/s they arrive within 16 seconds.
 const LARGE: usize = 512 << 10;
@@ -380,9 +379,9 @@ mod tests {
     use std::future::poll_fn;
 
     use coscribe_engine::lib0::write_var_buf;
+    use coscribe_websocket::Form;
 
     use super::*;
-    use crate::ws::deflate::Form;
 
     /// An update with so much text.
     fn update(bytes: usize) -> Queued {

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use coscribe_engine::dialect::y_websocket;
 use coscribe_engine::message::Outbound;
 use coscribe_engine::pieces::{Pieces, Starts};
+use coscribe_websocket::Outgoing;
 
 use crate::rooms::Shared;
-use crate::ws::deflate::Outgoing;
 
 /// The frame of a message, and what has to be known to cut it.
 struct Frames {

@@ -19,23 +19,22 @@ use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::{GREETING, KEEP_ALIVE, Messages};
 use coscribe_engine::message::Reason;
 use coscribe_persistence::DocumentName;
+use coscribe_websocket::{
+    Close, End, Error, Message, MessageBytes, READ_BUFFER, Right, TOO_LARGE, Transport, WindowBits,
+};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, info, warn};
 
 use self::delivery::Delivery;
 use self::frames::frame;
 use self::freed::freed_elsewhere;
 use self::pace::{Pace, Verdict};
-use self::parting::{counted_as, end};
+use self::parting::{counted_as, end, end_by};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::connections::Registration;
 use crate::rooms::{Membership, Outbox, Queued, Refused, Rooms, Said, Shown};
-use crate::ws::extensions::WindowBits;
-use crate::ws::large::{MessageBytes, Right};
-use crate::ws::transport::{Close, End, READ_BUFFER, Transport};
 
 pub(crate) use self::closing::Closing;
 pub(crate) use self::parting::told_as;
@@ -81,8 +80,8 @@ impl Connection {
             usual: self.config.max_message_bytes,
             most: self.config.max_message_bytes.max(self.config.max_document_bytes),
         };
-        let transport =
-            Transport::new(socket, read_ahead, self.client_window, limits, Arc::clone(&self.metrics));
+        let wire_bytes = self.metrics.wire_bytes.clone();
+        let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
         let lagging = self.metrics.lagging_peers.clone();
         let outbox = Arc::new(Outbox::new(self.config.outbox_bytes, lagging));
         let membership = match self.rooms.join(&self.name, Arc::clone(&outbox), &GREETING) {
@@ -115,7 +114,7 @@ impl Connection {
             Refused::Stopping => refused.into(),
             refused => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| refused.into()),
         };
-        transport.close(parting.into()).await;
+        transport.close(end_by(parting)).await;
     }
 
     fn note(&self, end: &End) {
@@ -220,7 +219,7 @@ impl<'a> Open<'a> {
             self.connection.closing.wake(cx);
         }
         if let Poll::Ready(parting) = self.connection.closing.poll() {
-            return Poll::Ready(parting.into());
+            return Poll::Ready(end_by(parting));
         }
         self.transport.begin_turn();
         for poll in [Self::poll_write, Self::poll_read, Self::poll_timer] {
@@ -259,7 +258,7 @@ impl<'a> Open<'a> {
                         return Poll::Ready(End::after(&error));
                     }
                 }
-                Poll::Ready(Err(parting)) => return Poll::Ready(parting.into()),
+                Poll::Ready(Err(parting)) => return Poll::Ready(end_by(parting)),
                 Poll::Pending if self.writing.is_none() => return Poll::Pending,
                 Poll::Pending => {}
             }
@@ -315,7 +314,7 @@ impl<'a> Open<'a> {
             }
             let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
             let incoming = match incoming {
-                Poll::Ready(Err(End::ByUs(Close { code: 1009, .. }))) => {
+                Poll::Ready(Err(End::ByUs(Close { code: TOO_LARGE, .. }))) => {
                     self.leave_unread();
                     return Poll::Pending;
                 }

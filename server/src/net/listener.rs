@@ -10,15 +10,14 @@ use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Response;
+use coscribe_websocket::{is_wanted, serve_http};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{HttpService, Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::connections::Connections;
 use super::upgrade;
@@ -119,27 +118,6 @@ async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: 
     serve_http(stream, from, timeout, service).await;
 }
 
-/// Answers the requests of one TCP connection, up to where one of them makes it a WebSocket. `timeout` is how long the header
-/// of a request may take, and how long the connection may be idle between requests.
-pub(crate) async fn serve_http<S>(stream: TcpStream, from: SocketAddr, timeout: Duration, service: S)
-where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%from, "gone already: {error}");
-        return;
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    if let Err(error) = connection.await {
-        debug!(%from, "HTTP: {error}");
-    }
-}
-
 /// A document may have the name of a plain route: what wants to be a WebSocket never gets to the routes.
 async fn answer(
     request: hyper::Request<Incoming>,
@@ -147,9 +125,5 @@ async fn answer(
     server: Arc<Server>,
     plain: TowerToHyperService<Router>,
 ) -> Result<Response<Body>, Infallible> {
-    if upgrade::is_wanted(&request) {
-        Ok(upgrade::answer(&server, request, from))
-    } else {
-        plain.call(request).await
-    }
+    if is_wanted(&request) { Ok(upgrade::answer(&server, request, from)) } else { plain.call(request).await }
 }

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use coscribe_engine::message::Reason;
 use coscribe_persistence::{DocumentName, NameError};
+use coscribe_websocket::{Gone, Handshake, HandshakeError, stream_of};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tracing::{debug, info};
@@ -15,7 +16,6 @@ use tracing::{debug, info};
 use super::connections::Full;
 use super::listener::Server;
 use crate::connection::{Closing, Connection, told_as};
-use crate::ws::handshake::{self, Gone, Handshake, HandshakeError, stream_of};
 
 /// Why a handshake is answered with an error.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +46,6 @@ impl Refusal {
             _ => "handshake",
         }
     }
-}
-
-/// Whether a request wants to become a WebSocket, soundly or not.
-pub(crate) fn is_wanted<B>(request: &Request<B>) -> bool {
-    handshake::has_token(request.headers(), &header::UPGRADE, "websocket")
 }
 
 /// Answers a handshake. Where it is sound, the connection runs on a task of its own.
@@ -93,7 +88,7 @@ fn accept(
             Err(Gone) => debug!(%from, "gone before the handshake was over"),
         }
     });
-    Ok(handshake.response())
+    Ok(handshake.response().map(|()| Body::empty()))
 }
 
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
@@ -110,7 +105,7 @@ fn document_name(path: &str) -> Result<DocumentName, Refusal> {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response<Body> {
         let status = match self {
-            Refusal::Handshake(error) => return error.into_response(),
+            Refusal::Handshake(error) => return error.response().map(Body::from),
             Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
             Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Full(Full::Total) => told_as(Reason::Overload).1,

@@ -1,13 +1,12 @@
-//! The frames of one WebSocket, whatever is said over it: opening, writing in fragments, and closing so that the other side
-//! hears why.
+//! The messages of one WebSocket, whatever they say: reading, writing in fragments, and closing so that the other side hears
+//! why.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
@@ -17,22 +16,21 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::Data;
+use tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
+use tungstenite::{Error, Message};
 
-use super::deflate::Payload;
-use super::fragments::Writing;
-use super::inflate::{InflateError, Inflating};
-use super::large::{MessageBytes, Right};
-use super::socket::{Life, Socket};
-use crate::metrics::Metrics;
+use crate::deflate::Payload;
+use crate::end::{Close, End};
+use crate::fragments::Writing;
+use crate::inflate::Inflating;
+use crate::large::{MessageBytes, Right};
+use crate::socket::{Life, Socket, WireBytes};
 
-/// tungstenite's default of 128 KiB for each connection is far more than an editor sends at once, and the [`Socket`] reads more
-/// than this at a time.
-pub(crate) const READ_BUFFER: usize = 1 << 10;
+/// Bytes of tungstenite's read buffer. A message that is shorter may share it with others. The default of 128 KiB for each
+/// connection is far more than an editor sends at once, and the socket reads more than this at a time.
+pub const READ_BUFFER: usize = 1 << 10;
 
 /// Small frames are collected up to here before they are written.
 const WRITE_BUFFER: usize = 4 << 10;
@@ -88,62 +86,19 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A control frame has 125 bytes, two of which are the code.
 const LONGEST_REASON: usize = 123;
 
-/// What a Close frame says.
-#[derive(Clone, Debug)]
-pub(crate) struct Close {
-    /// WebSocket close code.
-    pub(crate) code: u16,
-    /// In words. What is longer than a Close frame can hold is cut off.
-    pub(crate) reason: Cow<'static, str>,
-}
-
-/// How the open part of a connection's life ended.
-pub(crate) enum End {
-    /// The stream is at its end or broken.
-    Gone,
-    /// The peer sent a Close frame.
-    ByPeer,
-    /// We want it to end.
-    ByUs(Close),
-}
-
-impl End {
-    fn by_us(code: u16, reason: &'static str) -> End {
-        End::ByUs(Close { code, reason: reason.into() })
-    }
-
-    /// What an error while reading or writing means for the connection.
-    pub(crate) fn after(error: &Error) -> End {
-        match error {
-            Error::ConnectionClosed | Error::AlreadyClosed => End::ByPeer,
-            Error::Capacity(_) => End::by_us(1009, "the message is too large"),
-            Error::Utf8(_) => End::by_us(1007, "text that is not UTF-8"),
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
-            Error::Protocol(_) => End::by_us(1002, "this is not the WebSocket protocol"),
-            Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
-                Some(InflateError::TooLarge) => End::by_us(1009, "the message is too large"),
-                Some(InflateError::Damaged) => End::by_us(1007, "the message cannot be decompressed"),
-                Some(InflateError::Interleaved) => End::by_us(1002, "this is not the WebSocket protocol"),
-                None => End::Gone,
-            },
-            // Not by its Debug form: that of some errors has the message in it.
-            _ => End::Gone,
-        }
-    }
-}
-
 type NextTurn = Pin<Box<dyn Future<Output = Option<SemaphorePermit<'static>>> + Send>>;
 
-/// A WebSocket on which the handshake is over: messages, inflated, pings answered. One task reads and writes.
-pub(crate) struct Transport {
+/// A WebSocket on which the handshake is over. It inflates messages and answers pings. One task reads and writes: whoever
+/// polled last is woken for both.
+pub struct Transport {
     websocket: WebSocket<Socket>,
-    /// What is to be written.
-    pub(crate) messages: VecDeque<Payload>,
-    /// Whether that is text or binary.
+    /// The messages that are to be written, in order.
+    pub messages: VecDeque<Payload>,
+    /// Whether these are text or binary, which is the default.
     pub(crate) kind: Data,
-    /// What is to be written before `messages`.
+    /// The message before these, of which a part may have been written.
     writing: Option<Writing>,
-    /// The socket has not taken all that was written.
+    /// The socket has not taken everything that was written.
     blocked: bool,
     /// The right to write on, which is waited for.
     next_turn: Option<NextTurn>,
@@ -152,14 +107,14 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// `read_ahead` is what arrived behind the handshake; messages may come compressed if `client_window` says how many bytes
-    /// before them they may refer to.
-    pub(crate) fn new(
+    /// `read_ahead` are the bytes that arrived behind the handshake. Messages may come compressed if `client_window` says to
+    /// how many bytes of the messages before them they may refer. The socket's bytes are counted in `wire_bytes`.
+    pub fn new(
         stream: TcpStream,
         read_ahead: Vec<u8>,
         client_window: Option<usize>,
         message_bytes: MessageBytes,
-        metrics: Arc<Metrics>,
+        wire_bytes: WireBytes,
     ) -> Transport {
         let inflating = Inflating::new(message_bytes, client_window, read_ahead);
         let limits = WebSocketConfig::default()
@@ -168,7 +123,7 @@ impl Transport {
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             .max_message_size(Some(message_bytes.most))
             .max_frame_size(Some(message_bytes.most));
-        let socket = Socket::new(stream, inflating, metrics);
+        let socket = Socket::new(stream, inflating, wire_bytes);
         Transport {
             websocket: WebSocket::from_raw_socket(socket, Role::Server, Some(limits)),
             messages: VecDeque::new(),
@@ -181,42 +136,48 @@ impl Transport {
     }
 
     /// When the peer was last seen.
-    pub(crate) fn life(&mut self) -> &mut Life {
+    pub fn life(&mut self) -> &mut Life {
         &mut self.websocket.get_mut().life
     }
 
     /// The task has been given the processor: it may read on.
-    pub(crate) fn begin_turn(&mut self) {
+    pub fn begin_turn(&mut self) {
         self.websocket.get_mut().begin_turn();
     }
 
-    /// Bytes that have come since this was last asked, also those of a message whose end has not come.
-    pub(crate) fn take_received(&mut self) -> usize {
+    /// Bytes that have come since this was last asked, also of a message whose end has not come.
+    pub fn take_received(&mut self) -> usize {
         self.websocket.get_mut().take_received()
     }
 
     /// Bytes that the socket has ever taken.
-    pub(crate) fn written(&mut self) -> u64 {
+    pub fn written(&mut self) -> u64 {
         self.websocket.get_mut().written
     }
 
-    /// The right to have the message in memory that was just read, if it is larger than usual.
-    pub(crate) fn take_right(&mut self) -> Option<Right> {
+    /// The right to have the message in memory that was just read, if that is larger than usual. Others wait for the right
+    /// until it is dropped.
+    pub fn take_right(&mut self) -> Option<Right> {
         self.websocket.get_mut().take_right()
     }
 
-    /// When the message that is being read is too slow if no more of it has come: others wait for their turn.
-    pub(crate) fn too_slow_at(&mut self) -> Option<Instant> {
+    /// When the message that is being read is too slow if no more of it has come. `None` while nobody waits because of it.
+    pub fn too_slow_at(&mut self) -> Option<Instant> {
         self.websocket.get_mut().too_slow_at()
     }
 
-    /// The last message that was read has gone elsewhere.
-    pub(crate) fn release(&mut self) {
+    /// The last message that was read has gone elsewhere: another connection may inflate a large one.
+    pub fn release(&mut self) {
         self.websocket.get_mut().release();
     }
 
-    /// The next message.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+    /// The next message. After 16 KiB that were read or inflated in a turn it is pending, and the task is woken after others.
+    /// It is also pending while a large message waits for its right.
+    ///
+    /// # Errors
+    /// At the end of the stream, and when the peer breaks the protocol or a limit: [`End::after`] says what that means. After
+    /// an error nothing more can be read.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         if self.ended {
             return Poll::Ready(Err(Error::AlreadyClosed));
         }
@@ -234,8 +195,12 @@ impl Transport {
         self.poll_next(cx)
     }
 
-    /// Writes all messages down to the kernel.
-    pub(crate) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Writes all messages down to the kernel: 16 KiB at once, and more in turns of 64 KiB. Compresses those which nobody has
+    /// compressed yet, see [`Payload::form`].
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.websocket.get_mut().wake(cx.waker());
         let (mut _turn, mut left) = (None, WRITTEN_AT_ONCE);
         loop {
@@ -256,8 +221,12 @@ impl Transport {
         }
     }
 
-    /// Takes a message that is not in `messages`, and is small, to be written with these.
-    pub(crate) fn feed(&mut self, message: Message) -> Result<(), Error> {
+    /// Takes a small message to be written before those in `messages`, and not compressed. It must be a control message unless
+    /// [`Self::poll_write_all`] was ready: a part of a longer one may have been written otherwise.
+    ///
+    /// # Errors
+    /// If the connection is broken, or the peer reads nothing and the buffer of 64 KiB is full.
+    pub fn feed(&mut self, message: Message) -> Result<(), Error> {
         match self.websocket.write(message) {
             // It has been taken all the same.
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.blocked = true,
@@ -290,8 +259,8 @@ impl Transport {
 
     /// Closes in order, as far as the other side plays along: the messages that are left, our Close frame, then everything the
     /// peer still sends, up to the end of its stream. A socket that is dropped with unread bytes is reset, and the peer would
-    /// never see why.
-    pub(crate) async fn close(self, end: End) {
+    /// never see why. Takes three seconds at most.
+    pub async fn close(self, end: End) {
         // Rarely needed and not small: not part of what every open connection holds.
         let _ = timeout(CLOSE_TIMEOUT, Box::pin(self.finish(end))).await;
     }

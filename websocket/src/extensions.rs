@@ -7,17 +7,17 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 /// The only extension that is spoken here.
 const NAME: &str = "permessage-deflate";
 
-/// Base-2 logarithm of the window that is compressed with: 9 to 15.
+/// Base-2 logarithm of a window for compression: 9 to 15.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) struct WindowBits(pub(super) u8);
+pub struct WindowBits(pub(crate) u8);
 
 impl WindowBits {
-    /// What everyone has who does not ask for less.
+    /// The window of every client that does not ask for less.
     pub(crate) const MAX: WindowBits = WindowBits(15);
 
     /// The number itself, 9 to 15.
@@ -26,10 +26,10 @@ impl WindowBits {
     }
 }
 
-/// What was agreed with a client.
+/// The compression that was agreed on with a client.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Agreed {
-    /// What we compress with, if the client asked for it.
+    /// The window that we compress with, if the client asked for one.
     server_max_window_bits: Option<WindowBits>,
     client: Client,
 }
@@ -49,7 +49,7 @@ const CLIENT_WINDOW: WindowBits = WindowBits(12);
 /// The header does not follow its grammar: such a connection must fail.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Sec-WebSocket-Extensions header is malformed")]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 /// The first offer of a client that can be accepted.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Option<Agreed>, Malformed> {
@@ -65,7 +65,7 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Option<Agreed>, Malformed
 }
 
 impl Agreed {
-    /// What we compress with.
+    /// The window that we compress with.
     pub(crate) fn window_bits(self) -> WindowBits {
         self.server_max_window_bits.unwrap_or(WindowBits::MAX)
     }
@@ -207,7 +207,7 @@ impl<'a> List<'a> {
 }
 
 /// Whether a token may have this character.
-pub(super) fn is_token_char(c: char) -> bool {
+pub(crate) fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 

@@ -10,7 +10,6 @@
 //! Messages above the usual size, compressed or not, wait for a right of their own (`large.rs`) before they are read on. How
 //! large a compressed one will be is found by inflating it once for nothing.
 
-#[path = "inflate/header.rs"]
 mod header;
 
 use std::mem;
@@ -22,10 +21,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::header::Header;
-use super::deflate::TAIL;
-use super::large::{Claim, MessageBytes, Right};
-use super::permit::Permit;
-use super::yielding::wake_after_others;
+use crate::deflate::TAIL;
+use crate::large::{Claim, MessageBytes, Right};
+use crate::permit::Permit;
+use crate::yielding::wake_after_others;
 
 /// Opcodes of data frames.
 const CONTINUATION: u8 = 0;
@@ -53,12 +52,12 @@ const INPUT: usize = 16 << 10;
 /// What the end of a stream costs in these terms, after which another may begin.
 const RESET: usize = 64;
 
-/// Larger messages that are inflated at the same time, by all connections, and not yet handed on.
+/// Larger messages that are inflated at the same time, by all connections of the process, and not yet handed on.
 static LARGE_MESSAGES: Semaphore = Semaphore::const_new(4);
 
 /// Why a compressed message cannot be read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InflateError {
+pub enum InflateError {
     /// It is larger than a message may be, compressed or not.
     #[error("the message is too large")]
     TooLarge,
@@ -71,7 +70,7 @@ pub(crate) enum InflateError {
 }
 
 /// The bytes of one connection on their way in.
-pub(crate) struct Inflating {
+pub struct Inflating {
     limits: MessageBytes,
     /// The end of the messages before, if messages may come compressed.
     window: Option<Window>,
@@ -120,9 +119,9 @@ impl Gathered {
 }
 
 impl Inflating {
-    /// For a connection of which these bytes have been read already. Messages may come compressed if a window is given: how many
-    /// bytes of the messages before one may refer to.
-    pub(crate) fn new(limits: MessageBytes, window: Option<usize>, received: Vec<u8>) -> Inflating {
+    /// For a connection of which the bytes in `received` have been read already. Messages may come compressed if `window` says
+    /// to how many bytes of the messages before them they may refer.
+    pub fn new(limits: MessageBytes, window: Option<usize>, received: Vec<u8>) -> Inflating {
         Inflating {
             limits,
             window: window.map(Window::new),
@@ -138,8 +137,8 @@ impl Inflating {
         }
     }
 
-    /// Takes what came from the socket. To be called only after `poll_pass` had nothing to give.
-    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+    /// Takes bytes from the socket. To be called only after [`Self::poll_pass`] had nothing to give.
+    pub fn receive(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         self.claim.receive(bytes.len());
     }
@@ -173,8 +172,13 @@ impl Inflating {
         }
     }
 
-    /// Passes on what can be, and tells whether that was anything. Pending while another's turn comes first.
-    pub(crate) fn poll_pass(
+    /// Passes on as many bytes as `out` has room for, and says whether there were any. Pending while another's turn comes first,
+    /// and after 16 KiB of compressed bytes that inflated to nothing. O(bytes in + bytes out); a message that may be above the
+    /// usual size is inflated twice.
+    ///
+    /// # Errors
+    /// If the peer breaks the protocol or a limit. Nothing more can be passed on then.
+    pub fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
@@ -503,5 +507,4 @@ impl Inflation {
 }
 
 #[cfg(test)]
-#[path = "inflate/tests.rs"]
 mod tests;

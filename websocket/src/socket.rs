@@ -5,24 +5,32 @@ use std::io;
 use std::mem;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::inflate::Inflating;
-use super::large::Right;
-use super::yielding::wake_after_others;
-use crate::metrics::Metrics;
+use crate::inflate::Inflating;
+use crate::large::Right;
+use crate::yielding::wake_after_others;
 
 /// Most that is read at a time.
 const READ: usize = 4 << 10;
 
 /// What a connection may read, or inflate, before others have their turn: some 0.1 ms, if it is all small frames.
 const TURN: usize = 16 << 10;
+
+/// Where sockets count their bytes, with frame headers and as they are on the wire. Clones count in the same place.
+#[derive(Debug, Clone, Default)]
+pub struct WireBytes {
+    /// Bytes that were read.
+    pub received: Counter,
+    /// Bytes that the kernel took.
+    pub sent: Counter,
+}
 
 /// A TCP stream and what was last seen of the other end.
 pub(crate) struct Socket {
@@ -44,22 +52,22 @@ pub(crate) struct Socket {
     received: usize,
     /// Bytes that the kernel has ever taken.
     pub(crate) written: u64,
-    metrics: Arc<Metrics>,
+    wire_bytes: WireBytes,
 }
 
 /// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
 /// which means that the peer has acknowledged others.
-pub(crate) struct Life {
+pub struct Life {
     seen: Instant,
     /// The kernel takes nothing more of what we write.
     full: bool,
-    /// We don't read, because the room has too much to do.
+    /// We don't read, because others come first.
     unread: bool,
 }
 
 impl Socket {
     /// Wraps a stream, on which all that comes goes through `inflating`.
-    pub(crate) fn new(stream: TcpStream, inflating: Inflating, metrics: Arc<Metrics>) -> Socket {
+    pub(crate) fn new(stream: TcpStream, inflating: Inflating, wire_bytes: WireBytes) -> Socket {
         let life = Life { seen: Instant::now(), full: false, unread: false };
         Socket {
             stream,
@@ -71,7 +79,7 @@ impl Socket {
             turn: TURN,
             received: 0,
             written: 0,
-            metrics,
+            wire_bytes,
         }
     }
 
@@ -163,7 +171,7 @@ impl Socket {
         if received > 0 {
             self.life.see();
             self.received += received;
-            self.metrics.received_wire_bytes.inc_by(received as u64);
+            self.wire_bytes.received.inc_by(received as u64);
         }
         Poll::Ready(Ok(()))
     }
@@ -172,13 +180,13 @@ impl Socket {
 impl Life {
     /// When the peer is to be given up if nothing more is seen of it: after `silence`, or after `stall` where silence is no
     /// sign of death because its pongs cannot reach us or our pings cannot reach it.
-    pub(crate) fn deadline(&self, silence: Duration, stall: Duration) -> Instant {
+    pub fn deadline(&self, silence: Duration, stall: Duration) -> Instant {
         let excused = self.full || self.unread;
         self.seen + if excused { stall } else { silence }
     }
 
-    /// Tells whether we leave unread what the peer sends.
-    pub(crate) fn set_unread(&mut self, unread: bool) {
+    /// Tells whether we leave unread what the peer sends. That this changes counts as a sign of life.
+    pub fn set_unread(&mut self, unread: bool) {
         self.unread = unread;
         self.see();
     }
@@ -209,7 +217,7 @@ impl io::Write for Socket {
         }
         if let Poll::Ready(Ok(written)) = written {
             self.written += written as u64;
-            self.metrics.sent_wire_bytes.inc_by(written as u64);
+            self.wire_bytes.sent.inc_by(written as u64);
         }
         at_once(written)
     }

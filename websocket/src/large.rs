@@ -1,6 +1,5 @@
-//! Messages above `max_message_bytes`: offline work of weeks, which a provider sends as one message. They may be as large as a
-//! document, and a few of them are read at the same time, on the whole server. The others are not read meanwhile, so that TCP
-//! holds them back.
+//! Messages above the usual size. They are rare and may take a large part of the memory, so a few of them are read at the same
+//! time, in the whole process. The others are not read meanwhile, so that TCP holds them back.
 
 use std::mem;
 use std::task::{Context, Poll, ready};
@@ -9,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::permit::Permit;
+use crate::permit::Permit;
 
-/// How many are read, or are in a room's inbox.
+/// How many are read, or have been read and are still in memory.
 static RIGHTS: Semaphore = Semaphore::const_new(2);
 
 /// Bytes a second that have to come of such a message, on average: others wait.
@@ -22,28 +21,29 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How large a message may be, before and after decompression.
 #[derive(Debug, Copy, Clone)]
-pub(crate) struct MessageBytes {
+pub struct MessageBytes {
     /// Larger ones take turns.
-    pub(crate) usual: usize,
+    pub usual: usize,
     /// None is larger.
-    pub(crate) most: usize,
+    pub most: usize,
 }
 
 impl MessageBytes {
-    /// None is so large that it has to wait for its turn.
-    pub(crate) fn up_to(most: usize) -> MessageBytes {
+    /// No message is so large that it has to wait for its turn.
+    pub fn up_to(most: usize) -> MessageBytes {
         MessageBytes { usual: most, most }
     }
 }
 
 /// The right to have a large message in memory. It ends when this is dropped.
-pub(crate) struct Right {
+#[derive(Debug)]
+pub struct Right {
     _permit: Option<SemaphorePermit<'static>>,
 }
 
-/// What a connection has of that right.
+/// The right of a connection, or its wait for one.
 #[derive(Default)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     permit: Permit,
     /// When it got it.
     since: Option<Instant>,
@@ -53,32 +53,32 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Ready when the right is there.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.permit.poll(&RIGHTS, cx));
         self.since.get_or_insert_with(Instant::now);
         Poll::Ready(())
     }
 
     /// Whether the right is waited for.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.permit.is_waiting()
     }
 
     /// Bytes have come.
-    pub(super) fn receive(&mut self, bytes: usize) {
+    pub(crate) fn receive(&mut self, bytes: usize) {
         if self.since.is_some() {
             self.received += bytes;
         }
     }
 
     /// When the message is too slow if no more of it has come.
-    pub(super) fn too_slow_at(&self) -> Option<Instant> {
+    pub(crate) fn too_slow_at(&self) -> Option<Instant> {
         let enough = Duration::from_secs_f64(self.received as f64 / SLOWEST);
         self.since.map(|since| since + GRACE + enough)
     }
 
     /// Gives the right to whoever has the message now.
-    pub(super) fn take(&mut self) -> Option<Right> {
+    pub(crate) fn take(&mut self) -> Option<Right> {
         let Claim { permit, since, .. } = mem::take(self);
         since.map(|_| Right { _permit: permit.take() })
     }

@@ -1,18 +1,16 @@
 //! The opening handshake (RFC 6455, section 4.2): whether a request is one, what is negotiated, and the answer.
 
-use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use axum::response::IntoResponse;
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use tungstenite::handshake::derive_accept_key;
 
-use super::extensions::{self, Agreed, Malformed, WindowBits};
+use crate::extensions::{self, Agreed, Malformed, WindowBits};
 
-/// Why a request is no sound handshake.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HandshakeError {
+/// The only version of the protocol.
+const VERSION: &str = "13";
+
+/// Why a request is no sound handshake. The words are for the client.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
     /// A WebSocket handshake is a GET.
     #[error("a WebSocket handshake must be a GET request")]
     Method,
@@ -25,39 +23,49 @@ pub(crate) enum HandshakeError {
     /// No key, or not 16 bytes in Base64.
     #[error("the Sec-WebSocket-Key header is missing or wrong")]
     Key,
-    /// The extensions that are offered are no list of extensions.
+    /// The header that offers extensions does not follow its grammar.
     #[error(transparent)]
     Extensions(#[from] Malformed),
 }
 
-/// A sound handshake, and what is answered to it.
-pub(crate) struct Handshake {
+/// Whether a request wants to become a WebSocket, soundly or not.
+pub fn is_wanted<B>(request: &Request<B>) -> bool {
+    has_token(request.headers(), &header::UPGRADE, "websocket")
+}
+
+/// A sound handshake, and the answer to it.
+#[derive(Debug)]
+pub struct Handshake {
     accept_key: HeaderValue,
     agreed: Option<Agreed>,
     subprotocol: Option<HeaderValue>,
 }
 
 impl Handshake {
-    /// Checks a request by RFC 6455, section 4.2.1, and negotiates compression if there is to be any.
-    pub(crate) fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, HandshakeError> {
+    /// Checks a request by RFC 6455, section 4.2.1, and negotiates compression if there is to be any. O(bytes of the headers).
+    ///
+    /// # Errors
+    /// If the request is no sound handshake: it is to be answered with [`HandshakeError::response`].
+    pub fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, HandshakeError> {
         let accept_key = accept_key(request.method(), request.headers())?;
         let agreed = if compression { extensions::negotiate(request.headers())? } else { None };
         Ok(Handshake { accept_key, agreed, subprotocol: subprotocol(request.headers()) })
     }
 
-    /// What the other side reads that was compressed with, if it was agreed on.
-    pub(crate) fn window(&self) -> Option<WindowBits> {
+    /// The window that we compress with, if compression was agreed on.
+    pub fn window(&self) -> Option<WindowBits> {
         self.agreed.map(Agreed::window_bits)
     }
 
-    /// How many bytes before it a compressed message of the other side may refer to, if compression was agreed on.
-    pub(crate) fn client_window(&self) -> Option<usize> {
+    /// How many bytes of the messages before it a compressed message of the other side may refer to, if compression was
+    /// agreed on.
+    pub fn client_window(&self) -> Option<usize> {
         self.agreed.map(Agreed::client_window)
     }
 
-    /// The answer.
-    pub(crate) fn response(self) -> Response<Body> {
-        let mut response = Response::new(Body::empty());
+    /// The answer, which has no body.
+    pub fn response(self) -> Response<()> {
+        let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -73,19 +81,30 @@ impl Handshake {
     }
 }
 
-/// The other side left before the answer was on its way.
-pub(crate) struct Gone;
-
-/// The TCP connection of a request, as soon as that has been answered, and what was read from it behind the handshake.
-/// Hyper's layers and its buffer are left behind: they would only cost memory.
-pub(crate) fn stream_of(
-    request: &mut Request<Incoming>,
-) -> impl Future<Output = Result<(TcpStream, Vec<u8>), Gone>> + use<> {
-    let upgrade = hyper::upgrade::on(request);
-    async move {
-        let upgraded = upgrade.await.map_err(|_| Gone)?;
-        let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| Gone)?;
-        Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+impl HandshakeError {
+    /// The answer: status, headers, and the error in words.
+    pub fn response(&self) -> Response<String> {
+        let status = match self {
+            HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
+            HandshakeError::Connection | HandshakeError::Key | HandshakeError::Extensions(_) => {
+                StatusCode::BAD_REQUEST
+            }
+        };
+        let mut response = Response::new(format!("{self}\n"));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        match self {
+            HandshakeError::Version => {
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+            }
+            HandshakeError::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+            }
+            _ => {}
+        }
+        response
     }
 }
 
@@ -97,7 +116,7 @@ fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Hands
     if !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(HandshakeError::Connection);
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
         return Err(HandshakeError::Version);
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
@@ -105,8 +124,8 @@ fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Hands
     HeaderValue::try_from(derive_accept_key(key)).map_err(|_| HandshakeError::Key)
 }
 
-/// The first subprotocol that is offered, if any is: a client that offers some fails when none is chosen. All say the same
-/// here. What is not a token is not offered (RFC 6455, section 4.1).
+/// The first subprotocol that is offered, if any is: a client that offers some fails when none is chosen, and here they make no
+/// difference. A word that is not a token is not offered (RFC 6455, section 4.1).
 fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let values =
         headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
@@ -121,33 +140,9 @@ fn is_16_bytes_in_base64(key: &[u8]) -> bool {
 }
 
 /// Whether a comma-separated header has this word, in any case.
-pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
-}
-
-impl IntoResponse for HandshakeError {
-    fn into_response(self) -> Response<Body> {
-        let status = match self {
-            HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,
-            HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
-            HandshakeError::Connection | HandshakeError::Key | HandshakeError::Extensions(_) => {
-                StatusCode::BAD_REQUEST
-            }
-        };
-        let mut response = (status, format!("{self}\n")).into_response();
-        let headers = response.headers_mut();
-        match self {
-            HandshakeError::Version => {
-                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
-            HandshakeError::Method => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
-            }
-            _ => {}
-        }
-        response
-    }
 }
 
 #[cfg(test)]

@@ -10,18 +10,18 @@ use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::TAIL;
-use crate::ws::extensions::WindowBits;
+use crate::extensions::WindowBits;
 
 /// Bytes of the message that are compressed in one go: about a millisecond.
 const BLOCK: usize = 128 << 10;
 
-/// Blocks that are compressed at the same time, on the whole server, so that threads of the runtime get their share of the
+/// Blocks that are compressed at the same time, in the whole process, so that threads of the runtime get their share of the
 /// processors.
 static BLOCKS_AT_ONCE: Semaphore = Semaphore::const_new(2);
 
-/// A long message and what has been compressed of it.
+/// A long message, and the part of it that has been compressed.
 #[derive(Debug)]
-pub(crate) struct Long {
+pub struct Long {
     plain: Rope,
     window: WindowBits,
     progress: Arc<Mutex<Progress>>,

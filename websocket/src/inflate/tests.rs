@@ -2,8 +2,8 @@ use super::*;
 use flate2::{Compress, Compression, FlushCompress};
 use std::io::Cursor;
 use std::task::Waker;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
+use tungstenite::{Error, Message};
 
 const MAX: usize = 1 << 20;
 

@@ -1,4 +1,4 @@
-//! A share of something that the whole server has little of, for those who are polled.
+//! A share of something of which the whole process has little, for those who are polled.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,7 +7,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 /// A permit of a semaphore, or the wait for it. It is given back when this is dropped.
 #[derive(Default)]
-pub(super) enum Permit {
+pub(crate) enum Permit {
     #[default]
     NotNeeded,
     Waiting(Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>),
@@ -16,7 +16,7 @@ pub(super) enum Permit {
 
 impl Permit {
     /// Ready when it is there. Those who wait for it get it in order.
-    pub(super) fn poll(&mut self, of: &'static Semaphore, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, of: &'static Semaphore, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self {
                 Permit::NotNeeded => *self = Permit::Waiting(Box::pin(of.acquire())),
@@ -30,12 +30,12 @@ impl Permit {
     }
 
     /// Gives it away, if it is there.
-    pub(super) fn take(self) -> Option<SemaphorePermit<'static>> {
+    pub(crate) fn take(self) -> Option<SemaphorePermit<'static>> {
         if let Permit::Mine(permit) = self { permit } else { None }
     }
 
     /// Whether it is waited for.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         matches!(self, Permit::Waiting(_))
     }
 }

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use coscribe_engine::rope::Rope;
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::Error;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use super::deflate::{Block, Form, Long};
+use crate::deflate::{Block, Form, Long};
 
 /// Larger messages are written in fragments. tungstenite copies what it writes into a buffer that it keeps, and moves all
 /// the rest of it for each part that the kernel takes; so it never gets more than this.
@@ -48,7 +48,7 @@ impl Writing {
         Writing { begun: false, compressed, parts, taken: 0, rest: Bytes::new(), blocks }
     }
 
-    /// The next frame. It is the last one if it says so. `kind` is what the message is.
+    /// The next frame; the last one is final. `kind` says whether the message is text or binary.
     pub(crate) fn poll_fragment(&mut self, cx: &mut Context<'_>, kind: Data) -> Poll<Result<Frame, Error>> {
         let mut fragment = self.take(FRAGMENT);
         // A block may be empty.

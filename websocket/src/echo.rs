@@ -1,68 +1,65 @@
-//! A server that sends every message back: the transport without documents, for suites that test the protocol.
+//! A server that sends every message back: the transport alone, for suites that test the protocol.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
 
-use axum::response::IntoResponse;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+use tungstenite::Message;
+use tungstenite::protocol::frame::coding::Data;
 
-use super::deflate::Outgoing;
-use super::extensions::WindowBits;
-use super::handshake::{Handshake, stream_of};
-use super::large::MessageBytes;
-use super::transport::{End, Transport};
-use crate::metrics::Metrics;
-use crate::net::listener::serve_http;
+use crate::deflate::Outgoing;
+use crate::end::End;
+use crate::extensions::WindowBits;
+use crate::handshake::Handshake;
+use crate::large::MessageBytes;
+use crate::socket::WireBytes;
+use crate::transport::Transport;
+use crate::upgrade::{serve_http, stream_of};
 
-/// The server's default.
+/// More than any suite sends as one message.
 const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
 /// How long the header of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves for ever.
-pub(crate) async fn run(listener: TcpListener) -> std::io::Result<Infallible> {
-    let metrics = Arc::new(Metrics::new());
+/// Serves for ever, each connection on a task of its own.
+///
+/// # Errors
+/// If no connection can be accepted any more.
+pub async fn run(listener: TcpListener) -> io::Result<Infallible> {
     loop {
         let (stream, from) = listener.accept().await?;
-        let metrics = Arc::clone(&metrics);
-        let service = service_fn(move |request| answer(request, Arc::clone(&metrics)));
-        tokio::spawn(serve_http(stream, from, HEADER_TIMEOUT, service));
+        tokio::spawn(serve_http(stream, from, HEADER_TIMEOUT, service_fn(answer)));
     }
 }
 
-async fn answer(
-    mut request: hyper::Request<Incoming>,
-    metrics: Arc<Metrics>,
-) -> Result<axum::response::Response, Infallible> {
+async fn answer(mut request: Request<Incoming>) -> Result<Response<String>, Infallible> {
     let handshake = match Handshake::check(&request, true) {
         Ok(handshake) => handshake,
-        Err(refusal) => return Ok(refusal.into_response()),
+        Err(refusal) => return Ok(refusal.response()),
     };
     let (stream, window, client_window) =
         (stream_of(&mut request), handshake.window(), handshake.client_window());
     tokio::spawn(async move {
         if let Ok((stream, read_ahead)) = stream.await {
-            serve((stream, read_ahead), window, client_window, metrics).await;
+            serve((stream, read_ahead), window, client_window).await;
         }
     });
-    Ok(handshake.response())
+    Ok(handshake.response().map(|()| String::new()))
 }
 
 async fn serve(
     (stream, read_ahead): (TcpStream, Vec<u8>),
     window: Option<WindowBits>,
     client_window: Option<usize>,
-    metrics: Arc<Metrics>,
 ) {
     let limit = MessageBytes::up_to(MAX_MESSAGE_BYTES);
-    let mut transport = Transport::new(stream, read_ahead, client_window, limit, metrics);
+    let mut transport = Transport::new(stream, read_ahead, client_window, limit, WireBytes::default());
     let end = echo(&mut transport, window).await;
     transport.close(end).await;
 }
