@@ -12,6 +12,12 @@ use http::{HeaderMap, HeaderValue, header};
 /// The only extension that is spoken here.
 const NAME: &str = "permessage-deflate";
 
+/// Its parameters (RFC 7692, section 7.1): whether a side begins each message with an empty window, and how large that is.
+const SERVER_BY_ITSELF: &str = "server_no_context_takeover";
+const CLIENT_BY_ITSELF: &str = "client_no_context_takeover";
+const SERVER_WINDOW_BITS: &str = "server_max_window_bits";
+const CLIENT_WINDOW_BITS: &str = "client_max_window_bits";
+
 /// Base-2 logarithm of a window for compression: 9 to 15.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct WindowBits(pub(crate) u8);
@@ -81,19 +87,18 @@ impl Agreed {
 
     /// The header's value in the answer. The window within a message needs no limit: whatever it is, a full one reads it.
     pub(crate) fn answer(self) -> HeaderValue {
-        const PLAIN: &str = "permessage-deflate; server_no_context_takeover";
-        let mut answer = PLAIN.to_owned();
+        let mut answer = format!("{NAME}; {SERVER_BY_ITSELF}");
         match self.client {
-            Client::ByItself => answer.push_str("; client_no_context_takeover"),
+            Client::ByItself => answer.push_str(&format!("; {CLIENT_BY_ITSELF}")),
             Client::Continuing(None) => {}
             Client::Continuing(Some(WindowBits(bits))) => {
-                answer.push_str(&format!("; client_max_window_bits={bits}"));
+                answer.push_str(&format!("; {CLIENT_WINDOW_BITS}={bits}"));
             }
         }
         if let Some(WindowBits(bits)) = self.server_max_window_bits {
-            answer.push_str(&format!("; server_max_window_bits={bits}"));
+            answer.push_str(&format!("; {SERVER_WINDOW_BITS}={bits}"));
         }
-        HeaderValue::try_from(answer).unwrap_or(HeaderValue::from_static(PLAIN))
+        HeaderValue::try_from(answer).expect("tokens and numbers are ASCII")
     }
 }
 
@@ -115,14 +120,14 @@ fn accept(offer: &Offer<'_>, is_browser: bool) -> Option<Agreed> {
             return None;
         }
         match (*name, value) {
-            ("server_no_context_takeover", None) => {}
-            ("client_no_context_takeover", None) => by_itself = true,
-            ("client_max_window_bits", None) => agreed.client = Client::Continuing(Some(CLIENT_WINDOW)),
-            ("client_max_window_bits", Some(value)) => {
+            (SERVER_BY_ITSELF, None) => {}
+            (CLIENT_BY_ITSELF, None) => by_itself = true,
+            (CLIENT_WINDOW_BITS, None) => agreed.client = Client::Continuing(Some(CLIENT_WINDOW)),
+            (CLIENT_WINDOW_BITS, Some(value)) => {
                 let bits = window_bits(value)?.min(CLIENT_WINDOW.get());
                 agreed.client = Client::Continuing(Some(WindowBits(bits)));
             }
-            ("server_max_window_bits", Some(value)) => {
+            (SERVER_WINDOW_BITS, Some(value)) => {
                 // zlib cannot compress with a window of 256 bytes, and to read is not enough here.
                 let bits = window_bits(value).filter(|&bits| bits > 8)?;
                 agreed.server_max_window_bits = Some(WindowBits(bits));

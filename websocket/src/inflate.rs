@@ -20,19 +20,13 @@ use tokio::io::ReadBuf;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::header::Header;
+use self::header::{
+    BINARY, COMPRESSED, CONTINUATION, CONTROL, FIN, Header, MASKED, OPCODE, RESERVED, TEXT, TWO_BYTES,
+};
 use crate::deflate::TAIL;
 use crate::large::{Claim, MessageBytes, Right};
 use crate::permit::Permit;
 use crate::yielding::wake_after_others;
-
-/// Opcodes of data frames.
-const CONTINUATION: u8 = 0;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-
-/// The reserved bit of a message's first frame that says it is compressed.
-const COMPRESSED: u8 = 0x40;
 
 /// Most bytes of a frame with inflated content; its length must fit into 16 bits.
 const PIECE: usize = 16 << 10;
@@ -274,7 +268,7 @@ impl Inflating {
     /// Decides what becomes of a frame whose header is known.
     fn begin_frame(&mut self) -> Result<Step, InflateError> {
         let Header { bytes: [first, ..], .. } = self.header;
-        let (last, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0f);
+        let (last, reserved, opcode) = (first & FIN != 0, first & RESERVED, first & OPCODE);
         let length = self.header.payload_length();
         let begins = self.window.is_some()
             && reserved == COMPRESSED
@@ -293,7 +287,7 @@ impl Inflating {
                 Ok(Step::Gather { left, mask, last })
             }
             _ => {
-                let is_control = opcode & 0x08 != 0;
+                let is_control = opcode & CONTROL != 0;
                 if !is_control {
                     let before = if opcode == CONTINUATION { self.message } else { 0 };
                     self.count_frame(before, usize::try_from(length).unwrap_or(usize::MAX))?;
@@ -490,16 +484,17 @@ impl Inflation {
     /// Puts the header right before the piece. A client's frame must be masked; this mask changes nothing.
     fn write_header(&mut self, piece: usize) -> Result<(), InflateError> {
         let length = u16::try_from(piece).map_err(|_| InflateError::TooLarge)?;
-        let first = u8::from(self.finished) << 7 | mem::take(&mut self.opcode);
+        let fin = if self.finished { FIN } else { 0 };
+        let first = fin | mem::take(&mut self.opcode);
         match u8::try_from(length) {
-            Ok(short) if short < 126 => {
+            Ok(short) if short < TWO_BYTES => {
                 self.passed = 2;
-                self.frame[2..4].copy_from_slice(&[first, 0x80 | short]);
+                self.frame[2..4].copy_from_slice(&[first, MASKED | short]);
             }
             _ => {
                 self.passed = 0;
                 let [high, low] = length.to_be_bytes();
-                self.frame[..4].copy_from_slice(&[first, 0x80 | 126, high, low]);
+                self.frame[..4].copy_from_slice(&[first, MASKED | TWO_BYTES, high, low]);
             }
         }
         Ok(())
