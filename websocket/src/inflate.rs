@@ -11,40 +11,23 @@
 //! large a compressed one will be is found by inflating it once for nothing.
 
 mod header;
+mod inflation;
 
 use std::mem;
 use std::task::{Context, Poll};
 
-use flate2::{Decompress, FlushDecompress, Status};
 use tokio::io::ReadBuf;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::header::{
-    BINARY, COMPRESSED, CONTINUATION, CONTROL, FIN, Header, MASKED, OPCODE, RESERVED, TEXT, TWO_BYTES,
-};
-use crate::deflate::TAIL;
+use self::header::{BINARY, COMPRESSED, CONTINUATION, CONTROL, FIN, Header, OPCODE, RESERVED, TEXT};
+use self::inflation::{Inflation, Window};
 use crate::large::{Claim, MessageBytes, Right};
 use crate::permit::Permit;
 use crate::yielding::wake_after_others;
 
-/// Most bytes of a frame with inflated content; its length must fit into 16 bits.
-const PIECE: usize = 16 << 10;
-
-/// The header of such a frame, with a mask that changes nothing.
-const PIECE_HEADER: usize = 8;
-
-/// What a message may inflate to without waiting for a turn: more than nearly all do.
-const LARGE: usize = 64 << 10;
-
-/// A compressed byte inflates to so many at most: a match of 258 bytes takes two bits.
-const MOST_INFLATED: usize = 1032;
-
 /// Compressed bytes that are read before others have the processor, whatever they inflate to: it may be nothing.
 const INPUT: usize = 16 << 10;
-
-/// What the end of a stream costs in these terms, after which another may begin.
-const RESET: usize = 64;
 
 /// Larger messages that are inflated at the same time, by all connections of the process, and not yet handed on.
 static LARGE_MESSAGES: Semaphore = Semaphore::const_new(4);
@@ -162,7 +145,7 @@ impl Inflating {
 
     fn end_inflation(&mut self) {
         if let Some(inflation) = self.inflation.take() {
-            self.window = Some(inflation.window);
+            self.window = Some(inflation.into_window());
         }
     }
 
@@ -211,7 +194,7 @@ impl Inflating {
     /// Makes one step; false if that takes more bytes than have come.
     fn advance(&mut self, out: &mut ReadBuf<'_>, budget: &mut usize) -> Result<bool, InflateError> {
         if let Some(inflation) = &mut self.inflation {
-            if inflation.measures {
+            if inflation.measures() {
                 let least = inflation.measure(budget)?;
                 self.message = self.message.max(least);
             } else if !inflation.write(out, budget)? {
@@ -249,7 +232,8 @@ impl Inflating {
                 if mem::take(last)
                     && let (Some(message), Some(window)) = (self.gathered.take(), &mut self.window)
                 {
-                    self.inflation = Some(Inflation::new(message, self.limits, window.take())?);
+                    let Gathered { opcode, compressed } = message;
+                    self.inflation = Some(Inflation::new(opcode, compressed, self.limits, window.take())?);
                 }
                 self.end_frame();
             }
@@ -317,188 +301,6 @@ fn put(out: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     let part = &bytes[..bytes.len().min(out.remaining())];
     out.put_slice(part);
     part.len()
-}
-
-/// The end of what was inflated: what follows may refer to it, unless each message is compressed by itself.
-#[derive(Debug)]
-struct Window {
-    bytes: Vec<u8>,
-    most: usize,
-}
-
-impl Window {
-    fn new(most: usize) -> Window {
-        Window { bytes: Vec::new(), most }
-    }
-
-    /// Takes out what there is, to be continued and put back.
-    fn take(&mut self) -> Window {
-        Window { bytes: mem::take(&mut self.bytes), most: self.most }
-    }
-
-    fn append(&mut self, inflated: &[u8]) {
-        let inflated = &inflated[inflated.len().saturating_sub(self.most)..];
-        let kept = self.bytes.len().min(self.most - inflated.len());
-        self.bytes.drain(..self.bytes.len() - kept);
-        self.bytes.extend_from_slice(inflated);
-    }
-
-    /// Lets a stream that begins refer to it.
-    fn precede(&self, stream: &mut Decompress) -> Result<(), InflateError> {
-        if !self.bytes.is_empty() {
-            stream.set_dictionary(&self.bytes).map_err(|_| InflateError::Damaged)?;
-        }
-        Ok(())
-    }
-}
-
-/// A compressed message that is complete, and is inflated as far as it is read.
-#[derive(Debug)]
-struct Inflation {
-    stream: Decompress,
-    window: Window,
-    /// The window as it was before, while what is inflated is only counted.
-    before: Vec<u8>,
-    compressed: Vec<u8>,
-    taken: usize,
-    inflated: usize,
-    max_message_bytes: usize,
-    /// What is inflated is only counted, up to the end; then it begins again.
-    measures: bool,
-    opcode: u8,
-    /// A frame with a piece of the message, and how much of it was passed on.
-    frame: Vec<u8>,
-    passed: usize,
-    finished: bool,
-}
-
-impl Inflation {
-    fn new(message: Gathered, limits: MessageBytes, window: Window) -> Result<Inflation, InflateError> {
-        let Gathered { opcode, mut compressed } = message;
-        // Small messages are the most frequent by far.
-        let piece = compressed.len().saturating_mul(4).clamp(512, PIECE);
-        compressed.extend_from_slice(&TAIL);
-        let may_be_unusual = compressed.len().saturating_mul(MOST_INFLATED) > limits.usual;
-        let measures = limits.usual < limits.most && may_be_unusual;
-        // Forty kilobytes that are made in a third of a microsecond: nothing to keep between messages.
-        let mut stream = Decompress::new(false);
-        window.precede(&mut stream)?;
-        Ok(Inflation {
-            stream,
-            before: if measures { window.bytes.clone() } else { Vec::new() },
-            window,
-            compressed,
-            taken: 0,
-            inflated: 0,
-            max_message_bytes: limits.most,
-            measures,
-            opcode,
-            frame: Vec::with_capacity(PIECE_HEADER + piece),
-            passed: 0,
-            finished: false,
-        })
-    }
-
-    fn is_passed(&self) -> bool {
-        self.finished && self.passed == self.frame.len()
-    }
-
-    fn is_large(&self) -> bool {
-        self.inflated > LARGE && !self.measures
-    }
-
-    /// Inflates another piece for nothing, and gives how much that was so far.
-    fn measure(&mut self, budget: &mut usize) -> Result<usize, InflateError> {
-        let (before, opcode) = (self.inflated, self.opcode);
-        self.inflate_piece(budget)?;
-        let inflated = self.inflated;
-        *budget = budget.saturating_sub(inflated - before);
-        if mem::take(&mut self.finished) {
-            self.window.bytes = mem::take(&mut self.before);
-            self.stream.reset(false);
-            self.window.precede(&mut self.stream)?;
-            (self.taken, self.inflated, self.measures) = (0, 0, false);
-        }
-        self.frame.clear();
-        (self.passed, self.opcode) = (0, opcode);
-        Ok(inflated)
-    }
-
-    /// Writes what there is room for; false if that was the end.
-    fn write(&mut self, out: &mut ReadBuf<'_>, budget: &mut usize) -> Result<bool, InflateError> {
-        if self.passed == self.frame.len() {
-            if self.finished {
-                return Ok(false);
-            }
-            self.inflate_piece(budget)?;
-        }
-        self.passed += put(out, &self.frame[self.passed..]);
-        Ok(true)
-    }
-
-    /// Inflates until the frame is full, the message at its end, or the budget of compressed bytes used up.
-    fn inflate_piece(&mut self, budget: &mut usize) -> Result<(), InflateError> {
-        self.frame.clear();
-        if self.opcode == CONTINUATION {
-            self.frame.reserve(PIECE_HEADER + PIECE);
-        }
-        self.frame.resize(PIECE_HEADER, 0);
-        let most = self.frame.capacity().min(PIECE_HEADER + PIECE);
-        while !self.finished && self.frame.len() < most && *budget > 0 {
-            let (taken, len) = (self.stream.total_in(), self.frame.len());
-            let end = self.compressed.len().min(self.taken + *budget);
-            let status = self
-                .stream
-                .decompress_vec(&self.compressed[self.taken..end], &mut self.frame, FlushDecompress::Sync)
-                .map_err(|_| InflateError::Damaged)?;
-            let taken = usize::try_from(self.stream.total_in() - taken).map_err(|_| InflateError::Damaged)?;
-            self.taken += taken;
-            *budget = budget.saturating_sub(taken);
-            let all = self.taken == self.compressed.len();
-            if status == Status::StreamEnd && !all {
-                // A block that calls itself the last: what follows is read as a new stream (RFC 7692, section 7.2.3.5). No client is
-                // known that would refer to what was before; it is an error here.
-                self.stream.reset(false);
-                *budget = budget.saturating_sub(RESET);
-            } else if all && (self.frame.len() < self.frame.capacity() || status == Status::StreamEnd) {
-                self.finished = true;
-            } else if taken == 0 && self.frame.len() == len {
-                return Err(InflateError::Damaged);
-            }
-        }
-        let piece = self.frame.len() - PIECE_HEADER;
-        if piece == 0 && !self.finished {
-            // Nothing to pass on, and more to come.
-            self.frame.clear();
-            self.passed = 0;
-            return Ok(());
-        }
-        self.inflated += piece;
-        if self.inflated > self.max_message_bytes {
-            return Err(InflateError::TooLarge);
-        }
-        self.window.append(&self.frame[PIECE_HEADER..]);
-        self.write_header(piece)
-    }
-
-    /// Puts the header right before the piece. A client's frame must be masked; this mask changes nothing.
-    fn write_header(&mut self, piece: usize) -> Result<(), InflateError> {
-        let length = u16::try_from(piece).map_err(|_| InflateError::TooLarge)?;
-        let fin = if self.finished { FIN } else { 0 };
-        let first = fin | mem::take(&mut self.opcode);
-        match u8::try_from(length) {
-            Ok(short) if short < TWO_BYTES => {
-                self.passed = 2;
-                self.frame[2..4].copy_from_slice(&[first, MASKED | short]);
-            }
-            _ => {
-                self.passed = 0;
-                let [high, low] = length.to_be_bytes();
-                self.frame[..4].copy_from_slice(&[first, MASKED | TWO_BYTES, high, low]);
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

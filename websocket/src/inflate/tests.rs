@@ -1,4 +1,6 @@
+use super::inflation::{LARGE, PIECE};
 use super::*;
+use crate::deflate::TAIL;
 use flate2::{Compress, Compression, FlushCompress};
 use std::io::Cursor;
 use std::task::Waker;
