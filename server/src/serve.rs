@@ -1,6 +1,7 @@
 //! `coscribe serve`: puts the parts together, and takes them apart in the order in which nothing is lost.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
@@ -53,7 +54,7 @@ pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     runtime.block_on(async {
         let mut listeners = listener::listen(listen).await?;
-        announce(&listeners)?;
+        announce(&[listeners[0].local_addr().context("cannot listen")?]);
         match echo::run(listeners.swap_remove(0)).await.context("cannot accept connections")? {}
     })
 }
@@ -67,45 +68,80 @@ fn raise_descriptor_limit() {
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
-    let config = Arc::new(config);
     // Before anything takes long, so that a signal is never missed.
     let mut signals = Signals::install()?;
-    let listeners = listener::listen(&config.listen).await?;
-    let store = open_store(&config)?;
-    let metrics = Arc::new(Metrics::new());
-    let (journal, threads) =
-        LocalJournal::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
-            .context("cannot start")?;
-    let journal: SharedJournal = Arc::new(journal);
-    let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
-    let limits = Limits { total: config.max_connections, per_address: config.max_connections_per_address };
-    let server = Arc::new(Server {
-        config,
-        connections: Connections::new(limits, Arc::clone(&metrics)),
-        routes: http::routes(Arc::clone(&journal), Arc::clone(&metrics)),
-        metrics,
-        rooms,
-    });
-    announce(&listeners)?;
-
-    let background = tokio::spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
-    let watching = tokio::spawn(watch_directory(store));
+    let server = Running::start(config).await?;
+    announce(server.addresses());
+    let name = signals.next().await;
+    info!("{name}: shutting down");
     tokio::select! {
-        () = listener::run(listeners, Arc::clone(&server)) => {}
-        name = signals.next() => info!("{name}: shutting down"),
-    }
-    background.abort();
-    watching.abort();
-    tokio::select! {
-        () = stop(&server, threads) => {}
+        stopped = server.stop() => stopped.map(|()| ExitCode::SUCCESS),
         name = signals.next() => {
             warn!("{name} again: leaving at once");
             process::exit(130);
         }
     }
-    match journal.health().borrow().failure.clone() {
-        None => Ok(ExitCode::SUCCESS),
-        Some(reason) => bail!("not everything is saved: {reason}"),
+}
+
+/// A server that runs in this process, on tokio's current runtime.
+pub struct Running {
+    server: Arc<Server>,
+    journal: SharedJournal,
+    threads: JournalThreads,
+    addresses: Vec<SocketAddr>,
+    /// Accepts connections, checkpoints in the background, watches the directory.
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Opens the documents and listens. To be called on a multi-threaded runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on, or the documents cannot be opened: another server may have them open.
+    pub async fn start(config: Config) -> anyhow::Result<Running> {
+        let config = Arc::new(config);
+        let listeners = listener::listen(&config.listen).await?;
+        let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
+        let addresses = addresses.context("cannot listen")?;
+        let store = open_store(&config)?;
+        let metrics = Arc::new(Metrics::new());
+        let (journal, threads) =
+            LocalJournal::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
+                .context("cannot start")?;
+        let journal: SharedJournal = Arc::new(journal);
+        let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
+        let limits =
+            Limits { total: config.max_connections, per_address: config.max_connections_per_address };
+        let server = Arc::new(Server {
+            config,
+            connections: Connections::new(limits, Arc::clone(&metrics)),
+            routes: http::routes(Arc::clone(&journal), Arc::clone(&metrics)),
+            metrics,
+            rooms,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener::run(listeners, Arc::clone(&server)));
+        tasks.spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
+        tasks.spawn(watch_directory(store));
+        Ok(Running { server, journal, threads, addresses, tasks })
+    }
+
+    /// Where it listens, at least one address.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Closes all connections, stores what they have sent, and ends.
+    ///
+    /// # Errors
+    /// If not everything is stored.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.tasks.shutdown().await;
+        stop(&self.server, self.threads).await;
+        match &self.journal.health().borrow().failure {
+            None => Ok(()),
+            Some(reason) => bail!("not everything is saved: {reason}"),
+        }
     }
 }
 
@@ -122,20 +158,18 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
 }
 
 /// Tells, on stdout, the URLs to use. Scripts wait for the first line.
-fn announce(listeners: &[TcpListener]) -> anyhow::Result<()> {
-    let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
-    let addresses = addresses.context("cannot listen")?;
-    let Some(address) = addresses.first() else { bail!("there is nothing to listen on") };
+fn announce(addresses: &[SocketAddr]) {
     let mut text: String =
         addresses.iter().map(|address| format!("listening on http://{address}\n")).collect();
-    text += &format!(
-        "editors connect to ws://{address}/<document>, for example\n    \
-         new WebsocketProvider('ws://{address}', 'my-document', ydoc)\n"
-    );
+    if let Some(address) = addresses.first() {
+        text += &format!(
+            "editors connect to ws://{address}/<document>, for example\n    \
+             new WebsocketProvider('ws://{address}', 'my-document', ydoc)\n"
+        );
+    }
     let mut stdout = std::io::stdout().lock();
     // Nobody has to read it.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    Ok(())
 }
 
 /// Looks now and then whether the directory is still there: without it, what is written is gone when the server ends.

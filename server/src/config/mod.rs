@@ -141,7 +141,7 @@ struct Settings {
 
 /// The configuration that is in force.
 #[derive(Debug, Clone)]
-pub(crate) struct Config {
+pub struct Config {
     /// Where to listen.
     pub(crate) listen: Listen,
     /// Directory of the documents.
@@ -192,13 +192,37 @@ pub(crate) struct Config {
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     /// The file named by `--config` or `COSCRIBE_CONFIG` cannot be read.
     #[error("cannot read the configuration file {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: std::io::Error },
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// The file is not TOML, has an unknown key or a wrong value; the error says in which line.
     #[error("in the configuration file {}: {}", path.display(), error.to_string().trim_end())]
-    Wrong { path: PathBuf, error: Box<toml::de::Error> },
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// A text is not TOML, has an unknown key or a wrong value; the error says in which line.
+    #[error("in the configuration: {}", .0.to_string().trim_end())]
+    Text(Box<toml::de::Error>),
+}
+
+impl Config {
+    /// The configuration that a file of this text describes: README lists its keys. What it does not say has its default.
+    ///
+    /// # Errors
+    /// If it is not TOML, or has an unknown key or a wrong value.
+    pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
+        let settings: Settings = toml::from_str(text).map_err(|error| ConfigError::Text(Box::new(error)))?;
+        Ok(settings.or_default())
+    }
 }
 
 impl ServeArgs {

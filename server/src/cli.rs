@@ -1,0 +1,143 @@
+//! The command line: what `coscribe` can be told to do.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Parser, Subcommand};
+
+use crate::{commands, config, serve};
+
+/// A self-hosted collaboration server for Yjs editors.
+///
+/// Editors connect with an unmodified y-websocket provider; every document is a path below the server's address. What the
+/// server has acknowledged is on disk.
+#[derive(Parser, Debug)]
+#[command(
+    version,
+    after_help = "Without a command, coscribe serves. `coscribe help serve` lists what can be set."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve documents to editors
+    ///
+    /// Listens for editors, keeps their documents in a directory, and runs until SIGINT or SIGTERM. Every option can also be
+    /// given as a variable (in brackets) or in the file named by --config; a flag wins over a variable, and a variable over
+    /// the file. Times look like 250ms, 15s or 5m, sizes like 4096, 64KiB or 32MB.
+    Serve(Box<config::ServeArgs>),
+    /// Read everything that is stored and say whether it is sound
+    ///
+    /// Checks every record and snapshot, and that each document's records make a document without gaps; problems are told by
+    /// document name. Nothing is changed: a copy is examined. The server must not be running on the same directory.
+    ///
+    /// Exits with 0 if everything is sound, 1 if there are problems, 2 if it could not look.
+    Verify {
+        #[command(flatten)]
+        place: config::Place,
+        #[command(flatten)]
+        args: commands::verify::Args,
+    },
+    /// Write documents to plain files
+    ///
+    /// One document becomes one file. All documents become a directory of numbered files and manifest.json, which says which
+    /// file is which document. Documents that cannot be read are named and left out, and the exit code is 1. The server must
+    /// not be running on the same directory.
+    Export {
+        #[command(flatten)]
+        place: config::Place,
+        #[command(flatten)]
+        args: commands::export::Args,
+    },
+    /// Read documents from files that export has written
+    ///
+    /// Takes a directory that `coscribe export` wrote, or one file with a Yjs v1 update. Each update is checked before it is
+    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. What is not imported
+    /// is named, and the exit code is 1. The server must not be running on the same directory.
+    Import {
+        #[command(flatten)]
+        place: config::Place,
+        #[command(flatten)]
+        args: commands::import::Args,
+    },
+    /// The process that opens documents for other commands; not for people
+    #[command(hide = true)]
+    Worker,
+    /// A server that sends every message back, for suites that test the WebSocket protocol
+    #[command(hide = true)]
+    Echo {
+        /// Address or name, and port, to listen on
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: config::Listen,
+    },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| refuse(&error));
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => {
+            let config = logged(args.resolve()?);
+            serve::run(config)
+        }
+        Command::Verify { place, args } => commands::verify::run(&args, &logged(place.resolve()?).data),
+        Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?)),
+        Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?)),
+        Command::Worker => {
+            coscribe_worker::run()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Echo { listen } => serve::echo(&listen),
+    }
+}
+
+/// The command line; without a command it is `serve`.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = env::args_os().collect();
+    if arguments.len() < 2 {
+        arguments.push("serve".into());
+    }
+    arguments
+}
+
+/// Ends the process, as clap does it, but says so when the wrong value came from a variable.
+fn refuse(error: &clap::Error) -> ! {
+    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(flag) = argument.split(' ').next()
+        && !env::args().any(|given| given.starts_with(flag))
+    {
+        let variable = flag.replacen("--", "COSCRIBE_", 1).replace('-', "_").to_uppercase();
+        if env::var_os(&variable).is_some() {
+            eprintln!("in the environment variable {variable}:");
+        }
+    }
+    error.exit()
+}
+
+/// Starts logging to stderr as configured.
+fn logged(config: config::Config) -> config::Config {
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .with_max_level(config.log)
+        .init();
+    config
+}

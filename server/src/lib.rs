@@ -1,0 +1,28 @@
+//! The coscribe server: Yjs editors connect to it, and what they write stays on disk.
+//!
+//! The `coscribe` program is [`main`]. A program of yours, or a test, can start a server in its own process:
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! let config = coscribe::Config::from_toml("listen = \"127.0.0.1:0\"\ndata = \"documents\"")?;
+//! let server = coscribe::Running::start(config).await?;
+//! println!("editors connect to ws://{}/<document>", server.addresses()[0]);
+//! server.stop().await
+//! # }
+//! ```
+
+mod cli;
+mod commands;
+mod config;
+mod connection;
+mod http;
+mod journal;
+mod load;
+mod metrics;
+mod net;
+mod rooms;
+mod serve;
+
+pub use cli::main;
+pub use config::{Config, ConfigError};
+pub use serve::Running;
