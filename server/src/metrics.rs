@@ -45,7 +45,7 @@ pub(crate) struct Metrics {
     /// From when an update is handed to the log to when it is on disk.
     pub(crate) log_append_seconds: Histogram,
     /// Records that the log could not take. Their documents are appended once more when it can.
-    pub(crate) records_lost: Counter,
+    pub(crate) records_unstored: Counter,
     /// One write and one sync, for whatever came together.
     pub(crate) log_sync_seconds: Histogram,
     rejected: Family<Rejection, Counter>,
@@ -78,7 +78,7 @@ impl Metrics {
             flush_bytes: sizes(),
             flush_seconds: times(),
             log_append_seconds: times(),
-            records_lost: Counter::default(),
+            records_unstored: Counter::default(),
             log_sync_seconds: times(),
             rejected: Family::default(),
             registry: Registry::with_prefix("coscribe"),
@@ -114,8 +114,8 @@ impl Metrics {
             (&self.updates_received, "updates_received", "Updates from clients that were new"),
             (&self.updates_sent, "updates_sent", "Updates to clients, counted for each of them"),
             (
-                &self.records_lost,
-                "records_lost",
+                &self.records_unstored,
+                "records_unstored",
                 "Records that could not be stored, until their documents are once more",
             ),
         ] {

@@ -81,7 +81,7 @@ struct Settings {
     /// WebSocket pings are sent this often; a peer silent for two intervals is gone [default: 25s]
     #[arg(long, value_name = "TIME", env = "COSCRIBE_PING_INTERVAL")]
     ping_interval: Option<Interval>,
-    /// A peer whose full socket takes not one byte for so long is gone [default: 5m]
+    /// A peer that accepts no byte for this long is closed [default: 5m]
     #[arg(long, value_name = "TIME", env = "COSCRIBE_STALL_TIMEOUT")]
     stall_timeout: Option<Interval>,
     /// Updates that arrive within this time, or up to 20ms where syncs are frequent, are synced to disk together [default: 2ms]

@@ -23,6 +23,7 @@ use coscribe_websocket::{
     Close, End, Error, Message, MessageBytes, READ_BUFFER, Right, TOO_LARGE, Transport, WindowBits,
 };
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -51,10 +52,14 @@ const LARGE_FRAME: usize = 1 << 20;
 /// would be back a tenth of a second later; this is what it waits at most between two tries.
 const TURNED_AWAY_AFTER: Duration = Duration::from_millis(2500);
 
+/// How many of these may stay beside the connections that are counted, so that a crowd before one document keeps nobody from
+/// another.
+static TURNED_AWAY: Semaphore = Semaphore::const_new(1024);
+
 /// A connection that is to be a peer of a room.
 pub(crate) struct Connection {
     /// Its place among the connections that shutdown closes.
-    pub(crate) _registration: Registration,
+    pub(crate) registration: Registration,
     /// Where it hears of that.
     pub(crate) closing: Arc<Closing>,
     /// What the peer reads that was compressed with, if messages may be.
@@ -103,7 +108,11 @@ impl Connection {
     }
 
     /// There is no place for it in the room.
-    async fn turn_away(self, transport: Transport, refused: Refused) {
+    async fn turn_away(mut self, transport: Transport, refused: Refused) {
+        let permit = TURNED_AWAY.try_acquire();
+        if permit.is_ok() {
+            self.registration.give_up_place();
+        }
         info!(from = %self.from, document = %Shown(&self.name), "refused: {refused}");
         self.metrics.reject(refused.label());
         let closing = poll_fn(|cx| {

@@ -48,7 +48,9 @@ pub(crate) struct Place {
 
 /// A connection that shutdown closes; dropping this takes it out of the register.
 pub(crate) struct Registration {
-    place: Place,
+    connections: Arc<Connections>,
+    /// Its place among those that are counted, if it has one.
+    place: Option<Place>,
     number: u64,
 }
 
@@ -137,7 +139,14 @@ impl Place {
         let number = open.last;
         open.closings.insert(number, closing);
         drop(open);
-        Registration { place: self, number }
+        Registration { connections: Arc::clone(&self.connections), place: Some(self), number }
+    }
+}
+
+impl Registration {
+    /// Lets another connection have the place of this one, which is about to end.
+    pub(crate) fn give_up_place(&mut self) {
+        self.place = None;
     }
 }
 
@@ -157,7 +166,7 @@ impl Drop for Place {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let connections = &self.place.connections;
+        let connections = &self.connections;
         let mut open = connections.open();
         open.closings.remove(&self.number);
         if open.closings.is_empty() {

@@ -71,7 +71,7 @@ fn accept(
     let place = server.connections.admit(client)?;
     let closing = Arc::<Closing>::default();
     let connection = Connection {
-        _registration: place.register(Arc::clone(&closing)),
+        registration: place.register(Arc::clone(&closing)),
         closing,
         window: handshake.window(),
         client_window: handshake.client_window(),

@@ -321,7 +321,7 @@ impl RoomTask {
         }
         if fate.lost > self.known_fate.lost {
             let records = fate.lost - self.known_fate.lost;
-            self.door.rooms.metrics.records_lost.inc_by(records);
+            self.door.rooms.metrics.records_unstored.inc_by(records);
             debug!(document = %Shown(&self.door.name), records, "not stored");
         }
         self.known_fate = fate;

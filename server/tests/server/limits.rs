@@ -91,6 +91,24 @@ async fn connections_to_one_document_are_limited_and_those_to_others_are_not() {
 }
 
 #[tokio::test]
+async fn a_crowd_before_one_document_keeps_nobody_from_another() {
+    let data = tempdir().unwrap();
+    let flags = ["--max-connections", "3", "--max-connections-per-document", "1"];
+    let server = Server::start(data.path(), &flags);
+    let mut member = Client::connect(server.address, "doc").await;
+    member.synced().await;
+    let mut crowd = Vec::new();
+    for refused in 1..=6 {
+        crowd.push(Client::connect(server.address, "doc").await);
+        server.logs_times("too many connections to this document", refused).await;
+    }
+    Client::connect(server.address, "other").await.synced().await;
+    for mut refused in crowd {
+        assert_eq!(u16::from(refused.close_frame().await.code), 1013);
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_slow_with_a_header_or_sends_none_is_let_go() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--header-timeout", "300ms"]);

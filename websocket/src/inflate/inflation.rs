@@ -47,6 +47,11 @@ impl Window {
         let inflated = &inflated[inflated.len().saturating_sub(self.most)..];
         let kept = self.bytes.len().min(self.most - inflated.len());
         self.bytes.drain(..self.bytes.len() - kept);
+        // A connection holds no more than it may use.
+        let (capacity, wanted) = (self.bytes.capacity(), kept + inflated.len());
+        if capacity < wanted {
+            self.bytes.reserve_exact((2 * capacity).clamp(wanted, self.most) - kept);
+        }
         self.bytes.extend_from_slice(inflated);
     }
 
