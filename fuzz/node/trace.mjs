@@ -58,11 +58,25 @@ function parts (request) {
   return parts
 }
 
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
+
+/** Does it as soon as the pipe is ready: Node may have made it one that does not wait. */
+function whenReady (act) {
+  for (;;) {
+    try {
+      return act()
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error
+      Atomics.wait(sleeper, 0, 0, 1)
+    }
+  }
+}
+
 /** Exactly so many bytes; `null` at the end of stdin. */
 function take (length) {
   const bytes = Buffer.allocUnsafeSlow(length)
   for (let at = 0; at < length;) {
-    const count = fs.readSync(STDIN, bytes, at, length - at)
+    const count = whenReady(() => fs.readSync(STDIN, bytes, at, length - at))
     if (count === 0) return null
     at += count
   }
@@ -78,7 +92,7 @@ function write ([header, ...blobs]) {
     frame.set(part, at)
     at += part.length
   }
-  for (at = 0; at < frame.length;) at += fs.writeSync(STDOUT, frame, at)
+  for (at = 0; at < frame.length;) at += whenReady(() => fs.writeSync(STDOUT, frame, at))
 }
 
 for (;;) {
