@@ -163,10 +163,20 @@ test('a server that is too old to say what is saved is told from one that does',
 })
 
 test('a server that answers, but does not open the document, is told from one that is not there', async t => {
-  const server = await Server.start(t, '--max-rooms', '1')
+  const server = await Server.start(t, '--max-connections', '1')
   const browser = await launch(t)
   const ada = await Person.open(t, browser, server, 'r', 'Ada', { expected: complaint => /WebSocket connection to|503/.test(complaint) })
   await ada.says(ada.banner, 'The server is there, but does not open this document', 40)
+  await ada.type('codemirror', 'kept')
+  await ada.says(ada.saved, /^4 changes waiting, kept in this browser$/)
+  assert.deepEqual(ada.complaints, [])
+})
+
+test('a server that has no place for another document says so', async t => {
+  const server = await Server.start(t, '--max-rooms', '1')
+  const browser = await launch(t)
+  const ada = await Person.open(t, browser, server, 'r', 'Ada')
+  await ada.says(ada.banner, 'The server is at its limit. It says: “too many documents are open')
   await ada.type('codemirror', 'kept')
   await ada.says(ada.saved, /^4 changes waiting, kept in this browser$/)
   assert.deepEqual(ada.complaints, [])
