@@ -92,11 +92,6 @@ impl Lifecycle {
         self.epoch
     }
 
-    /// Whether the document was only opened to be checkpointed, and nobody has come since.
-    pub fn is_visit(&self) -> bool {
-        self.is_visit
-    }
-
     /// A record of so many bytes was appended.
     pub fn appended(&mut self, bytes: usize) {
         self.log_bytes += bytes;

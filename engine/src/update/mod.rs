@@ -39,7 +39,7 @@ pub type Clock = u32;
 pub struct Id {
     /// Who wrote it.
     pub client: ClientId,
-    /// As its how-manieth.
+    /// Its place among the elements of that client, counted from 0.
     pub clock: Clock,
 }
 

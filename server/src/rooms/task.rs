@@ -429,9 +429,8 @@ impl RoomTask {
     fn end_checkpoint(&mut self, result: Result<(), CheckpointError>) {
         self.checkpoint = None;
         self.life.checkpoint_ended();
-        let sequence = self.room.sequence();
         match result {
-            Ok(()) => debug!(document = %Shown(&self.door.name), sequence, "checkpointed"),
+            Ok(()) => debug!(document = %Shown(&self.door.name), "checkpointed"),
             Err(error) => error!(document = %Shown(&self.door.name), "not checkpointed: {error}"),
         }
     }
