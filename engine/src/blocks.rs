@@ -229,6 +229,21 @@ impl Blocks {
         growth
     }
 
+    /// Whether an update says nothing that is not known already. O(blocks and deleted ranges · log).
+    pub(crate) async fn has_all_of(&self, update: &Update, work: &mut Work) -> bool {
+        if self.growth_in_slices(update, work).await > 0 {
+            return false;
+        }
+        for (client, range) in update.deletions() {
+            work.count(2);
+            work.pause().await;
+            if !self.deleted.covers(client, range) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The whole document as one update. O(bytes).
     pub fn encode_state(&self) -> Bytes {
         finish(self.encode_state_in_slices(&mut Work::default())).to_bytes()

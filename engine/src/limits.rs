@@ -86,3 +86,9 @@ pub const SYNC_STATUS_BYTES: usize = 256;
 
 /// SyncStatus messages of one peer that wait for an answer. Clients wait for one before they send the next.
 pub const UNANSWERED_SYNC_STATUSES: usize = 1024;
+
+/// Counts of saved messages of one peer that are due at different times. Beyond it they are due together, later.
+pub const COUNTED_RECEIPTS: usize = 1024;
+
+/// A text of the application for other peers, which is sent to each of them at once: no larger than an update usually is.
+pub const STATELESS_BYTES: usize = 64 << 10;

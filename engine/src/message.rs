@@ -23,6 +23,8 @@ pub enum Inbound {
     Offer,
     /// It wants this back when all that it sent before is durable.
     Confirm(Bytes),
+    /// A text of the application for the other peers, which is no part of the document.
+    Stateless(Bytes),
 }
 
 /// A message to peers.
@@ -38,13 +40,21 @@ pub enum Outbound {
     Awareness(Rope),
     /// What the peer wanted back when all before it is durable.
     Confirmed(Bytes),
+    /// One more of the peer's messages with an update is durable, or was refused: see [`crate::peer::Terms::counted`].
+    Saved(bool),
+    /// What the peer has asked for is not allowed, in these words.
+    Denied(&'static str),
+    /// A text of the application.
+    Stateless(Bytes),
 }
 
 impl Outbound {
     /// The bytes of what it carries.
     pub fn len(&self) -> usize {
         match self {
-            Self::Step1(bytes) | Self::Confirmed(bytes) => bytes.len(),
+            Self::Step1(bytes) | Self::Confirmed(bytes) | Self::Stateless(bytes) => bytes.len(),
+            Self::Saved(_) => 1,
+            Self::Denied(words) => words.len(),
             Self::Step2(rope) | Self::Update(rope) | Self::Awareness(rope) => rope.len(),
         }
     }

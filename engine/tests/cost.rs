@@ -9,7 +9,7 @@ use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages, awareness_
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::Outbound;
-use coscribe_engine::room::{Effect, PeerId, Room};
+use coscribe_engine::room::{Effect, PeerId, Room, Terms};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::work::finish;
 
@@ -62,7 +62,7 @@ impl Meter {
     }
 
     fn connect(&mut self, peer: PeerId) {
-        self.room.connect(peer, Duration::ZERO);
+        self.room.connect(peer, Terms::default(), Duration::ZERO);
         for wish in &GREETING {
             finish(self.room.receive(peer, wish.clone(), Duration::ZERO));
         }
@@ -94,7 +94,7 @@ impl Meter {
     }
 
     fn send(&mut self, message: &Outbound, receivers: u64) {
-        let frame = y_websocket::encode(message);
+        let frame = y_websocket::encode(message).expect("the dialect has it");
         self.frames += receivers;
         self.bytes_out += receivers * frame.len() as u64;
         self.sent.push(frame);

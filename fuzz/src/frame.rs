@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::{GREETING, Messages};
-use coscribe_engine::room::{PeerId, Room};
+use coscribe_engine::room::{PeerId, Room, Terms};
 use coscribe_engine::work::finish;
 
 /// A peer has come.
 pub(crate) fn connect(room: &mut Room, peer: PeerId, now: Duration) {
-    room.connect(peer, now);
+    room.connect(peer, Terms::default(), now);
     for wish in &GREETING {
         finish(room.receive(peer, wish.clone(), now));
     }

@@ -7,17 +7,19 @@
 
 use bytes::Bytes;
 
-use super::MessageError;
 use super::sync::{self, SyncMessage};
+use super::{MessageError, rope_frame};
 use crate::lib0::{Reader, write_var_buf, write_var_uint};
-use crate::limits::ROPE_BYTES;
 use crate::message::{Inbound, Outbound};
-use crate::rope::{Rope, RopeWriter};
+use crate::rope::Rope;
 
 const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
+const AUTH: u64 = 2;
 const QUERY_AWARENESS: u64 = 3;
 const SYNC_STATUS: u64 = 102;
+
+const AUTH_DENIED: u64 = 0;
 
 /// Awareness of nobody: fires no event at a client, and keeps its watchdog quiet, which WebSocket pings don't.
 pub const KEEP_ALIVE: &[u8] = &[1, 1, 0];
@@ -61,9 +63,7 @@ impl<'a> Message<'a> {
     /// The message as a part of the frame that it was read from.
     fn inbound(self, frame: &Bytes) -> Inbound {
         match self {
-            Self::Sync(SyncMessage::Step1(known)) => Inbound::Step1(frame.slice_ref(known)),
-            Self::Sync(SyncMessage::Step2(update)) => Inbound::Step2(frame.slice_ref(update)),
-            Self::Sync(SyncMessage::Update(update)) => Inbound::Update(frame.slice_ref(update)),
+            Self::Sync(message) => message.inbound(frame),
             Self::Awareness(states) => Inbound::Awareness(frame.slice_ref(states)),
             Self::QueryAwareness => Inbound::QueryAwareness,
             Self::SyncStatus(token) => Inbound::Confirm(frame.slice_ref(token)),
@@ -114,24 +114,27 @@ impl Iterator for Messages {
     }
 }
 
-/// The frame of a message to clients. It shares the memory of what is large in it.
-pub fn encode(message: &Outbound) -> Rope {
-    match message {
+/// The frame of a message to clients, if the dialect has any. It shares the memory of what is large in it.
+pub fn encode(message: &Outbound) -> Option<Rope> {
+    Some(match message {
         Outbound::Step1(known) => sync_frame(&SyncMessage::Step1(known)).into(),
-        Outbound::Step2(update) => rope_frame(&[SYNC, sync::STEP_2], update),
-        Outbound::Update(update) => rope_frame(&[SYNC, sync::UPDATE], update),
-        Outbound::Awareness(states) => rope_frame(&[AWARENESS], states),
+        Outbound::Step2(update) => rope_frame(head(&[SYNC, sync::STEP_2]), update),
+        Outbound::Update(update) => rope_frame(head(&[SYNC, sync::UPDATE]), update),
+        Outbound::Awareness(states) => rope_frame(head(&[AWARENESS]), states),
         Outbound::Confirmed(token) => sync_status_frame(token).into(),
-    }
+        Outbound::Denied(reason) => {
+            let mut frame = head(&[AUTH, AUTH_DENIED]);
+            write_var_buf(&mut frame, reason.as_bytes());
+            frame.into()
+        }
+        Outbound::Saved(_) | Outbound::Stateless(_) => return None,
+    })
 }
 
-/// A frame of these numbers and one buffer.
-fn rope_frame(numbers: &[u64], buffer: &Rope) -> Rope {
-    let mut frame = RopeWriter::new(buffer.len() > ROPE_BYTES);
-    numbers.iter().for_each(|&number| write_var_uint(frame.tail(), number));
-    write_var_uint(frame.tail(), buffer.len() as u64);
-    frame.append(buffer);
-    frame.finish()
+fn head(numbers: &[u64]) -> Vec<u8> {
+    let mut head = Vec::new();
+    numbers.iter().for_each(|&number| write_var_uint(&mut head, number));
+    head
 }
 
 /// A frame with one sync message.
@@ -220,9 +223,11 @@ mod tests {
             (Outbound::Update(update), &[0, 2, 2, 0, 0]),
             (Outbound::Awareness(vec![0].into()), KEEP_ALIVE),
             (Outbound::Confirmed(token), &[102, 1, 7]),
+            (Outbound::Denied("no"), &[2, 0, 2, b'n', b'o']),
         ] {
-            assert_eq!(encode(&message).to_bytes()[..], *frame);
+            assert_eq!(encode(&message).expect("the dialect has it").to_bytes()[..], *frame);
         }
+        assert_eq!(encode(&Outbound::Saved(true)), None);
         assert_eq!(sync_frame(&SyncMessage::Step2(&[0, 0]))[..], [0, 1, 2, 0, 0]);
         assert_eq!(awareness_frame(&[0])[..], *KEEP_ALIVE);
     }

@@ -193,12 +193,9 @@ impl Room {
         self.due = waiting.iter().map(|&peer| (self.sequence, peer)).collect();
         for peer in waiting {
             let (durable, sequence) = (self.durable, self.sequence);
-            let receipts = &mut self.peer(peer).receipts;
-            for due in receipts.iter_mut().filter_map(|(due, _)| due.as_mut()) {
-                *due = if *due > durable { sequence } else { *due };
-            }
-            let receipts = receipts.len();
-            self.work.count(4 + receipts);
+            let Some(peer) = self.peers.get_mut(&peer) else { continue };
+            peer.receipts.postpone(durable, sequence);
+            self.work.count(4 + peer.receipts.len());
             self.work.pause().await;
         }
     }

@@ -9,14 +9,15 @@
 //! - What a peer asks for is *owed* to it, and given once at the next tick, however often it asks until then.
 //! - A peer whose outbox is over its limit is *lagging*: it is sent nothing. What it misses is kept once for all who
 //!   lag (`changes.rs`). When its outbox is empty it gets one diff, and what it is owed.
-//! - A SyncStatus is given back when all that its sender sent before is durable: not while a part of it waits for a
-//!   gap to fill.
+//! - A receipt is given when all that its peer sent before is durable: not while a part of it waits for a gap to fill, and
+//!   not before what the peer is owed.
 
 mod answer;
 mod effect;
 mod flush;
 mod lifecycle;
 mod peer;
+mod receipts;
 mod receive;
 mod refusal;
 mod renewal;
@@ -43,7 +44,7 @@ use crate::work::Work;
 
 pub use self::effect::{Effect, RoomLimits, Snapshot};
 pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
-pub use crate::peer::PeerId;
+pub use crate::peer::{Access, PeerId, Terms};
 
 /// How often awareness is searched for states that were not renewed.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -183,18 +184,18 @@ impl Room {
         self.effects.pop_front()
     }
 
-    /// A peer has come.
-    pub fn connect(&mut self, peer: PeerId, now: Duration) {
+    /// A peer has come, on these terms.
+    pub fn connect(&mut self, peer: PeerId, terms: Terms, now: Duration) {
         if self.awareness.is_empty() {
             self.next_expiry = now + EXPIRY_INTERVAL;
         }
-        self.peers.insert(peer, Peer { came: now, ..Peer::default() });
+        self.peers.insert(peer, Peer { came: now, terms, ..Peer::default() });
     }
 
     /// A peer has gone, and its awareness goes with it. What it left waiting stays. O(these · log).
     pub async fn disconnect(&mut self, peer: PeerId) {
         let Some(gone) = self.peers.remove(&peer) else { return };
-        for due in gone.receipts.iter().filter_map(|(due, _)| *due) {
+        for due in gone.receipts.dues() {
             self.due.remove(&(due, peer));
         }
         if let Some(due) = gone.leaves_at {

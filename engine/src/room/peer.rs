@@ -1,13 +1,12 @@
 //! What a room knows of a peer, and owes it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-
+use super::receipts::{Questions, Receipts};
 use crate::awareness::Moment;
 use crate::changes::Bookmark;
-use crate::peer::PeerId;
+use crate::peer::{PeerId, Terms};
 use crate::state_vector::StateVector;
 use crate::update::ClientId;
 
@@ -16,9 +15,12 @@ use crate::update::ClientId;
 pub(super) struct Peer {
     /// When it came.
     pub(super) came: Duration,
-    /// What it wants back, and the sequence that must be durable first; `None` while something it sent waits for a gap to
-    /// fill.
-    pub(super) receipts: VecDeque<(Option<u64>, Bytes)>,
+    /// What it may do, and wants to hear.
+    pub(super) terms: Terms,
+    /// What it is given when what it sent is durable.
+    pub(super) receipts: Receipts,
+    /// What it was asked and has not answered.
+    pub(super) questions: Questions,
     /// Whether it was asked for what is missing, and has not answered.
     pub(super) asked: bool,
     /// Its outbox is over the limit: it is sent nothing.
@@ -36,6 +38,8 @@ pub(super) struct Peer {
     pub(super) knows: Option<Moment>,
     /// When it is closed, because an update of it was refused for good.
     pub(super) leaves_at: Option<Duration>,
+    /// Whether it has tried to write though it may not.
+    pub(super) tried_to_write: bool,
     /// Whether it was warned of that some of its awareness is left out.
     pub(super) warned: bool,
     /// Whether it is among those that are to be answered.
@@ -63,6 +67,10 @@ pub(super) struct Missed {
 pub(super) struct Owed {
     /// The question what the room lacks.
     pub(super) step_1: bool,
+    /// It has wanted that question.
+    pub(super) offered: bool,
+    /// To hear that it may not write.
+    pub(super) denial: bool,
     /// What a peer with this state vector lacks.
     pub(super) state: Option<StateVector>,
     /// The awareness of everybody.

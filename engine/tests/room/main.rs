@@ -1,6 +1,7 @@
 //! A room under simulated time: what peers send goes in, what each of them gets comes out.
 
 mod awareness;
+mod counted;
 mod refusal;
 mod stage;
 mod waiting;

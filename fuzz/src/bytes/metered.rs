@@ -179,7 +179,12 @@ fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
                 traffic.deletions += update.deletions().count() as u64;
                 runs += update.runs().len() as u64;
             }
-            Ok(Inbound::Step1(said) | Inbound::Awareness(said) | Inbound::Confirm(said)) => {
+            Ok(
+                Inbound::Step1(said)
+                | Inbound::Awareness(said)
+                | Inbound::Confirm(said)
+                | Inbound::Stateless(said),
+            ) => {
                 traffic.bytes_said += said.len() as u64;
             }
             Ok(Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
@@ -196,7 +201,7 @@ fn of_effect(effect: &Effect) -> Traffic {
     let (bytes, clients) = match effect {
         Effect::Append { update, .. } => (update.len(), clients(update)),
         Effect::Send { message, .. } | Effect::Broadcast { message, .. } => {
-            (y_websocket::encode(message).len(), message.update().map_or(0, clients))
+            (y_websocket::encode(message).map_or(0, |frame| frame.len()), message.update().map_or(0, clients))
         }
         Effect::Probe { .. } | Effect::Warn { .. } | Effect::Part { .. } => return Traffic::default(),
     };

@@ -30,7 +30,7 @@ mod absent {
             _flush: bool,
             sent: &mut Vec<Sent>,
         ) {
-            let frame = y_websocket::encode(message).to_bytes();
+            let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
             sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
         }
 
@@ -117,7 +117,7 @@ mod planted {
             let mut send = |frame: &Bytes, to: &[PeerId]| {
                 sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
             };
-            let frame = y_websocket::encode(message).to_bytes();
+            let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
             match (self.bug, message) {
                 (Some(PlantedBug::DropDeleteSet), Outbound::Update(update)) => {
                     send(&without_delete_set(&update.to_bytes()), to);

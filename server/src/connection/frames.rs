@@ -25,7 +25,7 @@ impl Frames {
 
 /// The frame of a message of one connection only.
 pub(super) fn frame_of(message: &Outbound) -> Outgoing {
-    Outgoing::new(y_websocket::encode(message))
+    Outgoing::new(y_websocket::encode(message).expect("a room sends what the terms of its peers ask for"))
 }
 
 /// The frame of a message.

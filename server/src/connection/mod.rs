@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::{GREETING, KEEP_ALIVE, Messages};
 use coscribe_engine::message::Reason;
+use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
 use coscribe_websocket::{
     Close, End, Error, Message, MessageBytes, READ_BUFFER, Right, TOO_LARGE, Transport, WindowBits,
@@ -89,7 +90,7 @@ impl Connection {
         let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
         let lagging = self.metrics.lagging_peers.clone();
         let outbox = Arc::new(Outbox::new(self.config.outbox_bytes, lagging));
-        let membership = match self.rooms.join(&self.name, Arc::clone(&outbox), &GREETING) {
+        let membership = match self.rooms.join(&self.name, Arc::clone(&outbox), Terms::default(), &GREETING) {
             Ok(membership) => membership,
             Err(refused) => return Box::pin(self.turn_away(transport, refused)).await,
         };

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::message::{Inbound, Parting, Reason};
-use coscribe_engine::room::PeerId;
+use coscribe_engine::room::{PeerId, Terms};
 use coscribe_persistence::DocumentName;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -143,11 +143,12 @@ impl Rooms {
     }
 
     /// Joins the room of a document, opening it if nobody has. What the room has to say, also that the document cannot be
-    /// read, comes through the outbox. `greeting` is what the peer wants without saying so.
+    /// read, comes through the outbox. The peer has these terms, and `greeting` is what it wants without saying so.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: &DocumentName,
         outbox: Arc<Outbox>,
+        terms: Terms,
         greeting: &'static [Inbound],
     ) -> Result<Membership, Refused> {
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
@@ -157,7 +158,7 @@ impl Rooms {
             return Err(Refused::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
-        mailbox.send(Input::Join { peer, outbox, greeting });
+        mailbox.send(Input::Join { peer, outbox, terms, greeting });
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
-use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits};
+use coscribe_engine::room::{
+    Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Terms,
+};
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
 use futures_util::FutureExt;
@@ -34,7 +36,7 @@ const LARGE_DOCUMENT: usize = 1 << 20;
 /// What comes into a room's inbox.
 pub(crate) enum Input {
     /// A connection wants to be a peer.
-    Join { peer: PeerId, outbox: Arc<Outbox>, greeting: &'static [Inbound] },
+    Join { peer: PeerId, outbox: Arc<Outbox>, terms: Terms, greeting: &'static [Inbound] },
     /// A peer has said something. The space in the inbox is free again when that has been processed.
     Said { peer: PeerId, said: Said, _space: (OwnedSemaphorePermit, Hold) },
     /// A peer has begun to send a message that is larger than any may be.
@@ -264,11 +266,11 @@ impl RoomTask {
 
     async fn process(&mut self, input: Input) {
         match input {
-            Input::Join { peer, outbox, greeting } => {
+            Input::Join { peer, outbox, terms, greeting } => {
                 self.visit = None;
                 self.door.peers.insert(peer, outbox);
                 let now = self.now();
-                self.room.connect(peer, now);
+                self.room.connect(peer, terms, now);
                 for wish in greeting {
                     self.receive(peer, wish.clone()).await;
                 }

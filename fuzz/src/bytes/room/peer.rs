@@ -90,7 +90,8 @@ impl Peer {
                     let states = decode(&states).unwrap_or_default();
                     self.own.extend(states.into_iter().map(|(client, ..)| client));
                 }
-                Ok(Inbound::Step1(_) | Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
+                Ok(Inbound::Step1(_) | Inbound::QueryAwareness | Inbound::Offer | Inbound::Stateless(_))
+                | Err(_) => {}
             }
         }
         self.last_frame = frame.clone();
