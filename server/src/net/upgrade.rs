@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use coscribe_engine::message::Reason;
+use coscribe_engine::room::Access;
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::{Gone, Handshake, HandshakeError, stream_of};
 use hyper::body::Incoming;
@@ -15,14 +16,11 @@ use tracing::{debug, info};
 
 use super::connections::Full;
 use super::listener::Server;
-use crate::connection::{Closing, Connection, told_as};
+use crate::connection::{Closing, Connection, Dialect, told_as};
 
 /// Why a handshake is answered with an error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// The path is `/`.
-    #[error("the path must name a document: ws://host:port/<document>")]
-    NoName,
     /// The path, percent-decoded, is not UTF-8.
     #[error("the document name in the path is not UTF-8")]
     NotUtf8,
@@ -65,7 +63,7 @@ fn accept(
     mut request: Request<Incoming>,
     from: SocketAddr,
 ) -> Result<Response<Body>, Refusal> {
-    let name = document_name(request.uri().path())?;
+    let dialect = dialect_of(request.uri().path())?;
     let handshake = Handshake::check(&request, server.config.compression)?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
@@ -75,7 +73,7 @@ fn accept(
         closing,
         window: handshake.window(),
         client_window: handshake.client_window(),
-        name,
+        dialect,
         from,
         rooms: Arc::clone(&server.rooms),
         config: Arc::clone(&server.config),
@@ -91,13 +89,18 @@ fn accept(
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
+/// What is said on a WebSocket with this path. A provider of Hocuspocus, which names its documents later, uses `/`.
+fn dialect_of(path: &str) -> Result<Dialect, Refusal> {
+    if path == "/" {
+        return Ok(Dialect::Hocuspocus);
+    }
+    Ok(Dialect::YWebsocket { name: document_name(path)?, access: Access::Write })
+}
+
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
 /// not part of the name.
 fn document_name(path: &str) -> Result<DocumentName, Refusal> {
     let encoded = path.strip_prefix('/').unwrap_or(path);
-    if encoded.is_empty() {
-        return Err(Refusal::NoName);
-    }
     let name = percent_decode_str(encoded).decode_utf8().map_err(|_| Refusal::NotUtf8)?;
     Ok(DocumentName::new(&name)?)
 }
@@ -109,7 +112,7 @@ impl IntoResponse for Refusal {
             Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
             Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Full(Full::Total) => told_as(Reason::Overload).1,
-            Refusal::NoName | Refusal::NotUtf8 | Refusal::Name(_) => StatusCode::BAD_REQUEST,
+            Refusal::NotUtf8 | Refusal::Name(_) => StatusCode::BAD_REQUEST,
         };
         (status, format!("{self}\n")).into_response()
     }
@@ -131,7 +134,7 @@ mod tests {
         ] {
             assert_eq!(document_name(path).unwrap().as_str(), name);
         }
-        assert!(matches!(document_name("/"), Err(Refusal::NoName)));
+        assert!(matches!(dialect_of("/"), Ok(Dialect::Hocuspocus)));
         assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
         assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
     }

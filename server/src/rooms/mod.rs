@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-pub(crate) use self::outbox::{Outbox, Queued};
+pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
 use self::task::{Door, Input};
 use self::turns::Turns;
@@ -86,6 +86,13 @@ pub(crate) struct Said {
     pub(crate) messages: SmallVec<[Inbound; 1]>,
     /// Why what follows them cannot be read.
     pub(crate) error: Option<MessageError>,
+}
+
+impl Said {
+    /// How many messages it has, with the one that cannot be read.
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len() + usize::from(self.error.is_some())
+    }
 }
 
 /// What is kept until messages have been taken in: a right to have them in memory.
@@ -309,7 +316,7 @@ impl Membership {
 
     /// What is larger than the inbox takes all of it.
     fn cost(&self, said: &Said, bytes: usize) -> u32 {
-        let cost = bytes + said.messages.len().max(1) * MESSAGE_COST;
+        let cost = bytes + said.len() * MESSAGE_COST;
         u32::try_from(cost).unwrap_or(u32::MAX).min(self.inbox_bytes)
     }
 }
