@@ -1,12 +1,10 @@
 //! Every bound of the engine, with its reason.
 
-use crate::update::Clock;
-
 /// Largest integer that lib0 reads (`Number.MAX_SAFE_INTEGER`): JavaScript clients fail on more.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// End of the clock range. yrs keeps lengths in 32 bits, and two billion characters by one client are no document.
-pub const MAX_CLOCK: Clock = i32::MAX as Clock;
+pub const MAX_CLOCK: u32 = i32::MAX as u32;
 
 /// Runs of blocks in one update: one for each client, and one more for each gap. Each costs memory beside its bytes. Stored
 /// documents have had thousands of clients.

@@ -4,11 +4,11 @@ mod oracle;
 
 use bytes::Bytes;
 use coscribe_engine::awareness::{Awareness, Speaker};
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::limits::MAX_SAFE_INTEGER;
 use coscribe_engine::peer::PeerId;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Update, UpdateError};
 use proptest::prelude::*;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{DocumentName, NewRecord, Store, StoreOptions};
 use documents::{chain, deletion, embed, format_value, hook, nested, string_in_array, text};
 use tempfile::TempDir;

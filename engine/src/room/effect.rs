@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use crate::document::reread::Amount;
 use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES};
 use crate::message::{Outbound, Parting};
 use crate::peer::PeerId;
-use crate::reread::Amount;
 use crate::rope::Rope;
 
 /// Bounds of one room.
@@ -16,7 +16,7 @@ pub struct RoomLimits {
     /// Memory that the document may take: no update is admitted that would make it larger. One that is larger already can
     /// still be read, and deleted from.
     pub document_bytes: usize,
-    /// Whether what is deleted keeps its content: see [`crate::blocks::Blocks::keep_deleted`].
+    /// Whether what is deleted keeps its content: see [`crate::document::blocks::Blocks::keep_deleted`].
     pub keep_deleted: bool,
 }
 
@@ -52,7 +52,7 @@ pub enum Effect {
         /// The update, v1; or what waits, as [`Room::load_waiting`] reads it.
         update: Rope,
         /// Who sent it; `None` where several did.
-        author: Option<PeerId>,
+        source: Option<PeerId>,
         /// Whether it is no update that others can have, but what waits for one that is missing.
         waits: bool,
     },

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::Room;
 use super::violation::Violation;
+use crate::document::state_vector::StateVector;
 use crate::limits::{REFUSED_CLIENTS, REFUSED_CLIENTS_OF_UPDATE};
 use crate::message::Parting;
 use crate::peer::PeerId;
-use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
 use crate::work::Work;
 

@@ -1,9 +1,8 @@
 //! The content of blocks: passed over, and checked, in one go where it is short and with pauses where it is long.
 
-use super::scan::read_len;
+use super::fields::read_len;
 use super::{Clock, Content, UpdateError};
-use crate::json::JsonCheck;
-use crate::lib0::{AnyWalk, ReadError, Reader, Walked, check_utf8, utf16_len};
+use crate::lib0::{AnyWalk, JsonCheck, ReadError, Reader, Walked, check_utf8, utf16_len};
 use crate::limits::{MAX_CLOCK, SHORT_BYTES};
 use crate::work::{BYTES_PER_STEP, Work};
 

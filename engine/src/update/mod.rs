@@ -16,13 +16,15 @@
 //! for all other content.
 
 mod content;
-mod encode;
+mod fields;
+pub mod pieces;
+pub(crate) mod rope_reader;
 mod scan;
 mod slice;
 
-pub(crate) use encode::{write_deletion, write_deletions_header, write_section_header};
+pub(crate) use fields::{read_clock, read_len, write_deletion, write_deletions_header, write_section_header};
 pub use scan::{Deletions, Run, RunBlocks, Update};
-pub(crate) use scan::{read_block_at, read_clock, read_len, skip_block_at, view_block};
+pub(crate) use scan::{read_block_at, skip_block_at, view_block};
 pub use slice::Piece;
 pub(crate) use slice::{Cutter, Places, Remains};
 

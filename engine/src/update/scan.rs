@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use super::content::{check_text, read_content, skip_content};
+use super::fields::{read_clock, read_id, read_len};
 use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError};
 use crate::lib0::{Reader, check_utf8};
-use crate::limits::{MAX_CLOCK, MAX_RUNS, SHORT_BYTES};
+use crate::limits::{MAX_RUNS, SHORT_BYTES};
 use crate::work::{Work, finish};
 
 /// What is known of bytes that a scan has passed.
@@ -300,21 +301,6 @@ impl Iterator for Deletions<'_> {
             }
         }
     }
-}
-
-pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> {
-    let clock = Clock::try_from(reader.var_uint()?).map_err(|_| UpdateError::ClockOutOfRange)?;
-    if clock > MAX_CLOCK { Err(UpdateError::ClockOutOfRange) } else { Ok(clock) }
-}
-
-/// A number of elements after `clock`.
-pub(crate) fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
-    let len = read_clock(reader)?;
-    if len > MAX_CLOCK - clock { Err(UpdateError::ClockOutOfRange) } else { Ok(len) }
-}
-
-fn read_id(reader: &mut Reader<'_>) -> Result<Id, UpdateError> {
-    Ok(Id { client: reader.var_uint()?, clock: read_clock(reader)? })
 }
 
 /// Reads one block whose first element is `id`.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::content::read_element;
-use super::encode::write_id;
+use super::fields::write_id;
 use super::scan::CHECKED;
 use super::{Block, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id};
 use crate::lib0::{Reader, utf16_len, write_var_uint};

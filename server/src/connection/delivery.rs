@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use coscribe_engine::dialect::y_websocket::padded_keep_alive;
 use coscribe_engine::message::Outbound;
-use coscribe_engine::pieces::{Pieces, UpdatePiece};
+use coscribe_engine::update::pieces::{Pieces, UpdatePiece};
 use coscribe_websocket::{Outgoing, Payload, WindowBits};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use coscribe_engine::dialect::y_websocket;
 use coscribe_engine::message::Outbound;
-use coscribe_engine::pieces::{Pieces, Starts};
+use coscribe_engine::update::pieces::{Pieces, Starts};
 use coscribe_websocket::Outgoing;
 
 use crate::rooms::Shared;

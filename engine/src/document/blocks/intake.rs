@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::{Blocks, Changes};
-use crate::id_set::IdSet;
+use crate::document::id_set::IdSet;
+use crate::document::parked::{Part, Source, Ticket, Waiting};
+use crate::document::state_vector::StateVector;
 use crate::limits::{DELETIONS_AT_ONCE, UNSORTED_DELETIONS_AT_ONCE};
-use crate::parked::{Author, Part, Ticket, Waiting};
-use crate::state_vector::StateVector;
 use crate::update::{Block, ClientId, Clock, Content, Deletions, Id, Piece, Remains, Run, Update};
 use crate::work::{Work, discard};
 
 /// Where an update came from.
 #[derive(Debug, Copy, Clone)]
-pub(crate) struct Sender {
+pub(crate) struct Arrival {
     /// Who wants a receipt for it.
-    pub(crate) author: Option<Author>,
+    pub(crate) source: Option<Source>,
     /// Whether its deletions wait for its blocks: they do in what was edited at once. The delete set of a SyncStep2 is that of
     /// a whole document, and has little to do with its blocks.
     pub(crate) holds: bool,
 }
 
-impl Sender {
+impl Arrival {
     /// It is in the log.
-    pub(crate) const DISK: Self = Self { author: None, holds: false };
+    pub(crate) const STORED: Self = Self { source: None, holds: false };
 }
 
 /// What became of an update, where its changes were kept elsewhere.
@@ -36,8 +36,8 @@ pub(crate) struct Intake {
     pub(crate) parked: bool,
     /// Whether what others had sent earlier is in it, because it stopped waiting.
     pub(crate) woken: bool,
-    /// Authors of which nothing waits any more.
-    pub(crate) freed: Vec<Author>,
+    /// Sources of which nothing waits any more.
+    pub(crate) freed: Vec<Source>,
     /// Whether a part of it was left out, because too much would wait.
     pub(crate) refused: bool,
 }
@@ -47,15 +47,15 @@ impl Blocks {
     pub(crate) async fn take_in(
         &mut self,
         update: &Update,
-        sender: Sender,
+        arrival: Arrival,
         changes: &mut Changes,
         work: &mut Work,
     ) -> Intake {
         // Nothing that is stored may be left out because it waits.
-        let most = if sender.author.is_some() { self.max_parked_bytes } else { usize::MAX };
-        let mut taken = Taken::new(update, sender.author, most, self.parked.next_number(), changes);
+        let most = if arrival.source.is_some() { self.max_parked_bytes } else { usize::MAX };
+        let mut taken = Taken::new(update, arrival.source, most, self.parked.next_number(), changes);
         let after = self.take_runs(update, &mut taken, work).await;
-        if sender.holds && !after.is_empty() {
+        if arrival.holds && !after.is_empty() {
             Box::pin(self.hold_delete_set(update.deletions(), after, &mut taken, work)).await;
         } else if update.deletions().next().is_some() {
             Box::pin(self.take_delete_set(update.deletions(), &mut taken, work)).await;
@@ -88,7 +88,7 @@ impl Blocks {
                     Some(on) => next.extend([rest, on]),
                     None => {
                         work.count(4);
-                        self.parked.park_blocks(missing, taken.author, rest);
+                        self.parked.park_blocks(missing, taken.source, rest);
                     }
                 }
             }
@@ -102,7 +102,7 @@ impl Blocks {
             return Vec::new();
         }
         // Not before: where clients depend on each other, much waits for other parts of the same update.
-        let waits = Box::pin(parked.settle(taken.author, taken.first_number, state, taken.most, work)).await;
+        let waits = Box::pin(parked.settle(taken.source, taken.first_number, state, taken.most, work)).await;
         taken.refused |= waits.is_none();
         let last = last_of_each(waits.unwrap_or_default());
         taken.parked |= !last.is_empty();
@@ -128,7 +128,7 @@ impl Blocks {
         taken.as_it_came = false;
         if !ranges.is_empty() {
             taken.parked = true;
-            taken.refused |= !self.parked.hold(taken.author, after, ranges, taken.most, work).await;
+            taken.refused |= !self.parked.hold(taken.source, after, ranges, taken.most, work).await;
         }
     }
 
@@ -153,7 +153,7 @@ impl Blocks {
             if !unknown.is_empty() {
                 taken.parked = true;
                 let parked =
-                    self.parked.park_deletions(taken.author, client, unknown, taken.most, work).await;
+                    self.parked.park_deletions(taken.source, client, unknown, taken.most, work).await;
                 taken.refused |= !parked;
             }
         }
@@ -384,7 +384,7 @@ fn last_of_each(mut ids: Vec<Id>) -> Vec<Id> {
 
 /// What was taken in of an update.
 struct Taken<'a> {
-    author: Option<Author>,
+    source: Option<Source>,
     /// How many bytes may wait.
     most: usize,
     changes: &'a mut Changes,
@@ -394,20 +394,20 @@ struct Taken<'a> {
     /// The first number that a part of it has or would have while it is parked.
     first_number: u64,
     woken: bool,
-    freed: Vec<Author>,
+    freed: Vec<Source>,
     refused: bool,
 }
 
 impl<'a> Taken<'a> {
     fn new(
         update: &Update,
-        author: Option<Author>,
+        source: Option<Source>,
         most: usize,
         first_number: u64,
         changes: &'a mut Changes,
     ) -> Self {
         Self {
-            author,
+            source,
             most,
             changes,
             changed: false,

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::id_set::IdSet;
+use crate::document::id_set::IdSet;
 use crate::update::{ClientId, Clock};
 use crate::work::{Work, discard};
 

@@ -1,4 +1,4 @@
-//! A stretch of one client's blocks, encoded: what [`crate::blocks::Blocks`] is made of.
+//! A stretch of one client's blocks, encoded: what [`crate::document::blocks::Blocks`] is made of.
 
 use bytes::Bytes;
 

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 
 use super::{Parked, Waiting};
-use crate::id_set::IdSet;
+use crate::document::id_set::IdSet;
 use crate::lib0::{Reader, write_var_uint};
 use crate::update::{Id, Run, Update, UpdateError, read_clock, write_section_header};
 use crate::work::{Work, copy};

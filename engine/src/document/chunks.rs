@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::ops::{Bound, Range};
 
-use crate::chunk::Chunk;
+use crate::document::chunk::Chunk;
 use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES, ROPE_PART_BYTES};
 use crate::rope::RopeWriter;
 use crate::update::{

@@ -7,7 +7,10 @@
 //! | varString, varBuf | varUint length in bytes, then that many bytes (a string is UTF-8) |
 //! | any | a tag byte from 127 down to 116, then its value (see [`Reader::skip_any`]) |
 
-use crate::json::JsonCheck;
+mod json;
+
+pub(crate) use json::JsonCheck;
+
 use crate::limits::{MAX_ANY_DEPTH, MAX_SAFE_INTEGER, SHORT_BYTES};
 use crate::work::BYTES_PER_STEP;
 

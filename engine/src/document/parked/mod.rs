@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::id_set::IdSet;
+use crate::document::id_set::IdSet;
+use crate::document::state_vector::StateVector;
 use crate::limits::DELETIONS_AT_ONCE;
-use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Run};
 use crate::work::{Work, copy};
 
@@ -25,10 +25,10 @@ const RANGE_BYTES: usize = 32;
 /// Memory that an element takes which deletions wait for.
 const ID_BYTES: usize = 32;
 /// Memory that it takes to know that a peer has sent an entry.
-const SENDER_BYTES: usize = 64;
+const SOURCE_BYTES: usize = 64;
 
 /// Who sent what is parked, and waits for a receipt.
-pub type Author = u64;
+pub type Source = u64;
 
 /// One thing that waits.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Waiting {
                 Self::Deletions(_, ranges) => ranges.len() * RANGE_BYTES,
                 // Each range may become an entry of its own when it waits for what it deletes.
                 Self::Held(held) => {
-                    let each = RANGE_BYTES + ENTRY_BYTES + SENDER_BYTES;
+                    let each = RANGE_BYTES + ENTRY_BYTES + SOURCE_BYTES;
                     held.after.len() * ID_BYTES + held.deletions.len() * each
                 }
             }
@@ -106,8 +106,8 @@ pub struct Parked {
     /// The entry with the deletions that wait for the same elements.
     held: BTreeMap<Arc<[Id]>, u64>,
     /// Who has sent each entry, and what each has sent: only of peers that are here.
-    senders: BTreeSet<(u64, Author)>,
-    sent: BTreeSet<(Author, u64)>,
+    sources: BTreeSet<(u64, Source)>,
+    sent: BTreeSet<(Source, u64)>,
     /// What no record of the log has yet.
     unlogged: BTreeSet<u64>,
     unlogged_deletions: IdSet,
@@ -123,7 +123,7 @@ impl Parked {
 
     /// About how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.senders.len() * SENDER_BYTES
+        self.bytes + self.sources.len() * SOURCE_BYTES
     }
 
     /// What each of them waits for.
@@ -131,16 +131,16 @@ impl Parked {
         self.entries.values().copied()
     }
 
-    /// Whether something that this author sent waits. O(log entries).
-    pub fn waits_for(&self, author: Author) -> bool {
-        self.sent.range((author, 0)..=(author, u64::MAX)).next().is_some()
+    /// Whether something that this source sent waits. O(log entries).
+    pub fn waits_for(&self, source: Source) -> bool {
+        self.sent.range((source, 0)..=(source, u64::MAX)).next().is_some()
     }
 
-    /// An author is gone, and wants no receipt any more. What it sent stays. O(entries that it sent · log).
-    pub(crate) async fn leave(&mut self, author: Author, work: &mut Work) {
-        while let Some(&(_, number)) = self.sent.range((author, 0)..=(author, u64::MAX)).next() {
-            self.sent.remove(&(author, number));
-            self.senders.remove(&(number, author));
+    /// A source is gone, and wants no receipt any more. What it sent stays. O(entries that it sent · log).
+    pub(crate) async fn leave(&mut self, source: Source, work: &mut Work) {
+        while let Some(&(_, number)) = self.sent.range((source, 0)..=(source, u64::MAX)).next() {
+            self.sent.remove(&(source, number));
+            self.sources.remove(&(number, source));
             work.count(2);
             work.pause().await;
         }
@@ -153,9 +153,9 @@ impl Parked {
 
     /// Keeps blocks until the element `missing` is known. They are a view of the frame that they came in, and may be known
     /// already, until [`Self::settle`]. O(log entries).
-    pub(crate) fn park_blocks(&mut self, missing: Id, author: Option<Author>, run: Run) {
+    pub(crate) fn park_blocks(&mut self, missing: Id, source: Option<Source>, run: Run) {
         let number = self.park_new(missing, None, Waiting::Blocks(run));
-        self.note_sender(number, author);
+        self.note_source(number, source);
     }
 
     /// An update was taken in but for its deletions: what it has left waiting since there was this number is kept, unless
@@ -163,7 +163,7 @@ impl Parked {
     /// may: then none of these do. O(bytes of the runs, and for each, log entries).
     pub(crate) async fn settle(
         &mut self,
-        author: Option<Author>,
+        source: Option<Source>,
         since: u64,
         known: &StateVector,
         most: usize,
@@ -186,8 +186,8 @@ impl Parked {
             last.push(Id { client, clock: clocks.end - 1 });
             if let Some(same) = self.same(client, clocks.clone()) {
                 self.drop_entry(number);
-                fits &= self.bytes() + SENDER_BYTES <= most;
-                self.note_sender(same, author.filter(|_| fits));
+                fits &= self.bytes() + SOURCE_BYTES <= most;
+                self.note_source(same, source.filter(|_| fits));
             } else {
                 fresh.push((number, clocks));
             }
@@ -226,8 +226,8 @@ impl Parked {
         while let Some((_, &within)) = self.ends.range(after..=end).next_back()
             && self.run(within).is_some_and(|run| run.next.clock >= clocks.start)
         {
-            for author in self.drop_entry(within) {
-                self.note_sender(number, Some(author));
+            for source in self.drop_entry(within) {
+                self.note_source(number, Some(source));
             }
             work.count(8);
             work.pause().await;
@@ -241,7 +241,7 @@ impl Parked {
     /// more would wait than may. O(ranges · log).
     pub(crate) async fn park_deletions(
         &mut self,
-        author: Option<Author>,
+        source: Option<Source>,
         client: ClientId,
         ranges: IdSet,
         most: usize,
@@ -254,13 +254,13 @@ impl Parked {
         };
         let lacking = ranges.iter().filter(|(client, range)| !others.covers(*client, range.clone())).count();
         work.count(ranges.len());
-        let growth = SENDER_BYTES + lacking * RANGE_BYTES + if before.is_none() { ENTRY_BYTES } else { 0 };
+        let growth = SOURCE_BYTES + lacking * RANGE_BYTES + if before.is_none() { ENTRY_BYTES } else { 0 };
         if self.bytes() + growth > most {
             ranges.discard(work).await;
             return false;
         }
         let number = self.add_deletions(before, client, ranges, work).await;
-        self.note_sender(number, author);
+        self.note_source(number, source);
         true
     }
 
@@ -300,7 +300,7 @@ impl Parked {
     /// O(elements and ranges · log).
     pub(crate) async fn hold(
         &mut self,
-        author: Option<Author>,
+        source: Option<Source>,
         after: Vec<Id>,
         mut deletions: IdSet,
         most: usize,
@@ -313,8 +313,8 @@ impl Parked {
             if deletions.iter().all(|(client, range)| others.covers(client, range)) {
                 work.count(deletions.len());
                 deletions.discard(work).await;
-                let fits = self.bytes() + SENDER_BYTES <= most;
-                self.note_sender(number, author.filter(|_| fits));
+                let fits = self.bytes() + SOURCE_BYTES <= most;
+                self.note_source(number, source.filter(|_| fits));
                 return fits;
             }
             for (client, range) in others.clone().iter() {
@@ -322,16 +322,16 @@ impl Parked {
             }
         }
         let waiting = Waiting::Held(Held { after: Arc::clone(&after), known: 0, deletions });
-        if self.bytes() + waiting.bytes() + SENDER_BYTES > most {
+        if self.bytes() + waiting.bytes() + SOURCE_BYTES > most {
             return false;
         }
         let number = self.park_new(missing, None, waiting);
         if let Some((_, before)) = before {
-            for author in self.drop_entry(before) {
-                self.note_sender(number, Some(author));
+            for source in self.drop_entry(before) {
+                self.note_source(number, Some(source));
             }
         }
-        self.note_sender(number, author);
+        self.note_source(number, source);
         self.unlogged.insert(number);
         true
     }
@@ -374,10 +374,10 @@ impl Parked {
     }
 
     /// Elements of a client are known up to here: what waits of it is not these, even where what they depend on is missing
-    /// still. (They came as GC, which depends on nothing.) Gives the authors of which nothing waits now. O(entries and ranges
+    /// still. (They came as GC, which depends on nothing.) Gives the sources of which nothing waits now. O(entries and ranges
     /// that are known · log).
-    pub(crate) async fn caught_up(&mut self, client: ClientId, clock: Clock, work: &mut Work) -> Vec<Author> {
-        let mut authors = Vec::new();
+    pub(crate) async fn caught_up(&mut self, client: ClientId, clock: Clock, work: &mut Work) -> Vec<Source> {
+        let mut sources = Vec::new();
         loop {
             let known = self.covered.take_before(client, clock, DELETIONS_AT_ONCE);
             if known.is_empty() {
@@ -387,28 +387,28 @@ impl Parked {
         }
         while let Some((_, &number)) = self.ends.range(Id { client, clock: 0 }..=Id { client, clock }).next()
         {
-            authors.extend(self.drop_entry(number));
+            sources.extend(self.drop_entry(number));
             work.count(8);
             work.pause().await;
         }
-        authors.retain(|&author| !self.waits_for(author));
-        authors
+        sources.retain(|&source| !self.waits_for(source));
+        sources
     }
 
-    /// What was taken out waits no more. Gives the authors of which nothing waits now. O(authors · log).
-    pub(crate) fn done(&mut self, ticket: &Ticket) -> Vec<Author> {
-        let mut authors = self.forget_senders(ticket.number);
+    /// What was taken out waits no more. Gives the sources of which nothing waits now. O(sources · log).
+    pub(crate) fn done(&mut self, ticket: &Ticket) -> Vec<Source> {
+        let mut sources = self.forget_sources(ticket.number);
         self.unlogged.remove(&ticket.number);
-        authors.retain(|&author| !self.waits_for(author));
-        authors
+        sources.retain(|&source| !self.waits_for(source));
+        sources
     }
 
-    /// Deletions that were held wait for what they delete: so do their authors. O(ranges and authors · log).
+    /// Deletions that were held wait for what they delete: so do their sources. O(ranges and sources · log).
     pub(crate) async fn pass_on(&mut self, from: &Ticket, client: ClientId, ranges: IdSet, work: &mut Work) {
         let before = self.deletions.get(&client).map(|number| (self.entries[number], *number));
         let number = self.add_deletions(before, client, ranges, work).await;
-        for author in self.senders_of(from.number) {
-            self.note_sender(number, Some(author));
+        for source in self.sources_of(from.number) {
+            self.note_source(number, Some(source));
         }
     }
 
@@ -433,10 +433,10 @@ impl Parked {
     }
 
     /// Gives an entry up, and gives who sent it.
-    fn drop_entry(&mut self, number: u64) -> Vec<Author> {
+    fn drop_entry(&mut self, number: u64) -> Vec<Source> {
         self.take((self.entries[&number], number));
         self.unlogged.remove(&number);
-        self.forget_senders(number)
+        self.forget_sources(number)
     }
 
     fn run(&self, number: u64) -> Option<&Run> {
@@ -446,22 +446,22 @@ impl Parked {
         }
     }
 
-    fn note_sender(&mut self, number: u64, author: Option<Author>) {
-        self.senders.extend(author.map(|author| (number, author)));
-        self.sent.extend(author.map(|author| (author, number)));
+    fn note_source(&mut self, number: u64, source: Option<Source>) {
+        self.sources.extend(source.map(|source| (number, source)));
+        self.sent.extend(source.map(|source| (source, number)));
     }
 
-    fn senders_of(&self, number: u64) -> Vec<Author> {
-        self.senders.range((number, 0)..=(number, u64::MAX)).map(|&(_, author)| author).collect()
+    fn sources_of(&self, number: u64) -> Vec<Source> {
+        self.sources.range((number, 0)..=(number, u64::MAX)).map(|&(_, source)| source).collect()
     }
 
-    fn forget_senders(&mut self, number: u64) -> Vec<Author> {
-        let authors = self.senders_of(number);
-        for &author in &authors {
-            self.senders.remove(&(number, author));
-            self.sent.remove(&(author, number));
+    fn forget_sources(&mut self, number: u64) -> Vec<Source> {
+        let sources = self.sources_of(number);
+        for &source in &sources {
+            self.sources.remove(&(number, source));
+            self.sent.remove(&(source, number));
         }
-        authors
+        sources
     }
 }
 

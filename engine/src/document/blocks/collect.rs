@@ -14,10 +14,10 @@
 use std::collections::BTreeMap;
 
 use super::Blocks;
-use crate::chunks::{Chunks, Cursor};
-use crate::id_set::IdSet;
+use crate::document::chunks::{Chunks, Cursor};
+use crate::document::id_set::IdSet;
+use crate::document::state_vector::StateVector;
 use crate::limits::{COLLECTED_SHARE, SLICE_STEPS};
-use crate::state_vector::StateVector;
 use crate::update::{Block, ClientId, Clock, Content, Id, Remains};
 use crate::work::{Work, discard, finish};
 

@@ -1,10 +1,10 @@
 //! A whole document's encoding, read back part by part: its parts together may be as large as the document, and are not put
 //! together for it.
 
-use crate::id_set::IdSet;
+use crate::document::id_set::IdSet;
+use crate::document::state_vector::StateVector;
 use crate::rope::Rope;
-use crate::rope_reader::RopeReader;
-use crate::state_vector::StateVector;
+use crate::update::rope_reader::RopeReader;
 use crate::update::{Block, Clock, Content, Id, UpdateError, read_block_at, read_clock, read_len};
 
 /// What an update amounts to that has no gaps.

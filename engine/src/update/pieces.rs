@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::lib0::{Reader, write_var_uint};
 use crate::limits::MAX_CONTENT_BYTES;
 use crate::rope::{Rope, RopeWriter};
-use crate::rope_reader::RopeReader;
+use crate::update::rope_reader::RopeReader;
 use crate::update::{
     ClientId, Clock, Content, Cutter, Id, Piece, UpdateError, read_clock, read_len, skip_block_at,
     view_block, write_deletion, write_deletions_header, write_section_header,

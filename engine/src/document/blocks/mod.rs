@@ -10,18 +10,18 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::chunks::Chunks;
-use crate::id_set::IdSet;
+use crate::document::chunks::Chunks;
+use crate::document::id_set::IdSet;
+use crate::document::parked::{Parked, Part, Source};
+use crate::document::state_vector::StateVector;
 use crate::limits::ROPE_BYTES;
-use crate::parked::{Author, Parked, Part};
 use crate::rope::{Rope, RopeWriter};
-use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
 use crate::work::{Work, finish};
 
 use self::collect::Collection;
-pub(crate) use self::intake::{Intake, Sender};
-pub use crate::changes::Changes;
+pub(crate) use self::intake::{Arrival, Intake};
+pub use crate::document::changes::Changes;
 
 /// Memory that a range or a client takes in a map.
 const ENTRY_OVERHEAD: usize = 32;
@@ -130,7 +130,7 @@ impl Blocks {
 
     fn load_bytes(&mut self, update: Bytes) -> Result<(), LoadError> {
         let update = Update::scan(update)?;
-        finish(self.take_in(&update, Sender::DISK, &mut Changes::default(), &mut Work::default()));
+        finish(self.take_in(&update, Arrival::STORED, &mut Changes::default(), &mut Work::default()));
         if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
     }
 
@@ -150,10 +150,10 @@ impl Blocks {
 
     /// Takes in what is new in an update. What depends on elements that are not known is parked, and taken in as soon as they
     /// come. O(bytes of the update and of what it wakes), and a chunk for each of its deletions.
-    pub fn admit(&mut self, update: &Update, author: Author) -> Admission {
+    pub fn admit(&mut self, update: &Update, source: Source) -> Admission {
         let mut changes = Changes::default();
-        let sender = Sender { author: Some(author), holds: false };
-        let intake = finish(self.take_in(update, sender, &mut changes, &mut Work::default()));
+        let arrival = Arrival { source: Some(source), holds: false };
+        let intake = finish(self.take_in(update, arrival, &mut changes, &mut Work::default()));
         let bytes = match intake {
             Intake { changed: false, .. } => None,
             Intake { as_it_came: true, .. } => Some(update.bytes().clone()),
@@ -177,9 +177,9 @@ impl Blocks {
         &self.parked
     }
 
-    /// An author is gone. What it sent and waits goes on waiting. O(entries that it sent · log).
-    pub(crate) async fn leave(&mut self, author: Author, work: &mut Work) {
-        self.parked.leave(author, work).await;
+    /// A source is gone. What it sent and waits goes on waiting. O(entries that it sent · log).
+    pub(crate) async fn leave(&mut self, source: Source, work: &mut Work) {
+        self.parked.leave(source, work).await;
     }
 
     /// What waits and was not in one of these before, for the log: [`Self::load_waiting`] reads it. `None` if there is nothing.
