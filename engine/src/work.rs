@@ -13,11 +13,10 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use crate::limits::COPIED_AT_ONCE;
+
 /// Bytes that are checked or copied in about the time of one step.
 pub const BYTES_PER_STEP: usize = 64;
-
-/// Bytes that are copied without a look at the counter.
-const COPIED_AT_ONCE: usize = 64 * 1024;
 
 /// Counts steps, and says when it is time to pause.
 #[derive(Debug)]

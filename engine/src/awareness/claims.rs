@@ -12,15 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Awareness, Incoming, NULL, Received, Settled, Speaker, State};
-use crate::limits::AWARENESS_CLIENTS_PER_PEER;
+use crate::limits::{AWARENESS_CLIENTS_PER_PEER, SIGN_OF_LIFE, SIGN_OF_LIFE_COUNTS};
 use crate::peer::PeerId;
 use crate::update::ClientId;
-
-/// How long an owner may take to give a sign of life. Others see the cursor of who is back this much later.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-
-/// How long a sign of life counts: so often at most is a peer asked for one.
-const LIVES: Duration = Duration::from_secs(5);
 
 /// What peers say of clients that belong to others.
 #[derive(Debug, Default)]
@@ -112,7 +106,7 @@ impl Claims {
     }
 
     fn lives_until(&self, owner: PeerId, now: Duration) -> Option<Duration> {
-        self.alive.get(&owner).map(|&alive| alive + LIVES).filter(|&until| until > now)
+        self.alive.get(&owner).map(|&alive| alive + SIGN_OF_LIFE_COUNTS).filter(|&until| until > now)
     }
 }
 
@@ -226,7 +220,7 @@ impl Awareness {
         for client in self.owned.get(&peer).into_iter().flatten() {
             match self.claims.claims.get(client) {
                 Some(Claim { peer: None, .. }) => drop(self.claims.drop_claim(*client)),
-                Some(_) => self.claims.put_off(*client, now + LIVES, false),
+                Some(_) => self.claims.put_off(*client, now + SIGN_OF_LIFE_COUNTS, false),
                 None => {}
             }
         }

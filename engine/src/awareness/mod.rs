@@ -17,18 +17,14 @@ use bytes::Bytes;
 
 use self::claims::Claims;
 use crate::lib0::{ReadError, Reader, write_var_uint};
-use crate::limits::{AWARENESS_CLIENTS_PER_PEER, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, ROPE_BYTES};
+use crate::limits::{
+    AWARENESS_CLIENTS_PER_PEER, AWARENESS_EXPIRY, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, AWARENESS_TOLD,
+    ROPE_BYTES,
+};
 use crate::peer::PeerId;
 use crate::rope::{Rope, RopeWriter};
 use crate::update::ClientId;
 use crate::work::{Work, finish};
-
-/// How long a state lives that its owner does not renew. Clients renew every 15 s.
-pub const EXPIRY: Duration = Duration::from_secs(30);
-
-/// A state that comes again as it was need not be told to those who know it if they have heard of it within this time:
-/// clients renew theirs 15 s later, look every 3 s whether it is time, and drop what they have not heard of for 30 s.
-const TOLD: Duration = Duration::from_secs(8);
 
 /// Counts rises of clocks and removals in one room. 0 is before all of them, when states were known elsewhere: before the
 /// room was opened, or before what it has forgotten.
@@ -236,7 +232,11 @@ impl Awareness {
         let known = self.states.get(&client);
         let told = match known {
             // While it has not risen, some may not see it.
-            Some(known) if known.risen > 0 && known.json == json && now.saturating_sub(known.told) < TOLD => {
+            Some(known)
+                if known.risen > 0
+                    && known.json == json
+                    && now.saturating_sub(known.told) < AWARENESS_TOLD =>
+            {
                 received.changed.remove(&client);
                 received.renewed.insert(client);
                 known.told
@@ -282,7 +282,7 @@ impl Awareness {
     /// Removes states that were not renewed in time, or gives them to those who claim them; gives their clients. O(these · log
     /// clients).
     pub fn expire(&mut self, now: Duration) -> Vec<ClientId> {
-        let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > EXPIRY;
+        let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > AWARENESS_EXPIRY;
         let leaving: Vec<_> = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
         for &client in &leaving {
             if !self.claims.is_asked(client) {

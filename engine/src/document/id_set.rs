@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::lib0::write_var_uint;
+use crate::limits::SWALLOWED_AT_ONCE;
 use crate::update::{ClientId, Clock, Id, write_deletion, write_deletions_header};
 use crate::work::{Work, discard, finish};
-
-/// Ranges that one insertion may swallow without a pause.
-const SWALLOWED_AT_ONCE: usize = 256;
 
 /// A set of ids: disjoint ranges that don't touch, by client and clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

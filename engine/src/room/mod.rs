@@ -36,7 +36,7 @@ use self::window::FlushWindow;
 use crate::awareness::{Awareness, Moment};
 use crate::document::blocks::{Blocks, LoadError};
 use crate::document::changes::Trail;
-use crate::limits::SLICE_STEPS;
+use crate::limits::{AWARENESS_EXPIRY_INTERVAL, SLICE_STEPS};
 use crate::message::Parting;
 use crate::rope::Rope;
 use crate::work::Work;
@@ -44,9 +44,6 @@ use crate::work::Work;
 pub use self::effect::{Effect, RoomLimits, Snapshot};
 pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
 pub use crate::peer::PeerId;
-
-/// How often awareness is searched for states that were not renewed.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A live document and its peers.
 #[derive(Debug)]
@@ -186,7 +183,7 @@ impl Room {
     /// A peer has come.
     pub fn connect(&mut self, peer: PeerId, now: Duration) {
         if self.awareness.is_empty() {
-            self.next_expiry = now + EXPIRY_INTERVAL;
+            self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
         }
         self.peers.insert(peer, Peer { came: now, ..Peer::default() });
     }
@@ -263,7 +260,7 @@ impl Room {
     /// O(what it sends), but what others have is shared.
     pub async fn tick(&mut self, now: Duration) {
         if now >= self.next_expiry && !self.awareness.is_empty() {
-            self.next_expiry = now + EXPIRY_INTERVAL;
+            self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
             let expired = self.awareness.expire(now);
             self.unflushed.awareness_changed(expired);
         }

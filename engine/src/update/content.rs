@@ -3,7 +3,7 @@
 use super::fields::read_len;
 use super::{Clock, Content, UpdateError};
 use crate::lib0::{AnyWalk, JsonCheck, ReadError, Reader, Walked, check_utf8, utf16_len};
-use crate::limits::{MAX_CLOCK, SHORT_BYTES};
+use crate::limits::{MAX_CLOCK, SHORT_BYTES, SHORT_JSON_BYTES};
 use crate::work::{BYTES_PER_STEP, Work};
 
 /// Steps that [`SHORT_BYTES`] take.
@@ -128,8 +128,7 @@ fn short_text<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<Option<&
 fn short_json<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<Option<()>, ReadError> {
     let Some(text) = short_text::<CHECK>(reader)? else { return Ok(None) };
     if CHECK {
-        // A format's value or an embed: it takes several times as long as a string.
-        if text.len() > SHORT_BYTES / 8 {
+        if text.len() > SHORT_JSON_BYTES {
             return Ok(None);
         }
         crate::lib0::check_json(check_utf8(text)?)?;

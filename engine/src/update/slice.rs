@@ -10,14 +10,11 @@ use super::fields::write_id;
 use super::scan::CHECKED;
 use super::{Block, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id};
 use crate::lib0::{Reader, utf16_len, write_var_uint};
-use crate::limits::MAX_CONTENT_BYTES;
+use crate::limits::{MAX_CONTENT_BYTES, SHORT_HEADER_BYTES};
 use crate::work::{Work, copy, finish};
 
 /// Half of a surrogate pair cannot be written in UTF-8; clients write this in its place.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
-
-/// What the header of a block takes unless it has a long name or key.
-const HEADER_ALLOWANCE: usize = 256;
 
 /// What the length of content takes that is as long as it may be, which content that was cut has before it.
 const LENGTH_BYTES: usize = 2;
@@ -118,7 +115,7 @@ impl<'a> Piece<'a> {
     /// Whether it can be stored as it is, without a cut.
     pub(crate) fn is_short(&self) -> bool {
         let content = if self.remains.is_some() { 0 } else { self.block.content_bytes().len() };
-        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && self.copied_header() <= HEADER_ALLOWANCE
+        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && self.copied_header() <= SHORT_HEADER_BYTES
     }
 
     /// Whether it takes more bytes than a block should that can be cut.
@@ -128,7 +125,7 @@ impl<'a> Piece<'a> {
             Some(span) => span.bytes.len(),
             None => self.block.content_bytes().len(),
         };
-        self.copied_header() + content > MAX_CONTENT_BYTES + HEADER_ALLOWANCE
+        self.copied_header() + content > MAX_CONTENT_BYTES + SHORT_HEADER_BYTES
     }
 
     /// Bytes that it has of the header of its block.
@@ -322,7 +319,7 @@ impl<'a> Cutter<'a> {
         let Piece { block, from, remains, .. } = piece;
         let is_list = matches!(block.content, Content::String | Content::Json | Content::Any);
         let can_be_cut = is_list && remains.is_none();
-        let long_header = from == 0 && block.content_at > HEADER_ALLOWANCE;
+        let long_header = from == 0 && block.content_at > SHORT_HEADER_BYTES;
         let first = if long_header { 1 } else { max_bytes };
         let cuts = can_be_cut && payload(&block).len() > first;
         Self { piece, stretches: cuts.then(|| Stretches::of(&block, first)), max_bytes, done: false }

@@ -17,12 +17,9 @@ use super::Blocks;
 use crate::document::chunks::{Chunks, Cursor};
 use crate::document::id_set::IdSet;
 use crate::document::state_vector::StateVector;
-use crate::limits::{COLLECTED_SHARE, SLICE_STEPS};
+use crate::limits::{COLLECTED_SHARE, LITTLE_DEBRIS, SLICE_STEPS};
 use crate::update::{Block, ClientId, Clock, Content, Id, Remains};
 use crate::work::{Work, discard, finish};
-
-/// Debris of a small document that is not worth a walk.
-const LITTLE_DEBRIS: usize = 64;
 
 /// One in so many bytes of a new block counts as debris that does not name anything deleted: what somebody writes in a type
 /// that is deleted meanwhile names only what was written there before.
