@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
 
+use crate::damage::Damage;
 use crate::name::DocumentName;
-use crate::segment::Damage;
-use crate::snapshots::Snapshot;
 
 /// A place in the log: segment number and offset. Ordered as the log was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -87,11 +86,6 @@ impl Position {
 impl Covered {
     pub(crate) fn has_snapshot(&self) -> bool {
         self.generation > 0
-    }
-
-    /// Whether the snapshot is from the checkpoint that covers the document.
-    pub(crate) fn is_by(&self, snapshot: &Snapshot) -> bool {
-        self.sequence == snapshot.sequence && self.born.raw() == snapshot.born
     }
 }
 

@@ -1,13 +1,13 @@
 //! Reading a document: its snapshot, and the records after it.
 
+use crate::damage::Damage;
 use crate::disk::StoreDir;
-use crate::error::StoreError;
+use crate::error::{SnapshotError, StoreError};
 use crate::index::{Covered, Index, RecordRef};
 use crate::log;
 use crate::name::DocumentName;
 use crate::record::{self, Kind};
-use crate::segment::Damage;
-use crate::snapshots::{Snapshot, SnapshotError};
+use crate::snapshots::Snapshot;
 
 /// What is stored of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]

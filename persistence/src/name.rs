@@ -4,8 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Longest name in bytes: as long as a URL path segment may sensibly be, and small compared with a record.
-pub const MAX_NAME_BYTES: usize = 1024;
+use crate::limits::MAX_NAME_BYTES;
 
 /// A document's name: 1 to [`MAX_NAME_BYTES`] bytes of UTF-8, otherwise anything (`/`, spaces, control characters).
 ///

@@ -37,7 +37,7 @@ impl Place {
                     name: &name,
                     sequence,
                     time: 1,
-                    author: "test",
+                    subject: "test",
                     payload,
                     waits: false,
                 }])

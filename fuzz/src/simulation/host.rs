@@ -297,7 +297,7 @@ impl Host {
             name: &self.name,
             sequence: *sequence,
             time: millis(now),
-            author: "",
+            subject: "",
             payload,
             waits: *waits,
         });

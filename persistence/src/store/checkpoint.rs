@@ -2,14 +2,29 @@
 
 use std::collections::HashSet;
 
+use super::{Store, Writer, check_size};
 use crate::disk::Step;
-use crate::error::StoreError;
+use crate::error::{POISONED, SnapshotError, StoreError};
 use crate::index::Covered;
+use crate::limits::{MAX_STATE_BYTES, RETIRED_SHARE};
 use crate::log::{self, FIRST_OFFSET};
 use crate::name::DocumentName;
 use crate::segment::AppendError;
-use crate::snapshots::{MAX_STATE_BYTES, SnapshotError, SnapshotRef};
-use crate::store::{Checkpoint, POISONED, Store, Writer, check_size};
+use crate::snapshots::SnapshotRef;
+
+/// A stored document's full state, which replaces its snapshot and its records up to `sequence`.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// The document.
+    pub name: &'a DocumentName,
+    /// The last record that is in the state. Not lower than the last checkpoint's, nor higher than [`Store::last_sequence`];
+    /// exactly that if a record of the document is damaged.
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The state as one update, in parts, opaque here.
+    pub state: &'a [&'a [u8]],
+}
 
 /// An entry of the catalog: the document, what covers it, and the time, in ms since the Unix epoch.
 type Entry = (DocumentName, Covered, u64);
@@ -123,7 +138,7 @@ impl Store {
 
     /// Removes the segments without live records, including the active one once it is worth the trouble.
     pub(crate) fn retire(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        let worth_it = writer.log.len() >= (self.options.segment_bytes / 8).max(FIRST_OFFSET + 1);
+        let worth_it = writer.log.len() >= (self.options.segment_bytes / RETIRED_SHARE).max(FIRST_OFFSET + 1);
         let active = writer.log.number();
         if worth_it && self.index().segments.get(&active).is_some_and(|segment| segment.live == 0) {
             self.roll(writer)?;

@@ -1,20 +1,20 @@
-//! Reads the directory of a store without changing anything, both to open and to verify it.
+//! What the log holds, read without changing anything, both to open a store and to verify it.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::NewRecord;
+use crate::damage::Damage;
 use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index, Position, RecordRef, Segment};
-use crate::log;
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{self, Damage, Found, HEADER_BYTES, Scan};
-use crate::store::NewRecord;
+use crate::segment::{self, Found, HEADER_BYTES, Scan};
 
-/// The contents of a store's directory; reading them changes nothing.
+/// What the log holds, according to what covers each document.
 #[derive(Debug, Default)]
-pub(crate) struct Survey {
+pub(crate) struct LogContents {
     pub(crate) index: Index,
     pub(crate) damage: Vec<Damage>,
     /// Sound records in the log, live or not.
@@ -40,27 +40,27 @@ struct Owned {
     name: DocumentName,
     sequence: u64,
     time: u64,
-    author: String,
+    subject: String,
     payload: Vec<u8>,
     waits: bool,
 }
 
-impl Survey {
+impl LogContents {
     /// Reads the log, given what covers each document.
     pub(crate) fn read(dir: &StoreDir, covered: HashMap<DocumentName, Covered>) -> Result<Self, StoreError> {
-        let mut survey = Self { index: Index::new(covered), ..Self::default() };
-        let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
+        let mut contents = Self { index: Index::new(covered), ..Self::default() };
+        let segments = super::segments(dir).map_err(StoreError::io("list", &dir.path))?;
         let last = segments.keys().next_back().copied().unwrap_or(0);
         for (number, path) in segments {
-            survey.read_segment(dir, number, &path, number == last)?;
+            contents.read_segment(dir, number, &path, number == last)?;
         }
-        survey.last = last;
-        if survey.torn.as_ref().is_some_and(|torn| torn.damage.offset == 0) {
+        contents.last = last;
+        if contents.torn.as_ref().is_some_and(|torn| torn.damage.offset == 0) {
             // Not even its header was written.
-            survey.index.segments.remove(&last);
+            contents.index.segments.remove(&last);
         }
-        survey.stay_behind_deletions();
-        Ok(survey)
+        contents.stay_behind_deletions();
+        Ok(contents)
     }
 
     fn read_segment(
@@ -143,12 +143,12 @@ impl Torn {
     pub(crate) fn rescue(&self, index: &Index) -> (Vec<NewRecord<'_>>, usize) {
         let mut next: HashMap<&DocumentName, u64> = HashMap::new();
         let mut rescued = Vec::new();
-        for Owned { name, sequence, time, author, payload, waits } in &self.behind {
+        for Owned { name, sequence, time, subject, payload, waits } in &self.behind {
             let next = next.entry(name).or_insert_with(|| index.last_sequence(name).saturating_add(1));
             if *next == *sequence {
                 *next = next.saturating_add(1);
                 let (sequence, time, waits) = (*sequence, *time, *waits);
-                rescued.push(NewRecord { name, sequence, time, author, payload, waits });
+                rescued.push(NewRecord { name, sequence, time, subject, payload, waits });
             }
         }
         let dropped = self.behind.len() - rescued.len();
@@ -162,7 +162,7 @@ impl From<Record<'_>> for Owned {
             name: record.document(),
             sequence: record.sequence,
             time: record.time,
-            author: record.author.to_owned(),
+            subject: record.subject.to_owned(),
             payload: record.payload.to_vec(),
             waits: record.kind == Kind::Waiting,
         }

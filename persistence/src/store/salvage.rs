@@ -1,12 +1,13 @@
 //! Reads the remains of a document that cannot be loaded.
 
+use super::Store;
+use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::index::Position;
 use crate::log;
 use crate::name::DocumentName;
 use crate::record::Kind;
-use crate::segment::{Damage, Found, Scan};
-use crate::store::Store;
+use crate::segment::{Found, Scan};
 
 /// Everything that can still be read of a document. Not a document: the rest may depend on the missing parts.
 #[derive(Debug, Default)]

@@ -1,70 +1,34 @@
 //! The store: the log and the snapshots together.
 
+mod checkpoint;
+mod options;
+mod recovery;
+mod salvage;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use self::checkpoint::Checkpoint;
+pub use self::options::StoreOptions;
+use self::recovery::Opened;
+pub use self::recovery::{Recovery, TornTail};
+pub use self::salvage::{Missing, Salvage};
 use crate::catalog::Catalog;
-use crate::disk::{Disk, DiskLock, Faults, StoreDir, SystemDisk};
-use crate::error::StoreError;
+use crate::disk::{DiskLock, StoreDir};
+use crate::error::{POISONED, SnapshotError, StoreError};
 use crate::index::Index;
+use crate::limits::{MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, MAX_SUBJECT_BYTES};
 use crate::load::{self, StoredDocument, Whereabouts};
-use crate::log::{Log, MAX_BATCH_BYTES};
+use crate::log::{Log, NewRecord};
 use crate::name::DocumentName;
-use crate::record::{MAX_AUTHOR_BYTES, MAX_PAYLOAD_BYTES};
-use crate::recovery::{self, Opened, Recovery};
 use crate::segment::AppendError;
-use crate::snapshots::{SnapshotError, SnapshotIndex, Snapshots};
+use crate::snapshots::{SNAPSHOTS_DIR, Snapshots};
 
 /// A file that is written to see whether there is room.
 const PROBE_FILE: &str = "probe";
-
-/// Options for opening a store.
-#[derive(Clone)]
-pub struct StoreOptions {
-    /// A segment of the log is closed when it has reached this size in bytes. Small segments are retired sooner, large
-    /// ones cost fewer file operations. At most 1 GiB is used. Default 64 MiB.
-    pub segment_bytes: u64,
-    /// Where the index of the snapshots is kept. Default [`SnapshotIndex::Sled`].
-    pub snapshot_index: SnapshotIndex,
-    /// Where everything else is kept. Default [`SystemDisk`].
-    pub disk: Arc<dyn Disk>,
-    /// Lets a test fail any step. Default `None`.
-    pub faults: Option<Arc<dyn Faults>>,
-}
-
-/// One update for the log.
-#[derive(Debug, Clone, Copy)]
-pub struct NewRecord<'a> {
-    /// The document.
-    pub name: &'a DocumentName,
-    /// The number of the update: the document's last one plus 1; the first is 1.
-    pub sequence: u64,
-    /// Milliseconds since the Unix epoch.
-    pub time: u64,
-    /// Who wrote it, at most [`MAX_AUTHOR_BYTES`] bytes.
-    pub author: &'a str,
-    /// The update, opaque here.
-    pub payload: &'a [u8],
-    /// Whether the update is parked, that is, waits for a missing one: it is loaded after all others.
-    pub waits: bool,
-}
-
-/// A stored document's full state, which replaces its snapshot and its records up to `sequence`.
-#[derive(Debug, Clone, Copy)]
-pub struct Checkpoint<'a> {
-    /// The document.
-    pub name: &'a DocumentName,
-    /// The last record that is in the state. Not lower than the last checkpoint's, nor higher than [`Store::last_sequence`];
-    /// exactly that if a record of the document is damaged.
-    pub sequence: u64,
-    /// Milliseconds since the Unix epoch.
-    pub time: u64,
-    /// The state as one update, in parts, opaque here.
-    pub state: &'a [&'a [u8]],
-}
 
 /// Documents on disk. All methods may be called from any thread; [`Store::append`] and [`Store::checkpoint`] block until the
 /// disk has answered.
@@ -90,17 +54,6 @@ pub struct Store {
 pub(crate) struct Writer {
     pub(crate) log: Log,
     pub(crate) catalog: Catalog,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            snapshot_index: SnapshotIndex::default(),
-            disk: Arc::new(SystemDisk),
-            faults: None,
-        }
-    }
 }
 
 impl Store {
@@ -187,8 +140,8 @@ impl Store {
     fn check_records(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
         let index = self.index();
         let mut next: HashMap<&DocumentName, u64> = HashMap::new();
-        for NewRecord { name, sequence, author, payload, .. } in records {
-            check_size("an author", author.len(), MAX_AUTHOR_BYTES)?;
+        for NewRecord { name, sequence, subject, payload, .. } in records {
+            check_size("a subject", subject.len(), MAX_SUBJECT_BYTES)?;
             check_size("an update", payload.len(), MAX_PAYLOAD_BYTES)?;
             let next = next.entry(name).or_insert_with(|| index.last_sequence(name).saturating_add(1));
             if *next != *sequence {
@@ -298,7 +251,7 @@ impl Store {
     }
 
     pub(crate) fn fail_snapshots(&self, source: SnapshotError) -> StoreError {
-        let path = self.dir.join(recovery::SNAPSHOTS_DIR);
+        let path = self.dir.join(SNAPSHOTS_DIR);
         *self.snapshot_failure() = Some(format!("the snapshots in {path:?}: {source}"));
         StoreError::Snapshots { path, source }
     }
@@ -329,8 +282,6 @@ impl fmt::Debug for Store {
             .finish_non_exhaustive()
     }
 }
-
-pub(crate) const POISONED: &str = "no thread panics while it holds a lock of the store";
 
 pub(crate) fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), StoreError> {
     if bytes <= limit { Ok(()) } else { Err(StoreError::TooLarge { what, bytes, limit }) }

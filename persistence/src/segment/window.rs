@@ -4,9 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::disk::{Disk, DiskFile};
-
-/// Bytes read at a time, unless more are asked for.
-pub(crate) const CHUNK: usize = 64 << 10;
+use crate::limits::READ_BYTES;
 
 /// A file of which only the bytes around the current offset are in memory: a whole log would be a lot, and the allocator might
 /// keep that memory for good.
@@ -42,7 +40,7 @@ impl Window {
         if let Some(skipped) = held {
             return Ok(&self.buffer[skipped..]);
         }
-        self.read(offset, wanted.max(CHUNK).min(rest))?;
+        self.read(offset, wanted.max(READ_BYTES).min(rest))?;
         Ok(&self.buffer)
     }
 
@@ -55,7 +53,7 @@ impl Window {
     fn read(&mut self, offset: u64, bytes: usize) -> io::Result<()> {
         self.buffer.clear();
         // One large record is no reason to stay large.
-        self.buffer.shrink_to(bytes.max(CHUNK));
+        self.buffer.shrink_to(bytes.max(READ_BYTES));
         self.buffer.reserve_exact(bytes);
         self.buffer.resize(bytes, 0);
         self.start = offset;

@@ -1,4 +1,4 @@
-//! A map whose latest changes a power loss may undo: the names in a directory, the snapshots in memory.
+//! A map whose changes are durable once it is synced, and may be undone by a power loss until then: the names in a directory.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ pub type Choose<'a> = &'a mut dyn FnMut(u64) -> u64;
 type Change<K, V> = Vec<(K, Option<V>)>;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Volatile<K, V> {
+pub(crate) struct SyncedMap<K, V> {
     /// The map with all changes.
     now: BTreeMap<K, V>,
     /// The map without the changes since the last sync.
@@ -18,15 +18,15 @@ pub(crate) struct Volatile<K, V> {
     changes: Vec<Change<K, V>>,
 }
 
-impl<K, V> Default for Volatile<K, V> {
+impl<K, V> Default for SyncedMap<K, V> {
     fn default() -> Self {
         Self { now: BTreeMap::new(), synced: BTreeMap::new(), changes: Vec::new() }
     }
 }
 
-impl<K: Ord + Clone, V: Clone> Volatile<K, V> {
+impl<K: Ord + Clone, V: Clone> SyncedMap<K, V> {
     /// Everything in it is durable.
-    pub(crate) fn synced(map: BTreeMap<K, V>) -> Self {
+    pub(crate) fn durable(map: BTreeMap<K, V>) -> Self {
         Self { now: map.clone(), synced: map, changes: Vec::new() }
     }
 
@@ -58,13 +58,13 @@ impl<K: Ord + Clone, V: Clone> Volatile<K, V> {
     }
 
     /// The same map, with each value converted.
-    pub(crate) fn map<W>(&self, mut value: impl FnMut(&V) -> W) -> Volatile<K, W> {
+    pub(crate) fn map<W>(&self, mut value: impl FnMut(&V) -> W) -> SyncedMap<K, W> {
         let mut all = |map: &BTreeMap<K, V>| map.iter().map(|(key, v)| (key.clone(), value(v))).collect();
         let (now, synced) = (all(&self.now), all(&self.synced));
         let mut one = |change: &Change<K, V>| {
             change.iter().map(|(key, v)| (key.clone(), v.as_ref().map(&mut value))).collect()
         };
-        Volatile { now, synced, changes: self.changes.iter().map(&mut one).collect() }
+        SyncedMap { now, synced, changes: self.changes.iter().map(&mut one).collect() }
     }
 }
 

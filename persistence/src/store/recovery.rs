@@ -16,19 +16,17 @@ use std::io;
 use std::mem;
 use std::path::PathBuf;
 
-use crate::catalog::{Catalog, Contents};
+use super::options::StoreOptions;
+use crate::catalog::{Catalog, Contents, adopt};
+use crate::damage::Damage;
 use crate::disk::StoreDir;
 use crate::error::StoreError;
-use crate::index::{Covered, Index, Position};
+use crate::index::{Covered, Index};
+use crate::log::contents::{LogContents, Torn};
 use crate::log::{self, Log};
 use crate::name::DocumentName;
-use crate::segment::{Damage, Scan};
-use crate::snapshots::{Snapshot, SnapshotError, Snapshots, earlier};
-use crate::store::StoreOptions;
-use crate::survey::{Survey, Torn};
-
-/// The directory of the snapshots in the directory of a store.
-pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
+use crate::segment::Scan;
+use crate::snapshots::{SNAPSHOTS_DIR, Snapshots, earlier};
 
 /// What opening a store found and did. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
 #[derive(Debug, Default)]
@@ -149,24 +147,24 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
             snapshots.sync().map_err(failed)?;
         }
     }
-    let mut survey = if are_missing {
-        let (survey, rebuilt) = rebuild(dir, covered)?;
+    let mut logged = if are_missing {
+        let (logged, rebuilt) = rebuild(dir, covered)?;
         recovery.rebuilt = rebuilt;
-        survey
+        logged
     } else {
-        Survey::read(dir, covered)?
+        LogContents::read(dir, covered)?
     };
-    let torn = survey.torn.take();
+    let torn = logged.torn.take();
     recovery.torn = torn.as_ref().map(|torn| cut_off(dir, torn)).transpose()?;
-    let log = Log::open(dir, options.segment_bytes, survey.last, survey.resume)?;
-    let mut index = survey.index;
+    let log = Log::open(dir, options.segment_bytes, logged.last, logged.resume)?;
+    let mut index = logged.index;
     index.segments.entry(log.number()).or_insert_with(|| log.segment());
     let mut catalog = Catalog::open(dir, &contents, &index)?;
     if !recovery.rebuilt.is_empty() {
         let failed = StoreError::io("rewrite the catalog in", &dir.path);
         catalog.rewrite(&index).map_err(|error| failed(error.into_error()))?;
     }
-    recovery.damage = survey.damage;
+    recovery.damage = logged.damage;
     recovery.catalog_torn = contents.torn;
     recovery.catalog_damage = contents.damage;
     recovery.snapshots_lost = are_missing;
@@ -230,44 +228,18 @@ fn open_snapshots(dir: &StoreDir, options: &StoreOptions) -> Result<Snapshots, S
     Snapshots::open(dir.child(SNAPSHOTS_DIR), options.snapshot_index, options.segment_bytes)
 }
 
-/// Restores lost entries of the catalog from the snapshots that still exist: for each document, the highest generation. Returns
-/// those documents.
-pub(crate) fn adopt(
-    covered: &mut HashMap<DocumentName, Covered>,
-    latest: Vec<(DocumentName, u64)>,
-    get: impl Fn(&DocumentName, u64) -> Result<Option<Snapshot>, SnapshotError>,
-) -> Vec<DocumentName> {
-    let mut adopted = Vec::new();
-    for (name, generation) in latest {
-        let known = covered.get(&name).copied().unwrap_or_default();
-        if generation <= known.generation {
-            continue;
-        }
-        // Unreadable, or of a deleted document: the entry stays as it is.
-        let Ok(Some(snapshot)) = get(&name, generation) else {
-            continue;
-        };
-        let born = Position::from_raw(snapshot.born);
-        if born >= known.born {
-            covered.insert(name.clone(), Covered { generation, sequence: snapshot.sequence, born });
-            adopted.push(name);
-        }
-    }
-    adopted
-}
-
 /// Reads a log whose snapshots are lost: documents whose updates are all in the log are served from it; the others stay covered
 /// by a missing snapshot and so are unreadable. Returns the former.
 fn rebuild(
     dir: &StoreDir,
     covered: HashMap<DocumentName, Covered>,
-) -> Result<(Survey, Vec<DocumentName>), StoreError> {
+) -> Result<(LogContents, Vec<DocumentName>), StoreError> {
     let uncovered = |covered: Covered| Covered { generation: 0, sequence: 0, ..covered };
     let uncovered = covered.iter().map(|(name, covered)| (name.clone(), uncovered(*covered))).collect();
-    let mut survey = Survey::read(dir, uncovered)?;
+    let mut logged = LogContents::read(dir, uncovered)?;
     let mut rebuilt = Vec::new();
     for (name, covered) in covered.into_iter().filter(|(_, covered)| covered.has_snapshot()) {
-        let index = &mut survey.index;
+        let index = &mut logged.index;
         let complete = index.gap(&name).is_none() && index.damage(&name).is_none();
         if complete && covered.sequence > 0 && index.last_sequence(&name) >= covered.sequence {
             rebuilt.push(name);
@@ -276,5 +248,5 @@ fn rebuild(
         }
     }
     rebuilt.sort_unstable();
-    Ok((survey, rebuilt))
+    Ok((logged, rebuilt))
 }

@@ -10,15 +10,18 @@
 //! | 24 | 4 | zero |
 //! | 28 | 4 | CRC32C of the 28 bytes before |
 
-use std::fmt;
+mod window;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::damage::{Damage, ZEROS};
 use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
-use crate::name::{DocumentName, MAX_NAME_BYTES};
+use crate::limits::MAX_NAME_BYTES;
 use crate::record::{self, Head, Record, RecordError, take};
-use crate::window::Window;
+
+use self::window::Window;
 
 /// First bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
@@ -26,53 +29,6 @@ pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of the header: the first record's offset.
 pub(crate) const HEADER_BYTES: usize = 32;
-
-const ZEROS: &str = "nothing but zeros";
-
-/// A stretch of a segment in which no record can be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub path: PathBuf,
-    /// Where the stretch starts.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Which document the record there seems to belong to, and its sequence. The bytes are damaged, so this is a guess.
-    pub document: Option<(DocumentName, u64)>,
-    /// What is wrong.
-    pub reason: &'static str,
-}
-
-impl Damage {
-    /// A record that is sound, but has no business in this file.
-    pub(crate) fn foreign(path: &Path, offset: u64, record: &Record<'_>) -> Self {
-        Self {
-            path: path.to_owned(),
-            offset,
-            bytes: record.encoded_len() as u64,
-            document: Some((record.document(), record.sequence)),
-            reason: "a record that does not belong here",
-        }
-    }
-
-    pub(crate) fn is_only_zeros(&self) -> bool {
-        self.reason == ZEROS
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, offset, bytes, reason, .. } = self;
-        write!(f, "{bytes} unreadable bytes at offset {offset} of {path:?} ({reason})")?;
-        match &self.document {
-            Some((name, sequence)) => {
-                write!(f, ", probably record {sequence} of document {name:?}")
-            }
-            None => write!(f, ", of an unknown document"),
-        }
-    }
-}
 
 /// An item found in a segment, in file order.
 pub(crate) enum Found<'a> {
@@ -413,8 +369,8 @@ impl Tail {
 mod tests {
     use super::*;
     use crate::disk::SystemDisk;
+    use crate::limits::READ_BYTES;
     use crate::record::Kind;
-    use crate::window::CHUNK;
 
     /// Writes records with payloads of these sizes, and returns where each one starts, and the end.
     fn write(path: &Path, payloads: &[usize]) -> Vec<u64> {
@@ -427,7 +383,7 @@ mod tests {
                 name: "a",
                 sequence,
                 time: 0,
-                author: "",
+                subject: "",
                 payload: &payload,
                 batch,
             };
@@ -461,11 +417,12 @@ mod tests {
         for shift in 0..140 {
             let path = dir.path().join(shift.to_string());
             // The second record starts around the end of the first buffer.
-            let sizes = [CHUNK - HEADER_BYTES - record::HEADER_BYTES - 100 + shift, 20, 3 * CHUNK, 5];
+            let sizes =
+                [READ_BYTES - HEADER_BYTES - record::HEADER_BYTES - 100 + shift, 20, 3 * READ_BYTES, 5];
             let offsets = write(&path, &sizes);
             let mut expected: Vec<_> = (1..).zip(sizes).map(Ok).collect();
             assert_eq!(scan(&path), expected, "shift {shift}");
-            for (damaged, byte) in [(0, CHUNK / 2), (1, 60), (1, 2), (2, CHUNK + shift), (3, 50)] {
+            for (damaged, byte) in [(0, READ_BYTES / 2), (1, 60), (1, 2), (2, READ_BYTES + shift), (3, 50)] {
                 let mut bytes = std::fs::read(&path).expect("readable");
                 bytes[usize::try_from(offsets[damaged]).expect("small") + byte] ^= 1;
                 let copy = dir.path().join("damaged");
@@ -482,12 +439,12 @@ mod tests {
     fn a_large_record_is_not_kept_in_memory_after_it_was_read() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("segment");
-        let large = 20 * CHUNK;
+        let large = 20 * READ_BYTES;
         let offsets = write(&path, &[large, 10, 10]);
         let mut window = Window::open(&SystemDisk, &path).expect("a readable file");
         assert!(window.at(offsets[0], large).expect("readable").len() >= large);
-        assert!(window.at(offsets[1], 10).expect("readable").len() <= CHUNK);
+        assert!(window.at(offsets[1], 10).expect("readable").len() <= READ_BYTES);
         assert!(window.at(offsets[3], 10).expect("readable").is_empty());
-        assert!(window.buffered() <= CHUNK, "{}", window.buffered());
+        assert!(window.buffered() <= READ_BYTES, "{}", window.buffered());
     }
 }

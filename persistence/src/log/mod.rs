@@ -1,5 +1,7 @@
 //! The log: append-only segments, written and synced a batch at a time.
 
+pub(crate) mod contents;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -8,15 +10,27 @@ use std::path::PathBuf;
 use crate::disk::{DiskFile, Step, StoreDir};
 use crate::error::StoreError;
 use crate::index::{Position, RecordRef, Segment};
+use crate::limits::{LARGE_PAYLOAD_BYTES, MAX_SEGMENT_BYTES};
+use crate::name::DocumentName;
 use crate::record::{Kind, Record};
 use crate::segment::{AppendError, HEADER_BYTES, Tail};
-use crate::store::NewRecord;
 
-/// Most bytes of one batch: it keeps a segment below the 4 GiB that a [`Position`] can address.
-pub(crate) const MAX_BATCH_BYTES: usize = 2 << 30;
-
-/// Updates of at least this size are written directly, without a copy into the batch.
-const LARGE_PAYLOAD: usize = 256 << 10;
+/// One update for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRecord<'a> {
+    /// The document.
+    pub name: &'a DocumentName,
+    /// The number of the update: the document's last one plus 1; the first is 1.
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The subject that wrote it, at most [`MAX_SUBJECT_BYTES`](crate::limits::MAX_SUBJECT_BYTES) bytes; empty if that is unknown.
+    pub subject: &'a str,
+    /// The update, opaque here.
+    pub payload: &'a [u8],
+    /// Whether the update is parked, that is, waits for a missing one: it is loaded after all others.
+    pub waits: bool,
+}
 
 /// The end of the log.
 #[derive(Debug)]
@@ -46,8 +60,7 @@ impl Log {
             }
             None => create_segment(dir, number).map_err(StoreError::io("create", &path))?,
         };
-        // With a higher limit, a segment could outgrow the offsets that a position can address.
-        let segment_bytes = segment_bytes.min(1 << 30);
+        let segment_bytes = segment_bytes.min(MAX_SEGMENT_BYTES);
         Ok(Self { dir: dir.clone(), segment_bytes, number, tail, may_not_grow: false })
     }
 
@@ -125,7 +138,7 @@ impl Log {
 /// Appends a record to the last part of a batch; a large payload becomes a part of its own, without a copy.
 fn encode<'a>(record: &Record<'a>, marker: u64, parts: &mut Vec<Cow<'a, [u8]>>) {
     let last = parts.last_mut().expect("there is one").to_mut();
-    if record.payload.len() < LARGE_PAYLOAD {
+    if record.payload.len() < LARGE_PAYLOAD_BYTES {
         return record.encode(marker, last);
     }
     record.encode_head(marker, last);
@@ -144,12 +157,15 @@ impl<'a> NewRecord<'a> {
             name: self.name.as_str(),
             sequence: self.sequence,
             time: self.time,
-            author: self.author,
+            subject: self.subject,
             payload: self.payload,
             batch,
         }
     }
 }
+
+/// The offset of the first record of any segment.
+pub(crate) const FIRST_OFFSET: u64 = HEADER_BYTES as u64;
 
 /// The extension of the log's segments.
 const EXTENSION: &str = "log";
@@ -218,6 +234,3 @@ impl Reader {
         Ok((bytes, *marker))
     }
 }
-
-/// The offset of the first record of any segment.
-pub(crate) const FIRST_OFFSET: u64 = HEADER_BYTES as u64;

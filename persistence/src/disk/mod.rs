@@ -2,6 +2,7 @@
 //! through which tests make a step fail.
 
 mod memory;
+mod synced_map;
 mod system;
 
 use std::collections::BTreeMap;
@@ -11,10 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use memory::MemoryDisk;
+pub use synced_map::Choose;
 pub use system::SystemDisk;
 pub(crate) use system::{Lock, copy_dir, create_dir, is_locked, lock_shared, sync_dir};
 
 use crate::error::StoreError;
+use crate::limits::COPIED_BYTES;
 
 /// The file system operations that a store needs.
 ///
@@ -116,9 +119,6 @@ pub(crate) struct StoreDir {
     faults: Option<Arc<dyn Faults>>,
 }
 
-/// Bytes copied at a time.
-const COPY_BYTES: u64 = 64 << 10;
-
 impl StoreDir {
     pub(crate) fn new(path: &Path, disk: Arc<dyn Disk>, faults: Option<Arc<dyn Faults>>) -> Self {
         Self { disk, path: path.to_owned(), faults }
@@ -183,7 +183,7 @@ impl StoreDir {
         let (mut from, mut copy) = (self.disk.open(from)?, self.disk.create(copy)?);
         let end = from.len()?;
         while offset < end {
-            let bytes = COPY_BYTES.min(end - offset);
+            let bytes = COPIED_BYTES.min(end - offset);
             let mut buffer = vec![0; usize::try_from(bytes).expect("a small number")];
             from.read_at(offset, &mut buffer)?;
             copy.append(&buffer)?;

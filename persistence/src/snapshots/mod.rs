@@ -1,13 +1,7 @@
 //! Snapshots: the state of each document at its last checkpoint.
 //!
 //! They are stored in segments of records, `snapshots/00000001.states` and so on, which are written and synced like the log, and
-//! trusted as little. The payload of a snapshot record is
-//!
-//! | Offset | Bytes | Field |
-//! |---|---|---|
-//! | 0 | 8 | generation: the number of the snapshot in its document, little-endian |
-//! | 8 | 8 | born: the position in the log before which records belong to a deleted document of the same name |
-//! | 16 | | the state |
+//! trusted as little. The format of a snapshot's record is in [`record`].
 //!
 //! An [`index`] in sled says where each one is. It is only an index: it is rebuilt from the segments if it is missing or wrong,
 //! and replaced with one in memory if sled cannot be used at all. Nothing that a crash or a full disk does to it loses a
@@ -21,81 +15,25 @@ mod compaction;
 pub(crate) mod earlier;
 mod files;
 mod index;
+mod record;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, RwLock};
 
 use self::files::Files;
+pub use self::index::SnapshotIndex;
 use self::index::{Index, IndexError, Location, MemoryIndex};
+use self::record::{PREFIX_BYTES, encode_head, split_prefix};
+pub(crate) use self::record::{Snapshot, SnapshotRef};
 use crate::disk::StoreDir;
-use crate::error::StoreError;
+use crate::error::{POISONED, SnapshotError, StoreError};
+use crate::limits::COMPARED_BYTES;
 use crate::name::DocumentName;
-use crate::record::{self, Kind, MAX_PAYLOAD_BYTES, Record};
-use crate::store::POISONED;
+use crate::record::{Kind, Record, decode};
 
-/// Bytes of the payload before the state.
-const PREFIX_BYTES: usize = 16;
-
-/// Largest state.
-pub const MAX_STATE_BYTES: usize = MAX_PAYLOAD_BYTES - PREFIX_BYTES;
-
-/// Bytes compared at a time.
-const COMPARED_BYTES: usize = 64 << 10;
-
-/// Where the index of the snapshots is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SnapshotIndex {
-    /// In sled, in the directory of the snapshots.
-    #[default]
-    Sled,
-    /// In memory: rebuilt from the segments each time the store is opened.
-    Memory,
-}
-
-/// A document's full state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// Records up to this sequence are in it.
-    pub(crate) sequence: u64,
-    /// When it was made, ms since the Unix epoch.
-    pub(crate) time: u64,
-    /// Position in the log before which records belong to a deleted document of the same name; opaque here.
-    pub(crate) born: u64,
-    /// The state: an update in v1 encoding, opaque here.
-    pub(crate) state: Vec<u8>,
-}
-
-/// A snapshot that is to be written; fields as in [`Snapshot`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SnapshotRef<'a> {
-    pub(crate) sequence: u64,
-    pub(crate) time: u64,
-    pub(crate) born: u64,
-    /// The state, in parts.
-    pub(crate) state: &'a [&'a [u8]],
-}
-
-/// Why a snapshot cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// It is damaged.
-    #[error("the snapshot is damaged: {0}")]
-    Damaged(&'static str),
-    /// It was written by a version that this one does not know.
-    #[error("the snapshot has format version {0}, which this version of coscribe does not know")]
-    UnknownVersion(u8),
-    /// The snapshot that was read back differs from the one that was written.
-    #[error("the snapshot that was read back differs from what was written")]
-    ReadBack,
-    /// A file system call failed. It may succeed later.
-    #[error("the file system: {0}")]
-    Io(#[from] io::Error),
-    /// A database of an earlier version cannot be read.
-    #[error("unreadable: {0}")]
-    Unreadable(String),
-}
+/// The directory of the snapshots in the directory of a store.
+pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
 
 /// The snapshots of a store.
 pub(crate) struct Snapshots {
@@ -271,7 +209,7 @@ impl Snapshots {
         let mut file = self.dir.disk.open(&self.dir.numbered(location.segment, files::EXTENSION))?;
         let mut bytes = vec![0; location.len as usize];
         file.read_at(location.offset, &mut bytes)?;
-        let record = record::decode(&bytes, marker).map_err(|_| Damaged("the checksum differs"))?;
+        let record = decode(&bytes, marker).map_err(|_| Damaged("the checksum differs"))?;
         let (found, born) = split_prefix(record.payload).ok_or(Damaged("it is cut short"))?;
         if record.kind != Kind::Snapshot || record.name != name.as_str() || found != generation {
             return Err(Damaged("another snapshot is in its place"));
@@ -361,30 +299,4 @@ impl Snapshots {
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().expect(POISONED)
     }
-}
-
-/// Generation and born.
-fn split_prefix(payload: &[u8]) -> Option<(u64, u64)> {
-    let (prefix, _) = payload.split_first_chunk::<PREFIX_BYTES>()?;
-    Some((u64::from_le_bytes(record::take(prefix, 0)), u64::from_le_bytes(record::take(prefix, 8))))
-}
-
-/// A snapshot's record up to the state.
-fn encode_head(
-    name: &DocumentName,
-    generation: u64,
-    snapshot: SnapshotRef<'_>,
-    marker: u64,
-    batch: u64,
-) -> Vec<u8> {
-    let SnapshotRef { sequence, time, born, state } = snapshot;
-    let mut prefix = [0; PREFIX_BYTES];
-    prefix[..8].copy_from_slice(&generation.to_le_bytes());
-    prefix[8..].copy_from_slice(&born.to_le_bytes());
-    let (name, author) = (name.as_str(), "");
-    let record = Record { kind: Kind::Snapshot, name, sequence, time, author, payload: &prefix, batch };
-    let mut head = Vec::with_capacity(record.encoded_len());
-    record.encode_head_of(state, marker, &mut head);
-    head.extend_from_slice(&prefix);
-    head
 }
