@@ -9,4 +9,4 @@ mod chunks;
 pub mod parked;
 
 pub mod blocks;
-pub(crate) mod reread;
+pub(crate) mod read_back;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::document::reread::Amount;
+use crate::document::read_back::ReadBack;
 use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES};
 use crate::message::{Outbound, Parting};
 use crate::peer::PeerId;
@@ -91,7 +91,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether the encoded document, read back, is this one. O(its bytes); memory for its delete set and its longest block.
     pub fn reads_back(&self) -> bool {
-        Amount::read(&self.state).is_ok_and(|Amount { state, deleted, .. }| {
+        ReadBack::read(&self.state).is_ok_and(|ReadBack { state, deleted, .. }| {
             let mut deletions = Vec::new();
             deleted.encode(&mut deletions);
             state.encode() == self.state_vector && deletions == self.deletions

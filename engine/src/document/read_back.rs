@@ -9,7 +9,7 @@ use crate::update::{Block, Clock, Content, Id, UpdateError, read_block_at, read_
 
 /// What an update amounts to that has no gaps.
 #[derive(Debug, Default)]
-pub(crate) struct Amount {
+pub(crate) struct ReadBack {
     /// The elements that it has.
     pub(crate) state: StateVector,
     /// Those of them without content.
@@ -18,7 +18,7 @@ pub(crate) struct Amount {
     dependencies: StateVector,
 }
 
-impl Amount {
+impl ReadBack {
     /// Reads an update. O(bytes); memory for a few parts, the longest block, and what it gives.
     ///
     /// # Errors
@@ -26,16 +26,16 @@ impl Amount {
     /// that it does not have, bytes behind its end.
     pub(crate) fn read(update: &Rope) -> Result<Self, UpdateError> {
         let mut input = RopeReader::new(update.clone());
-        let mut amount = Self::default();
+        let mut read = Self::default();
         for _ in 0..input.read(|reader| Ok(reader.var_uint()?))? {
-            amount.read_section(&mut input)?;
+            read.read_section(&mut input)?;
         }
-        amount.read_deletions(&mut input)?;
+        read.read_deletions(&mut input)?;
         if !input.is_at_end() {
             return Err(UpdateError::TrailingBytes);
         }
-        let missing = |(client, end)| amount.state.get(client) < end;
-        if amount.dependencies.iter().any(missing) { Err(UpdateError::DependsOnLater) } else { Ok(amount) }
+        let missing = |(client, end)| read.state.get(client) < end;
+        if read.dependencies.iter().any(missing) { Err(UpdateError::DependsOnLater) } else { Ok(read) }
     }
 
     /// Reads the blocks of one client.
