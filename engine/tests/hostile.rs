@@ -26,7 +26,7 @@ fn var_uint(number: u64) -> Vec<u8> {
     out
 }
 
-/// One block by each client, the origin of which is that of the next client.
+/// One block by each client, whose origin is the next client's block.
 fn chain(clients: u64) -> Vec<u8> {
     let mut update = var_uint(clients);
     for client in 1..=clients {
@@ -44,7 +44,7 @@ fn chain(clients: u64) -> Vec<u8> {
     update
 }
 
-/// What the engine does with an update from the network, in full.
+/// All that the engine does with an update from the network.
 fn take(bytes: &[u8]) -> Result<Blocks, UpdateError> {
     let update = Update::scan(Bytes::copy_from_slice(bytes))?;
     let mut blocks = Blocks::default();

@@ -32,7 +32,7 @@ pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// segment costs two syncs.
 pub(crate) const RETIRED_SHARE: u64 = 8;
 
-/// The catalog is rewritten when this many entries more than half of them are out of date: below that it is not worth it.
+/// Entries that the catalog may have beyond two for each document before it is rewritten: a smaller file is not worth it.
 pub(crate) const CATALOG_REWRITE_ENTRIES: usize = 10_000;
 
 // What is read and written in one go.

@@ -90,7 +90,7 @@ impl StoreReader {
         self.index.names()
     }
 
-    /// What is stored of a document, as [`Store::load`](crate::Store::load) would return it.
+    /// The stored parts of a document, as [`Store::load`](crate::Store::load) would return them.
     pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
         self.load_with(name, self.snapshot(name))
     }

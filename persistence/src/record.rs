@@ -1,4 +1,4 @@
-//! THE format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
+//! The format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -17,8 +17,8 @@
 //! | 40 | 8 | time, ms since the Unix epoch |
 //! | 48 | | document name, subject (both UTF-8), payload |
 //!
-//! The marker is what a reader looks for to find the next record after a damaged one. It is random, so that nobody
-//! can plant a record of another document inside an update.
+//! A reader looks for the marker to find the next record after a damaged one. It is random, so that nobody can plant a record
+//! of another document inside an update.
 //!
 //! The batch tells a torn write from corruption: a power loss may leave a later page of a batch on disk without an earlier one,
 //! so broken bytes before a sound record are corruption only if that record was written after they had been synced, that is, in a
@@ -43,7 +43,7 @@ pub enum Kind {
     Checkpoint = 2,
     /// In the catalog: the document was deleted.
     Deleted = 3,
-    /// In a segment of snapshots: the payload is a state, behind the prefix described in [`crate::snapshots`].
+    /// In a segment of snapshots: the payload is a state, behind the prefix that `snapshots/record.rs` describes.
     Snapshot = 4,
     /// In the log: the payload is a parked update. It takes a sequence number like any update.
     Waiting = 5,

@@ -10,7 +10,7 @@ use crate::load::StoredDocument;
 use crate::name::DocumentName;
 use crate::reader::{ReadOptions, StoreReader};
 
-/// What [`verify`] found.
+/// The findings of [`verify`].
 #[derive(Debug, Default)]
 pub struct Report {
     /// Segments of the log.

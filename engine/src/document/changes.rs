@@ -1,8 +1,8 @@
-//! What has changed in a document, kept once for everybody who is still to be told.
+//! The changes of a document, kept once for everybody who is still to be told.
 //!
-//! The log, the next flush and each lagging peer have been told of the document up to some moment, each to another. Had each a
-//! list of its own of what it misses, three hundred lagging peers would keep three hundred copies of one large deletion.
-//! So a [`Trail`] cuts the changes into segments at just those moments, and they share what came later.
+//! The log, the next flush and each lagging peer know the document up to some moment, each up to another one. If each had its
+//! own list of the changes that it misses, three hundred lagging peers would keep three hundred copies of one large deletion.
+//! So a [`Trail`] cuts the changes into segments at these moments, and all share the segments that came later.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,12 +11,12 @@ use crate::document::id_set::IdSet;
 use crate::update::{ClientId, Clock};
 use crate::work::{Work, discard};
 
-/// What an update, or several, added to a document.
+/// The additions of one update, or of several, to a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// For each client of which there are new blocks, the clock from which on they are new.
+    /// For each client with new blocks, the clock of the first new element.
     pub(crate) from: BTreeMap<ClientId, Clock>,
-    /// What is newly deleted.
+    /// New deletions.
     pub(crate) deleted: IdSet,
 }
 
@@ -26,7 +26,7 @@ impl Changes {
         self.from.is_empty() && self.deleted.is_empty()
     }
 
-    /// Adds other changes of the same document. O(the others · log).
+    /// Adds other changes of the same document. O(other changes · log).
     pub fn extend(&mut self, others: &Self) {
         crate::work::finish(self.extend_in_slices(others, &mut Work::default()));
     }
@@ -42,7 +42,7 @@ impl Changes {
         }
     }
 
-    /// Adds other changes, and drops them. O(the others · log).
+    /// Adds other changes, and drops them. O(other changes · log).
     async fn absorb(&mut self, mut others: Self, work: &mut Work) {
         while let Some((client, clock)) = others.from.pop_first() {
             self.add_from(client, clock);
@@ -70,7 +70,8 @@ impl Changes {
     }
 }
 
-/// A moment in the history of a document. It keeps what came later until it is given back to [`Trail::release`].
+/// A moment in the history of a document. The trail keeps all later changes until the bookmark is given back to
+/// [`Trail::release`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Bookmark(u64);
 
@@ -107,7 +108,7 @@ impl Trail {
         }
     }
 
-    /// Marks a moment once more. O(log bookmarks).
+    /// Marks the same moment once more. O(log bookmarks).
     pub(crate) fn duplicate(&mut self, bookmark: &Bookmark) -> Bookmark {
         let at = self.position(bookmark);
         self.segments[at].bookmarks += 1;
@@ -124,12 +125,12 @@ impl Trail {
         }
     }
 
-    /// Where changes are to be added. There must be a bookmark.
+    /// The segment to which changes are to be added. There must be a bookmark.
     pub(crate) fn changes(&mut self) -> &mut Changes {
         &mut self.segments.back_mut().expect("somebody is to be told").changes
     }
 
-    /// All changes since a moment. O(1) where no other was marked later, else O(the changes · log).
+    /// All changes since a moment. O(1) if no later moment was marked, else O(changes · log).
     pub(crate) async fn since(&self, bookmark: &Bookmark, work: &mut Work) -> Cow<'_, Changes> {
         let mut segments = self.segments.range(self.position(bookmark)..).filter(|s| !s.changes.is_empty());
         let first = match segments.next() {
@@ -148,8 +149,8 @@ impl Trail {
         all
     }
 
-    /// Gives up a moment. What nobody is to be told any more is forgotten; segments between which there is no bookmark any
-    /// more become one, the smaller into the larger: O(log changes) for each change in the long run.
+    /// Gives up a moment. Changes that nobody is to be told any more are forgotten. Two segments without a bookmark between
+    /// them become one, the smaller into the larger: O(log changes) for each change in the long run.
     pub(crate) async fn release(&mut self, bookmark: Bookmark, work: &mut Work) {
         let at = self.position(&bookmark);
         self.segments[at].bookmarks -= 1;
@@ -179,7 +180,7 @@ mod tests {
     use crate::work::finish;
     use proptest::prelude::*;
 
-    /// What a trail should say: a copy of all changes for each bookmark.
+    /// The model of a trail: a copy of all changes for each bookmark.
     #[derive(Default)]
     struct Model {
         trail: Trail,

@@ -1,4 +1,4 @@
-//! A stretch of one client's blocks, encoded: what [`crate::document::blocks::Blocks`] is made of.
+//! A stretch of one client's encoded blocks: the part that [`crate::document::blocks::Blocks`] is made of.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::limits::{CHUNK_BYTES, MAX_CONTENT_BYTES};
 use crate::update::{Block, Clock, Content, Id, Piece, RunBlocks, view_block};
 use crate::work::Work;
 
-/// Encoded blocks of one client that follow each other. Where it starts, its owner knows.
+/// Consecutive encoded blocks of one client. The owner of the chunk knows where it starts.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     bytes: Encoded,
@@ -26,7 +26,7 @@ pub(crate) struct Chunk {
 enum Encoded {
     /// More may be appended.
     Growing(Vec<u8>),
-    /// Nothing will change any more: they can be shared.
+    /// They will not change any more, and can be shared.
     Sealed(Bytes),
 }
 
@@ -112,7 +112,7 @@ impl Chunk {
         view_block(&self.bytes[self.last_at..], Id { clock, ..start }, self.last_len)
     }
 
-    /// Calls `each` with every block. O(bytes), but a long block that has the chunk for itself is not walked.
+    /// Calls `each` with every block. O(bytes), but a long block with a chunk of its own is not walked.
     pub(crate) fn for_each_block(&self, start: Id, mut each: impl FnMut(Block<'_>)) {
         match self.blocks {
             1 => each(self.last(start)),
@@ -120,7 +120,7 @@ impl Chunk {
         }
     }
 
-    /// Appends a piece, which follows what is there; `start` is where the chunk starts. O(bytes of the piece).
+    /// Appends a piece that follows the last block; `start` is the start of the chunk. O(bytes of the piece).
     pub(crate) fn push(&mut self, start: Id, piece: &Piece<'_>) {
         if self.blocks > 0 && self.squash(start, piece) {
             self.last_len += piece.elements();
@@ -141,9 +141,10 @@ impl Chunk {
         Self { bytes: Encoded::Growing(bytes), blocks: 1, len, last_len: len, last_at: 0 }
     }
 
-    /// Makes the piece a part of the last block, if that means the same.
+    /// Makes the piece a part of the last block, if the result means the same.
     ///
-    /// What can be joined is a number (of bytes, of elements) and, for String, JSON and Any, what it counts.
+    /// Content that can be joined is a number (of bytes or elements) and, for String, JSON and Any, the bytes or elements
+    /// themselves.
     fn squash(&mut self, start: Id, piece: &Piece<'_>) -> bool {
         let last = self.last(start);
         if !continues(&last, piece) {
@@ -166,7 +167,7 @@ impl Chunk {
         true
     }
 
-    /// Gives back the memory that growing has reserved: nothing is appended any more.
+    /// Gives back the memory that growing has reserved. Nothing is appended after that.
     pub(crate) fn seal(&mut self) {
         if let Encoded::Growing(bytes) = &mut self.bytes {
             self.bytes = Encoded::Sealed(std::mem::take(bytes).into_boxed_slice().into());

@@ -12,7 +12,7 @@ use crate::update::{
 };
 use crate::work::{Work, finish};
 
-/// Memory that a chunk takes beside its bytes: its place in the map, and what the allocator adds.
+/// Memory that a chunk takes beside its bytes: its place in the map, and the allocator's share.
 const CHUNK_OVERHEAD: usize = 96;
 
 /// Bytes that a Deleted block takes at least beside its header.
@@ -22,22 +22,22 @@ const DELETED_BYTES: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     map: BTreeMap<Id, Chunk>,
-    /// Those that may grow, but are large enough to be shared.
+    /// Chunks that may grow, but are large enough to be shared.
     growing: BTreeSet<Id>,
     /// Bytes of memory that the chunks have reserved.
     bytes: usize,
-    /// How often a chunk was written anew. Until then, places in it stay where they are.
+    /// How often a chunk was rewritten. A place in a chunk is valid until then.
     rewrites: u64,
-    /// What deletions have left since the last collection.
+    /// The debris of deletions since the last collection.
     pub(crate) debris: Debris,
 }
 
-/// What deletions leave, as far as a collection may take it away.
+/// The leftovers of deletions that a collection may take away.
 #[derive(Debug, Default)]
 pub(crate) struct Debris {
     /// Bytes of blocks whose content is gone.
     pub(crate) bytes: usize,
-    /// Whether there was ever a type among them: else nothing lies below one.
+    /// Whether there was ever a type among them: if not, nothing lies below a deleted type.
     pub(crate) has_types: bool,
 }
 
@@ -46,11 +46,11 @@ pub(crate) struct Debris {
 pub(crate) struct Cursor {
     /// The clock after the last element that was passed.
     pub(crate) clock: Clock,
-    /// Where the next block is, if that is inside a chunk.
+    /// The place of the next block, if it is inside a chunk.
     place: Option<Place>,
 }
 
-/// Where a block is in its chunk.
+/// The place of a block in its chunk.
 #[derive(Debug, Copy, Clone)]
 struct Place {
     /// The clock of its first element.
@@ -59,7 +59,7 @@ struct Place {
     at: usize,
     /// Blocks before it.
     index: u32,
-    /// When this was so.
+    /// The number of rewrites when this was so.
     rewrites: u64,
 }
 
@@ -93,7 +93,7 @@ impl Chunks {
         }
     }
 
-    /// Appends a piece to an open chunk, and to further ones as that gets full. O(bytes of the piece's block).
+    /// Appends a piece to an open chunk, and to further chunks as it gets full. O(bytes of the piece's block).
     pub(crate) async fn push(&mut self, open: &mut OpenChunk, piece: &Piece<'_>, work: &mut Work) {
         if piece.is_short() {
             work.count(1);
@@ -141,7 +141,7 @@ impl Chunks {
         self.map.insert(start, chunk);
     }
 
-    /// Seals chunks that have grown, so that all who are sent them share them. O(these).
+    /// Seals the chunks that have grown, so that all receivers share them. O(bytes of these chunks).
     pub(crate) async fn seal_all(&mut self, work: &mut Work) {
         while let Some(start) = self.growing.pop_first() {
             let Some(chunk) = self.map.get_mut(&start) else { continue };
@@ -153,16 +153,16 @@ impl Chunks {
         }
     }
 
-    /// Whether the blocks of one client, from a known element on, take more than so many bytes: what is left of these if not.
-    /// O(chunks that fit).
+    /// What is left of `most` bytes after the blocks of one client from a known element on; `None` if these take more. O(chunks
+    /// that fit).
     pub(crate) fn bytes_left(&self, from: Id, most: usize) -> Option<usize> {
         let (_, first, following) = self.chunks_from(from);
         let mut chunks = iter::once(first).chain(following);
         chunks.try_fold(most, |left, chunk| left.checked_sub(chunk.bytes().len()))
     }
 
-    /// Encodes what one client wrote from a known element on. O(bytes), but O(chunks) where these are shared, and up to
-    /// one chunk more.
+    /// Encodes the blocks of one client from a known element on. O(bytes), but O(chunks) where these are shared, and up to one
+    /// chunk more.
     pub(crate) async fn encode_section(&self, from: Id, out: &mut RopeWriter, work: &mut Work) {
         let (start, first, following) = self.chunks_from(from);
         let mut following_blocks = 0;
@@ -196,8 +196,9 @@ impl Chunks {
         (start, chunk, following.map(|(_, chunk)| chunk))
     }
 
-    /// Walks the blocks of a client from a cursor to the end of a chunk, or to the first that `passes` does not let pass; it
-    /// is also told from which clock on. O(bytes of the blocks), and the chunk where it was written anew meanwhile.
+    /// Walks the blocks of a client from a cursor to the end of a chunk, or to the first block that `passes` rejects. `passes`
+    /// also gets the clock of the first element that counts. O(bytes of the blocks, and of the chunk if it was rewritten
+    /// meanwhile).
     pub(crate) fn walk(
         &self,
         client: ClientId,
@@ -210,7 +211,7 @@ impl Chunks {
         let chunk = &self.map[&start];
         let last = chunk.last(start);
         if last.id.clock <= cursor.clock {
-            // What is long has a chunk of its own, so that its content is not walked.
+            // A long block has a chunk of its own, so its content is not walked.
             work.count(1);
             cursor.clock = if passes(&last, cursor.clock) { last.end() } else { cursor.clock };
             return;
@@ -235,14 +236,14 @@ impl Chunks {
         }
     }
 
-    /// The clock after the last element of the chunk that holds a known one.
+    /// The clock after the last element of the chunk that holds a known element.
     pub(crate) fn end_of_chunk(&self, id: Id) -> Clock {
         let start = self.start_of(id);
         start.clock + self.map[&start].len()
     }
 
-    /// Reduces known elements to what remains of them; `ranges` are sorted. O(ranges, and the bytes of each chunk that has
-    /// one of them), but no more than the content that goes for a block with a chunk of its own.
+    /// Reduces known elements to their remains; `ranges` are sorted. O(ranges, and the bytes of each chunk that has one of
+    /// them), but no more than the removed content for a block with a chunk of its own.
     pub(crate) async fn reduce(
         &mut self,
         client: ClientId,
@@ -269,7 +270,7 @@ impl Chunks {
         }
     }
 
-    /// Puts a chunk of one block, which may be long, back with what remains of some ranges.
+    /// Puts a chunk of one block, which may be long, back with the remains of some ranges.
     async fn rewrite_long(
         &mut self,
         start: Id,
@@ -298,7 +299,7 @@ impl Chunks {
         self.close(open);
     }
 
-    /// Puts a chunk back with what remains of some ranges.
+    /// Puts a chunk back with the remains of some ranges.
     fn rewrite(&mut self, start: Id, chunk: &Chunk, mut ranges: &[Range<Clock>], remains: Remains) {
         let mut open = self.open(start);
         chunk.for_each_block(start, |block| {
@@ -309,8 +310,8 @@ impl Chunks {
         self.close(open);
     }
 
-    /// Pushes a block, but only what remains of those parts of it that are in `ranges`, which end after its start. O(bytes of
-    /// the block, and ranges in it).
+    /// Pushes a block, but only the remains of its parts in `ranges`, which end after its start. O(bytes of the block, and
+    /// ranges in it).
     fn push_reduced(
         &mut self,
         open: &mut OpenChunk,
@@ -347,7 +348,7 @@ impl Chunks {
         }
     }
 
-    /// Takes the chunk that begins at `next` into an open one if both are small, so that what shrinks also joins.
+    /// Takes the chunk that begins at `next` into an open one if both are small, so that shrunken chunks join.
     fn join_small_neighbour(&mut self, open: &mut OpenChunk, next: Id) {
         let small = |chunk: &Chunk| chunk.bytes().len() < CHUNK_BYTES / 2;
         if small(&open.chunk) && self.map.get(&next).is_some_and(small) {
@@ -356,7 +357,7 @@ impl Chunks {
         }
     }
 
-    /// Where the chunk starts that holds a known element.
+    /// The start of the chunk that holds a known element.
     fn start_of(&self, id: Id) -> Id {
         let first = Id { clock: 0, ..id };
         *self.map.range(first..=id).next_back().expect("the element is known").0
@@ -373,7 +374,7 @@ impl Chunks {
 }
 
 impl Debris {
-    /// Notes what remains of a block, where that may go as well.
+    /// Notes the remains of a block as debris, if they may go as well.
     fn note<'a>(&mut self, block: &Block<'_>, rest: Piece<'a>) -> Piece<'a> {
         if rest.content() == Content::Deleted {
             self.bytes += rest.copied_header() + DELETED_BYTES;

@@ -1,4 +1,4 @@
-//! Sets of element ids, kept as ranges: what was deleted.
+//! Sets of element ids, kept as ranges: delete sets.
 //!
 //! Encoded as in Yjs: `numClients, (client, numRanges, (clock, len)*)*`.
 
@@ -55,7 +55,7 @@ impl IdSet {
         self.ranges.first_key_value().map(|(id, &end)| (id.client, id.clock..end))
     }
 
-    /// Adds the ids of a range, and calls `fresh` with those parts of it that were not there before, in order.
+    /// Adds the ids of a range, and calls `fresh` with the parts of it that are new, in order.
     pub fn insert(&mut self, client: ClientId, range: Range<Clock>, mut fresh: impl FnMut(Range<Clock>)) {
         let (mut joined, mut uncovered) = (range.clone(), range.start);
         if let Some(before) = self.at_or_before(Id { client, clock: range.start })
@@ -108,7 +108,7 @@ impl IdSet {
         }
     }
 
-    /// Takes out what one client has before a clock, but no more than so many ranges. O(ranges taken · log).
+    /// Takes out one client's ids before a clock, but at most `most` ranges. O(ranges taken · log).
     pub(crate) fn take_before(&mut self, client: ClientId, clock: Clock, most: usize) -> Self {
         let mut taken = Self::default();
         while taken.len() < most

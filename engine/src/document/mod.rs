@@ -1,4 +1,4 @@
-//! What a document is: its blocks, its state vector, its deletions, and the updates that wait for a gap to fill.
+//! A document: its blocks, its state vector, its deletions, and the updates that wait for a gap to fill.
 
 pub mod id_set;
 pub mod state_vector;

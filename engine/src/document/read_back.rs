@@ -1,5 +1,5 @@
-//! A whole document's encoding, read back part by part: its parts together may be as large as the document, and are not put
-//! together for it.
+//! A whole document's encoding, read back part by part. Its parts may be as large as the document, so they are not put
+//! together.
 
 use crate::document::id_set::IdSet;
 use crate::document::state_vector::StateVector;
@@ -7,23 +7,23 @@ use crate::rope::Rope;
 use crate::update::rope_reader::RopeReader;
 use crate::update::{Block, Clock, Content, Id, UpdateError, read_block_at, read_clock, read_len};
 
-/// What an update amounts to that has no gaps.
+/// The state vector and the delete set of an update without gaps.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBack {
-    /// The elements that it has.
+    /// Its elements.
     pub(crate) state: StateVector,
-    /// Those of them without content.
+    /// The elements without content.
     pub(crate) deleted: IdSet,
-    /// Elements that something in it depends on.
+    /// Elements that its blocks depend on.
     dependencies: StateVector,
 }
 
 impl ReadBack {
-    /// Reads an update. O(bytes); memory for a few parts, the longest block, and what it gives.
+    /// Reads an update. O(bytes); memory for a few parts, the longest block, and the result.
     ///
     /// # Errors
-    /// Whatever makes a client fail on these bytes, and what a whole document cannot have: gaps, elements that depend on others
-    /// that it does not have, bytes behind its end.
+    /// If a client would fail on these bytes, or they have something that a whole document cannot have: gaps, missing
+    /// dependencies, bytes after the end.
     pub(crate) fn read(update: &Rope) -> Result<Self, UpdateError> {
         let mut input = RopeReader::new(update.clone());
         let mut read = Self::default();
@@ -81,7 +81,7 @@ impl ReadBack {
     }
 }
 
-/// What matters of a block.
+/// The properties of a block that matter here.
 struct Read {
     content: Content,
     end: Clock,

@@ -1,4 +1,4 @@
-//! State vectors: how much of each client's writing is known.
+//! State vectors: how many elements of each client are known.
 //!
 //! Encoded as in Yjs: `numClients, (client, clock)*`. A state vector says nothing about deletions.
 
@@ -27,7 +27,7 @@ impl StateVector {
         let mut state = Self::default();
         for _ in 0..clients {
             let client = reader.var_uint()?;
-            // A peer that claims to know more than can be is told nothing, which is what it asks for.
+            // A peer that claims to know more than is possible is told nothing, as it asks.
             let clock = Clock::try_from(reader.var_uint()?).map_or(MAX_CLOCK, |clock| clock.min(MAX_CLOCK));
             state.set(client, clock);
         }
@@ -39,7 +39,7 @@ impl StateVector {
         finish(self.encode_in_slices(&mut Work::default()))
     }
 
-    /// Reads what an encoded state vector says of the clients that `document` has, with pauses. O(bytes · log clients).
+    /// Reads those entries of an encoded state vector whose clients `document` has, with pauses. O(bytes · log clients).
     ///
     /// # Errors
     /// If it is cut short or claims more entries than it has.
@@ -53,7 +53,7 @@ impl StateVector {
         for _ in 0..reader.count(2)? {
             let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
             if document.0.contains_key(&client) {
-                // A peer that claims to know more than can be is told nothing, which is what it asks for.
+                // A peer that claims to know more than is possible is told nothing, as it asks.
                 let clock = Clock::try_from(clock).map_or(MAX_CLOCK, |clock| clock.min(MAX_CLOCK));
                 state.set(client, clock);
             }
@@ -63,7 +63,7 @@ impl StateVector {
         Ok(state)
     }
 
-    /// Of each client the lower clock of the two. O(clients of the smaller · log).
+    /// The lower of the two clocks of each client. O(clients of the smaller vector · log).
     pub(crate) async fn lower_of(self, other: Self, work: &mut Work) -> Self {
         let (smaller, larger) = if self.len() < other.len() { (self, other) } else { (other, self) };
         let mut lower = Self::default();
@@ -82,7 +82,7 @@ impl StateVector {
         discard(self.0, work).await;
     }
 
-    /// Knows no more of `client` than what is before `clock`.
+    /// Lowers the clock of `client` to `clock`, if it is higher.
     pub(crate) fn lower(&mut self, client: ClientId, clock: Clock) {
         if clock == 0 {
             self.0.remove(&client);
@@ -131,7 +131,7 @@ impl StateVector {
         self.0.len()
     }
 
-    /// The first client that is known from this one on, and its clock. O(log clients).
+    /// The first known client from this one on, and its clock. O(log clients).
     pub(crate) fn first_from(&self, client: ClientId) -> Option<(ClientId, Clock)> {
         self.0.range(client..).next().map(|(&client, &clock)| (client, clock))
     }

@@ -1,8 +1,8 @@
-//! Whether a text is one JSON value (RFC 8259), found out a piece at a time.
+//! Checks a piece at a time whether a text is one JSON value (RFC 8259).
 //!
 //! A validator that must see the whole text at once could not pause in the middle of thirty megabytes.
 
-/// What may come next.
+/// The possible continuations of a text.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Expect {
     Value,
@@ -29,7 +29,7 @@ enum Expect {
     End,
 }
 
-/// Where in a number.
+/// A position in a number.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Number {
     /// After the sign.

@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         self.remaining() == 0
     }
 
-    /// What was read between `start` and the present position.
+    /// The bytes between `start` and the present position.
     pub fn read_since(&self, start: usize) -> &'a [u8] {
         &self.bytes[start..self.position]
     }
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A varUint that counts elements of at least `min_bytes` each, so that it can't promise more than there is.
+    /// A varUint that counts elements of at least `min_bytes` each, so that it cannot promise more than the input holds.
     pub fn count(&mut self, min_bytes: usize) -> Result<usize, ReadError> {
         let count = usize::try_from(self.var_uint()?).map_err(|_| ReadError::CountExceedsInput)?;
         if count > self.remaining() / min_bytes {
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.var_buf()?).map_err(|_| ReadError::InvalidUtf8)
     }
 
-    /// A varString that holds JSON, which every client will parse: one that does not would break them all.
+    /// A varString that holds JSON. Every client parses it, so invalid JSON would break them all.
     pub fn var_json(&mut self) -> Result<&'a str, ReadError> {
         let json = self.var_string()?;
         check_json(json)?;
@@ -177,9 +177,9 @@ pub(crate) struct AnyWalk {
 pub(crate) enum Walked<'a> {
     /// To the end.
     Done,
-    /// As far as it was to go.
+    /// As far as its steps allowed.
     Paused,
-    /// Behind a long string, which is still to be checked.
+    /// Past a long string, which is still to be checked.
     Text(&'a [u8]),
 }
 
@@ -199,13 +199,13 @@ impl Level {
 }
 
 impl AnyWalk {
-    /// A walk over so many values that follow each other.
+    /// A walk over this many consecutive values.
     pub(crate) fn over(values: usize) -> Self {
         Self { values: Level::of(values, false), open: Vec::new() }
     }
 
-    /// Walks on and takes off `steps` what it has cost: a step for each value, and one for each [`BYTES_PER_STEP`] of its
-    /// bytes. Stops when nothing is left of them. With `CHECK` unset, strings are passed over unread.
+    /// Walks on and subtracts its cost from `steps`: a step for each value, and one for each [`BYTES_PER_STEP`] of its bytes.
+    /// Stops when no steps are left. With `CHECK` unset, strings are passed over unread.
     pub(crate) fn advance<'a, const CHECK: bool>(
         &mut self,
         reader: &mut Reader<'a>,

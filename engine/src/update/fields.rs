@@ -10,7 +10,7 @@ pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> 
     if clock > MAX_CLOCK { Err(UpdateError::ClockOutOfRange) } else { Ok(clock) }
 }
 
-/// A number of elements after `clock`.
+/// A number of elements that follow `clock`.
 pub(crate) fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
     let len = read_clock(reader)?;
     if len > MAX_CLOCK - clock { Err(UpdateError::ClockOutOfRange) } else { Ok(len) }
@@ -27,13 +27,13 @@ pub(super) fn write_id(out: &mut Vec<u8>, id: Id) {
     write_var_uint(out, id.clock.into());
 }
 
-/// Appends what precedes the blocks of one client: how many, who, from which clock.
+/// Appends the header of one client's blocks: their number, the client, and the first clock.
 pub(crate) fn write_section_header(out: &mut Vec<u8>, blocks: u64, start: Id) {
     write_var_uint(out, blocks);
     write_id(out, start);
 }
 
-/// Appends what precedes the ranges of one client in a delete set.
+/// Appends the header of one client's ranges in a delete set.
 pub(crate) fn write_deletions_header(out: &mut Vec<u8>, client: ClientId, ranges: u64) {
     write_var_uint(out, client);
     write_var_uint(out, ranges);

@@ -22,29 +22,29 @@ use crate::update::{
 };
 use crate::work::{Work, finish};
 
-/// What is known of bytes that were read before.
+/// Why bytes that were read before can be read without an error.
 const READ_BEFORE: &str = "these bytes were read before";
 
-/// Bytes that a range of a delete set takes, about.
+/// About how many bytes a range of a delete set takes.
 const RANGE_BYTES: usize = 6;
 
-/// An update, as updates that are to be sent one after the other, with nothing that follows it before the last.
+/// An update as several updates, which are to be sent one after the other. No later update may be sent before the last of them.
 #[derive(Debug)]
 pub struct Pieces {
     reader: RopeReader,
     starts: Arc<Starts>,
     sections: u64,
-    /// The next block of the section that is read, and how many there are.
+    /// The next block of the present section, and how many blocks are left in it.
     next: Id,
     blocks: u64,
-    /// A long block of which some has been sent: it, its id, up to which clock, and its length.
+    /// A long block that was sent in part: its bytes, its id, the clock up to which it was sent, and its length.
     long: Option<(Bytes, Id, Clock, Clock)>,
-    /// What only the last piece has.
+    /// The blocks that only the last piece has.
     withheld: Sections,
     deletions: Option<Deletions>,
 }
 
-/// What has to be known of all of an update before any of it can be cut: its clients, and where what it has of them begins.
+/// The first clock of each client in an update. It has to be known before any part of the update can be cut.
 #[derive(Debug)]
 pub struct Starts(BTreeMap<ClientId, Clock>);
 
@@ -57,35 +57,35 @@ pub struct UpdatePiece {
     pub is_last: bool,
 }
 
-/// What is left of a delete set.
+/// The rest of a delete set.
 #[derive(Debug)]
 struct Deletions {
     clients: u64,
     client: ClientId,
     ranges: u64,
-    /// Those that only the last piece has.
+    /// The deletions that only the last piece has.
     withheld: DeleteSet,
 }
 
 impl Starts {
-    /// Reads an update. `None` if it is none, or has gaps. O(bytes).
+    /// Reads an update. `None` if the bytes are no update, or the update has gaps. O(bytes).
     pub fn of(update: &Rope) -> Option<Self> {
         read_starts(&mut RopeReader::new(update.clone())).ok().map(Self)
     }
 
-    /// Whether it is the first of its client.
+    /// Whether an element is the first of its client in the update.
     fn begin_at(&self, Id { client, clock }: Id) -> bool {
         self.0.get(&client) == Some(&clock)
     }
 
-    /// Whether an element is in the update: then whoever gets that does not have it.
+    /// Whether an element is in the update: then the receiver does not have it.
     fn are_before(&self, Id { client, clock }: Id) -> bool {
         self.0.get(&client).is_some_and(|&start| clock >= start)
     }
 }
 
 impl Pieces {
-    /// The pieces of an update of which all this is known. Panics if it is of another one.
+    /// The pieces of an update with these starts. Panics if they are of another update.
     pub fn new(update: Rope, starts: Arc<Starts>) -> Self {
         let mut reader = RopeReader::new(update);
         let sections = reader.read(|reader| Ok(reader.var_uint()?)).expect(READ_BEFORE);
@@ -101,8 +101,8 @@ impl Pieces {
         }
     }
 
-    /// The next piece, of about so many bytes; more where one element has more, or where more has to be withheld. O(its bytes,
-    /// and those of the block that it ends in). Not to be called after the last.
+    /// The next piece, of about `bytes` bytes. It is larger if one element is larger, or more has to be withheld. O(bytes of
+    /// the piece and of the block that it ends in). Not to be called after the last piece.
     pub fn next(&mut self, bytes: usize) -> UpdatePiece {
         let mut piece = Sections::default();
         while piece.len < bytes && self.take_block(&mut piece, bytes) {}
@@ -116,7 +116,7 @@ impl Pieces {
             };
             let is_unknown = self.starts.are_before(Id { client, clock: range.start });
             let withheld = &mut self.deletions.as_mut().expect("it gave one").withheld;
-            // What fits into the last piece can as well go there.
+            // A deletion that fits into the last piece can as well go there.
             let waits = !is_unknown || withheld.len() + self.withheld.len < bytes;
             if waits { withheld } else { &mut early }.push(client, range);
         }
@@ -133,7 +133,7 @@ impl Pieces {
         UpdatePiece { update, is_last: true }
     }
 
-    /// Takes the next block, or so much of it; `false` if there is none.
+    /// Takes the next block, or up to `bytes` of it; `false` if there is none.
     fn take_block(&mut self, piece: &mut Sections, bytes: usize) -> bool {
         if let Some((block, id, from, len)) = self.long.take() {
             self.take_long(piece, block, id, from, len, bytes);
@@ -184,7 +184,7 @@ impl Pieces {
         true
     }
 
-    /// Takes of a long block as much as fits, from a clock on, and keeps the rest.
+    /// Takes as much of a long block as fits, from a clock on, and keeps the rest.
     fn take_long(
         &mut self,
         piece: &mut Sections,
@@ -231,7 +231,7 @@ impl Pieces {
     }
 }
 
-/// Reads a whole update, and gives where what it has of each client begins.
+/// Reads a whole update, and gives the first clock of each client.
 ///
 /// # Errors
 /// If it is not an update, or one with gaps.

@@ -6,24 +6,24 @@ use crate::lib0::{ReadError, Reader};
 use crate::rope::Rope;
 use crate::update::UpdateError;
 
-/// Where in a rope has been read. It keeps a few parts in memory, and the longest thing that is read at once.
+/// A position in a rope. It keeps a few parts in memory, and the longest value that is read at once.
 #[derive(Debug)]
 pub(crate) struct RopeReader {
     rope: Rope,
     /// Parts that have been taken.
     taken: usize,
-    /// The part that is read, or several.
+    /// The part that is read, or several parts that one value is in.
     bytes: Bytes,
     at: usize,
 }
 
 impl RopeReader {
-    /// At the beginning.
+    /// A reader at the start of `rope`.
     pub(crate) fn new(rope: Rope) -> Self {
         Self { rope, taken: 0, bytes: Bytes::new(), at: 0 }
     }
 
-    /// Reads something that may go on in the next parts. O(its bytes and those of the part that it is in).
+    /// Reads a value that may continue in the next parts. O(bytes of the value and of the part that it begins in).
     pub(crate) fn read<T>(
         &mut self,
         read: impl Fn(&mut Reader<'_>) -> Result<T, UpdateError>,
@@ -31,7 +31,7 @@ impl RopeReader {
         self.read_shared(read).map(|(read, _)| read)
     }
 
-    /// The same; gives the bytes of it too, which are copied only where they are in several parts.
+    /// The same; also gives the bytes of the value. They are copied only if they are in several parts.
     pub(crate) fn read_shared<T>(
         &mut self,
         read: impl Fn(&mut Reader<'_>) -> Result<T, UpdateError>,
@@ -52,8 +52,8 @@ impl RopeReader {
         }
     }
 
-    /// Takes the next part. Where something has begun before it, takes as many bytes as that has, so that what is long is not
-    /// begun again for each part.
+    /// Takes the next part. If a value has begun before it, takes as many bytes as have been read of that value, so that a long
+    /// value is not begun again for each part.
     fn fill(&mut self) {
         let begun = self.bytes.split_off(self.at);
         self.at = 0;

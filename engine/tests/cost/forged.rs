@@ -21,7 +21,7 @@ pub(crate) fn update(update: &[u8]) -> Bytes {
     sync_frame(&SyncMessage::Update(update))
 }
 
-/// One block of client 1 at the start of the root `t`: its content is a number and what it encodes.
+/// One block of client 1 at the start of the root `t`: its content is a number and the encoded body.
 pub(crate) fn block(content: u8, body: &[u8]) -> Vec<u8> {
     [&[1, 1, 1, 0, content, 1, 1, b't'], body, &[0]].concat()
 }

@@ -10,18 +10,18 @@ use coscribe_engine::room::{Effect, PeerId, Room};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::work::finish;
 
-/// Steps that a byte may cost which comes in or goes out. The dearest are deletions that are known, of two bytes.
+/// Steps that a byte in or out may cost. The dearest are known deletions, of two bytes.
 pub(crate) const STEPS_PER_BYTE: u64 = 8;
 /// Steps that a message may cost beside its bytes: one chunk that is written anew, block by block.
 pub(crate) const STEPS_PER_MESSAGE: u64 = 2_000;
-/// Memory that a message may take beside its bytes, what is sent, and what the document keeps.
+/// Memory that a message may take beside its bytes, the bytes sent, and the bytes that the document keeps.
 pub(crate) const MEMORY: u64 = 16 << 20;
 
 pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const A: PeerId = PeerId(1);
 pub(crate) const B: PeerId = PeerId(2);
 
-/// A room, and what it costs.
+/// A room, and its costs.
 #[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) room: Room,
@@ -36,7 +36,7 @@ pub(crate) struct Meter {
     pub(crate) bytes_in: u64,
 }
 
-/// What some inputs cost.
+/// The cost of some inputs.
 #[derive(Debug)]
 pub(crate) struct Cost {
     pub(crate) steps: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Cost {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) frames: u64,
-    /// The most memory that was in use at once, beside what was before.
+    /// The most memory in use at once, beside the memory that was in use before.
     pub(crate) memory: u64,
 }
 
@@ -109,7 +109,7 @@ impl Meter {
         self.tick();
     }
 
-    /// What all this costs. Frames that were sent before are gone.
+    /// The cost of `inputs`. Frames that were sent before are gone.
     pub(crate) fn cost(&mut self, inputs: impl FnOnce(&mut Self)) -> Cost {
         self.sent.clear();
         self.appends.clear();
@@ -139,7 +139,8 @@ impl Cost {
         self
     }
 
-    /// What is sent may be shared, so only what came and what the document keeps of it is allowed for.
+    /// Bytes that are sent may be shared, so only the bytes that came, and those that the document keeps of them, are allowed
+    /// for.
     #[track_caller]
     pub(crate) fn takes_memory_for_what_came(&self) {
         assert!(self.memory <= MEMORY + 4 * self.bytes_in, "{self:?}");

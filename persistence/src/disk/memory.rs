@@ -1,4 +1,4 @@
-//! A disk in memory that loses in a power failure what a real one may lose.
+//! A disk in memory that may lose the same in a power failure as a real one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Decides what a power loss leaves: called with the number of possible outcomes, at least 1, it returns the number of
-/// one. 0 always keeps the least, the highest number keeps everything.
+/// Decides the outcome of a power loss: called with the number of possible outcomes, at least 1, it returns the number of one.
+/// 0 always keeps the least, the highest number keeps everything.
 pub type Choose<'a> = &'a mut dyn FnMut(u64) -> u64;
 
 /// An atomic change of some keys: a new value for each, or none.
@@ -46,7 +46,7 @@ impl<K: Ord + Clone, V: Clone> SyncedMap<K, V> {
         apply(&mut self.synced, self.changes.drain(..).flatten());
     }
 
-    /// What a power loss leaves: each unsynced change may survive or not, independently of those before it.
+    /// The map after a power loss: each unsynced change may survive or not, independently of earlier ones.
     pub(crate) fn after_power_loss(&self, choose: Choose<'_>) -> BTreeMap<K, V> {
         let mut left = self.synced.clone();
         for change in &self.changes {

@@ -1,4 +1,4 @@
-//! What the log holds, read without changing anything, both to open a store and to verify it.
+//! The contents of the log, read without changing anything, both to open a store and to verify it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::name::DocumentName;
 use crate::record::{Kind, Record};
 use crate::segment::{self, Found, HEADER_BYTES, Scan};
 
-/// What the log holds, according to what covers each document.
+/// The contents of the log, given which snapshot covers each document.
 #[derive(Debug, Default)]
 pub(crate) struct LogContents {
     pub(crate) index: Index,
@@ -46,7 +46,7 @@ struct Owned {
 }
 
 impl LogContents {
-    /// Reads the log, given what covers each document.
+    /// Reads the log. `covered` has the catalog's entry of each document.
     pub(crate) fn read(dir: &StoreDir, covered: HashMap<DocumentName, Covered>) -> Result<Self, StoreError> {
         let mut contents = Self { index: Index::new(covered), ..Self::default() };
         let segments = super::segments(dir).map_err(StoreError::io("list", &dir.path))?;

@@ -11,7 +11,7 @@ use crate::limits::READ_BYTES;
 #[derive(Debug)]
 pub(crate) struct Window {
     file: Box<dyn DiskFile>,
-    /// Bytes in the file when it was opened; what is appended later is not seen.
+    /// Bytes in the file when it was opened; later ones are not seen.
     len: u64,
     /// Where the buffer is in the file.
     start: u64,

@@ -242,7 +242,7 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         if self.is_copy {
-            // What is left of it is removed before the next attempt.
+            // The rest of it is removed before the next attempt.
             let _ = fs::remove_dir_all(&self.path);
         }
     }

@@ -87,7 +87,7 @@ pub(super) trait Index: Send + Sync {
     fn get(&self, name: &DocumentName, generation: u64) -> Result<Option<Location>, IndexError>;
     /// All locations of a document, by generation.
     fn of(&self, name: &DocumentName) -> Result<Vec<(u64, Location)>, IndexError>;
-    /// Visits all locations; those of one document follow each other, by generation.
+    /// Visits all locations. The locations of one document follow each other, by generation.
     fn each(&self, visit: &mut dyn FnMut(DocumentName, u64, Location)) -> Result<(), IndexError>;
     fn clear(&self) -> Result<(), IndexError>;
     /// The last mark, if there is one.

@@ -57,8 +57,8 @@ pub(crate) struct Writer {
 }
 
 impl Store {
-    /// Opens the store in `dir`, or creates it, and repairs what a crash left behind. Fails with
-    /// [`StoreError::InUse`] while another process (or another `Store`) has it open.
+    /// Opens the store in `dir`, or creates it, and repairs the consequences of a crash. Fails with [`StoreError::InUse`] while
+    /// another process (or another `Store`) has it open.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {
         options.disk.create_dir(dir).map_err(StoreError::io("create", dir))?;
         let lock = options.disk.lock(dir)?;
@@ -95,8 +95,8 @@ impl Store {
         recovery.unreadable = index.unreadable(recovery.snapshots_lost);
     }
 
-    /// What is stored of a document; `None` if nothing is. A document that cannot be read, even in part, is an error:
-    /// see [`Store::salvage`].
+    /// The stored parts of a document; `None` if there are none. A document that cannot be read, even in part, is an error: see
+    /// [`Store::salvage`].
     pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
         loop {
             let Some(whereabouts) = Whereabouts::find(&self.dir, &self.index(), name)? else {
@@ -166,7 +166,7 @@ impl Store {
         self.index().contains(name)
     }
 
-    /// Documents that have live records in the log, sorted: what to checkpoint in the background after a start.
+    /// Documents with live records in the log, sorted. After a start they are to be checkpointed in the background.
     pub fn uncheckpointed(&self) -> Vec<DocumentName> {
         self.index().uncheckpointed()
     }

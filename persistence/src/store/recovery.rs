@@ -1,4 +1,4 @@
-//! Recovery when a store is opened: reads the catalog and every segment, and decides what a crash left behind.
+//! Recovery when a store is opened: reads the catalog and every segment, and tells a crash from damage.
 //!
 //! - The end of the last segment may be torn: broken bytes that were not yet synced when the process died (damage to the very
 //!   last batch by the disk cannot be told from that). Nothing in them was acknowledged. They are cut off, kept in a `.torn`
@@ -28,7 +28,7 @@ use crate::name::DocumentName;
 use crate::segment::Scan;
 use crate::snapshots::{SNAPSHOTS_DIR, Snapshots, earlier};
 
-/// What opening a store found and did. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
+/// The findings and repairs of opening a store. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// How many documents are stored.
@@ -37,11 +37,11 @@ pub struct Recovery {
     pub records: usize,
     /// How many segments the log has.
     pub segments: usize,
-    /// What a crash left half-written at the end of the log.
+    /// The half-written end of the log that a crash left.
     pub torn: Option<TornTail>,
     /// Parts of the log that cannot be read.
     pub damage: Vec<Damage>,
-    /// What a crash left half-written at the end of the catalog; nothing in it counted yet.
+    /// The half-written end of the catalog that a crash left; nothing in it counted yet.
     pub catalog_torn: Option<Damage>,
     /// Parts of the catalog that could not be read; it was compared with the snapshots and written anew.
     pub catalog_damage: Vec<Damage>,
@@ -113,12 +113,12 @@ pub(crate) struct Opened {
     pub(crate) log: Log,
     pub(crate) catalog: Catalog,
     pub(crate) snapshots: Snapshots,
-    /// What was cut off: its sound records wait to be written again.
+    /// The torn end that was cut off: its sound records wait to be written again.
     pub(crate) torn: Option<Torn>,
     pub(crate) recovery: Recovery,
 }
 
-/// Opens what is in `dir`, which is locked.
+/// Opens the store in `dir`, which is locked.
 pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, StoreError> {
     let mut recovery = Recovery::default();
     refuse_unknown_versions(dir)?;

@@ -45,7 +45,7 @@ pub enum Missing {
 }
 
 impl Store {
-    /// Everything that can still be read of a document, and what is missing. Reads the whole log.
+    /// The readable parts of a document, and the missing ones. Reads the whole log.
     pub fn salvage(&self, name: &DocumentName) -> Result<Salvage, StoreError> {
         let mut salvage = Salvage::default();
         let covered = self.index().covered(name);

@@ -1,15 +1,15 @@
-//! Collection: what lies below deleted types becomes GC, as it does in Yjs.
+//! Collection: blocks below deleted types become GC, as in Yjs.
 //!
-//! Nothing is integrated for that. A block lies in a deleted type if it names that as its parent, or if its origin or right
-//! origin lies there: a block that names no parent has theirs. What depends on GC is GC itself: that is how Yjs takes in what
-//! comes late. So one walk finds all, in an order in which every block comes after those that it depends on. Such an order
-//! there is, because blocks are admitted in one: where a block depends on one of another client that was not looked at, that
-//! client is looked at first, up to there.
+//! Nothing is integrated for that. A block lies in a deleted type if it names the type as its parent, or if its origin or right
+//! origin lies there: a block that names no parent has the parent of its origins. A block that depends on GC is GC itself: so
+//! Yjs takes in late blocks. One walk finds all of them, in an order in which every block comes after its dependencies. There
+//! is such an order, because blocks are admitted in one. If a block depends on a block of another client that was not looked
+//! at, the walk looks at that client first, up to that block.
 //!
-//! A collection goes on a slice at a time while updates come in. Whatever subset of the blocks below deleted types is GC, it
-//! is the same document: who has the others as items, or is sent them, knows of the type's deletion, and deletes them.
+//! A collection goes on a slice at a time while updates come in. The document is the same for every subset of these blocks that
+//! is GC: a client that has the others as items, or is sent them, knows that the type is deleted, and deletes them.
 //!
-//! It takes memory for each client, and for each run of GC that it finds: no more than the document does.
+//! A collection takes memory for each client, and for each run of GC that it finds: no more than the document.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::limits::{COLLECTED_SHARE, LITTLE_DEBRIS, SLICE_STEPS};
 use crate::update::{Block, ClientId, Clock, Content, Id, Remains};
 use crate::work::{Work, discard, finish};
 
-/// One in so many bytes of a new block counts as debris that does not name anything deleted: what somebody writes in a type
-/// that is deleted meanwhile names only what was written there before.
+/// One in so many bytes of a new block counts as debris even if the block names nothing deleted. A block that somebody writes
+/// in a type while others delete the type names only older blocks there.
 const UNLIKELY_SHARE: usize = 4;
 
 /// A walk over all blocks that is under way.
@@ -30,18 +30,18 @@ const UNLIKELY_SHARE: usize = 4;
 pub(super) struct Collection {
     /// How far the blocks of each client have been looked at.
     cursors: BTreeMap<ClientId, Cursor>,
-    /// Clients that are being looked at, each up to a clock: all but the last wait for the one behind them.
+    /// Clients that are being looked at, each up to a clock. All but the last wait for the next one.
     path: Vec<(ClientId, Clock)>,
-    /// The client with which to go on after these.
+    /// The client that follows these.
     next: ClientId,
-    /// What was looked at and is GC or becomes it.
+    /// Elements that were looked at, and are GC or will be.
     gone: IdSet,
-    /// What of that is still to become GC.
+    /// Elements of `gone` that are not GC yet.
     doomed: IdSet,
 }
 
 impl Blocks {
-    /// Makes all that lies below deleted types GC. O(bytes of the document).
+    /// Makes all blocks below deleted types GC. O(bytes of the document).
     pub fn collect(&mut self) {
         finish(self.collect_in_slices(&mut Work::default()));
     }
@@ -58,7 +58,7 @@ impl Blocks {
         self.collection.is_some() || self.has_debris(LITTLE_DEBRIS + self.chunks.memory() / COLLECTED_SHARE)
     }
 
-    /// Goes on with a collection for a slice, if it is due, and says whether blocks have become GC.
+    /// Continues a collection for a slice, if it is due, and gives whether blocks have become GC.
     pub(crate) async fn collect_some(&mut self, work: &mut Work) -> bool {
         self.collection_is_due() && self.collect_slice(work).await
     }
@@ -103,7 +103,7 @@ impl Blocks {
         changed
     }
 
-    /// Makes GC what is doomed in the chunk that holds an element. O(bytes of the chunk).
+    /// Makes the doomed elements GC in the chunk that holds `first`. O(bytes of the chunk).
     async fn collect_chunk(&mut self, collection: &mut Collection, first: Id, work: &mut Work) {
         let Id { client, .. } = first;
         let end = self.chunks.end_of_chunk(first);
@@ -118,7 +118,7 @@ impl Blocks {
 }
 
 impl Collection {
-    /// Looks at further blocks, up to a chunk of them. False: all have been looked at.
+    /// Looks at further blocks, up to a chunk of them. `false` if all have been looked at.
     fn look_on(&mut self, chunks: &Chunks, state: &StateVector, deleted: &IdSet, work: &mut Work) -> bool {
         work.count(1);
         let Some(&(client, until)) = self.path.last() else {
@@ -150,7 +150,7 @@ impl Collection {
         self.cursors.get(&id.client).is_some_and(|cursor| id.clock < cursor.clock)
     }
 
-    /// Looks at the part of a block from a clock on. All that it depends on has been looked at.
+    /// Looks at the part of a block from a clock on. All its dependencies have been looked at.
     fn look_at(&mut self, block: &Block<'_>, from: Clock, deleted: &IdSet) {
         let (Id { client, clock }, is_gc) = (block.id, block.content == Content::Gc);
         let range = clock.max(from)..block.end();

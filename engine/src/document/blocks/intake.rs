@@ -1,4 +1,4 @@
-//! Taking in an update: what is new in it, what must wait, and what waited for it.
+//! Taking in an update: its new blocks and deletions, those that must wait, and those that waited for it.
 
 use std::collections::BTreeMap;
 
@@ -10,31 +10,31 @@ use crate::limits::{DELETIONS_AT_ONCE, UNSORTED_DELETIONS_AT_ONCE};
 use crate::update::{Block, ClientId, Clock, Content, Deletions, Id, Piece, Remains, Run, Update};
 use crate::work::{Work, discard};
 
-/// Where an update came from.
+/// How an update came.
 #[derive(Debug, Copy, Clone)]
 pub(crate) struct Arrival {
-    /// Who wants a receipt for it.
+    /// The source that wants a receipt for it.
     pub(crate) source: Option<Source>,
-    /// Whether its deletions wait for its blocks: they do in what was edited at once. The delete set of a SyncStep2 is that of
-    /// a whole document, and has little to do with its blocks.
+    /// Whether its deletions wait for its blocks, as in an edit. The delete set of a SyncStep2 belongs to a whole document, and
+    /// has little to do with its blocks.
     pub(crate) holds: bool,
 }
 
 impl Arrival {
-    /// It is in the log.
+    /// From the log.
     pub(crate) const STORED: Self = Self { source: None, holds: false };
 }
 
-/// What became of an update, where its changes were kept elsewhere.
+/// The result of taking in an update, without its changes.
 #[derive(Debug)]
 pub(crate) struct Intake {
     /// Whether the document changed.
     pub(crate) changed: bool,
-    /// Whether that change is the update as it came: nothing of it known or missing, nothing else woken.
+    /// Whether the change is the update as it came: no part of it was known or is missing, and nothing was woken.
     pub(crate) as_it_came: bool,
-    /// Whether a part of it waits for what is missing.
+    /// Whether a part of it waits for missing elements.
     pub(crate) parked: bool,
-    /// Whether what others had sent earlier is in it, because it stopped waiting.
+    /// Whether blocks or deletions that others had sent earlier were taken in, because they stopped waiting.
     pub(crate) woken: bool,
     /// Sources of which nothing waits any more.
     pub(crate) freed: Vec<Source>,
@@ -43,7 +43,8 @@ pub(crate) struct Intake {
 }
 
 impl Blocks {
-    /// Takes in what can be and parks the rest; wakes what waited for it. What is new is added to `changes`.
+    /// Takes in all blocks and deletions whose dependencies are known, parks the others, and wakes entries that waited for the
+    /// update. What is new is added to `changes`.
     pub(crate) async fn take_in(
         &mut self,
         update: &Update,
@@ -51,7 +52,7 @@ impl Blocks {
         changes: &mut Changes,
         work: &mut Work,
     ) -> Intake {
-        // Nothing that is stored may be left out because it waits.
+        // Parked entries that are stored may not be left out.
         let most = if arrival.source.is_some() { self.max_parked_bytes } else { usize::MAX };
         let mut taken = Taken::new(update, arrival.source, most, self.parked.next_number(), changes);
         let after = self.take_runs(update, &mut taken, work).await;
@@ -63,7 +64,7 @@ impl Blocks {
         taken.intake()
     }
 
-    /// Takes in a part of what waited when it was stored.
+    /// Takes in a part of a stored record of parked entries.
     pub(crate) async fn take_part(&mut self, part: Part, changes: &mut Changes, work: &mut Work) {
         let Part { mut after, update } = part;
         let mut taken = Taken::new(&update, None, usize::MAX, self.parked.next_number(), changes);
@@ -76,7 +77,7 @@ impl Blocks {
         }
     }
 
-    /// Takes in the blocks of an update. Gives the last element of each client that waits.
+    /// Takes in the blocks of an update. Gives the last waiting element of each client.
     async fn take_runs(&mut self, update: &Update, taken: &mut Taken<'_>, work: &mut Work) -> Vec<Id> {
         let mut runs = Runs::of(update);
         let mut next = Vec::new();
@@ -84,7 +85,7 @@ impl Blocks {
             let Progress { advanced, rest } = self.take_blocks(&run, taken, work).await;
             if let Some((missing, rest)) = rest {
                 match runs.take_first_of(missing.client, work).await {
-                    // First what it depends on.
+                    // First the run that it depends on.
                     Some(on) => next.extend([rest, on]),
                     None => {
                         work.count(4);
@@ -101,7 +102,7 @@ impl Blocks {
         if parked.next_number() == taken.first_number {
             return Vec::new();
         }
-        // Not before: where clients depend on each other, much waits for other parts of the same update.
+        // Not before: if clients depend on each other, many runs wait for other parts of the same update.
         let waits = Box::pin(parked.settle(taken.source, taken.first_number, state, taken.most, work)).await;
         taken.refused |= waits.is_none();
         let last = last_of_each(waits.unwrap_or_default());
@@ -109,7 +110,7 @@ impl Blocks {
         last
     }
 
-    /// Keeps deletions until some elements are known, but for those that are not new.
+    /// Keeps the new ones among some deletions until the elements of `after` are known.
     async fn hold_delete_set(
         &mut self,
         deletions: Deletions<'_>,
@@ -137,8 +138,8 @@ impl Blocks {
         while !taken.refused
             && let Some((client, range)) = deletions.next()
         {
-            // They nearly always come sorted. Where they don't, more are sorted at once, so that no chunk is rewritten again and
-            // again for one of them.
+            // They nearly always come sorted. If they do not, more are sorted at once, so that no chunk is rewritten again and
+            // again for single ranges.
             let (mut most, mut end) = (DELETIONS_AT_ONCE, range.end);
             let mut ranges = IdSet::default();
             ranges.insert(client, range, |_| {});
@@ -159,7 +160,7 @@ impl Blocks {
         }
     }
 
-    /// Takes in what waited for blocks of `client` that have come, and what waited for that.
+    /// Takes in the entries that waited for blocks of `client` that have come, and the entries that waited for those.
     async fn wake(&mut self, client: ClientId, taken: &mut Taken<'_>, work: &mut Work) {
         let mut advanced = vec![client];
         while let Some(&client) = advanced.last() {
@@ -200,8 +201,8 @@ impl Blocks {
         }
     }
 
-    /// Takes in those of one client's deletions that are of known elements, and gives the others. O(ranges · log, and the bytes
-    /// of each chunk that has a new one).
+    /// Takes in one client's deletions of known elements, and gives the others. O(ranges · log, and the bytes of each chunk
+    /// with a new deletion).
     async fn take_known_deletions(
         &mut self,
         client: ClientId,
@@ -218,7 +219,8 @@ impl Blocks {
         }
     }
 
-    /// Takes in deletions that were held; those of unknown elements wait for these. As [`Self::take_known_deletions`].
+    /// Takes in deletions that were held. Deletions of unknown elements wait for these elements. Costs as
+    /// [`Self::take_known_deletions`].
     async fn release(&mut self, ticket: &Ticket, mut held: IdSet, taken: &mut Taken<'_>, work: &mut Work) {
         while let Some((client, _)) = held.first() {
             let ranges = held.take_before(client, Clock::MAX, DELETIONS_AT_ONCE);
@@ -229,7 +231,7 @@ impl Blocks {
         }
     }
 
-    /// Takes in blocks up to the first whose dependencies are not known. O(bytes).
+    /// Takes in blocks up to the first with unknown dependencies. O(bytes).
     async fn take_blocks(&mut self, run: &Run, taken: &mut Taken<'_>, work: &mut Work) -> Progress {
         let client = run.client();
         let known = self.state.get(client);
@@ -271,8 +273,8 @@ impl Blocks {
         Progress { advanced, rest }
     }
 
-    /// Takes in deletions of one client's known elements, and gives those of unknown ones. O(ranges · log, and the bytes of
-    /// each chunk that has a new one).
+    /// Takes in deletions of one client's known elements, and gives the deletions of unknown ones. O(ranges · log, and the
+    /// bytes of each chunk with a new deletion).
     async fn take_deletions(
         &mut self,
         client: ClientId,
@@ -311,7 +313,7 @@ impl Blocks {
     }
 }
 
-/// The first element that a block depends on and that is not known; `end` is how much of its own client is.
+/// The first unknown element that a block depends on; `end` is the clock up to which its own client is known.
 fn missing(block: &Block<'_>, end: Clock, state: &StateVector) -> Option<Id> {
     let Id { client, clock } = block.id;
     if clock > end {
@@ -325,7 +327,7 @@ struct Runs<'a> {
     update: &'a Update,
     looked_at: Vec<bool>,
     next: usize,
-    /// The first run of each client; made when it is first asked for.
+    /// The first run of each client, made when it is first asked for.
     by_client: Option<BTreeMap<ClientId, usize>>,
 }
 
@@ -367,31 +369,31 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// How far a run of blocks was taken in.
+/// The result of taking in a run of blocks.
 struct Progress {
-    /// Whether any block was.
+    /// Whether any block was taken in.
     advanced: bool,
-    /// What the first block that was not lacks, and the run from there on.
+    /// The element that the first other block lacks, and the run from that block on.
     rest: Option<(Id, Run)>,
 }
 
-/// Of each client the last of some elements, in order.
+/// The last of some elements for each client, in order.
 fn last_of_each(mut ids: Vec<Id>) -> Vec<Id> {
     ids.sort_unstable_by(|left, right| right.cmp(left));
     ids.dedup_by_key(|id| id.client);
     ids
 }
 
-/// What was taken in of an update.
+/// The state of taking in an update.
 struct Taken<'a> {
     source: Option<Source>,
-    /// How many bytes may wait.
+    /// How many bytes may wait in all.
     most: usize,
     changes: &'a mut Changes,
     changed: bool,
     as_it_came: bool,
     parked: bool,
-    /// The first number that a part of it has or would have while it is parked.
+    /// The number of the first entry that the update leaves, if any.
     first_number: u64,
     woken: bool,
     freed: Vec<Source>,

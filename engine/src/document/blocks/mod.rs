@@ -1,7 +1,7 @@
-//! The document as blocks: what of an update is new, and what a peer lacks, without running anything.
+//! The document as blocks. It tells which part of an update is new, and what a peer lacks, without running anything.
 //!
-//! The blocks of each client are kept encoded, in chunks of about a kilobyte, as one ordered map over all clients.
-//! So a document takes the memory of its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
+//! The blocks of each client are kept encoded, in chunks of about a kilobyte, as one ordered map over all clients. So a
+//! document takes as much memory as its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
 mod collect;
 mod intake;
@@ -26,17 +26,17 @@ pub use crate::document::changes::Changes;
 /// Memory that a range or a client takes in a map.
 const ENTRY_OVERHEAD: usize = 32;
 
-/// A document: its blocks, its state vector, and what was deleted.
+/// A document: its blocks, its state vector, and its delete set.
 #[derive(Debug)]
 pub struct Blocks {
     chunks: Chunks,
     state: StateVector,
     deleted: IdSet,
-    /// `deleted`, encoded, until it changes: each answer to a peer has all of it.
+    /// The encoded form of `deleted`, until it changes: each answer to a peer has all of it.
     encoded_deletions: OnceLock<Bytes>,
     parked: Parked,
     max_parked_bytes: usize,
-    /// Whether what is deleted keeps its content.
+    /// Whether deleted blocks keep their content.
     keeps_deleted: bool,
     /// The collection that is under way.
     collection: Option<Box<Collection>>,
@@ -48,16 +48,16 @@ impl Default for Blocks {
     }
 }
 
-/// What became of an update.
+/// The result of admitting an update.
 #[derive(Debug)]
 pub struct Admission {
-    /// What is new in the document, as an update; `None` if nothing is.
+    /// The new blocks and deletions, as an update; `None` if nothing is new.
     pub update: Option<Bytes>,
-    /// The same as a place to diff from.
+    /// The same as changes to diff from.
     pub changes: Changes,
-    /// Whether a part of it waits for what is missing.
+    /// Whether a part of it waits for missing elements.
     pub parked: bool,
-    /// Whether what others had sent earlier is in it, because it stopped waiting.
+    /// Whether `update` has blocks or deletions that others had sent earlier, and that stopped waiting.
     pub woken: bool,
 }
 
@@ -79,7 +79,7 @@ impl From<UpdateError> for LoadError {
 }
 
 impl Blocks {
-    /// An empty document in which so many bytes may wait for a gap to fill.
+    /// An empty document in which at most this many bytes may wait for a gap to fill.
     pub fn with_parked_bytes(max_parked_bytes: usize) -> Self {
         Self {
             chunks: Chunks::default(),
@@ -93,8 +93,8 @@ impl Blocks {
         }
     }
 
-    /// Says whether what is deleted from now on keeps its content, and nothing is collected: what an editor needs that shows
-    /// earlier versions (`gc: false` in Yjs).
+    /// Sets whether blocks that are deleted from now on keep their content, and nothing is collected. An editor that shows
+    /// earlier versions needs that (`gc: false` in Yjs).
     #[must_use]
     pub fn keep_deleted(self, keeps_deleted: bool) -> Self {
         Self { keeps_deleted, ..self }
@@ -134,11 +134,11 @@ impl Blocks {
         if self.parked.is_empty() { Ok(()) } else { Err(LoadError::Gap) }
     }
 
-    /// Takes in what the log says that waits, after all updates that it has. Gives what did not wait after all: the log says
-    /// that of it nowhere else. O(bytes).
+    /// Takes in a record of parked entries, after all updates of the log. Gives the changes of entries that wait no more: the
+    /// log has these nowhere else. O(bytes).
     ///
     /// # Errors
-    /// If the bytes are something else.
+    /// If the bytes are no such record.
     pub fn load_waiting(&mut self, stored: &[u8]) -> Result<Changes, LoadError> {
         let mut changes = Changes::default();
         for part in Part::read_all(Bytes::copy_from_slice(stored))? {
@@ -148,8 +148,8 @@ impl Blocks {
         Ok(changes)
     }
 
-    /// Takes in what is new in an update. What depends on elements that are not known is parked, and taken in as soon as they
-    /// come. O(bytes of the update and of what it wakes), and a chunk for each of its deletions.
+    /// Takes in the new blocks and deletions of an update. Those that depend on unknown elements are parked, and taken in as
+    /// soon as these come. O(bytes of the update and of the entries that it wakes), and a chunk for each of its deletions.
     pub fn admit(&mut self, update: &Update, source: Source) -> Admission {
         let mut changes = Changes::default();
         let arrival = Arrival { source: Some(source), holds: false };
@@ -162,28 +162,28 @@ impl Blocks {
         Admission { update: bytes, changes, parked: intake.parked, woken: intake.woken }
     }
 
-    /// How much of each client is known.
+    /// How many elements of each client are known.
     pub fn state_vector(&self) -> &StateVector {
         &self.state
     }
 
-    /// What was deleted.
+    /// The deleted elements.
     pub fn delete_set(&self) -> &IdSet {
         &self.deleted
     }
 
-    /// What waits for a gap to fill.
+    /// The blocks and deletions that wait for a gap to fill.
     pub fn parked(&self) -> &Parked {
         &self.parked
     }
 
-    /// A source is gone. What it sent and waits goes on waiting. O(entries that it sent · log).
+    /// Notes that a source is gone. Its parked entries go on waiting. O(its entries · log).
     pub(crate) async fn leave(&mut self, source: Source, work: &mut Work) {
         self.parked.leave(source, work).await;
     }
 
-    /// What waits and was not in one of these before, for the log: [`Self::load_waiting`] reads it. `None` if there is nothing.
-    /// O(its bytes).
+    /// A record of the parked entries that were in no such record before, for the log: [`Self::load_waiting`] reads it. `None`
+    /// if there are none. O(bytes of the record).
     pub fn encode_waiting(&mut self) -> Option<Vec<u8>> {
         finish(self.encode_waiting_in_slices(&mut Work::default()))
     }
@@ -193,7 +193,7 @@ impl Blocks {
         self.parked.encode_unlogged(work).await
     }
 
-    /// All that waits is to be in the next [`Self::encode_waiting_in_slices`]. O(entries and ranges · log).
+    /// Puts all parked entries into the next record of [`Self::encode_waiting_in_slices`]. O(entries and ranges · log).
     pub(crate) async fn forget_logged_waiting(&mut self, work: &mut Work) {
         self.parked.forget_logged(work).await;
     }
@@ -208,7 +208,7 @@ impl Blocks {
         self.chunks.memory() + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD + self.parked.bytes()
     }
 
-    /// How many bytes the blocks of an update take that are not known yet. Deletions don't count. O(bytes of the update).
+    /// Bytes of those blocks of an update that are not known yet. Deletions do not count. O(bytes of the update).
     pub fn growth(&self, update: &Update) -> usize {
         finish(self.growth_in_slices(update, &mut Work::default()))
     }
@@ -240,7 +240,7 @@ impl Blocks {
         self.encode(all, None, work).await
     }
 
-    /// What a peer with this state vector lacks, as one update. State vectors say nothing of deletions, so all are in it.
+    /// The update that a peer with this state vector lacks. State vectors say nothing about deletions, so it has all of them.
     /// O(clients and bytes).
     pub fn diff(&self, known: &StateVector) -> Bytes {
         finish(self.diff_in_slices(known, &mut Work::default())).to_bytes()
@@ -255,8 +255,8 @@ impl Blocks {
         self.encode(lacking, None, work).await
     }
 
-    /// Changes of this document as one update: however many updates brought them, this is their merge. O(bytes), and up to a
-    /// chunk for each client in them.
+    /// Changes of this document as one update: the merge of all updates that brought them. O(bytes), and up to a chunk for each
+    /// client in them.
     pub fn diff_changes(&self, changes: &Changes) -> Bytes {
         finish(self.diff_changes_in_slices(changes, &mut Work::default())).to_bytes()
     }
@@ -267,15 +267,15 @@ impl Blocks {
         self.encode(from, Some(&changes.deleted), work).await
     }
 
-    /// Makes what is encoded from now on share its memory with the document, if that is large. O(chunks that have grown).
+    /// Makes later encodings share the memory of the document, if it is large. O(chunks that have grown).
     pub(crate) async fn seal(&mut self, work: &mut Work) {
         if self.chunks.memory() > ROPE_BYTES {
             self.chunks.seal_all(work).await;
         }
     }
 
-    /// Encodes the blocks of some clients, each from a clock on, and deletions: these, or all. Clients come from high to low,
-    /// as the lazy readers of Yjs expect.
+    /// Encodes the blocks of some clients, each from a clock on, and the given deletions, or all. Clients come from high to
+    /// low, as the lazy readers of Yjs expect.
     async fn encode(
         &self,
         from: impl Iterator<Item = (ClientId, Clock)> + Clone,

@@ -1,8 +1,8 @@
-//! What waits for a gap to fill: blocks and deletions that depend on elements which are not known yet.
+//! Parked blocks and deletions: they depend on elements that are not known yet, and wait for the gap to fill.
 //!
-//! It belongs to the document, whoever sent it and wherever that peer is now. Yjs puts the blocks that it has pending into each
-//! SyncStep2, also those of others, so the same blocks come from everybody who has them: they are kept once. Who sent
-//! something is remembered as long as that peer is here, since it gets no receipt before.
+//! They belong to the document, not to the peer that sent them. Yjs puts all its pending blocks into each SyncStep2, also
+//! blocks of other clients, so the same blocks come from everybody who has them: they are kept once. The sources of an entry
+//! are remembered as long as they are here, because they get no receipt before it is taken in.
 
 mod stored;
 
@@ -22,31 +22,31 @@ pub(crate) use self::stored::Part;
 const ENTRY_BYTES: usize = 256;
 /// Memory that a range of deletions takes.
 const RANGE_BYTES: usize = 32;
-/// Memory that an element takes which deletions wait for.
+/// Memory that an element takes for which deletions wait.
 const ID_BYTES: usize = 32;
-/// Memory that it takes to know that a peer has sent an entry.
+/// Memory that one source of an entry takes.
 const SOURCE_BYTES: usize = 64;
 
-/// Who sent what is parked, and waits for a receipt.
+/// The source of parked entries: it waits for a receipt.
 pub type Source = u64;
 
-/// One thing that waits.
+/// The content of an entry.
 #[derive(Debug)]
 pub(crate) enum Waiting {
-    /// Blocks, the first of which depends on what is missing.
+    /// Blocks, the first of which depends on a missing element.
     Blocks(Run),
-    /// Deletions of one client's elements, the first of which has not been seen.
+    /// Deletions of one client's elements, the first of which is not known.
     Deletions(ClientId, IdSet),
     /// Deletions of an update whose blocks wait.
     Held(Held),
 }
 
-/// Deletions that are not to be shown before some elements are there, which replace what they delete.
+/// Deletions that are not to be shown before some elements are known, which replace the deleted ones.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// The elements: of each client the last one, since what a client wrote comes in order.
+    /// These elements: the last one of each client is enough, since a client's elements come in order.
     after: Arc<[Id]>,
-    /// So many of them are known.
+    /// How many of them are known.
     known: usize,
     pub(crate) deletions: IdSet,
 }
@@ -65,7 +65,7 @@ impl Waiting {
             + match self {
                 Self::Blocks(run) => run.bytes.len(),
                 Self::Deletions(_, ranges) => ranges.len() * RANGE_BYTES,
-                // Each range may become an entry of its own when it waits for what it deletes.
+                // Each range may become an entry of its own when it waits for the elements that it deletes.
                 Self::Held(held) => {
                     let each = RANGE_BYTES + ENTRY_BYTES + SOURCE_BYTES;
                     held.after.len() * ID_BYTES + held.deletions.len() * each
@@ -74,7 +74,7 @@ impl Waiting {
     }
 }
 
-/// Which entry it is, and what it was charged when it first came: a rest keeps all of that in memory.
+/// The number of an entry, and the bytes that it was charged when it first came: a rest of it keeps all of these in memory.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,
@@ -84,31 +84,31 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Counts what was ever parked: a higher number came later.
+    /// The number of the entry: a higher one came later.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// Blocks and deletions that wait, by what they wait for.
+/// Blocks and deletions that wait, by the element that they wait for.
 #[derive(Debug, Default)]
 pub struct Parked {
-    /// By the element that is missing; the number tells apart those that wait for the same.
+    /// By the missing element; the number tells entries apart that wait for the same one.
     waiting: BTreeMap<(Id, u64), (Ticket, Waiting)>,
-    /// What each entry waits for, by its number.
+    /// The element that each entry waits for, by its number.
     entries: BTreeMap<u64, Id>,
     /// Runs of blocks, by client and the clock after their last one. None lies within another when it comes.
     ends: BTreeMap<Id, u64>,
-    /// All elements in these runs, and perhaps some that are known by now.
+    /// All elements of these runs, and perhaps some that are known by now.
     covered: IdSet,
-    /// The entry with the deletions of each client's elements: there is one, however often they come.
+    /// The entry with the deletions of each client's elements: there is one for each client, however often they come.
     deletions: BTreeMap<ClientId, u64>,
     /// The entry with the deletions that wait for the same elements.
     held: BTreeMap<Arc<[Id]>, u64>,
-    /// Who has sent each entry, and what each has sent: only of peers that are here.
+    /// The sources of each entry, and the entries of each source, for sources that are here.
     sources: BTreeSet<(u64, Source)>,
     sent: BTreeSet<(Source, u64)>,
-    /// What no record of the log has yet.
+    /// Entries and deletions that no record of the log has yet.
     unlogged: BTreeSet<u64>,
     unlogged_deletions: IdSet,
     bytes: usize,
@@ -126,17 +126,17 @@ impl Parked {
         self.bytes + self.sources.len() * SOURCE_BYTES
     }
 
-    /// What each of them waits for.
+    /// The element that each entry waits for.
     pub fn missing(&self) -> impl Iterator<Item = Id> {
         self.entries.values().copied()
     }
 
-    /// Whether something that this source sent waits. O(log entries).
+    /// Whether an entry of this source waits. O(log entries).
     pub fn waits_for(&self, source: Source) -> bool {
         self.sent.range((source, 0)..=(source, u64::MAX)).next().is_some()
     }
 
-    /// A source is gone, and wants no receipt any more. What it sent stays. O(entries that it sent · log).
+    /// Notes that a source is gone, and wants no receipt any more. Its entries stay. O(its entries · log).
     pub(crate) async fn leave(&mut self, source: Source, work: &mut Work) {
         while let Some(&(_, number)) = self.sent.range((source, 0)..=(source, u64::MAX)).next() {
             self.sent.remove(&(source, number));
@@ -146,21 +146,21 @@ impl Parked {
         }
     }
 
-    /// The number of what is parked next.
+    /// The number of the next entry.
     pub(crate) fn next_number(&self) -> u64 {
         self.next
     }
 
-    /// Keeps blocks until the element `missing` is known. They are a view of the frame that they came in, and may be known
-    /// already, until [`Self::settle`]. O(log entries).
+    /// Keeps blocks until the element `missing` is known. Until [`Self::settle`], they are a view of the frame that they came
+    /// in, and may be known already. O(log entries).
     pub(crate) fn park_blocks(&mut self, missing: Id, source: Option<Source>, run: Run) {
         let number = self.park_new(missing, None, Waiting::Blocks(run));
         self.note_source(number, source);
     }
 
-    /// An update was taken in but for its deletions: what it has left waiting since there was this number is kept, unless
-    /// the same waits already. Gives the last element of each run of blocks that waits, or `None` if more would wait than
-    /// may: then none of these do. O(bytes of the runs, and for each, log entries).
+    /// Called when an update was taken in but for its deletions. Keeps the entries from number `since` on, unless the same
+    /// blocks wait already. Gives the last element of each run of blocks that waits. `None` if more than `most` bytes would
+    /// wait: then none of these entries is kept. O(bytes of the runs, and log entries for each run).
     pub(crate) async fn settle(
         &mut self,
         source: Option<Source>,
@@ -212,8 +212,8 @@ impl Parked {
         covers.then(|| from.next().map(|(_, &number)| number)).flatten()
     }
 
-    /// Blocks wait that did not wait before. They are copied, so that they do not keep a whole frame in memory, of which they
-    /// may be the least part; and those that lie within them are given up. O(bytes, and entries that it gives up · log).
+    /// Keeps blocks that did not wait before. They are copied, since they may be a small part of a frame that would be kept in
+    /// memory with them. Entries that lie within them are dropped. O(bytes, and dropped entries · log).
     async fn settle_run(&mut self, number: u64, clocks: Range<Clock>, work: &mut Work) {
         let key = (self.entries[&number], number);
         let Some((ticket, Waiting::Blocks(run))) = self.waiting.get_mut(&key) else { return };
@@ -237,8 +237,8 @@ impl Parked {
         self.unlogged.insert(number);
     }
 
-    /// Keeps deletions of one client's elements until the first of them is known, with those that wait already. `false` if
-    /// more would wait than may. O(ranges · log).
+    /// Keeps deletions of one client's elements until the first of these is known, together with those that wait already.
+    /// `false` if more than `most` bytes would wait. O(ranges · log).
     pub(crate) async fn park_deletions(
         &mut self,
         source: Option<Source>,
@@ -264,7 +264,7 @@ impl Parked {
         true
     }
 
-    /// Adds deletions to those of an entry, if there is one.
+    /// Adds deletions to an entry's, if there is one.
     async fn add_deletions(
         &mut self,
         before: Option<(Id, u64)>,
@@ -296,8 +296,8 @@ impl Parked {
         }
     }
 
-    /// Keeps deletions until all of some elements are known, of which the first is not. `false` if more would wait than may.
-    /// O(elements and ranges · log).
+    /// Keeps deletions until all elements of `after` are known, the first of which is not. `false` if more than `most` bytes
+    /// would wait. O(elements and ranges · log).
     pub(crate) async fn hold(
         &mut self,
         source: Option<Source>,
@@ -350,7 +350,7 @@ impl Parked {
         number
     }
 
-    /// Keeps what is left of something that waited before. O(log entries).
+    /// Keeps the rest of an entry that was taken out. O(log entries).
     pub(crate) fn park(&mut self, missing: Id, ticket: Ticket, waiting: Waiting) {
         let number = ticket.number;
         self.entries.insert(number, missing);
@@ -366,16 +366,17 @@ impl Parked {
         self.waiting.insert((missing, number), (ticket, waiting));
     }
 
-    /// Takes out one thing that waits for an element of `client` before `clock`. It is parked again, or done. O(log entries).
+    /// Takes out one entry that waits for an element of `client` before `clock`. Its rest is parked again, or it is done. O(log
+    /// entries).
     pub(crate) fn wake(&mut self, client: ClientId, clock: Clock) -> Option<(Ticket, Waiting)> {
         let (from, to) = (Id { client, clock: 0 }, Id { client, clock });
         let (&key, _) = self.waiting.range((from, 0)..(to, 0)).next()?;
         self.take(key)
     }
 
-    /// Elements of a client are known up to here: what waits of it is not these, even where what they depend on is missing
-    /// still. (They came as GC, which depends on nothing.) Gives the sources of which nothing waits now. O(entries and ranges
-    /// that are known · log).
+    /// Drops entries whose blocks are known, now that `client` is known up to `clock`. They may still depend on missing
+    /// elements: then they came as GC, which depends on nothing. Gives the sources of which nothing waits now. O(entries and
+    /// ranges that are known · log).
     pub(crate) async fn caught_up(&mut self, client: ClientId, clock: Clock, work: &mut Work) -> Vec<Source> {
         let mut sources = Vec::new();
         loop {
@@ -395,7 +396,7 @@ impl Parked {
         sources
     }
 
-    /// What was taken out waits no more. Gives the sources of which nothing waits now. O(sources · log).
+    /// Notes that an entry that was taken out waits no more. Gives the sources of which nothing waits now. O(sources · log).
     pub(crate) fn done(&mut self, ticket: &Ticket) -> Vec<Source> {
         let mut sources = self.forget_sources(ticket.number);
         self.unlogged.remove(&ticket.number);
@@ -403,7 +404,7 @@ impl Parked {
         sources
     }
 
-    /// Deletions that were held wait for what they delete: so do their sources. O(ranges and sources · log).
+    /// Lets deletions that were held, and their sources, wait for the elements that are deleted. O(ranges and sources · log).
     pub(crate) async fn pass_on(&mut self, from: &Ticket, client: ClientId, ranges: IdSet, work: &mut Work) {
         let before = self.deletions.get(&client).map(|number| (self.entries[number], *number));
         let number = self.add_deletions(before, client, ranges, work).await;
@@ -432,7 +433,7 @@ impl Parked {
         Some((ticket, waiting))
     }
 
-    /// Gives an entry up, and gives who sent it.
+    /// Drops an entry, and gives its sources.
     fn drop_entry(&mut self, number: u64) -> Vec<Source> {
         self.take((self.entries[&number], number));
         self.unlogged.remove(&number);

@@ -1,12 +1,13 @@
-//! What waits, in the log.
+//! Parked blocks and deletions as the log has them.
 //!
 //! ```text
 //! waiting = part*
 //! part    = numIds, (client, clock)*, update as varBuf
 //! ```
 //!
-//! The blocks of the update wait for what they depend on. Its deletions wait for these elements, and then for what they
-//! delete. Only what waits is in it, and not the update that brought it: that may be a whole document.
+//! The blocks of the update wait for the elements that they depend on. Its deletions wait for the elements with these ids, and
+//! then for the elements that they delete. A part holds only what waits, not the update that brought it, which may be a whole
+//! document.
 
 use bytes::Bytes;
 
@@ -16,19 +17,19 @@ use crate::lib0::{Reader, write_var_uint};
 use crate::update::{Id, Run, Update, UpdateError, read_clock, write_section_header};
 use crate::work::{Work, copy};
 
-/// A part of what waits.
+/// A part of a record of parked entries.
 #[derive(Debug)]
 pub(crate) struct Part {
-    /// What the deletions wait for.
+    /// The elements that the deletions wait for.
     pub(crate) after: Vec<Id>,
     pub(crate) update: Update,
 }
 
 impl Part {
-    /// Reads what [`Parked::encode_unlogged`] has written. O(bytes).
+    /// Reads the output of [`Parked::encode_unlogged`]. O(bytes).
     ///
     /// # Errors
-    /// If the bytes are something else.
+    /// If the bytes are no such output.
     pub(crate) fn read_all(stored: Bytes) -> Result<Vec<Self>, UpdateError> {
         let mut reader = Reader::new(&stored);
         let mut parts = Vec::new();
@@ -46,7 +47,7 @@ impl Part {
 }
 
 impl Parked {
-    /// What waits and is in no record of the log, to be put into one; `None` if all is. O(its bytes).
+    /// The entries that are in no record of the log, to be put into one; `None` if there are none. O(bytes of these entries).
     pub(crate) async fn encode_unlogged(&mut self, work: &mut Work) -> Option<Vec<u8>> {
         let numbers = std::mem::take(&mut self.unlogged);
         let deletions = std::mem::take(&mut self.unlogged_deletions);
@@ -72,7 +73,7 @@ impl Parked {
         Some(stored)
     }
 
-    /// All that waits is to be put into a record. O(entries and ranges · log).
+    /// Marks all entries as missing from the log, so that they are put into a record again. O(entries and ranges · log).
     pub(crate) async fn forget_logged(&mut self, work: &mut Work) {
         for (ticket, waiting) in self.waiting.values() {
             if let Waiting::Deletions(_, ranges) = waiting {
@@ -87,7 +88,7 @@ impl Parked {
         }
     }
 
-    /// All that waits is in the log: it was read from there.
+    /// Marks all entries as logged: they were read from the log.
     pub(crate) fn is_logged(&mut self) {
         self.unlogged.clear();
         self.unlogged_deletions = IdSet::default();
