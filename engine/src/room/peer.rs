@@ -73,7 +73,7 @@ pub(super) struct Owed {
     pub(super) renewals: BTreeSet<ClientId>,
 }
 
-/// Who wrote what a flush holds.
+/// The sources of a flush.
 #[derive(Debug, Default, Copy, Clone)]
 pub(super) enum Sources {
     #[default]
