@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::{Clock, Update, UpdateError};
 use hdrhistogram::Histogram;
 
@@ -252,7 +252,7 @@ impl Received {
 mod tests {
     use std::time::Duration;
 
-    use coscribe_engine::state_vector::StateVector;
+    use coscribe_engine::document::state_vector::StateVector;
 
     use super::*;
     use crate::updates::typed;

@@ -1,4 +1,4 @@
-//! What peers and a room say to each other, without framing: a dialect turns it into frames, and frames into it.
+//! The messages between peers and a room, without framing: a dialect turns messages into frames, and frames into messages.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::rope::Rope;
 /// A message from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
-    /// It has what this encoded state vector says, and wants the rest.
+    /// The peer has the elements of this encoded state vector, and wants the rest.
     Step1(Bytes),
     /// The update that answers a question of the room.
     Step2(Bytes),
@@ -19,7 +19,7 @@ pub enum Inbound {
     Awareness(Bytes),
     /// It wants all awareness states.
     QueryAwareness,
-    /// It may have what the room lacks, and wants to be asked for it.
+    /// The peer may have elements that the room lacks, and wants to be asked for them.
     Offer,
     /// It wants this back when all that it sent before is durable.
     Confirm(Bytes),
@@ -30,15 +30,15 @@ pub enum Inbound {
 /// A message to peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outbound {
-    /// The room has what this encoded state vector says, and wants the rest.
+    /// The room has the elements of this encoded state vector, and wants the rest.
     Step1(Bytes),
     /// The update that the peer lacked.
     Step2(Rope),
-    /// An update: what is new.
+    /// An update with new blocks or deletions.
     Update(Rope),
     /// Awareness states: see [`crate::awareness`].
     Awareness(Rope),
-    /// What the peer wanted back when all before it is durable.
+    /// The token of a receipt: everything that the peer sent before it is durable.
     Confirmed(Bytes),
     /// One more of the peer's messages with an update is durable, or was refused: see [`crate::peer::Terms::counted`].
     Saved(bool),
@@ -49,7 +49,7 @@ pub enum Outbound {
 }
 
 impl Outbound {
-    /// The bytes of what it carries.
+    /// Its size in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Step1(bytes) | Self::Confirmed(bytes) | Self::Stateless(bytes) => bytes.len(),
@@ -76,7 +76,7 @@ impl Outbound {
 /// Why a peer is sent away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parting {
-    /// What kind of reason it is. A dialect says it by a close code.
+    /// The kind of reason. A dialect maps it to a close code.
     pub reason: Reason,
     /// The reason in words, for people.
     pub words: Cow<'static, str>,

@@ -1,4 +1,4 @@
-//! Who is connected to a room.
+//! The number of a connection in its room.
 
 /// One connection as its room sees it. Never reused while a room lives, and never 0.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

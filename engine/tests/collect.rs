@@ -5,7 +5,7 @@ mod oracle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::write_var_uint;
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::Inbound;

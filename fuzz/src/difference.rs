@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use serde_json::Value;
 

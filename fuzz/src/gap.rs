@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock, Content, Id, Run, Update};
 
 /// Whether an update builds on something that is neither known nor in it.

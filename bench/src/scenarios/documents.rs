@@ -138,7 +138,7 @@ fn count_incomplete(server: &Running, rooms: &[String], characters: Clock) -> an
     let (numbers, names): (Vec<_>, Vec<_>) = rooms.iter().cloned().enumerate().step_by(step).unzip();
     let documents = read_documents(&server.target, &names)?;
     let lacks = |(room, document): &(usize, _)| {
-        let document: &coscribe_engine::blocks::Blocks = document;
+        let document: &coscribe_engine::document::blocks::Blocks = document;
         document.state_vector().get(FIRST_CLIENT + *room as u64) < characters
     };
     Ok(numbers.into_iter().zip(documents).filter(lacks).count())

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use serde::Serialize;
 
 use super::{CONNECT_PATIENCE, read_documents, room_names, settle};

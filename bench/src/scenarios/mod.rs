@@ -12,7 +12,7 @@ mod writing;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 
 use crate::crowd::{Crowd, Target};
 use crate::dialect::Incoming;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use super::peer::{Missed, Owed, Peer};
 use super::{Effect, Room, Snapshot};
-use crate::changes::Bookmark;
+use crate::document::changes::Bookmark;
+use crate::document::state_vector::StateVector;
 use crate::limits::ANSWERS_AT_ONCE;
 use crate::message::Outbound;
 use crate::peer::PeerId;
-use crate::state_vector::StateVector;
 use crate::update::ClientId;
 
 /// What a peer hears that may not write, and does.

@@ -35,9 +35,9 @@ use self::refusal::Refusals;
 use self::renewal::Renewal;
 use self::window::FlushWindow;
 use crate::awareness::{Awareness, Moment};
-use crate::blocks::{Blocks, LoadError};
-use crate::changes::Trail;
-use crate::limits::SLICE_STEPS;
+use crate::document::blocks::{Blocks, LoadError};
+use crate::document::changes::Trail;
+use crate::limits::{AWARENESS_EXPIRY_INTERVAL, SLICE_STEPS};
 use crate::message::Parting;
 use crate::rope::Rope;
 use crate::work::Work;
@@ -45,9 +45,6 @@ use crate::work::Work;
 pub use self::effect::{Effect, RoomLimits, Snapshot};
 pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
 pub use crate::peer::{Access, PeerId, Terms};
-
-/// How often awareness is searched for states that were not renewed.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A live document and its peers.
 #[derive(Debug)]
@@ -187,7 +184,7 @@ impl Room {
     /// A peer has come, on these terms.
     pub fn connect(&mut self, peer: PeerId, terms: Terms, now: Duration) {
         if self.awareness.is_empty() {
-            self.next_expiry = now + EXPIRY_INTERVAL;
+            self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
         }
         self.peers.insert(peer, Peer { came: now, terms, ..Peer::default() });
     }
@@ -264,7 +261,7 @@ impl Room {
     /// O(what it sends), but what others have is shared.
     pub async fn tick(&mut self, now: Duration) {
         if now >= self.next_expiry && !self.awareness.is_empty() {
-            self.next_expiry = now + EXPIRY_INTERVAL;
+            self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
             let expired = self.awareness.expire(now);
             self.unflushed.awareness_changed(expired);
         }

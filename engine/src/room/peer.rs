@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::receipts::{Questions, Receipts};
 use crate::awareness::Moment;
-use crate::changes::Bookmark;
+use crate::document::changes::Bookmark;
+use crate::document::state_vector::StateVector;
 use crate::peer::{PeerId, Terms};
-use crate::state_vector::StateVector;
 use crate::update::ClientId;
 
 /// A peer of a room.
@@ -81,21 +81,21 @@ pub(super) struct Owed {
     pub(super) renewals: BTreeSet<ClientId>,
 }
 
-/// Who wrote what a flush holds.
+/// The sources of a flush.
 #[derive(Debug, Default, Copy, Clone)]
-pub(super) enum Authors {
+pub(super) enum Sources {
     #[default]
     Nobody,
     Only(PeerId),
     Several,
 }
 
-impl Authors {
+impl Sources {
     /// Somebody else, or the same.
     pub(super) fn add(&mut self, peer: PeerId) {
         *self = match *self {
             Self::Nobody => Self::Only(peer),
-            Self::Only(author) if author == peer => Self::Only(peer),
+            Self::Only(source) if source == peer => Self::Only(peer),
             _ => Self::Several,
         };
     }

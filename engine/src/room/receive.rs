@@ -11,12 +11,12 @@ use super::refusal::is_sound;
 use super::violation::Violation;
 use super::{Effect, Room};
 use crate::awareness::Speaker;
-use crate::blocks::{Changes, Intake, Sender};
 use crate::dialect::MessageError;
+use crate::document::blocks::{Arrival, Changes, Intake};
+use crate::document::state_vector::StateVector;
 use crate::limits::{MAX_RUNS_FROM_PEER, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::{Inbound, Outbound};
 use crate::peer::{Access, PeerId};
-use crate::state_vector::StateVector;
 use crate::update::Update;
 
 /// What has become of an update.
@@ -99,7 +99,7 @@ impl Room {
         Ok(())
     }
 
-    /// Takes in an update. `holds`: see [`Sender`].
+    /// Takes in an update. `holds`: see [`Arrival`].
     async fn take_update(
         &mut self,
         peer: PeerId,
@@ -130,11 +130,11 @@ impl Room {
             self.unflushed.add(peer, intake.as_it_came.then(|| update.bytes().clone()));
         }
         if intake.woken {
-            // What had waited came from others: the author has not seen it.
+            // What had waited came from others: the source has not seen it.
             self.unflushed.came_from_several();
         }
-        for author in intake.freed {
-            self.date_receipts(PeerId(author));
+        for source in intake.freed {
+            self.date_receipts(PeerId(source));
         }
         if intake.refused {
             return Err(Violation::TooMuchWaits);
@@ -172,15 +172,15 @@ impl Room {
 
     /// Takes in an update, and notes what of it is to be logged.
     async fn take_in(&mut self, peer: PeerId, update: &Update, holds: bool) -> Intake {
-        let sender = Sender { author: Some(peer.0), holds };
+        let arrival = Arrival { source: Some(peer.0), holds };
         let Self { blocks, trail, work, unlogged, .. } = self;
         if let Unlogged::Several { bytes, .. } = unlogged {
-            let intake = blocks.take_in(update, sender, trail.changes(), work).await;
+            let intake = blocks.take_in(update, arrival, trail.changes(), work).await;
             *bytes += if intake.changed { update.bytes().len() } else { 0 };
             return intake;
         }
         let mut changes = Changes::default();
-        let intake = blocks.take_in(update, sender, &mut changes, work).await;
+        let intake = blocks.take_in(update, arrival, &mut changes, work).await;
         if intake.changed && intake.as_it_came {
             *unlogged = Unlogged::One(peer, update.bytes().clone());
         } else if intake.changed {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::hocuspocus::{self, Frame, Request};
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{self, GREETING, Message, Messages};
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::message::{Outbound, Parting, Reason};
 use coscribe_engine::room::{Access, Effect, PeerId, Room, Terms};

@@ -2,12 +2,12 @@
 //! were wrong (its state vector then claims what is missing). So they wait here, in front of the replica.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{self, Message};
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::Reader;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 
 use super::run::Stop;

@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::ClientId;
 use tokio::time::{Instant, timeout_at};
 

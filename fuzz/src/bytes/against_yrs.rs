@@ -6,9 +6,9 @@
 //! without the engine, to one document in every order that is tried.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::write_var_uint;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Content, Id};
 
 use super::elements::{Element, Elements};

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::awareness::{Awareness, EXPIRY, Received, Speaker};
+use coscribe_engine::awareness::{Awareness, Received, Speaker};
 use coscribe_engine::dialect::y_websocket::awareness_frame;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_engine::limits::AWARENESS_CLIENTS_PER_PEER;
+use coscribe_engine::limits::AWARENESS_EXPIRY;
 use coscribe_engine::peer::PeerId;
 use coscribe_engine::update::ClientId;
 
@@ -72,7 +73,7 @@ impl Stage {
                 let asked = self.asked.clone();
                 let kept = self.hand_over(&expired, |owner| asked.contains_key(&owner));
                 let expired: Vec<_> = expired.into_iter().filter(|client| !kept.contains(client)).collect();
-                self.remove(&expired, |_, renewed| renewed.map(|renewed| now - renewed > EXPIRY));
+                self.remove(&expired, |_, renewed| renewed.map(|renewed| now - renewed > AWARENESS_EXPIRY));
             }
         }
         Ok(())

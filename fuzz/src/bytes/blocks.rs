@@ -2,12 +2,12 @@
 //! what it passes on and encodes has no gap and says the same. A room to which they are sent does no more than it may.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::{Blocks, Changes};
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::sync_frame;
+use coscribe_engine::document::blocks::{Blocks, Changes};
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::room::PeerId;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Clock, Update};
 
 use super::allocation::{Limit, bounded};

@@ -1,8 +1,8 @@
 //! What a collection does, said in another way: element by element, again and again until nothing changes.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::update::{Content, Id, Update};
 
 use super::elements::{self, Element, Elements};

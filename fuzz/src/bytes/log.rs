@@ -141,7 +141,7 @@ fn append(store: &Store, documents: &Documents) {
         documents.iter().filter_map(|(name, document)| Some((name, document.as_ref().ok()?)))
     {
         let Some(sequence) = document.sequence.checked_add(1) else { continue };
-        let record = NewRecord { name, sequence, time: 0, author: "", payload: b"appended", waits: false };
+        let record = NewRecord { name, sequence, time: 0, subject: "", payload: b"appended", waits: false };
         store.append(&[record]).expect("what can be read can be appended to");
     }
 }

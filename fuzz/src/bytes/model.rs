@@ -1,8 +1,8 @@
 //! What admitting updates must come to, written as plainly as can be: one element at a time, everything that waits is
 //! looked at again and again, and nothing is ever forgotten.
 
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{Clock, Content, Id, Update};
 
 use super::elements::{self, Element, Elements};

@@ -10,9 +10,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use coscribe_worker::document::{self, Document, Summary};
 use coscribe_worker::{Child, Limits, ServeError, Unanswered};

@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{Messages, awareness_frame, sync_frame, sync_status_frame};
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::message::Outbound;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
-use coscribe_engine::state_vector::StateVector;
 
 use self::peer::Peer;
 use self::script::{SLOTS, Script, Step};
@@ -267,9 +267,9 @@ impl Stage {
     fn settle(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Append { sequence, update, author, waits } => {
-                    assert_eq!(author.is_none(), waits, "nothing is appended again");
-                    self.append(sequence, update.to_bytes(), author);
+                Effect::Append { sequence, update, source, waits } => {
+                    assert_eq!(source.is_none(), waits, "nothing is appended again");
+                    self.append(sequence, update.to_bytes(), source);
                 }
                 Effect::Send { peer, message, .. } => self.deliver(peer, &message),
                 Effect::Broadcast { message, to } => self.broadcast(&message, &to),

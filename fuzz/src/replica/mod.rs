@@ -4,8 +4,8 @@ mod node;
 mod yrs;
 
 use bytes::Bytes;
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::ClientId;
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -11,9 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{ReadError, Reader};
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::update::ClientId;
 use serde_json::{Map, Value, json};
 use yrs::block::ClientID;

@@ -44,10 +44,10 @@ mod planted {
     use clap::ValueEnum;
     use coscribe_engine::dialect::sync::SyncMessage;
     use coscribe_engine::dialect::y_websocket;
-    use coscribe_engine::id_set::IdSet;
+    use coscribe_engine::document::id_set::IdSet;
+    use coscribe_engine::document::state_vector::StateVector;
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
-    use coscribe_engine::state_vector::StateVector;
     use coscribe_engine::update::Update;
 
     use super::super::host::Sent;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::work::finish;
 
 use super::{Broken, Simulation};

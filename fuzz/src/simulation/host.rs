@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::{Blocks, LoadError};
 use coscribe_engine::dialect::y_websocket::Messages;
+use coscribe_engine::document::blocks::{Blocks, LoadError};
 use coscribe_engine::message::Parting;
 use coscribe_engine::room::{
     Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Stored,
@@ -297,7 +297,7 @@ impl Host {
             name: &self.name,
             sequence: *sequence,
             time: millis(now),
-            author: "",
+            subject: "",
             payload,
             waits: *waits,
         });

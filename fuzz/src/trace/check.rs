@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::{Block, Content, Update};
 use fastrand::Rng;
 use serde::Serialize;

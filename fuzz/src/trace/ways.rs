@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use coscribe_engine::work::finish;
 use fastrand::Rng;

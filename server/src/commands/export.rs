@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName};
 use coscribe_worker::Worker;
 use coscribe_worker::message::{Question, Response};

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::Update;
 use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
 
 use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
 use crate::config::Config;
 
-/// Who wrote the records that an import makes.
-const AUTHOR: &str = "import";
+/// The subject of the records that an import makes.
+const SUBJECT: &str = "import";
 
 /// Updates that are collected before they are written and synced together.
 const BATCH_BYTES: usize = 8 << 20;
@@ -190,7 +190,7 @@ impl Import<'_> {
                 name,
                 sequence: *sequence,
                 time,
-                author: AUTHOR,
+                subject: SUBJECT,
                 payload: update,
                 waits: false,
             })

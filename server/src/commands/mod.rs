@@ -9,7 +9,7 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{
     DocumentName, ReadOptions, Store, StoreError, StoreOptions, StoreReader, StoredDocument,
 };

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
 use coscribe_worker::message::{Question, Response};
 use coscribe_worker::{Failure, Worker};

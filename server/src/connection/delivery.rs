@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use coscribe_engine::message::Outbound;
-use coscribe_engine::pieces::{Pieces, UpdatePiece};
+use coscribe_engine::update::pieces::{Pieces, UpdatePiece};
 use coscribe_websocket::{Outgoing, Payload, WindowBits};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;

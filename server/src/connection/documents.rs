@@ -11,7 +11,8 @@ use coscribe_engine::dialect::hocuspocus::{
 };
 use coscribe_engine::message::{Parting, Reason};
 use coscribe_engine::room::Access;
-use coscribe_persistence::{DocumentName, MAX_NAME_BYTES};
+use coscribe_persistence::DocumentName;
+use coscribe_persistence::limits::MAX_NAME_BYTES;
 use coscribe_websocket::End;
 use tracing::{debug, info, warn};
 

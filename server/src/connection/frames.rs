@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use coscribe_engine::dialect::{hocuspocus, y_websocket};
 use coscribe_engine::message::Outbound;
-use coscribe_engine::pieces::{Pieces, Starts};
+use coscribe_engine::update::pieces::{Pieces, Starts};
 use coscribe_websocket::{Outgoing, Payload, WindowBits};
 
 use crate::rooms::Shared;

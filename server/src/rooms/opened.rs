@@ -1,6 +1,6 @@
 //! Reading a document for a room.
 
-use coscribe_engine::blocks::LoadError;
+use coscribe_engine::document::blocks::LoadError;
 use coscribe_engine::room::{Room, RoomLimits, Stored};
 use coscribe_persistence::{DocumentName, StoreError};
 

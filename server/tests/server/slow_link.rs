@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::Message;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::update::Update;
 use futures_util::StreamExt;

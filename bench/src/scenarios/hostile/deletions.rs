@@ -53,7 +53,7 @@ fn small_blocks_and_a_large_one() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use coscribe_engine::blocks::Blocks;
+    use coscribe_engine::document::blocks::Blocks;
 
     use super::*;
 

@@ -100,7 +100,7 @@ fn state_vectors(scene: &Scene) -> anyhow::Result<super::attack::Strike> {
 
 #[cfg(test)]
 mod tests {
-    use coscribe_engine::blocks::Blocks;
+    use coscribe_engine::document::blocks::Blocks;
 
     use super::*;
 

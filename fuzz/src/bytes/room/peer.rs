@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::y_websocket::Messages;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::message::Inbound;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Update};
 
 /// All that a peer has sent, whether the room could take it in or not.

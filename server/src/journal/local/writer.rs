@@ -153,7 +153,7 @@ impl Log {
         if batch.is_empty() {
             return Ok(());
         }
-        // Nobody says yet who they are, so records carry no author.
+        // No peer says yet who it is, so records carry no subject.
         let updates: Vec<_> = batch.iter().map(|queued| queued.append.update.to_bytes()).collect();
         let records: Vec<NewRecord<'_>> = batch
             .iter()
@@ -162,7 +162,7 @@ impl Log {
                 name: &append.name,
                 sequence: append.sequence,
                 time: *time,
-                author: "",
+                subject: "",
                 payload: update,
                 waits: append.waits,
             })
