@@ -106,12 +106,14 @@ impl Running {
         let store = open_store(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (journal, threads) =
-            LocalJournal::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
+            LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
                 .context("cannot start")?;
         let journal: SharedJournal = Arc::new(journal);
         let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
-        let limits =
-            Limits { total: config.max_connections, per_address: config.max_connections_per_address };
+        let limits = Limits {
+            total: config.max_connections.get(),
+            per_address: config.max_connections_per_address.get(),
+        };
         let server = Arc::new(Server {
             config,
             connections: Connections::new(limits, Arc::clone(&metrics)),
@@ -204,7 +206,7 @@ async fn checkpoint_in_background(rooms: Arc<Rooms>, journal: SharedJournal) {
 /// Connections first, then the rooms when they have processed what those had sent, then the log when it has all of it.
 async fn stop(server: &Server, journal: JournalThreads) {
     server.rooms.refuse();
-    server.connections.close_all(server.config.shutdown_spread).await;
+    server.connections.close_all(server.config.shutdown_spread.get()).await;
     if timeout(LAST_CONNECTIONS, server.connections.all_closed()).await.is_err() {
         debug!("some connections did not agree to be closed");
     }

@@ -147,7 +147,7 @@ struct Record {
 impl Import<'_> {
     /// What has to be written for a document to be there; `None` if nothing has to, any more.
     fn check(&mut self, name: &DocumentName, state: Vec<u8>) -> anyhow::Result<Option<Record>> {
-        let mut imported = Blocks::default().keep_deleted(self.config.keep_deleted.match_name(name));
+        let mut imported = Blocks::default().keep_deleted(self.config.keeps_deleted(name));
         imported.load(&state)?;
         let sequence = self.store.last_sequence(name);
         let record = |update| Record { name: name.clone(), sequence: sequence + 1, update };

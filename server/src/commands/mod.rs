@@ -74,7 +74,7 @@ fn open_document(
     config: &Config,
 ) -> Loaded {
     let Some(stored) = stored? else { return Ok(None) };
-    let mut blocks = admit(&stored, config.keep_deleted.match_name(name))?;
+    let mut blocks = admit(&stored, config.keeps_deleted(name))?;
     blocks.collect();
     Ok(Some((blocks, stored.sequence)))
 }

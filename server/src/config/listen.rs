@@ -1,7 +1,7 @@
 //! Where to listen: an address or a name, and a port.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -12,12 +12,6 @@ use serde::Deserialize;
 pub(crate) struct Listen {
     host: String,
     port: u16,
-}
-
-impl Default for Listen {
-    fn default() -> Listen {
-        Listen { host: Ipv4Addr::LOCALHOST.to_string(), port: 1234 }
-    }
 }
 
 impl Listen {

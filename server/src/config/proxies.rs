@@ -1,6 +1,6 @@
 //! Whose connection it is when there are proxies between. What a header says is believed only of those who are trusted.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
@@ -31,14 +31,6 @@ impl Proxies {
 
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
-    }
-}
-
-impl Default for Proxies {
-    /// Those on the same machine.
-    fn default() -> Proxies {
-        let v4 = IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8);
-        Proxies(vec![v4, IpAddr::from(Ipv6Addr::LOCALHOST).into()])
     }
 }
 
@@ -80,6 +72,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use axum::http::HeaderValue;
 
     fn client(trusted: &str, from: &str, lines: &[&'static str]) -> Option<String> {
@@ -118,7 +111,7 @@ mod tests {
 
     #[test]
     fn only_what_runs_on_the_same_machine_is_trusted_by_default() {
-        let proxies = Proxies::default();
+        let proxies = Config::default().trusted_proxies;
         for (from, trusted) in [("127.0.0.1", true), ("127.8.8.8", true), ("::1", true), ("10.0.0.1", false)]
         {
             assert_eq!(proxies.trusts(from.parse().unwrap()), trusted, "{from}");

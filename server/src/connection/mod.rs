@@ -82,13 +82,13 @@ impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
-            usual: self.config.max_message_bytes,
-            most: self.config.max_message_bytes.max(self.config.max_document_bytes),
+            usual: self.config.max_message_bytes.get(),
+            most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
         let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
         let lagging = self.metrics.lagging_peers.clone();
-        let outbox = Arc::new(Outbox::new(self.config.outbox_bytes, lagging));
+        let outbox = Arc::new(Outbox::new(self.config.outbox_bytes.get(), lagging));
         let membership = match self.rooms.join(&self.name, Arc::clone(&outbox), &GREETING) {
             Ok(membership) => membership,
             Err(refused) => return Box::pin(self.turn_away(transport, refused)).await,
@@ -199,7 +199,7 @@ impl<'a> Open<'a> {
             transport,
             delivery: Delivery::new(connection.window),
             writing: None,
-            pace: Pace::new(config.rates, now),
+            pace: Pace::new(config.rates(), now),
             pause: None,
             rest: None,
             large: None,
@@ -209,8 +209,8 @@ impl<'a> Open<'a> {
             delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
-            keep_alive_at: now + config.keep_alive,
-            ping_at: now + config.ping_interval,
+            keep_alive_at: now + config.keep_alive.get(),
+            ping_at: now + config.ping_interval.get(),
             pings: 0,
             probe: None,
             timer,
@@ -281,7 +281,7 @@ impl<'a> Open<'a> {
             let cost = self.writing.take().unwrap_or_default();
             if cost > 0 {
                 // The watchdogs of clients do not hear pings.
-                self.keep_alive_at = now + config.keep_alive;
+                self.keep_alive_at = now + config.keep_alive.get();
             }
             if outbox.written(cost) {
                 membership.drained();
@@ -456,7 +456,7 @@ impl<'a> Open<'a> {
 
     fn keeps_others_waiting(&self) -> bool {
         let is_large = self.large.as_ref().is_some_and(|frame| frame.len() > LARGE_FRAME);
-        self.rest.is_some() && is_large && self.delivered > self.connection.config.rates.messages as usize
+        self.rest.is_some() && is_large && self.delivered > self.connection.config.rates().messages as usize
     }
 
     /// Reads nothing before the room has space and it is the peer's turn again.
@@ -517,7 +517,7 @@ impl<'a> Open<'a> {
 
     fn silent_at(&mut self) -> Instant {
         let config = &self.connection.config;
-        self.transport.life().deadline(config.ping_interval * 2, config.stall_timeout)
+        self.transport.life().deadline(config.ping_interval.get() * 2, config.stall_timeout.get())
     }
 
     fn feed_signs_of_life(&mut self, now: Instant) -> Result<(), Error> {
@@ -526,12 +526,12 @@ impl<'a> Open<'a> {
         }
         let config = &self.connection.config;
         if self.ping_at <= now {
-            self.ping_at = now + config.ping_interval;
+            self.ping_at = now + config.ping_interval.get();
             self.writing.get_or_insert(0);
             self.feed_ping()?;
         }
         if self.keep_alive_at <= now {
-            self.keep_alive_at = now + config.keep_alive;
+            self.keep_alive_at = now + config.keep_alive.get();
             self.writing.get_or_insert(0);
             self.transport.feed(Message::Binary(Bytes::from_static(KEEP_ALIVE)))?;
         }

@@ -112,7 +112,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>, requesting: Arc<Sema
 }
 
 async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: OwnedSemaphorePermit) {
-    let timeout = server.config.header_timeout;
+    let timeout = server.config.header_timeout.get();
     let plain = TowerToHyperService::new(server.routes.clone());
     let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
     serve_http(stream, from, timeout, service).await;

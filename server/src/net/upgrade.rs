@@ -66,7 +66,7 @@ fn accept(
     from: SocketAddr,
 ) -> Result<Response<Body>, Refusal> {
     let name = document_name(request.uri().path())?;
-    let handshake = Handshake::check(&request, server.config.compression)?;
+    let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
     let closing = Arc::<Closing>::default();

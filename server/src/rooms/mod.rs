@@ -153,7 +153,7 @@ impl Rooms {
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
-        if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document {
+        if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document.get() {
             return Err(Refused::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +216,7 @@ impl Rooms {
         if register.stopping {
             return Err(Refused::Stopping);
         }
-        let full = register.rooms.len() >= self.config.max_rooms;
+        let full = register.rooms.len() >= self.config.max_rooms.get();
         match register.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.get().clone()),
             Entry::Vacant(_) if full => Err(Refused::TooManyRooms),
@@ -243,7 +243,7 @@ impl Rooms {
     }
 
     fn inbox_bytes(&self) -> u32 {
-        u32::try_from(self.config.inbox_bytes).unwrap_or(u32::MAX)
+        u32::try_from(self.config.inbox_bytes.get()).unwrap_or(u32::MAX)
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {

@@ -54,8 +54,8 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     let (journal, name) = (Arc::clone(&door.rooms.journal), door.name.clone());
     let config = &door.rooms.config;
     let limits = RoomLimits {
-        document_bytes: config.max_document_bytes,
-        keep_deleted: config.keep_deleted.match_name(&name),
+        document_bytes: config.max_document_bytes.get(),
+        keep_deleted: config.keeps_deleted(&name),
         ..RoomLimits::default()
     };
     // Replaying a large log takes long enough to be in the way of others.
@@ -156,7 +156,8 @@ impl RoomTask {
         let mut health = door.rooms.journal.health();
         let Health { epoch, failure } = health.borrow_and_update().clone();
         let config = &door.rooms.config;
-        let limits = LifecycleLimits { grace: config.grace, checkpoint_bytes: config.checkpoint_bytes };
+        let limits =
+            LifecycleLimits { grace: config.grace.get(), checkpoint_bytes: config.checkpoint_bytes.get() };
         let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
         life.journal(epoch, failure.is_none(), &room);
         debug!(document = %Shown(&door.name), "opened");
