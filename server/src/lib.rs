@@ -17,6 +17,7 @@ mod config;
 mod connection;
 mod http;
 mod journal;
+mod limits;
 mod load;
 mod metrics;
 mod net;

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::process;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
@@ -19,25 +18,15 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Listen};
+use crate::connection::register::{Connections, Limits};
 use crate::http;
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
+use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_THREADS};
 use crate::metrics::Metrics;
-use crate::net::connections::{Connections, Limits};
-use crate::net::listener::{self, Server};
+use crate::net::listener;
+use crate::net::server::Server;
 use crate::rooms::Rooms;
-
-/// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
-const LOADING_THREADS: usize = 8;
-
-/// Documents that the background checkpoints hold open at a time.
-const BACKGROUND_ROOMS: usize = 64;
-
-/// How often it is looked whether the directory of the documents is still there.
-const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long connections may take to agree to be closed, after the last was asked to.
-const LAST_CONNECTIONS: Duration = Duration::from_secs(4);
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -205,9 +194,9 @@ async fn checkpoint_in_background(rooms: Arc<Rooms>, journal: SharedJournal) {
 
 /// Connections first, then the rooms when they have processed what those had sent, then the log when it has all of it.
 async fn stop(server: &Server, journal: JournalThreads) {
-    server.rooms.refuse();
+    server.rooms.close_doors();
     server.connections.close_all(server.config.shutdown_spread.get()).await;
-    if timeout(LAST_CONNECTIONS, server.connections.all_closed()).await.is_err() {
+    if timeout(LAST_CLOSES, server.connections.all_closed()).await.is_err() {
         debug!("some connections did not agree to be closed");
     }
     server.rooms.stop();

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::limits;
+
 /// The only extension that is spoken here.
 const NAME: &str = "permessage-deflate";
 
@@ -49,8 +51,8 @@ enum Client {
     Continuing(Option<WindowBits>),
 }
 
-/// The window of a client that goes on with what it has sent before and lets us choose: 4 KiB hold many edits.
-const CLIENT_WINDOW: WindowBits = WindowBits(12);
+/// The window of a client that goes on with what it has sent before and lets us choose.
+const CLIENT_WINDOW: WindowBits = WindowBits(limits::CLIENT_WINDOW_BITS);
 
 /// The header does not follow its grammar: such a connection must fail.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -23,14 +23,12 @@ use tokio::time::Instant;
 use self::header::{BINARY, COMPRESSED, CONTINUATION, CONTROL, FIN, Header, OPCODE, RESERVED, TEXT};
 use self::inflation::{Inflation, Window};
 use crate::large::{Claim, MessageBytes, Right};
+use crate::limits::{INFLATED_IN_A_TURN, LARGE_INFLATIONS};
 use crate::permit::Permit;
 use crate::yielding::wake_after_others;
 
-/// Compressed bytes that are read before others have the processor, whatever they inflate to: it may be nothing.
-const INPUT: usize = 16 << 10;
-
-/// Larger messages that are inflated at the same time, by all connections of the process, and not yet handed on.
-static LARGE_MESSAGES: Semaphore = Semaphore::const_new(4);
+/// One for each large message that is being inflated, and not yet handed on, in the whole process.
+static TURNS: Semaphore = Semaphore::const_new(LARGE_INFLATIONS);
 
 /// Why a compressed message cannot be read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,7 +161,7 @@ impl Inflating {
         let before = out.filled().len();
         // More is only asked for when the message before has been handed on.
         self.release();
-        let mut input = INPUT;
+        let mut input = INFLATED_IN_A_TURN;
         while out.remaining() > 0 {
             if input == 0 {
                 if out.filled().len() > before {
@@ -174,8 +172,7 @@ impl Inflating {
             }
             let unusual = self.message > self.limits.usual;
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
-            if unusual && self.claim.poll(cx).is_pending()
-                || large && self.turn.poll(&LARGE_MESSAGES, cx).is_pending()
+            if unusual && self.claim.poll(cx).is_pending() || large && self.turn.poll(&TURNS, cx).is_pending()
             {
                 return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
             }

@@ -19,6 +19,8 @@
 //! configuration; and it is no client.
 #![forbid(unsafe_code)]
 
+pub mod limits;
+
 mod upgrade;
 
 mod extensions;
@@ -45,6 +47,6 @@ pub use handshake::{Handshake, HandshakeError, is_wanted};
 pub use inflate::{InflateError, Inflating};
 pub use large::{MessageBytes, Right};
 pub use socket::{Life, WireBytes};
-pub use transport::{READ_BUFFER, Transport};
+pub use transport::Transport;
 pub use tungstenite::{Error, Message};
 pub use upgrade::{Gone, serve_http, stream_of};

@@ -15,13 +15,8 @@ use tokio::time::Instant;
 
 use crate::inflate::Inflating;
 use crate::large::Right;
+use crate::limits::{READ_BYTES, READ_IN_A_TURN};
 use crate::yielding::wake_after_others;
-
-/// Most that is read at a time.
-const READ: usize = 4 << 10;
-
-/// What a connection may read, or inflate, before others have their turn: some 0.1 ms, if it is all small frames.
-const TURN: usize = 16 << 10;
 
 /// Where sockets count their bytes, with frame headers and as they are on the wire. Clones count in the same place.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +71,7 @@ impl Socket {
             life,
             task: Waker::noop().clone(),
             dry: false,
-            turn: TURN,
+            turn: READ_IN_A_TURN,
             received: 0,
             written: 0,
             wire_bytes,
@@ -90,7 +85,7 @@ impl Socket {
 
     /// The task has been given the processor: it may read on.
     pub(crate) fn begin_turn(&mut self) {
-        self.turn = TURN;
+        self.turn = READ_IN_A_TURN;
     }
 
     /// The last message that was read has gone elsewhere: another connection may inflate a large one.
@@ -142,7 +137,7 @@ impl Socket {
             if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 break;
             }
-            let mut bytes = [const { MaybeUninit::uninit() }; READ];
+            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
             let mut received = ReadBuf::uninit(&mut bytes);
             ready!(self.poll_stream(cx, &mut received))?;
             if received.filled().is_empty() {

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::thread;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -26,33 +25,17 @@ use crate::end::{Close, End};
 use crate::fragments::Writing;
 use crate::inflate::Inflating;
 use crate::large::{MessageBytes, Right};
+use crate::limits::{
+    CLOSE_TIMEOUT, MAX_WRITE_BUFFER, READ_BUFFER, WRITE_BUFFER, WRITTEN_AT_ONCE, WRITTEN_BETWEEN_LOOKS,
+    WRITTEN_IN_A_TURN,
+};
 use crate::socket::{Life, Socket, WireBytes};
-
-/// Bytes of tungstenite's read buffer. A message that is shorter may share it with others. The default of 128 KiB for each
-/// connection is far more than an editor sends at once, and the socket reads more than this at a time.
-pub const READ_BUFFER: usize = 1 << 10;
-
-/// Small frames are collected up to here before they are written.
-const WRITE_BUFFER: usize = 4 << 10;
-
-/// More than a fragment and all that fits before it; a peer that pings without reading the pongs ends here.
-const MAX_WRITE_BUFFER: usize = 64 << 10;
-
-/// What is written at once. The kernel may take megabytes, and copies them while others wait.
-const WRITTEN_AT_ONCE: usize = 16 << 10;
-
-/// What is written in a turn, where there is more than that: some 20 us.
-const WRITTEN_IN_A_TURN: usize = 64 << 10;
 
 /// Connections with much to write take turns: on half of the processors, or on the only one now and then.
 static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     Semaphore::new((processors / 2).max(1))
 });
-
-/// What the connections of a thread write before the runtime looks for what has come to the sockets, beside what each writes at
-/// once: less than a millisecond. A flush to hundreds of peers is no reason to look after each of them.
-const WRITTEN_BETWEEN_LOOKS: usize = 512 << 10;
 
 thread_local! {
     /// What was written since the last look.
@@ -79,9 +62,6 @@ async fn next_turn() -> Option<SemaphorePermit<'static>> {
     }
     turn
 }
-
-/// How long the other side may take to agree to a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A control frame has 125 bytes, two of which are the code.
 const LONGEST_REASON: usize = 123;

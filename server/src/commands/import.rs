@@ -12,12 +12,10 @@ use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, S
 
 use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
 use crate::config::Config;
+use crate::limits::IMPORT_BATCH_BYTES;
 
 /// Who wrote the records that an import makes.
 const AUTHOR: &str = "import";
-
-/// Updates that are collected before they are written and synced together.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// What to import.
 #[derive(Debug, clap::Args)]
@@ -178,7 +176,7 @@ impl Import<'_> {
     fn add(&mut self, record: Record) -> anyhow::Result<()> {
         self.waiting += record.update.len();
         self.batch.push(record);
-        if self.waiting >= BATCH_BYTES { self.write() } else { Ok(()) }
+        if self.waiting >= IMPORT_BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> anyhow::Result<()> {

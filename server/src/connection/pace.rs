@@ -6,15 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Rates;
-
-/// What may come at once before anything is slowed down, in time that it would take at the full rate.
-const BURST: Duration = Duration::from_secs(1);
-
-/// How long a connection may use all that it is allowed, and want more.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long answers can keep a connection from being read.
-const LONGEST_CHARGE: Duration = Duration::from_secs(5);
+use crate::limits::{BURST, LONGEST_CHARGE, TOO_FAST_PATIENCE};
 
 /// What one connection has used of its rates.
 #[derive(Debug)]
@@ -55,7 +47,7 @@ impl Pace {
         self.messages_until = self.messages_until.max(now) + Duration::from_secs_f64(messages);
         self.bytes_until = self.bytes_until.max(now) + self.time_for(bytes);
         let until = self.messages_until.max(self.bytes_until);
-        if until > now + BURST && now > *self.slowed_since.get_or_insert(now) + PATIENCE {
+        if until > now + BURST && now > *self.slowed_since.get_or_insert(now) + TOO_FAST_PATIENCE {
             return Verdict::Exceeded;
         }
         match until.max(self.answers_until) {
@@ -114,7 +106,7 @@ mod tests {
     fn who_goes_on_for_too_long_is_closed() {
         for (bytes, every) in [(0, Duration::ZERO), (0, Duration::from_millis(9)), (500, Duration::ZERO)] {
             let closed = run(100_000, bytes, every).unwrap_err();
-            assert!(closed > PATIENCE && closed < Duration::from_secs(25), "{closed:?}");
+            assert!(closed > TOO_FAST_PATIENCE && closed < Duration::from_secs(25), "{closed:?}");
         }
     }
 

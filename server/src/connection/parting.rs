@@ -21,7 +21,7 @@ pub(crate) fn told_as(reason: Reason) -> (u16, StatusCode) {
 }
 
 /// What a close code is counted as; `None` if that is nobody's fault.
-pub(super) fn counted_as(code: u16) -> Option<&'static str> {
+pub(crate) fn counted_as(code: u16) -> Option<&'static str> {
     match code {
         1001 => None,
         PROTOCOL_ERROR => Some("protocol"),

@@ -13,13 +13,13 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tracing::{debug, info};
 
-use super::connections::Full;
-use super::listener::Server;
+use super::server::Server;
+use crate::connection::register::Full;
 use crate::connection::{Closing, Connection, told_as};
 
 /// Why a handshake is answered with an error.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum UpgradeError {
     /// The path is `/`.
     #[error("the path must name a document: ws://host:port/<document>")]
     NoName,
@@ -37,12 +37,12 @@ pub(crate) enum Refusal {
     Full(#[from] Full),
 }
 
-impl Refusal {
+impl UpgradeError {
     /// What it is counted as.
-    fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
-            Refusal::Full(Full::Total) => "connections",
-            Refusal::Full(Full::Address(_)) => "connections_from_address",
+            UpgradeError::Full(Full::Total) => "connections",
+            UpgradeError::Full(Full::Address(_)) => "connections_from_address",
             _ => "handshake",
         }
     }
@@ -52,10 +52,10 @@ impl Refusal {
 pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
     match accept(server, request, from) {
         Ok(response) => response,
-        Err(refusal) => {
-            info!(%from, "refused a WebSocket: {refusal}");
-            server.metrics.reject(refusal.label());
-            refusal.into_response()
+        Err(error) => {
+            info!(%from, "refused a WebSocket: {error}");
+            server.metrics.reject(error.label());
+            error.into_response()
         }
     }
 }
@@ -64,7 +64,7 @@ fn accept(
     server: &Arc<Server>,
     mut request: Request<Incoming>,
     from: SocketAddr,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, UpgradeError> {
     let name = document_name(request.uri().path())?;
     let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
@@ -93,23 +93,23 @@ fn accept(
 
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
 /// not part of the name.
-fn document_name(path: &str) -> Result<DocumentName, Refusal> {
+fn document_name(path: &str) -> Result<DocumentName, UpgradeError> {
     let encoded = path.strip_prefix('/').unwrap_or(path);
     if encoded.is_empty() {
-        return Err(Refusal::NoName);
+        return Err(UpgradeError::NoName);
     }
-    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| Refusal::NotUtf8)?;
+    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| UpgradeError::NotUtf8)?;
     Ok(DocumentName::new(&name)?)
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for UpgradeError {
     fn into_response(self) -> Response<Body> {
         let status = match self {
-            Refusal::Handshake(error) => return error.response().map(Body::from),
-            Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
-            Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Full(Full::Total) => told_as(Reason::Overload).1,
-            Refusal::NoName | Refusal::NotUtf8 | Refusal::Name(_) => StatusCode::BAD_REQUEST,
+            UpgradeError::Handshake(error) => return error.response().map(Body::from),
+            UpgradeError::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
+            UpgradeError::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
+            UpgradeError::Full(Full::Total) => told_as(Reason::Overload).1,
+            UpgradeError::NoName | UpgradeError::NotUtf8 | UpgradeError::Name(_) => StatusCode::BAD_REQUEST,
         };
         (status, format!("{self}\n")).into_response()
     }
@@ -131,8 +131,8 @@ mod tests {
         ] {
             assert_eq!(document_name(path).unwrap().as_str(), name);
         }
-        assert!(matches!(document_name("/"), Err(Refusal::NoName)));
-        assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
-        assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
+        assert!(matches!(document_name("/"), Err(UpgradeError::NoName)));
+        assert!(matches!(document_name("/%ff"), Err(UpgradeError::NotUtf8)));
+        assert!(matches!(document_name(&"/a".repeat(1000)), Err(UpgradeError::Name(_))));
     }
 }

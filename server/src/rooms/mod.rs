@@ -31,11 +31,9 @@ use self::task::{Door, Input};
 use self::turns::Turns;
 use crate::config::Config;
 use crate::journal::SharedJournal;
+use crate::limits::{INBOX_MESSAGE_COST, SHOWN_NAME_CHARS};
 use crate::load::Load;
 use crate::metrics::Metrics;
-
-/// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
-const MESSAGE_COST: usize = 256;
 
 /// All open rooms, and what each needs.
 pub(crate) struct Rooms {
@@ -93,7 +91,7 @@ pub(crate) type Hold = Option<Arc<dyn Send + Sync>>;
 
 /// Why a document cannot be joined now.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum JoinError {
     /// The configured number of rooms is open.
     #[error("too many documents are open; try again later")]
     TooManyRooms,
@@ -105,24 +103,24 @@ pub(crate) enum Refused {
     Stopping,
 }
 
-impl Refused {
+impl JoinError {
     /// What it is counted as.
     pub(crate) fn label(&self) -> &'static str {
         match self {
-            Refused::TooManyRooms => "documents",
-            Refused::TooManyPeers => "connections_to_document",
-            Refused::Stopping => "stopping",
+            JoinError::TooManyRooms => "documents",
+            JoinError::TooManyPeers => "connections_to_document",
+            JoinError::Stopping => "stopping",
         }
     }
 }
 
-impl From<Refused> for Parting {
-    fn from(refused: Refused) -> Parting {
-        let reason = match refused {
-            Refused::TooManyRooms | Refused::TooManyPeers => Reason::Overload,
-            Refused::Stopping => Reason::Shutdown,
+impl From<JoinError> for Parting {
+    fn from(error: JoinError) -> Parting {
+        let reason = match error {
+            JoinError::TooManyRooms | JoinError::TooManyPeers => Reason::Overload,
+            JoinError::Stopping => Reason::Shutdown,
         };
-        Parting::new(reason, refused.to_string())
+        Parting::new(reason, error.to_string())
     }
 }
 
@@ -149,12 +147,12 @@ impl Rooms {
         name: &DocumentName,
         outbox: Arc<Outbox>,
         greeting: &'static [Inbound],
-    ) -> Result<Membership, Refused> {
+    ) -> Result<Membership, JoinError> {
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
         if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document.get() {
-            return Err(Refused::TooManyPeers);
+            return Err(JoinError::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
         mailbox.send(Input::Join { peer, outbox, greeting });
@@ -167,7 +165,7 @@ impl Rooms {
         self: &Arc<Self>,
         name: &DocumentName,
         turn: OwnedSemaphorePermit,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), JoinError> {
         self.enter(&mut self.register(), name, Some(turn)).map(drop)
     }
 
@@ -187,7 +185,7 @@ impl Rooms {
     }
 
     /// Lets nobody in any more.
-    pub(crate) fn refuse(&self) {
+    pub(crate) fn close_doors(&self) {
         self.register().stopping = true;
     }
 
@@ -212,14 +210,14 @@ impl Rooms {
         register: &mut Register,
         name: &DocumentName,
         turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<Mailbox, Refused> {
+    ) -> Result<Mailbox, JoinError> {
         if register.stopping {
-            return Err(Refused::Stopping);
+            return Err(JoinError::Stopping);
         }
         let full = register.rooms.len() >= self.config.max_rooms.get();
         match register.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.get().clone()),
-            Entry::Vacant(_) if full => Err(Refused::TooManyRooms),
+            Entry::Vacant(_) if full => Err(JoinError::TooManyRooms),
             Entry::Vacant(place) => {
                 let (inbox, receiver) = mpsc::unbounded_channel();
                 let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
@@ -308,7 +306,7 @@ impl Membership {
 
     /// What is larger than the inbox takes all of it.
     fn cost(&self, said: &Said, bytes: usize) -> u32 {
-        let cost = bytes + said.messages.len().max(1) * MESSAGE_COST;
+        let cost = bytes + said.messages.len().max(1) * INBOX_MESSAGE_COST;
         u32::try_from(cost).unwrap_or(u32::MAX).min(self.inbox_bytes)
     }
 }
@@ -325,9 +323,8 @@ pub(crate) struct Shown<'a>(pub(crate) &'a DocumentName);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 80;
         let name = self.0.as_str();
-        let shown = name.char_indices().nth(LONGEST).map_or(name, |(end, _)| &name[..end]);
+        let shown = name.char_indices().nth(SHOWN_NAME_CHARS).map_or(name, |(end, _)| &name[..end]);
         let cut = if shown.len() < name.len() { "…" } else { "" };
         write!(f, "\"{}{cut}\"", shown.escape_debug())
     }

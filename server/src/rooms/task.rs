@@ -24,12 +24,7 @@ use super::outbox::{Outbox, Queued};
 use super::shared::Shared;
 use super::{Hold, Rooms, Said, Shown};
 use crate::journal::{Append, CheckpointError, Fate, Health, State};
-
-/// What the task takes from its inbox before it lets the room flush.
-const INPUTS_PER_FLUSH: usize = 256;
-
-/// To free the memory of a larger document takes longer than others should wait, so that is done elsewhere.
-const LARGE_DOCUMENT: usize = 1 << 20;
+use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
 
 /// What comes into a room's inbox.
 pub(crate) enum Input {
@@ -117,10 +112,6 @@ impl Drop for Door {
     }
 }
 
-/// What of one room may wait for the journal, in bytes; beyond it that room waits, and with it its connections. Were it a bound
-/// over all, a room that writes much would make all others wait.
-const UNSTORED_BYTES: u32 = 32 << 20;
-
 type Checkpoint = BoxFuture<'static, Result<(), CheckpointError>>;
 
 struct RoomTask {
@@ -188,7 +179,7 @@ impl RoomTask {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.fate.changed(), if self.awaits_durable() => {}
                 Ok(()) = self.health.changed() => self.hear_health(),
-                result = poll(&mut self.checkpoint) => self.end_checkpoint(result),
+                result = ended(&mut self.checkpoint) => self.end_checkpoint(result),
                 () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
@@ -245,7 +236,7 @@ impl RoomTask {
 
     fn end(self) {
         debug!(document = %Shown(&self.door.name), "closed");
-        if self.room.blocks().memory() > LARGE_DOCUMENT {
+        if self.room.blocks().memory() > FREED_ELSEWHERE_BYTES {
             let room = self.room;
             drop(spawn_blocking(move || drop(room)));
         }
@@ -452,7 +443,7 @@ impl RoomTask {
 }
 
 /// The result of the running checkpoint; waits forever if there is none.
-async fn poll(checkpoint: &mut Option<Checkpoint>) -> Result<(), CheckpointError> {
+async fn ended(checkpoint: &mut Option<Checkpoint>) -> Result<(), CheckpointError> {
     match checkpoint {
         Some(running) => running.await,
         None => std::future::pending().await,

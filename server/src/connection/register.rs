@@ -11,7 +11,7 @@ use coscribe_engine::message::{Parting, Reason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::connection::Closing;
+use super::closing::Closing;
 use crate::metrics::Metrics;
 
 /// The open connections.
@@ -36,11 +36,11 @@ struct Open {
     /// By numbers in the order in which they came.
     closings: BTreeMap<u64, Arc<Closing>>,
     last: u64,
-    places: usize,
+    counted: usize,
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Counts as a connection until it is dropped.
+/// One of the connections that are counted, until it is dropped.
 pub(crate) struct Place {
     connections: Arc<Connections>,
     address: Option<IpAddr>,
@@ -49,7 +49,7 @@ pub(crate) struct Place {
 /// A connection that shutdown closes; dropping this takes it out of the register.
 pub(crate) struct Registration {
     connections: Arc<Connections>,
-    /// Its place among those that are counted, if it has one.
+    /// Its place, while it has one.
     place: Option<Place>,
     number: u64,
 }
@@ -77,7 +77,7 @@ impl Connections {
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Full> {
         let address = address.map(network);
         let mut open = self.open();
-        if open.places >= self.limits.total {
+        if open.counted >= self.limits.total {
             return Err(Full::Total);
         }
         if let Some(address) = address {
@@ -87,7 +87,7 @@ impl Connections {
             }
             *count += 1;
         }
-        open.places += 1;
+        open.counted += 1;
         self.metrics.connections.inc();
         Ok(Place { connections: Arc::clone(self), address })
     }
@@ -153,7 +153,7 @@ impl Registration {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.open();
-        open.places -= 1;
+        open.counted -= 1;
         self.connections.metrics.connections.dec();
         if let Some(Entry::Occupied(mut count)) = self.address.map(|address| open.by_address.entry(address)) {
             *count.get_mut() -= 1;
