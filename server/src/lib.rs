@@ -21,6 +21,8 @@ mod limits;
 mod load;
 mod metrics;
 mod net;
+#[cfg(test)]
+mod readme;
 mod rooms;
 mod serve;
 
