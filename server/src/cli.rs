@@ -1,4 +1,4 @@
-//! The command line: what `coscribe` can be told to do.
+//! The command line.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use crate::{commands, config, serve};
 
 /// A self-hosted collaboration server for Yjs editors.
 ///
-/// Editors connect with an unmodified y-websocket provider; every document is a path below the server's address. What the
-/// server has acknowledged is on disk.
+/// Editors connect with an unmodified y-websocket provider; every document is a path below the server's address. An
+/// acknowledged update is on disk.
 #[derive(Parser, Debug)]
 #[command(
     version,
@@ -58,8 +58,8 @@ enum Command {
     /// Read documents from files that export has written
     ///
     /// Takes a directory that `coscribe export` wrote, or one file with a Yjs v1 update. Each update is checked before it is
-    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. What is not imported
-    /// is named, and the exit code is 1. The server must not be running on the same directory.
+    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. A document that is not
+    /// imported is named, and the exit code is 1. The server must not be running on the same directory.
     Import {
         #[command(flatten)]
         store: config::StoreArgs,
@@ -78,7 +78,7 @@ enum Command {
     },
 }
 
-/// Does what the command line says.
+/// Runs the command that the command line names.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| exit(&error));
     match run(cli.command) {

@@ -17,7 +17,7 @@ use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 use coscribe_websocket::{HandshakeError, INVALID_PAYLOAD, Malformed, PROTOCOL_ERROR, TOO_LARGE};
 
 use crate::config::ServeArgs;
-use crate::connection::register::Full;
+use crate::connection::register::NoPlace;
 use crate::connection::{counted_as, told_as};
 use crate::limits::{
     BURST, BUSY_BYTES, CLIENT_PATIENCE, FAST_PROBE, INPUTS_PER_FLUSH, LARGE_MESSAGE_BYTES,
@@ -150,10 +150,10 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
         ),
         ("bytes of one connection, before and after decompression", vec![]),
         ("bytes of answers that one connection asks for", vec![]),
-        ("connections", vec![status(Full::Total.into())]),
+        ("connections", vec![status(NoPlace::Total.into())]),
         (
             "connections from one address, or one /64 network of IPv6",
-            vec![status(Full::Address(address).into())],
+            vec![status(NoPlace::Address(address).into())],
         ),
         (
             "connections to one document",
@@ -290,8 +290,8 @@ fn upgrade_errors() -> Vec<UpgradeError> {
         UpgradeError::NoName,
         UpgradeError::NotUtf8,
         UpgradeError::Name(DocumentName::new(&"a".repeat(MAX_NAME_BYTES + 1)).unwrap_err()),
-        UpgradeError::Full(Full::Total),
-        UpgradeError::Full(Full::Address(IpAddr::from([127, 0, 0, 1]))),
+        UpgradeError::NoPlace(NoPlace::Total),
+        UpgradeError::NoPlace(NoPlace::Address(IpAddr::from([127, 0, 0, 1]))),
     ];
     for error in &errors {
         match error {
@@ -299,7 +299,7 @@ fn upgrade_errors() -> Vec<UpgradeError> {
             | UpgradeError::NotUtf8
             | UpgradeError::Name(_)
             | UpgradeError::Handshake(_)
-            | UpgradeError::Full(Full::Total | Full::Address(_)) => {}
+            | UpgradeError::NoPlace(NoPlace::Total | NoPlace::Address(_)) => {}
         }
     }
     errors.extend(handshake_errors.map(UpgradeError::Handshake));

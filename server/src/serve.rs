@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Listen};
-use crate::connection::register::{Connections, Limits};
+use crate::connection::register::{ConnectionLimits, Connections};
 use crate::http;
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
@@ -38,7 +38,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     result
 }
 
-/// Sends back what it is sent, until it is killed.
+/// Sends every message back, until it is killed.
 pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     runtime.block_on(async {
@@ -51,7 +51,7 @@ pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
 /// Each connection takes a file descriptor, and the usual limit on those is for programs that use `select`.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it may not be raised, what there is must do.
+    // Where it may not be raised, the present one must do.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
@@ -99,7 +99,7 @@ impl Running {
                 .context("cannot start")?;
         let journal: SharedJournal = Arc::new(journal);
         let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
-        let limits = Limits {
+        let limits = ConnectionLimits {
             total: config.max_connections.get(),
             per_address: config.max_connections_per_address.get(),
         };
@@ -122,7 +122,7 @@ impl Running {
         &self.addresses
     }
 
-    /// Closes all connections, stores what they have sent, and ends.
+    /// Closes all connections, stores their updates, and ends.
     ///
     /// # Errors
     /// If not everything is stored.
@@ -163,7 +163,7 @@ fn announce(addresses: &[SocketAddr]) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Looks now and then whether the directory is still there: without it, what is written is gone when the server ends.
+/// Looks now and then whether the directory is still there: without it, all that is written is gone when the server ends.
 async fn watch_directory(store: Arc<Store>) {
     loop {
         sleep(DIRECTORY_INTERVAL).await;
@@ -192,7 +192,7 @@ async fn checkpoint_in_background(rooms: Arc<Rooms>, journal: SharedJournal) {
     }
 }
 
-/// Connections first, then the rooms when they have processed what those had sent, then the log when it has all of it.
+/// Connections first; then the rooms, when they have processed all messages; then the log, when it has all records.
 async fn stop(server: &Server, journal: JournalThreads) {
     server.rooms.close_doors();
     server.connections.close_all(server.config.shutdown_spread.get()).await;

@@ -31,7 +31,7 @@ pub struct Outgoing {
     derived: Option<Arc<Derived>>,
 }
 
-/// Compressed forms of a message, each made when it is first needed, for all who get it.
+/// Compressed forms of a message, each made when it is first needed, for all its receivers.
 #[derive(Debug, Default)]
 struct Derived {
     /// Of a short message, by window size; `None` where compression gains too little.

@@ -23,7 +23,7 @@ pub(crate) struct Writing {
     taken: usize,
     /// The rest of the last one that was taken.
     rest: Bytes,
-    /// What follows the parts.
+    /// The blocks that follow the parts.
     blocks: Option<Blocks>,
 }
 

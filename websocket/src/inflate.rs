@@ -2,7 +2,7 @@
 //! compression.
 //!
 //! Frames of plain messages pass as they are, faults and all: tungstenite sees them. So does everything with a reserved bit
-//! that is not the beginning of a compressed message. What is taken out are compressed messages, whole and in however many
+//! that is not the beginning of a compressed message. Compressed messages are taken out, whole and in however many
 //! frames; control frames between these pass. Nothing is inflated before the last byte is there, so a peer occupies no more
 //! memory than it has sent; then it is inflated a piece at a time, as fast as it is read, into frames of one message. Large
 //! ones wait for their turn, because a thousand connections that each send a few kilobytes could fill any memory.
@@ -53,7 +53,7 @@ pub struct Inflating {
     message: usize,
     /// The right to read it on, if it is larger than usual.
     claim: Claim,
-    /// What came from the socket; up to `taken` it has been dealt with.
+    /// Bytes from the socket; those before `taken` are done.
     received: Vec<u8>,
     taken: usize,
     step: Step,
@@ -147,9 +147,9 @@ impl Inflating {
         }
     }
 
-    /// Passes on as many bytes as `out` has room for, and says whether there were any. Pending while another's turn comes first,
-    /// and after 16 KiB of compressed bytes that inflated to nothing. O(bytes in + bytes out); a message that may be above the
-    /// usual size is inflated twice.
+    /// Passes on as many bytes as `out` has room for, and says whether there were any. Pending while another's turn comes
+    /// first, and after 16 KiB of compressed bytes that inflated to nothing. O(bytes in + bytes out); a message that may be
+    /// above the usual size is inflated twice.
     ///
     /// # Errors
     /// If the peer breaks the protocol or a limit. Nothing more can be passed on then.
@@ -246,7 +246,7 @@ impl Inflating {
         Ok(true)
     }
 
-    /// Decides what becomes of a frame whose header is known.
+    /// Decides how to go on with a frame whose header is known.
     fn begin_frame(&mut self) -> Result<Step, InflateError> {
         let Header { bytes: [first, ..], .. } = self.header;
         let (last, reserved, opcode) = (first & FIN != 0, first & RESERVED, first & OPCODE);

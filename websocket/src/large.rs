@@ -1,5 +1,5 @@
-//! Messages above the usual size. They are rare and may take a large part of the memory, so a few of them are read at the same
-//! time, in the whole process. The others are not read meanwhile, so that TCP holds them back.
+//! Messages above the usual size. They are rare and may take a large part of the memory, so the whole process reads only a few
+//! of them at the same time. The others are not read meanwhile, and TCP holds them back.
 
 use std::mem;
 use std::task::{Context, Poll, ready};
@@ -72,7 +72,7 @@ impl Claim {
         self.since.map(|since| since + SLOWEST_GRACE + enough)
     }
 
-    /// Gives the right to whoever has the message now.
+    /// Gives away the right, together with the message.
     pub(crate) fn take(&mut self) -> Option<Right> {
         let Claim { permit, since, .. } = mem::take(self);
         since.map(|_| Right { _permit: permit.take() })

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::Config;
 
-/// What to export.
+/// The arguments of `coscribe export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Document to export; without it, all
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// File for one document, new or empty directory for all
     #[arg(long, value_name = "PATH")]
     to: PathBuf,
-    /// What to write of a document
+    /// The form of a document in its file
     #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Update)]
     form: Form,
     /// With --as text: this root only (default: all that hold text, in the order of their names)
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     timeout: Duration,
 }
 
-/// What is written of a document.
+/// The form of an exported document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     /// The whole state as a Yjs v1 update, for `Y.applyUpdate` and `coscribe import`
@@ -48,7 +48,7 @@ enum Form {
     Text,
 }
 
-/// Exports from the store of a configuration. What cannot be exported is named on stderr, and the exit code is 1.
+/// Exports from the store of a configuration. A document that cannot be exported is named on stderr, and the exit code is 1.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     must_exist(&config.data)?;
     if args.root.is_some() && args.form != Form::Text {
@@ -108,7 +108,7 @@ fn export_all(
     Ok(ExitCode::FAILURE)
 }
 
-/// Makes of a document what was asked for.
+/// Renders a document in the form that was asked for.
 enum Render {
     Update,
     With(Box<Worker>, Question),

@@ -17,7 +17,7 @@ use coscribe_worker::{Failure, Worker};
 
 use crate::config::Config;
 
-/// Opens the store of a server that is not running. Tells on stderr what a crash had left there.
+/// Opens the store of a server that is not running. Traces of a crash are reported on stderr.
 fn open_store(dir: &Path) -> anyhow::Result<Store> {
     let (store, recovery) = unless_in_use(dir, Store::open(dir, StoreOptions::default()))?;
     for warning in recovery.warnings() {
@@ -46,8 +46,8 @@ fn must_exist(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is stored of a document, admitted record by record; perhaps with what was deleted. What waits goes on waiting, and
-/// comes in when an import brings what is missing.
+/// A stored document, admitted record by record, with its deleted content if that is kept. Waiting updates go on waiting: they
+/// come in when an import brings the missing ones.
 ///
 /// An error names the record that is no Yjs update, or that depends on one that is missing.
 fn admit(stored: &StoredDocument, keep_deleted: bool) -> anyhow::Result<Blocks> {

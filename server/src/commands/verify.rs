@@ -16,7 +16,7 @@ use super::{admit, documents, must_exist, start_worker, words};
 /// Exit code when nothing could be looked at.
 const COULD_NOT_RUN: u8 = 2;
 
-/// What to verify.
+/// The arguments of `coscribe verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Open each document with yrs as well
@@ -118,7 +118,7 @@ fn compare_with_yrs(blocks: &Blocks, worker: &mut Worker) -> anyhow::Result<Dept
     for (client, start, end) in delete_set {
         deleted.insert(client, start..end, |_| {});
     }
-    // It may hold more: integrating deletes what lost against a concurrent change.
+    // It may hold more: integration deletes the losers of concurrent changes.
     if !covers(deleted, blocks.delete_set()) {
         bail!("yrs shows content that is deleted");
     }

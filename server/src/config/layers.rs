@@ -11,20 +11,20 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{Config, ConfigError, Pattern};
 
-/// What `coscribe serve` is told by flags and in the environment: any value.
+/// The flags and variables of `coscribe serve`: any value.
 #[derive(Debug)]
 pub(crate) struct ServeArgs {
-    /// Without the defaults, which are below the file.
+    /// Without the defaults: these are below the file.
     given: ArgMatches,
 }
 
-/// What the commands that work on stored documents are told: where these are, and how to treat them.
+/// The flags and variables of the commands that work on stored documents: where these are, and how to treat them.
 #[derive(Debug)]
 pub(crate) struct StoreArgs {
     given: ArgMatches,
 }
 
-/// The flag that is no value itself.
+/// The flag that names the file.
 #[derive(Args, Debug)]
 struct FileArg {
     /// A TOML file with values: its keys are the names of the flags, with `_` for `-`
@@ -42,7 +42,7 @@ impl ServeArgs {
 }
 
 impl StoreArgs {
-    /// The flags, of those of [`ServeArgs`].
+    /// The arguments of [`ServeArgs`] that these commands have as well.
     const IDS: [&str; 4] = ["config", "data", "log", "keep_deleted"];
 
     /// Puts the layers together.
@@ -71,7 +71,7 @@ fn with_variable(arg: Arg) -> Arg {
     arg.env(variable)
 }
 
-/// What the file says that is given, if one is; the defaults for the rest.
+/// The values of the file, if there is one, over the defaults.
 fn read_file(given: &ArgMatches) -> Result<Config, ConfigError> {
     match given.get_one::<PathBuf>("config") {
         Some(path) => parse_file(path),
@@ -86,12 +86,12 @@ fn parse_file(path: &Path) -> Result<Config, ConfigError> {
         .map_err(|error| ConfigError::Wrong { path: path.to_owned(), error: Box::new(error) })
 }
 
-/// The arguments that were given; clap has put the defaults among them.
+/// The arguments that were given, without the defaults that clap has put among them.
 fn without_defaults(matches: &ArgMatches) -> ArgMatches {
     let mut given = matches.clone();
     for id in matches.ids().map(clap::Id::as_str) {
         if matches.value_source(id) == Some(ValueSource::DefaultValue) {
-            // It is there, and so is known.
+            // Only an unknown id is an error.
             let _ = given.try_clear_id(id);
         }
     }

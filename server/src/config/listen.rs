@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where to listen, as it was written. A name stands for all its addresses, and is resolved when it is listened on.
+/// Where to listen, as it was written. A name stands for all its addresses; it is resolved when the server starts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Listen {
@@ -71,7 +71,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// IPv4 first: it is what is shown to people.
+/// Sorts IPv4 first: the first address is shown to people.
 pub(crate) fn in_order(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     addresses.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
     addresses.dedup();

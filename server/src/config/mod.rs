@@ -23,7 +23,7 @@ use coscribe_persistence::DocumentName;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
-/// What can be configured.
+/// The configuration of a server.
 #[derive(Args, Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -58,8 +58,8 @@ pub struct Config {
     /// Whether messages may be compressed, both ways, for clients that ask for it: on or off
     #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true)]
     pub(crate) compression: Switch,
-    /// The largest message that is read at once, before and after decompression; larger ones, up to the size of a document, take
-    /// turns
+    /// The largest message that is read at once, before and after decompression; larger ones, up to the size of a document,
+    /// take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) max_message_bytes: Size,
     /// Bytes that may wait for one slow reader before it lags, to be resynced later
@@ -88,10 +88,10 @@ pub struct Config {
     /// How many connections may be open
     #[arg(long, value_name = "N", default_value = "50000")]
     pub(crate) max_connections: NonZeroUsize,
-    /// How many of them may come from one address, or from one /64 network of IPv6
+    /// How many connections may come from one address, or from one /64 network of IPv6
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) max_connections_per_address: NonZeroUsize,
-    /// How many of them may be to one document
+    /// How many connections one document may have
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) max_connections_per_document: NonZeroUsize,
     /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, or none

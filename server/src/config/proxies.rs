@@ -1,4 +1,4 @@
-//! Whose connection it is when there are proxies between. What a header says is believed only of those who are trusted.
+//! Where a connection comes from when there are proxies in between. Only trusted proxies are believed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -10,14 +10,14 @@ use serde::Deserialize;
 /// Where each proxy appends the address that it was connected from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Proxies that are trusted to say whom they speak for.
+/// Proxies that are trusted to name their clients.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub(crate) struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// The address of the client behind a connection: the last hop that is not one of these proxies. `None` if it cannot be
-    /// told, because a trusted proxy does not say it.
+    /// The address of the client behind a connection: the last hop that is not one of these proxies. `None` if a trusted proxy
+    /// does not say it.
     pub(crate) fn client(&self, from: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let mut hop = from.to_canonical();
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();

@@ -31,18 +31,18 @@ type Cutting = Pin<Box<dyn Future<Output = (Option<Pieces>, Option<UpdatePiece>)
 /// The messages that a connection has taken from its outbox. All that is rare is boxed: each connection has one.
 #[derive(Default)]
 pub(crate) struct Delivery {
-    /// What frames may be compressed with, if they may.
+    /// The window of compressed frames, if frames may be compressed.
     window: Option<WindowBits>,
     /// Messages go in this order.
     queue: VecDeque<Arc<Shared>>,
     link: Link,
-    /// What is left of the first of them, where it goes in pieces.
+    /// The rest of the first of them, where it goes in pieces.
     pieces: Option<Box<Pieces>>,
     cutting: Option<Cutting>,
 }
 
 impl Delivery {
-    /// Nothing is to be sent yet. What is may be compressed with `window`, if there is one.
+    /// Nothing is to be sent yet. Messages may be compressed with `window`, if there is one.
     pub(crate) fn new(window: Option<WindowBits>) -> Delivery {
         Delivery { window, ..Delivery::default() }
     }
@@ -61,7 +61,7 @@ impl Delivery {
         frame(message).payload(self.window)
     }
 
-    /// What was not sent; nothing where a part of a message was, since what follows comes after it.
+    /// The messages that were not sent; none where a part of the first was, since the others must come after all of it.
     pub(crate) fn into_rest(mut self) -> VecDeque<Payload> {
         if self.pieces.is_some() || self.cutting.is_some() {
             self.queue.clear();
@@ -69,12 +69,12 @@ impl Delivery {
         self.queue.iter().map(|message| self.payload(message)).collect()
     }
 
-    /// All that was given to be written has been. Whether a ping is to follow it: see [`Self::note_ping`].
+    /// Whether a ping is to follow the payloads that were written: see [`Self::note_ping`].
     pub(crate) fn wants_ping(&self) -> bool {
         self.link.wants_ping()
     }
 
-    /// Whether all that was given has been written, and the next comes later: something else may come now.
+    /// Whether all payloads so far have been written, and the next comes later: something else may be written now.
     pub(crate) fn is_waiting(&self) -> bool {
         self.cutting.is_some() || self.link.awaits_pong()
     }
@@ -94,8 +94,8 @@ impl Delivery {
         self.link.note_heard(bytes);
     }
 
-    /// What is to be written next; nothing where all has been given. To be called when all is written that was given before, of
-    /// which the socket has ever taken so many bytes.
+    /// The payloads to write next; none where all have been given. To be called when all payloads so far are written; the
+    /// socket has ever taken `written` bytes.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<VecDeque<Payload>> {
         ready!(self.link.poll_measured(cx));
         if self.pieces.is_some() || self.cutting.is_some() {
@@ -123,8 +123,8 @@ impl Delivery {
         Poll::Ready(message.iter().map(|message| self.payload(message)).collect())
     }
 
-    /// Cuts the next piece, elsewhere: the message may have hundreds of megabytes. Whoever is gone has no turn, but one that
-    /// has begun ends it.
+    /// Cuts the next piece on another thread: the message may have hundreds of megabytes. A connection that is gone loses its
+    /// place in the queue, but a cut that has begun is finished.
     fn cut(&mut self, cut: impl FnOnce() -> (Option<Pieces>, Option<UpdatePiece>) + Send + 'static) {
         self.cutting = Some(Box::pin(async move {
             let turn = CUTTING.acquire().await;
@@ -153,7 +153,7 @@ impl Delivery {
             let (pieces, piece) = ready!(cutting.as_mut().poll(cx));
             (self.cutting, self.pieces) = (None, pieces.map(Box::new));
             let Some(UpdatePiece { update, is_last }) = piece else { continue };
-            // With the last one everything is there: it says what the message has said.
+            // With the last one everything is there: it has the type of the message.
             let says_synced = is_last && matches!(self.queue[0].message(), Outbound::Step2(_));
             let piece = if says_synced { Outbound::Step2(update) } else { Outbound::Update(update) };
             self.link.warn_if_too_large(piece.len());

@@ -1,5 +1,5 @@
-//! What connections make of a message that a room has for several of them: its frame, encoded once, and compressed by the
-//! first who writes it.
+//! The frames of messages. A message for several connections is encoded once, and compressed by the first connection that
+//! writes it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use coscribe_websocket::Outgoing;
 
 use crate::rooms::Shared;
 
-/// The frame of a message, and what has to be known to cut it.
+/// The frame of a message, and the starts that a cut needs.
 struct Frames {
     frame: Outgoing,
     /// `None` where it cannot be cut.
@@ -33,7 +33,7 @@ pub(super) fn frame(message: &Shared) -> &Outgoing {
     &Frames::of(message).frame
 }
 
-/// A message in pieces, if it can be cut. O(bytes) for the first who asks.
+/// A message in pieces, if it can be cut. O(bytes) for the first caller.
 pub(super) fn pieces(message: &Shared) -> Option<Pieces> {
     let update = message.message().update()?;
     let starts = Frames::of(message).starts.get_or_init(|| Starts::of(update).map(Arc::new));

@@ -20,18 +20,18 @@ use crate::limits::{
 static PROBE_MESSAGES: LazyLock<[Outgoing; PROBE_BYTES.len()]> =
     LazyLock::new(|| PROBE_BYTES.map(|bytes| Outgoing::new(padded_keep_alive(bytes).into())));
 
-/// What is known of the way to the peer.
+/// The way to a peer, as far as it is known.
 #[derive(Default)]
 pub(super) struct Link {
     speed: Option<Speed>,
     measuring: Option<Box<Measuring>>,
     /// How many probes have been sent for the next message.
     probes: usize,
-    /// What the last piece of it was to have, if there was one.
+    /// The size that the last piece of it was to have, if there was one.
     last_piece: Option<usize>,
     /// Whether the peer has ever answered a ping, as it must.
     answers: bool,
-    /// It was said that something is too large for it.
+    /// The log has said that something is too large for it.
     warned: bool,
 }
 
@@ -55,18 +55,18 @@ impl Rate {
         Rate(u64::try_from(rate).unwrap_or(u64::MAX).max(1))
     }
 
-    /// What so many bytes take.
+    /// How long so many bytes take.
     fn time_for(self, bytes: usize) -> Duration {
         Duration::from_millis((bytes as u64).saturating_mul(1000) / self.0)
     }
 
-    /// What comes in so many seconds.
+    /// How many bytes come in this time.
     fn within(self, time: Duration) -> usize {
         usize::try_from(self.0.saturating_mul(time.as_secs())).unwrap_or(usize::MAX)
     }
 }
 
-/// How fast the way to the peer is: what is sent, and what that is on the wire, where it may be compressed.
+/// How fast the way to the peer is, before compression and on the wire.
 #[derive(Clone, Copy)]
 struct Speed {
     plain: Rate,
@@ -75,12 +75,12 @@ struct Speed {
 }
 
 impl Speed {
-    /// Whether a message goes as it is. What comes next may not compress as well as what came before.
+    /// Whether a message goes as it is. It may not compress as well as the bytes that were measured.
     fn is_enough_for(self, bytes: usize) -> bool {
         self.plain.time_for(bytes) <= WHOLE_TIME && self.wire.time_for(bytes) <= CLIENT_PATIENCE
     }
 
-    /// What a piece may have.
+    /// The size of a piece.
     fn piece_bytes(self) -> usize {
         let most = self.wire.within(CLIENT_PATIENCE);
         self.plain.within(PIECE_TIME).min(most).clamp(PIECE_BYTES.0, PIECE_BYTES.1)
@@ -90,7 +90,7 @@ impl Speed {
 /// Bytes that are on their way.
 struct Measuring {
     plain: usize,
-    /// What was ever written when they began, and then what they are on the wire.
+    /// Until the ping is sent, how many bytes had ever been written before them; then their number on the wire.
     wire: u64,
     since: Instant,
     /// The number of the ping behind them, once it was sent.
@@ -98,7 +98,7 @@ struct Measuring {
     /// When this window ends, and how many have.
     window: Pin<Box<Sleep>>,
     windows: u32,
-    /// What the peer has sent in this window.
+    /// Bytes that the peer has sent in this window.
     heard: usize,
 }
 
@@ -159,7 +159,7 @@ impl Link {
         self.measuring = Some(Box::new(measuring));
     }
 
-    /// Waits until what is on its way has arrived, or nothing is to be gained by that.
+    /// Waits until the measured bytes have arrived, or there is no use in waiting.
     pub(super) fn poll_measured(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(measuring) = &mut self.measuring {
             ready!(measuring.window.as_mut().poll(cx));
@@ -185,7 +185,7 @@ impl Link {
     fn probe(&mut self, now: Instant, written: u64) -> Payload {
         let which = self.probes.min(PROBE_BYTES.len() - 1);
         self.probes = which + 1;
-        // What was measured long ago says nothing.
+        // An old measurement says nothing.
         self.speed = None;
         self.measure(PROBE_BYTES[which], now, written);
         PROBE_MESSAGES[which].payload(None)
@@ -205,7 +205,7 @@ impl Link {
         bytes
     }
 
-    /// What cannot be cut, or has to become visible at once, may be too large for the link.
+    /// Warns once where a piece is too large for the link: a part that cannot be cut, or has to become visible at once.
     pub(super) fn warn_if_too_large(&mut self, bytes: usize) {
         let Some(Speed { plain, .. }) = self.speed else { return };
         let takes = plain.time_for(bytes);

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use self::frames::frame;
-use self::open::Open;
+use self::open::OpenConnection;
 use self::parting::end_by;
 use self::register::Registration;
 use crate::config::Config;
@@ -42,9 +42,9 @@ static TURNED_AWAY: Semaphore = Semaphore::const_new(MAX_TURNED_AWAY);
 pub(crate) struct Connection {
     /// Its place among the connections that shutdown closes.
     pub(crate) registration: Registration,
-    /// Where it hears of that.
+    /// Tells it that shutdown closes it.
     pub(crate) closing: Arc<Closing>,
-    /// What the peer reads that was compressed with, if messages may be.
+    /// The window of messages to the peer, if they may be compressed.
     pub(crate) window: Option<WindowBits>,
     /// How many bytes before it a compressed message of the peer may refer to, if messages may come compressed.
     pub(crate) client_window: Option<usize>,
@@ -56,12 +56,12 @@ pub(crate) struct Connection {
     pub(crate) rooms: Arc<Rooms>,
     /// The server's configuration.
     pub(crate) config: Arc<Config>,
-    /// What is counted.
+    /// The counters.
     pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Connection {
-    /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
+    /// Runs the connection until it is closed; `read_ahead` are the bytes that arrived behind the handshake.
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
             usual: self.config.max_message_bytes.get(),
@@ -78,7 +78,7 @@ impl Connection {
         debug!(from = %self.from, document = %Shown(&self.name), peer = membership.peer.0, "connected");
 
         let timer = pin!(sleep_until(Instant::now()));
-        let mut open = Open::new(&self, &membership, &outbox, transport, timer);
+        let mut open = OpenConnection::new(&self, &membership, &outbox, transport, timer);
         let end = poll_fn(|cx| open.poll(cx)).await;
         let mut transport = open.into_transport();
 
@@ -98,7 +98,7 @@ impl Connection {
         info!(from = %self.from, document = %Shown(&self.name), "turned away: {error}");
         self.metrics.reject(error.label());
         let closing = poll_fn(|cx| {
-            self.closing.wake(cx);
+            self.closing.wake_on_close(cx);
             self.closing.poll()
         });
         let parting = match error {

@@ -21,27 +21,26 @@ use super::parting::{end, end_by};
 use crate::limits::{LARGE_FRAME_BYTES, MESSAGES_AT_ONCE};
 use crate::rooms::{Membership, Outbox, Queued, Said};
 
-/// The open part of a connection's life. It is polled whenever anything may have happened, so it asks first for what costs
-/// least.
-pub(super) struct Open<'a> {
+/// A connection between handshake and close. It is polled whenever anything may have happened, so cheap questions come first.
+pub(super) struct OpenConnection<'a> {
     connection: &'a Connection,
     membership: &'a Membership,
     outbox: &'a Outbox,
     transport: Transport,
-    /// What waits for the transport.
+    /// The messages that wait for the transport.
     delivery: Delivery,
-    /// What is being written, as its outbox counts it.
+    /// The cost, in the outbox, of the messages that are being written.
     writing: Option<usize>,
     pace: Pace,
     /// Until when nothing is read: the room has no space, or the peer is too fast.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// What the room has not been given yet of the last frame.
+    /// The messages of the last frame that the room has not been given yet.
     rest: Option<Messages>,
     /// The last frame, if it is large.
     large: Option<Bytes>,
     /// The right to have it in memory, if it is larger than usual. Its parts share it, until the room has taken them in.
     right: Option<Arc<Right>>,
-    /// What comes is not read any more: the room decides when the connection ends.
+    /// Nothing is read any more: the room decides when the connection ends.
     unreadable: bool,
     /// The task is woken when the server wants the connection to end.
     hears_closing: bool,
@@ -60,7 +59,7 @@ pub(super) struct Open<'a> {
     timer: Pin<&'a mut Sleep>,
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenConnection<'a> {
     /// Nothing has been read or written.
     pub(super) fn new(
         connection: &'a Connection,
@@ -68,9 +67,9 @@ impl<'a> Open<'a> {
         outbox: &'a Outbox,
         transport: Transport,
         timer: Pin<&'a mut Sleep>,
-    ) -> Open<'a> {
+    ) -> OpenConnection<'a> {
         let (config, now) = (&connection.config, Instant::now());
-        Open {
+        OpenConnection {
             connection,
             membership,
             outbox,
@@ -95,7 +94,8 @@ impl<'a> Open<'a> {
         }
     }
 
-    /// What is left when it has ended. Closing may take a while, so a message that was not delivered is given up first.
+    /// The transport, with the messages that were not sent. Closing may take a while, so an inbound message that was not
+    /// delivered is given up first.
     pub(super) fn into_transport(mut self) -> Transport {
         self.transport.messages.extend(self.delivery.into_rest());
         self.transport
@@ -104,7 +104,7 @@ impl<'a> Open<'a> {
     /// Goes on as far as it can without waiting. Ready when the open part is over.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if !mem::replace(&mut self.hears_closing, true) {
-            self.connection.closing.wake(cx);
+            self.connection.closing.wake_on_close(cx);
         }
         if let Poll::Ready(parting) = self.connection.closing.poll() {
             return Poll::Ready(end_by(parting));
@@ -118,7 +118,7 @@ impl<'a> Open<'a> {
         Poll::Pending
     }
 
-    /// Writes what the room wants to have sent, or ends the connection if it wants that.
+    /// Writes the messages of the room, or ends the connection if the room wants that.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let Connection { config, metrics, .. } = self.connection;
         let (outbox, membership) = (self.outbox, self.membership);
@@ -166,7 +166,7 @@ impl<'a> Open<'a> {
                 membership.drained();
             }
             if took {
-                // What was queued meanwhile has woken this task once more.
+                // Messages that were queued meanwhile have woken this task once more.
                 return Poll::Pending;
             }
         }
@@ -198,7 +198,7 @@ impl<'a> Open<'a> {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
-                self.transport.life().set_unread(false);
+                self.transport.signs_of_life().set_unread(false);
             }
             let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
             let incoming = match incoming {
@@ -251,7 +251,7 @@ impl<'a> Open<'a> {
             Ok(Message::Binary(frame)) => {
                 self.connection.metrics.received_bytes.inc_by(frame.len() as u64);
                 self.note_wire_bytes();
-                // What it has inflated to.
+                // The bytes that came by inflation.
                 self.uncounted += frame.len().saturating_sub(self.wire_bytes);
                 self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
                 self.delivered = 0;
@@ -281,8 +281,8 @@ impl<'a> Open<'a> {
         })
     }
 
-    /// Only the answer to a ping is known to have been sent after it: other bytes may have waited here. Says whether there is
-    /// something to write now.
+    /// Takes a pong: only that is known to have been sent after its ping, other bytes may have waited here. Says whether there
+    /// is something to write now.
     fn note_pong(&mut self, number: &Bytes) -> bool {
         let Ok(number) = <[u8; 8]>::try_from(&number[..]).map(u64::from_be_bytes) else { return false };
         if self.probe.is_some_and(|probe| number >= probe) {
@@ -299,8 +299,8 @@ impl<'a> Open<'a> {
         self.delivery.note_heard(bytes);
     }
 
-    /// Hands messages of a frame to the room, and keeps the others. Gives how many they were and, where the room has no
-    /// space, what is to be waited for.
+    /// Hands messages of a frame to the room, and keeps the others. Gives their number and, where the room has no space, a
+    /// future that ends when it has.
     fn deliver(
         &mut self,
         mut messages: Messages,
@@ -325,11 +325,11 @@ impl<'a> Open<'a> {
         (count, full.map(|said| self.membership.send(said, bytes, hold())))
     }
 
-    /// A message has begun that is larger than any may be. Whoever sent it sends it again when it is back, and the room knows
-    /// whether this is the first time.
+    /// A message has begun that is larger than any may be. Its sender sends it again when it is back; the room knows whether
+    /// this is the first time.
     fn leave_unread(&mut self) {
         self.unreadable = true;
-        self.transport.life().set_unread(true);
+        self.transport.signs_of_life().set_unread(true);
         self.membership.too_large();
     }
 
@@ -340,8 +340,8 @@ impl<'a> Open<'a> {
 
     /// Reads nothing before the room has space and it is the peer's turn again.
     fn pause(&mut self, space: Option<impl Future<Output = ()> + Send + 'static>, turn: Option<Instant>) {
-        self.transport.life().set_unread(true);
-        // Rarely needed: not part of what every open connection holds.
+        self.transport.signs_of_life().set_unread(true);
+        // Rarely needed: open connections do not hold it.
         self.pause = Some(Box::pin(async move {
             if let Some(space) = space {
                 space.await;
@@ -352,12 +352,12 @@ impl<'a> Open<'a> {
         }));
     }
 
-    /// Gives up a peer of which nothing has been seen for too long, and says something now and then where there is nothing
-    /// else to write.
+    /// Gives up a peer that has been silent for too long, and sends pings and keep-alives where there is nothing else to write.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             let due = self.due();
-            // What has moved away is noticed when the time has come: that costs less than to set it for each frame.
+            // A deadline that has moved away is noticed when the old time has come: that costs less than a reset for each
+            // frame.
             if due < self.timer.deadline() {
                 self.timer.as_mut().reset(due);
             }
@@ -389,14 +389,14 @@ impl<'a> Open<'a> {
         if self.is_writing() { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
     }
 
-    /// When a message larger than usual has kept others waiting for too long, unless it is we who don't read it.
+    /// When a message larger than usual has kept others waiting for too long. `None` while this side reads nothing.
     fn too_slow_at(&mut self) -> Option<Instant> {
         if self.pause.is_some() { None } else { self.transport.too_slow_at() }
     }
 
     fn silent_at(&mut self) -> Instant {
         let config = &self.connection.config;
-        self.transport.life().deadline(config.ping_interval.get() * 2, config.stall_timeout.get())
+        self.transport.signs_of_life().deadline(config.ping_interval.get() * 2, config.stall_timeout.get())
     }
 
     fn feed_signs_of_life(&mut self, now: Instant) -> Result<(), Error> {
@@ -417,7 +417,7 @@ impl<'a> Open<'a> {
         Ok(())
     }
 
-    /// Whether something is on its way into the kernel, before which nothing else can be said.
+    /// Whether a message is on its way into the kernel: nothing else can be written before its end.
     fn is_writing(&self) -> bool {
         self.writing.is_some() && !self.delivery.is_waiting()
     }

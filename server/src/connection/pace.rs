@@ -1,5 +1,5 @@
-//! How fast a connection may send. Who is faster is not read for a while, so that TCP slows it down and nothing is lost; who
-//! does not slow down by that is closed.
+//! How fast a connection may send. A peer that is faster is not read for a while: TCP slows it down, and nothing is lost. A
+//! peer that stays too fast is closed.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use crate::config::Rates;
 use crate::limits::{BURST, LONGEST_CHARGE, TOO_FAST_PATIENCE};
 
-/// What one connection has used of its rates.
+/// The rates of one connection, and how much of them is used.
 #[derive(Debug)]
 pub(crate) struct Pace {
     rates: Rates,
-    /// When what has come would have been sent at the full rate.
+    /// When all messages and bytes so far would have been sent at the full rate.
     messages_until: Instant,
     bytes_until: Instant,
     /// The same for answers.
@@ -21,7 +21,7 @@ pub(crate) struct Pace {
     slowed_since: Option<Instant>,
 }
 
-/// What is to be done after a message.
+/// What to do after a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Read on.
@@ -38,7 +38,7 @@ impl Pace {
         Pace { rates, messages_until: now, bytes_until: now, answers_until: now, slowed_since: None }
     }
 
-    /// Counts what has come.
+    /// Counts messages and bytes that have come.
     pub(crate) fn count(&mut self, messages: usize, bytes: usize, now: Instant) -> Verdict {
         if self.messages_until.max(self.bytes_until) <= now {
             self.slowed_since = None;

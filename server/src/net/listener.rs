@@ -36,7 +36,7 @@ pub(crate) async fn listen(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> 
                 port = listener.local_addr().context("cannot listen")?.port();
                 listeners.push(listener);
             }
-            // Many a machine resolves localhost to ::1 and has no IPv6.
+            // Many machines resolve localhost to ::1 and have no IPv6.
             Err(error) if is_not_ours(&error) => refused = Some((address, error)),
             Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}")),
         }
@@ -95,7 +95,7 @@ async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: 
     serve_http(stream, from, timeout, service).await;
 }
 
-/// A document may have the name of a plain route: what wants to be a WebSocket never gets to the routes.
+/// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.
 async fn answer(
     request: hyper::Request<Incoming>,
     from: SocketAddr,

@@ -17,7 +17,7 @@ pub(crate) struct Server {
     pub(crate) rooms: Arc<Rooms>,
     /// The open WebSockets.
     pub(crate) connections: Arc<Connections>,
-    /// What is counted.
+    /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Plain HTTP.
     pub(crate) routes: Router,

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use tracing::{debug, info};
 
 use super::server::Server;
-use crate::connection::register::Full;
+use crate::connection::register::NoPlace;
 use crate::connection::{Closing, Connection, told_as};
 
 /// Why a handshake is answered with an error.
@@ -34,15 +34,15 @@ pub(crate) enum UpgradeError {
     Handshake(#[from] HandshakeError),
     /// There are too many connections.
     #[error(transparent)]
-    Full(#[from] Full),
+    NoPlace(#[from] NoPlace),
 }
 
 impl UpgradeError {
-    /// What it is counted as.
+    /// The reason under which metrics count it.
     pub(crate) fn label(&self) -> &'static str {
         match self {
-            UpgradeError::Full(Full::Total) => "connections",
-            UpgradeError::Full(Full::Address(_)) => "connections_from_address",
+            UpgradeError::NoPlace(NoPlace::Total) => "connections",
+            UpgradeError::NoPlace(NoPlace::Address(_)) => "connections_from_address",
             _ => "handshake",
         }
     }
@@ -107,8 +107,8 @@ impl IntoResponse for UpgradeError {
         let status = match self {
             UpgradeError::Handshake(error) => return error.response().map(Body::from),
             UpgradeError::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
-            UpgradeError::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
-            UpgradeError::Full(Full::Total) => told_as(Reason::Overload).1,
+            UpgradeError::NoPlace(NoPlace::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
+            UpgradeError::NoPlace(NoPlace::Total) => told_as(Reason::Overload).1,
             UpgradeError::NoName | UpgradeError::NotUtf8 | UpgradeError::Name(_) => StatusCode::BAD_REQUEST,
         };
         (status, format!("{self}\n")).into_response()

@@ -1,8 +1,8 @@
-//! Which documents are open: name -> room, opened once however many ask at the same time.
+//! The open documents: name -> room, opened once however many connections ask at the same time.
 //!
-//! The register and the rooms agree by one rule: whoever joins puts its `Join` into the room's inbox *while holding the
-//! register's lock*, and a room takes itself out under the same lock, only when its inbox is empty. So no join is lost and
-//! there are never two rooms for one name.
+//! One rule keeps the register and the rooms in step. A `Join` is put into the room's inbox *under the register's lock*. A room
+//! takes itself out under the same lock, and only when its inbox is empty. So no join is lost, and there are never two rooms
+//! for one name.
 
 mod opened;
 mod outbox;
@@ -35,7 +35,7 @@ use crate::limits::{INBOX_MESSAGE_COST, SHOWN_NAME_CHARS};
 use crate::load::Load;
 use crate::metrics::Metrics;
 
-/// All open rooms, and what each needs.
+/// All open rooms, and the parts of the server that each needs.
 pub(crate) struct Rooms {
     open: Mutex<Register>,
     last_peer: AtomicU64,
@@ -45,7 +45,7 @@ pub(crate) struct Rooms {
     metrics: Arc<Metrics>,
     /// Where the rooms' clocks start.
     origin: Instant,
-    /// Who may go on with long work.
+    /// Turns for long work.
     turns: Turns,
     /// How busy the process is.
     load: Load,
@@ -77,16 +77,16 @@ pub(crate) struct Membership {
     inbox_bytes: u32,
 }
 
-/// What a peer has said at once: messages, and then perhaps something that is none.
+/// Messages that a peer has sent at once, and then perhaps bytes that are no message.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     /// The messages, in order.
     pub(crate) messages: SmallVec<[Inbound; 1]>,
-    /// Why what follows them cannot be read.
+    /// Why the bytes after them cannot be read.
     pub(crate) error: Option<MessageError>,
 }
 
-/// What is kept until messages have been taken in: a right to have them in memory.
+/// A right to have messages in memory, which is kept until they have been taken in.
 pub(crate) type Hold = Option<Arc<dyn Send + Sync>>;
 
 /// Why a document cannot be joined now.
@@ -104,7 +104,7 @@ pub(crate) enum JoinError {
 }
 
 impl JoinError {
-    /// What it is counted as.
+    /// The reason under which metrics count it.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             JoinError::TooManyRooms => "documents",
@@ -140,8 +140,8 @@ impl Rooms {
         })
     }
 
-    /// Joins the room of a document, opening it if nobody has. What the room has to say, also that the document cannot be
-    /// read, comes through the outbox. `greeting` is what the peer wants without saying so.
+    /// Joins the room of a document, and opens it if nobody has. Everything from the room comes through the outbox, also that
+    /// the document cannot be read. `greeting` holds the wishes that the peer need not send.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: &DocumentName,
@@ -159,8 +159,8 @@ impl Rooms {
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
 
-    /// Opens the room of a document for nobody: it will be checkpointed and evicted if no one joins meanwhile. `turn` is
-    /// given back when the room no longer exists only for that.
+    /// Opens the room of a document for nobody: it is checkpointed, and evicted if nobody joins meanwhile. `turn` is given back
+    /// when somebody joins, or the room ends.
     pub(crate) fn visit(
         self: &Arc<Self>,
         name: &DocumentName,
@@ -179,7 +179,7 @@ impl Rooms {
         idle
     }
 
-    /// Takes a room out of the register though somebody may be waiting: the room closes those.
+    /// Takes a room out of the register, though connections may be waiting: the room closes them.
     pub(crate) fn remove(&self, name: &DocumentName) {
         self.take_out(&mut self.register(), name);
     }
@@ -189,7 +189,7 @@ impl Rooms {
         self.register().stopping = true;
     }
 
-    /// Asks every room to end when it has processed what is in its inbox.
+    /// Asks every room to end when it has processed its inbox.
     pub(crate) fn stop(&self) {
         self.register().rooms.values().for_each(|mailbox| mailbox.send(Input::Stop));
     }
@@ -283,12 +283,12 @@ impl Membership {
         }
     }
 
-    /// Tells the room that the peer sends a message that is larger than any may be: it decides when the peer is closed.
+    /// Tells the room that the peer sends a message that is larger than any may be. The room decides when the peer is closed.
     pub(crate) fn too_large(&self) {
         self.mailbox.send(Input::TooLarge { peer: self.peer });
     }
 
-    /// Tells the room that everything it had sent is on its way.
+    /// Tells the room that all its messages are on their way.
     pub(crate) fn drained(&self) {
         self.mailbox.send(Input::Drained { peer: self.peer });
     }
@@ -298,13 +298,13 @@ impl Membership {
         self.mailbox.send(Input::Alive { peer: self.peer });
     }
 
-    /// Tells the room what writing its frames has cost.
+    /// Tells the room how long it took to write its frames.
     pub(crate) fn spent(&self, writing: Duration) {
         let nanos = u64::try_from(writing.as_nanos()).unwrap_or(u64::MAX);
         self.mailbox.writing.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// What is larger than the inbox takes all of it.
+    /// Messages larger than the inbox take all of it.
     fn cost(&self, said: &Said, bytes: usize) -> u32 {
         let cost = bytes + said.messages.len().max(1) * INBOX_MESSAGE_COST;
         u32::try_from(cost).unwrap_or(u32::MAX).min(self.inbox_bytes)
@@ -318,7 +318,7 @@ impl Drop for Membership {
     }
 }
 
-/// A document name for a log line: escaped, and cut where it is long, because it is whatever somebody asked for.
+/// A document name for a log line. It is escaped, and cut where it is long: anybody may ask for any name.
 pub(crate) struct Shown<'a>(pub(crate) &'a DocumentName);
 
 impl fmt::Display for Shown<'_> {

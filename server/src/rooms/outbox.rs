@@ -1,4 +1,4 @@
-//! What waits to be written to one connection: bounded in bytes by telling the room when to stop.
+//! The messages that wait to be written to one connection: bounded in bytes by telling the room when to stop.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -26,16 +26,16 @@ pub(crate) struct Outbox {
 pub(crate) struct Queued {
     /// The message.
     pub(crate) message: Arc<Shared>,
-    /// Whether the peer alone has caused it, and is to pay for it.
+    /// Whether it answers the peer, which is to pay for it.
     pub(crate) is_answer: bool,
 }
 
 #[derive(Default)]
 struct Queue {
     messages: VecDeque<Queued>,
-    /// Bytes of `messages` and of those taken but not yet written.
+    /// Bytes of `messages`, and of messages that were taken and are not yet written.
     bytes: usize,
-    /// The room knows that there is too much here and waits to hear that it is gone.
+    /// The room knows that the queue is too long, and waits to hear that it is empty.
     stalled: bool,
     /// The room wants a sign of life of the peer.
     probe: bool,
@@ -57,7 +57,7 @@ impl Outbox {
         Outbox { queue: Mutex::default(), limit, lagging, writer: AtomicWaker::new() }
     }
 
-    /// Queues a message, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
+    /// Queues a message, always. True if the peer is stalled from now on: the room should send no more until `written` is true.
     #[must_use]
     pub(crate) fn push(&self, queued: Queued) -> bool {
         let mut queue = self.queue();
@@ -82,14 +82,14 @@ impl Outbox {
         self.writer.wake();
     }
 
-    /// Asks the connection to end the membership after what is queued. The first reason counts.
+    /// Asks the connection to end the membership after the messages in the queue. The first reason counts.
     pub(crate) fn part(&self, parting: Parting) {
         self.queue().parting.get_or_insert(parting);
         self.writer.wake();
     }
 
-    /// Takes all messages and the wish for a sign of life, if there is any of these and `wanted` says so, or the reason to send
-    /// the peer away. One task may wait for either.
+    /// Takes all messages and the wish for a sign of life, if there are any and they are `wanted`; or the reason to send the
+    /// peer away. One task may wait for either.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>, wanted: bool) -> Poll<Result<Batch, Parting>> {
         self.writer.register(cx.waker());
         let mut queue = self.queue();
@@ -102,12 +102,12 @@ impl Outbox {
         Poll::Ready(Ok(queue.take()))
     }
 
-    /// Takes what is queued now.
+    /// Takes the messages that are queued now.
     pub(crate) fn try_take(&self) -> Batch {
         self.queue().take()
     }
 
-    /// Reports that a batch is in the kernel's hands. True if the peer was stalled and no longer is: tell the room.
+    /// Reports that the kernel has taken a batch. True if the peer was stalled and no longer is: tell the room.
     #[must_use]
     pub(crate) fn written(&self, cost: usize) -> bool {
         let mut queue = self.queue();
@@ -142,7 +142,7 @@ impl Drop for Outbox {
 }
 
 impl Batch {
-    /// What to report to `written` once all messages are.
+    /// The cost to report to `written` once all messages are written.
     pub(crate) fn cost(&self) -> usize {
         self.cost
     }

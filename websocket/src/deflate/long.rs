@@ -1,5 +1,5 @@
-//! A long message, compressed a block at a time: when the first of its readers has got so far, on another thread, and once
-//! for all of them. A peer that asks for a large document and does not read it costs one block.
+//! A long message, compressed a block at a time, on another thread, once for all its readers: when the first of them has got so
+//! far. A peer that asks for a large document and does not read it costs one block.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ struct Progress {
 enum End {
     /// All of the message is in them.
     Complete,
-    /// The first one was hardly shorter than what it was made from.
+    /// The first block was hardly shorter than its plain bytes.
     Incompressible,
 }
 
@@ -48,7 +48,7 @@ enum End {
 pub(crate) enum Block {
     /// The message is better sent as it is. Only the first block says so.
     Incompressible,
-    /// What follows the blocks before it.
+    /// Bytes that follow those of the block before.
     Deflated { bytes: Bytes, is_last: bool },
 }
 
@@ -89,7 +89,7 @@ impl Long {
         match compressed.await {
             Ok(progress) => progress,
             Err(_) => {
-                // It panicked or the server stops: what was sent of it cannot be continued.
+                // It panicked or the server stops: a message that was begun cannot be continued.
                 let mut progress = Arc::clone(&self.progress).lock_owned().await;
                 progress.end = Some(End::Incompressible);
                 progress

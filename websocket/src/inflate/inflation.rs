@@ -61,13 +61,13 @@ impl Window {
 pub(super) struct Inflation {
     stream: Decompress,
     window: Window,
-    /// The window as it was before, while what is inflated is only counted.
+    /// The window as it was before, while inflated bytes are only counted.
     before: Vec<u8>,
     compressed: Vec<u8>,
     taken: usize,
     inflated: usize,
     max_message_bytes: usize,
-    /// What is inflated is only counted, up to the end; then it begins again.
+    /// Inflated bytes are only counted, up to the end; then inflation begins again.
     measures: bool,
     opcode: u8,
     /// A frame with a piece of the message, and how much of it was passed on.
@@ -77,7 +77,7 @@ pub(super) struct Inflation {
 }
 
 impl Inflation {
-    /// Of a message of which nothing has been inflated; `compressed` is without its tail, and `window` is what it may refer to.
+    /// For a message of which nothing has been inflated; `compressed` is without its tail, and may refer to `window`.
     pub(super) fn new(
         opcode: u8,
         mut compressed: Vec<u8>,
@@ -177,8 +177,8 @@ impl Inflation {
             *budget = budget.saturating_sub(taken);
             let all = self.taken == self.compressed.len();
             if status == Status::StreamEnd && !all {
-                // A block that calls itself the last: what follows is read as a new stream (RFC 7692, section 7.2.3.5). No client is
-                // known that would refer to what was before; it is an error here.
+                // A block that calls itself the last: the bytes after it are read as a new stream (RFC 7692, section 7.2.3.5).
+                // No client is known that would refer to the stream before; that is an error here.
                 self.stream.reset(false);
                 *budget = budget.saturating_sub(RESET_COST);
             } else if all && (self.frame.len() < self.frame.capacity() || status == Status::StreamEnd) {
