@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use coscribe_engine::blocks::Blocks;
@@ -13,7 +12,8 @@ use coscribe_worker::Worker;
 use coscribe_worker::message::{Question, Response};
 
 use super::{
-    Loaded, documents, milliseconds_since_epoch, must_exist, open_document, read_store, start_worker, words,
+    Loaded, WorkerArgs, documents, milliseconds_since_epoch, must_exist, open_document, read_store,
+    start_worker, words,
 };
 use crate::config::Config;
 
@@ -32,9 +32,8 @@ pub(crate) struct Args {
     /// With --as text: this root only (default: all that hold text, in the order of their names)
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
-    /// With --as json and --as text, how long one document may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    #[command(flatten)]
+    worker: WorkerArgs,
 }
 
 /// The form of an exported document.
@@ -121,7 +120,7 @@ impl Render {
             Form::Json => Question::Json,
             Form::Text => Question::Text(args.root.clone()),
         };
-        Ok(Self::With(Box::new(start_worker(args.timeout)?), question))
+        Ok(Self::With(Box::new(start_worker(&args.worker)?), question))
     }
 
     fn content(&mut self, blocks: &Blocks) -> anyhow::Result<Vec<u8>> {

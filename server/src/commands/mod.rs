@@ -17,6 +17,14 @@ use coscribe_worker::{Failure, Worker};
 
 use crate::config::Config;
 
+/// The arguments of commands that open documents with yrs.
+#[derive(Debug, clap::Args)]
+struct WorkerArgs {
+    /// How long yrs may take to open one document
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
 /// Opens the store of a server that is not running. Traces of a crash are reported on stderr.
 fn open_store(dir: &Path) -> anyhow::Result<Store> {
     let (store, recovery) = unless_in_use(dir, Store::open(dir, StoreOptions::default()))?;
@@ -79,11 +87,11 @@ fn open_document(
     Ok(Some((blocks, stored.sequence)))
 }
 
-/// This program once more, as `coscribe worker`. One document may take as long as `timeout`.
-fn start_worker(timeout: Duration) -> Result<Worker, Failure> {
+/// This program once more, as `coscribe worker`.
+fn start_worker(args: &WorkerArgs) -> Result<Worker, Failure> {
     let mut command = process::Command::new(std::env::current_exe().map_err(Failure::Broken)?);
     command.arg("worker");
-    Worker::start(command, timeout)
+    Worker::start(command, args.timeout)
 }
 
 fn name(text: &str) -> Result<DocumentName, String> {
