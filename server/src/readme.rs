@@ -20,7 +20,7 @@ use crate::config::ServeArgs;
 use crate::connection::register::NoPlace;
 use crate::connection::{counted_as, told_as};
 use crate::limits::{
-    BURST, BUSY_BYTES, CLIENT_PATIENCE, FAST_PROBE, INPUTS_PER_FLUSH, LARGE_MESSAGE_BYTES,
+    BURST, BUSY_BYTES, CLIENT_PATIENCE, FAST_PROBE, INPUTS_PER_FLUSH, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES,
     LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, PIECE_GROWTH, PIECE_TIME,
     PONG_WINDOW, PROBE_BYTES, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME,
 };
@@ -346,7 +346,48 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
         format!("no more than would take {}", time(CLIENT_PATIENCE)),
         format!("has sent {} or more within {} is busy", size(BUSY_BYTES), time(PONG_WINDOW)),
         format!("{} of one room may wait", size(UNSTORED_BYTES)),
+        format!("a frame above {} with more messages", size(LARGE_FRAME_BYTES)),
     ];
     let missing: Vec<_> = says.iter().filter(|said| !text.contains(*said)).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md should say {missing:#?}");
+}
+
+#[test]
+fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
+    /// Bounds that no peer can tell from other reasons to wait.
+    const INTERNAL: [&str; 21] = [
+        "ACCEPT_BACK_OFF",
+        "LAST_CLOSES",
+        "LONGEST_CHARGE",
+        "PIECE_BYTES",
+        "PONG_WINDOWS",
+        "SPEED_HOLDS",
+        "CUT_AT_ONCE",
+        "INBOX_MESSAGE_COST",
+        "OUTBOX_MESSAGE_COST",
+        "FREED_ELSEWHERE_BYTES",
+        "SHOWN_NAME_CHARS",
+        "LOADING_THREADS",
+        "BACKGROUND_ROOMS",
+        "COMMIT_BYTES",
+        "SYNC_SHARE",
+        "FULL_DISK_RETRY",
+        "FULL_DISK_ROOM_BYTES",
+        "CHECKPOINTS_AT_ONCE",
+        "CHECKPOINT_BATCH_BYTES",
+        "DIRECTORY_INTERVAL",
+        "IMPORT_BATCH_BYTES",
+    ];
+    let limits = read("server/src/limits.rs");
+    let consts = limits.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split(':').next());
+    let consts: BTreeSet<_> = consts.collect();
+    // All that is named here is compared above, or stands in the list.
+    let compared = read("server/src/readme.rs");
+    let unknown: Vec<_> = consts.iter().filter(|name| !compared.contains(**name)).collect();
+    assert!(
+        unknown.is_empty(),
+        "no table or sentence is compared with {unknown:?}, and they are not listed as internal"
+    );
+    let gone: Vec<_> = INTERNAL.iter().filter(|name| !consts.contains(**name)).collect();
+    assert!(gone.is_empty(), "there are no bounds {gone:?}");
 }
