@@ -20,13 +20,11 @@ use tracing::error;
 
 use super::frames::{Framing, pieces};
 use super::link::{Link, Plan};
+use crate::limits::{CUT_AT_ONCE, LARGE_MESSAGE_BYTES};
 use crate::rooms::{Queued, Shared};
 
-/// Smaller messages are sent without a look at the link: at 32 kB/s they arrive within 16 seconds.
-const LARGE: usize = 512 << 10;
-
-/// Large messages are cut one at a time: whoever has a slow link may ask for a large document again and again.
-static CUTTING: Semaphore = Semaphore::const_new(1);
+/// One for each large message that is being cut.
+static CUTTING: Semaphore = Semaphore::const_new(CUT_AT_ONCE);
 
 type Cutting = Pin<Box<dyn Future<Output = (Option<Pieces>, Option<UpdatePiece>)> + Send>>;
 
@@ -168,7 +166,7 @@ impl Delivery {
 }
 
 fn is_large(message: &Shared) -> bool {
-    message.message().len() >= LARGE
+    message.message().len() >= LARGE_MESSAGE_BYTES
 }
 
 #[cfg(test)]
@@ -179,8 +177,8 @@ mod tests {
     use coscribe_engine::lib0::write_var_buf;
     use coscribe_websocket::Form;
 
-    use super::super::link::{BUSY, PROBES};
     use super::*;
+    use crate::limits::{BUSY_BYTES, PROBE_BYTES};
 
     /// An update with so much text.
     fn update(bytes: usize) -> Queued {
@@ -241,18 +239,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn small_messages_are_given_back_at_once() {
         let mut sent = Sent::nothing();
-        assert_eq!(sent.delivery.add([update(LARGE / 2), update(1)].into()).len(), 2);
+        assert_eq!(sent.delivery.add([update(LARGE_MESSAGE_BYTES / 2), update(1)].into()).len(), 2);
         assert!(sent.next().await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn over_a_fast_link_a_message_goes_as_it_is_and_in_order() {
         let mut sent = Sent::nothing();
-        assert!(sent.delivery.add([update(1), update(LARGE), update(2)].into()).is_empty());
+        assert!(sent.delivery.add([update(1), update(LARGE_MESSAGE_BYTES), update(2)].into()).is_empty());
         assert!(sent.delivery.add([update(3)].into()).is_empty(), "it comes after what waits");
-        let [first, large, second, third] = [1, LARGE, 2, 3].map(|bytes| frame_len(&update(bytes)));
+        let [first, large, second, third] =
+            [1, LARGE_MESSAGE_BYTES, 2, 3].map(|bytes| frame_len(&update(bytes)));
         assert_eq!(sent.next().await, [first]);
-        assert!(sent.next().await[0] > PROBES[0]);
+        assert!(sent.next().await[0] > PROBE_BYTES[0]);
         sent.arrives_after(Duration::from_millis(20)).await;
         assert_eq!(sent.next().await, [large]);
         assert_eq!(sent.next().await, [second, third]);
@@ -275,7 +274,7 @@ mod tests {
             // Twice as fast as it was.
             sent.arrives_after(Duration::from_secs(2)).await;
         };
-        let first = PROBES[0] * 4;
+        let first = PROBE_BYTES[0] * 4;
         assert!(sizes[0].abs_diff(first) < 20 << 10, "{sizes:?}");
         assert!(sizes[1].abs_diff(2 * first) < 20 << 10, "{sizes:?}");
         assert_eq!(last.len(), 1);
@@ -285,7 +284,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_never_answers_gets_the_message_as_it_is_and_who_is_busy_gets_pieces() {
         let large = frame_len(&update(4 << 20));
-        for (heard, whole) in [(0, true), (BUSY - 1, true), (BUSY, false)] {
+        for (heard, whole) in [(0, true), (BUSY_BYTES - 1, true), (BUSY_BYTES, false)] {
             let mut sent = Sent::nothing();
             assert!(sent.delivery.add([update(4 << 20)].into()).is_empty());
             sent.next().await;
@@ -302,7 +301,7 @@ mod tests {
         sent.arrives_after(Duration::from_secs(1)).await;
         sent.next().await;
         // A hundredth of it was on the wire.
-        sent.written = PROBES[0] as u64 + 2600;
+        sent.written = PROBE_BYTES[0] as u64 + 2600;
         sent.arrives_after(Duration::from_secs(1)).await;
         let next = sent.next().await[0];
         assert!(next < 2600 * 30, "{next} bytes, though it was only 2,600 a second on the wire");

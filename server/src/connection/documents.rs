@@ -9,28 +9,19 @@ use coscribe_engine::dialect::MessageError;
 use coscribe_engine::dialect::hocuspocus::{
     self, Frame, GREETING, PONG, Request, close_frame, denied_frame, document_of, granted_frame,
 };
-use coscribe_engine::message::{Parting, Reason};
+use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_engine::room::Access;
-use coscribe_persistence::DocumentName;
-use coscribe_persistence::limits::MAX_NAME_BYTES;
+use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::End;
 use tracing::{debug, info, warn};
 
 use super::delivery::Delivery;
 use super::frames::Framing;
 use super::members::Member;
-use super::open::Open;
+use super::open::OpenConnection;
 use super::parting::{counted_as, end, end_by, told_as};
-use crate::rooms::{Said, Shown};
-
-/// Documents that one connection may have open, or was denied. An application with more of them uses several connections.
-const DOCUMENTS: usize = 1000;
-
-/// An address: the name of a document, and a session, which providers make of a dozen letters.
-const ADDRESS_BYTES: usize = MAX_NAME_BYTES + 1 + 128;
-
-/// A token. Signed ones have a kilobyte or two.
-const TOKEN_BYTES: usize = 16 << 10;
+use crate::limits::{ADDRESS_BYTES, DOCUMENTS_PER_CONNECTION, TOKEN_BYTES};
+use crate::rooms::{JoinError, Said, Shown};
 
 /// What a client hears that names no document.
 const NO_DOCUMENT: &str =
@@ -54,13 +45,13 @@ enum Document {
 #[derive(Debug, thiserror::Error)]
 enum Denied {
     #[error(transparent)]
-    Name(#[from] coscribe_persistence::NameError),
+    Name(#[from] NameError),
     #[error("the token is too long")]
     Token,
     #[error("too many documents on one connection")]
     Documents,
     #[error(transparent)]
-    Room(#[from] crate::rooms::Refused),
+    Room(#[from] JoinError),
 }
 
 impl Denied {
@@ -69,12 +60,12 @@ impl Denied {
         match self {
             Denied::Name(_) | Denied::Token => "handshake",
             Denied::Documents => "documents_on_connection",
-            Denied::Room(refused) => refused.label(),
+            Denied::Room(error) => error.label(),
         }
     }
 }
 
-impl Open<'_> {
+impl OpenConnection<'_> {
     /// A frame has come from a Hocuspocus provider. Gives what a member is to tell its room, if it is for one.
     ///
     /// # Errors
@@ -100,7 +91,7 @@ impl Open<'_> {
         Ok(match (known, request) {
             (Some(Document::Open { number, .. }), request) => self.hear_of(number, &address, request),
             (_, Ok(Request::Auth { token, tells_version })) => {
-                self.open(&address, &token, tells_version);
+                self.open_document(&address, &token, tells_version);
                 None
             }
             (_, Ok(Request::Close)) => {
@@ -111,7 +102,7 @@ impl Open<'_> {
             (Some(Document::Shut), _) => None,
             // Version 2 says nothing of a token where it has none.
             (None, Ok(Request::Say(wish, message))) => self
-                .open(&address, &[], false)
+                .open_document(&address, &[], false)
                 .map(|number| (number, said(wish.into_iter().chain([message])))),
             (None, Err(error)) => return Err(malformed(error)),
         })
@@ -140,7 +131,7 @@ impl Open<'_> {
     }
 
     /// Opens a document, or denies it. Gives its number among the members.
-    fn open(&mut self, address: &[u8], token: &[u8], tells_version: bool) -> Option<usize> {
+    fn open_document(&mut self, address: &[u8], token: &[u8], tells_version: bool) -> Option<usize> {
         let address = Bytes::copy_from_slice(address);
         match self.join(&address, token) {
             Ok(number) => {
@@ -154,7 +145,7 @@ impl Open<'_> {
                 info!(%from, document = ?shown, "denied: {denied}");
                 self.connection.metrics.reject(denied.label());
                 self.reply(denied_frame(&address, &denied.to_string()));
-                if self.documents.by_address.len() < DOCUMENTS {
+                if self.documents.by_address.len() < DOCUMENTS_PER_CONNECTION {
                     self.documents.by_address.insert(address, Document::Shut);
                 }
                 None
@@ -166,7 +157,7 @@ impl Open<'_> {
         let document = document_of(address);
         let name = DocumentName::from_bytes(document)?;
         let documents = &self.documents.by_address;
-        if documents.len() >= DOCUMENTS && !documents.contains_key(address) {
+        if documents.len() >= DOCUMENTS_PER_CONNECTION && !documents.contains_key(address) {
             return Err(Denied::Documents);
         }
         if token.len() > TOKEN_BYTES {
@@ -213,7 +204,7 @@ impl Open<'_> {
     }
 }
 
-fn said(messages: impl Iterator<Item = coscribe_engine::message::Inbound>) -> Said {
+fn said(messages: impl Iterator<Item = Inbound>) -> Said {
     Said { messages: messages.collect(), error: None }
 }
 

@@ -9,43 +9,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::warn;
 
-/// A message goes in pieces that would take longer than this: a third of what clients wait.
-const WHOLE: Duration = Duration::from_secs(10);
-
-/// How long a piece is to take. With shorter ones, clients merge what they keep more often.
-const PIECE: Duration = Duration::from_secs(4);
-
-/// The same where other documents are waiting on the same connection.
-const WHOLE_AMONG_OTHERS: Duration = Duration::from_secs(1);
-const PIECE_AMONG_OTHERS: Duration = Duration::from_secs(1);
-
-/// What a piece has at least and at most, whatever the rate.
-const PIECE_BYTES: (usize, usize) = (16 << 10, 16 << 20);
-
-/// A piece has at most so many times what the last one had: what is measured over a moment may be wrong.
-const GROWTH: usize = 4;
-
-/// What clients wait, with some room for what else is on the link.
-const PATIENCE: Duration = Duration::from_secs(25);
-
-/// Bytes that are sent to measure. The first ones find slow links; TCP has not got up to speed by then where the way is
-/// long, so others follow where these were there at once.
-pub(super) const PROBES: [usize; 2] = [64 << 10, 256 << 10];
-
-/// Where a probe took less than this, a larger one is worth its bytes.
-const AT_ONCE: Duration = Duration::from_millis(300);
-
-/// How long an answer is waited for before a look at what else the peer does. Its pong waits behind all that it sends itself.
-const WINDOW: Duration = Duration::from_secs(10);
-
-/// Who sends this much in a window is busy, and not deaf.
-pub(super) const BUSY: usize = 16 << 10;
-
-/// Windows after which nothing is waited for any more.
-const WINDOWS: u32 = 6;
-
-/// Within this time the last measurement holds.
-const FRESH: Duration = Duration::from_secs(10);
+use crate::limits::{
+    BUSY_BYTES, CLIENT_PATIENCE, FAST_PROBE, PIECE_BYTES, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
+    PONG_WINDOW, PONG_WINDOWS, PROBE_BYTES, SPEED_HOLDS, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS,
+};
 
 /// Bytes a second, at least one.
 #[derive(Clone, Copy)]
@@ -161,7 +128,7 @@ impl Link {
 
     /// So many bytes are on their way from now on, at the end of all that was ever written.
     pub(super) fn measure(&mut self, plain: usize, now: Instant, written: u64) {
-        let window = Box::pin(sleep_until(now + WINDOW));
+        let window = Box::pin(sleep_until(now + PONG_WINDOW));
         let measuring =
             Measuring { plain, wire: written, since: now, ping: None, window, windows: 0, heard: 0 };
         self.measuring = Some(Box::new(measuring));
@@ -172,11 +139,11 @@ impl Link {
         while let Some(measuring) = &mut self.measuring {
             ready!(measuring.window.as_mut().poll(cx));
             let now = Instant::now();
-            measuring.window.as_mut().reset(now + WINDOW);
+            measuring.window.as_mut().reset(now + PONG_WINDOW);
             measuring.windows += 1;
-            let is_busy = mem::take(&mut measuring.heard) >= BUSY;
+            let is_busy = mem::take(&mut measuring.heard) >= BUSY_BYTES;
             let speed = measuring.speed(now);
-            if is_busy || measuring.windows == WINDOWS {
+            if is_busy || measuring.windows == PONG_WINDOWS {
                 // As fast as it was before, or at least so fast.
                 self.speed = Some(Speed { since: now, ..self.speed.unwrap_or(speed) });
                 self.measuring = None;
@@ -191,42 +158,48 @@ impl Link {
 
     /// How a message of so many bytes is to go. A probe is on its way from now on.
     pub(super) fn plan(&mut self, bytes: usize, now: Instant, written: u64) -> Plan {
-        if let Some(speed) = self.speed.filter(|speed| now - speed.since < FRESH) {
-            let whole = if self.is_shared { WHOLE_AMONG_OTHERS } else { WHOLE };
+        if let Some(speed) = self.speed.filter(|speed| now - speed.since < SPEED_HOLDS) {
+            let whole = if self.is_shared { WHOLE_TIME_AMONG_OTHERS } else { WHOLE_TIME };
             // What comes next may not compress as well as what came before.
-            let is_enough = speed.plain.time_for(bytes) <= whole && speed.wire.time_for(bytes) <= PATIENCE;
+            let is_enough =
+                speed.plain.time_for(bytes) <= whole && speed.wire.time_for(bytes) <= CLIENT_PATIENCE;
             if is_enough || !self.may_be_faster(speed) {
                 self.probes = 0;
                 return if is_enough { Plan::Whole } else { Plan::Pieces };
             }
         }
-        let which = self.probes.min(PROBES.len() - 1);
+        let which = self.probes.min(PROBE_BYTES.len() - 1);
         self.probes = which + 1;
         // What was measured long ago says nothing.
         self.speed = None;
-        self.measure(PROBES[which], now, written);
-        Plan::Probe(PROBES[which])
+        self.measure(PROBE_BYTES[which], now, written);
+        Plan::Probe(PROBE_BYTES[which])
     }
 
     /// Whether a larger probe may show a higher rate.
     fn may_be_faster(&self, speed: Speed) -> bool {
-        (1..PROBES.len()).contains(&self.probes) && speed.plain.time_for(PROBES[self.probes - 1]) < AT_ONCE
+        (1..PROBE_BYTES.len()).contains(&self.probes)
+            && speed.plain.time_for(PROBE_BYTES[self.probes - 1]) < FAST_PROBE
     }
 
     /// What a piece may have that follows one of so many bytes, or is the first.
     pub(super) fn piece_bytes(&self, last: Option<usize>) -> usize {
-        let piece = if self.is_shared { PIECE_AMONG_OTHERS } else { PIECE };
+        let piece = if self.is_shared { PIECE_TIME_AMONG_OTHERS } else { PIECE_TIME };
         let bytes = self.speed.map_or(PIECE_BYTES.0, |speed| {
-            speed.plain.within(piece).min(speed.wire.within(PATIENCE)).clamp(PIECE_BYTES.0, PIECE_BYTES.1)
+            speed
+                .plain
+                .within(piece)
+                .min(speed.wire.within(CLIENT_PATIENCE))
+                .clamp(PIECE_BYTES.0, PIECE_BYTES.1)
         });
-        bytes.min(last.map_or(usize::MAX, |last| last * GROWTH))
+        bytes.min(last.map_or(usize::MAX, |last| last * PIECE_GROWTH))
     }
 
     /// What cannot be cut, or has to become visible at once, may be too large for the link.
     pub(super) fn warn_if_too_large(&mut self, bytes: usize) {
         let Some(Speed { plain, .. }) = self.speed else { return };
         let takes = plain.time_for(bytes);
-        if takes > PATIENCE && !mem::replace(&mut self.warned, true) {
+        if takes > CLIENT_PATIENCE && !mem::replace(&mut self.warned, true) {
             warn!(
                 bytes,
                 bytes_per_second = plain.0,

@@ -17,12 +17,12 @@ mod members;
 
 mod closing;
 mod parting;
+pub(crate) mod register;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use coscribe_engine::dialect::y_websocket::GREETING;
 use coscribe_engine::room::{Access, Terms};
@@ -36,26 +36,19 @@ use tracing::{debug, info, warn};
 use self::delivery::Delivery;
 use self::frames::Framing;
 use self::members::Member;
-use self::open::Open;
-use self::parting::{counted_as, end_by};
+use self::open::OpenConnection;
+use self::parting::end_by;
+use self::register::Registration;
 use crate::config::Config;
+use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
-use crate::net::connections::Registration;
-use crate::rooms::{Outbox, Ready, Refused, Rooms, Shown};
+use crate::rooms::{JoinError, Outbox, Ready, Rooms, Shown};
 
 pub(crate) use self::closing::Closing;
-pub(crate) use self::parting::told_as;
+pub(crate) use self::parting::{counted_as, told_as};
 
-/// How long a connection stays that has no place in a room. y-websocket forgets how often it has tried when a socket opens, and
-/// would be back a tenth of a second later; this is what it waits at most between two tries.
-const TURNED_AWAY_AFTER: Duration = Duration::from_millis(2500);
-
-/// How many of these may stay beside the connections that are counted, so that a crowd before one document keeps nobody from
-/// another.
-static TURNED_AWAY: Semaphore = Semaphore::const_new(1024);
-
-/// How long a Hocuspocus provider may take to open its first document. Its token may come from elsewhere.
-const OPENS_WITHIN: Duration = Duration::from_secs(60);
+/// Connections that stay for a moment without a place in a room.
+static TURNED_AWAY: Semaphore = Semaphore::const_new(MAX_TURNED_AWAY);
 
 /// What is said on a connection, and of which documents.
 pub(crate) enum Dialect {
@@ -96,16 +89,16 @@ impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
-            usual: self.config.max_message_bytes,
-            most: self.config.max_message_bytes.max(self.config.max_document_bytes),
+            usual: self.config.max_message_bytes.get(),
+            most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
         let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
         let timer = pin!(sleep_until(Instant::now()));
-        let mut open = Open::new(&self, transport, timer);
-        if let Err(refused) = self.begin(&mut open) {
+        let mut open = OpenConnection::new(&self, transport, timer);
+        if let Err(error) = self.begin(&mut open) {
             let transport = open.into_transport();
-            return Box::pin(self.turn_away(transport, refused)).await;
+            return Box::pin(self.turn_away(transport, error)).await;
         }
         let end = poll_fn(|cx| open.poll(cx)).await;
         let transport = open.into_transport();
@@ -114,7 +107,7 @@ impl Connection {
     }
 
     /// Joins the room of its document, if it is of one.
-    fn begin(&self, open: &mut Open<'_>) -> Result<(), Refused> {
+    fn begin(&self, open: &mut OpenConnection<'_>) -> Result<(), JoinError> {
         let Dialect::YWebsocket { name, access } = &self.dialect else {
             open.opens_by = Some(Instant::now() + OPENS_WITHIN);
             debug!(from = %self.from, "connected");
@@ -131,7 +124,7 @@ impl Connection {
     /// An outbox for the member with this number.
     fn outbox(&self, ready: &Arc<Ready>, number: usize) -> Arc<Outbox> {
         let lagging = self.metrics.lagging_peers.clone();
-        Arc::new(Outbox::new(self.config.outbox_bytes, lagging, Arc::clone(ready), number))
+        Arc::new(Outbox::new(self.config.outbox_bytes.get(), lagging, Arc::clone(ready), number))
     }
 
     /// Its document for a log line, if it is of one.
@@ -143,20 +136,20 @@ impl Connection {
     }
 
     /// There is no place for it in the room.
-    async fn turn_away(mut self, transport: Transport, refused: Refused) {
+    async fn turn_away(mut self, transport: Transport, error: JoinError) {
         let permit = TURNED_AWAY.try_acquire();
         if permit.is_ok() {
             self.registration.give_up_place();
         }
-        info!(from = %self.from, document = self.document(), "refused: {refused}");
-        self.metrics.reject(refused.label());
+        info!(from = %self.from, document = self.document(), "turned away: {error}");
+        self.metrics.reject(error.label());
         let closing = poll_fn(|cx| {
-            self.closing.wake(cx);
+            self.closing.wake_on_close(cx);
             self.closing.poll()
         });
-        let parting = match refused {
-            Refused::Stopping => refused.into(),
-            refused => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| refused.into()),
+        let parting = match error {
+            JoinError::Stopping => error.into(),
+            error => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| error.into()),
         };
         transport.close(end_by(parting)).await;
     }

@@ -23,7 +23,7 @@ use super::parting::{end, end_by};
 use crate::rooms::Ready;
 
 /// The open part of a connection's life.
-pub(super) struct Open<'a> {
+pub(super) struct OpenConnection<'a> {
     pub(super) connection: &'a Connection,
     pub(super) transport: Transport,
     /// Its memberships. A client of y-websocket has one for as long as it is here.
@@ -79,15 +79,15 @@ pub(super) enum Rest {
     Frame(Bytes),
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenConnection<'a> {
     /// A connection without a document.
     pub(super) fn new(
         connection: &'a Connection,
         transport: Transport,
         timer: Pin<&'a mut Sleep>,
-    ) -> Open<'a> {
+    ) -> OpenConnection<'a> {
         let (config, now) = (&connection.config, Instant::now());
-        Open {
+        OpenConnection {
             connection,
             transport,
             members: Members::default(),
@@ -99,7 +99,7 @@ impl<'a> Open<'a> {
             is_writing: false,
             replies: VecDeque::new(),
             reply_bytes: 0,
-            pace: Pace::new(config.rates, now),
+            pace: Pace::new(config.rates(), now),
             pause: None,
             rest: None,
             large: None,
@@ -109,8 +109,8 @@ impl<'a> Open<'a> {
             delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
-            keep_alive_at: now + config.keep_alive,
-            ping_at: now + config.ping_interval,
+            keep_alive_at: now + config.keep_alive.get(),
+            ping_at: now + config.ping_interval.get(),
             pings: 0,
             probes: Vec::new(),
             timer,
@@ -132,7 +132,7 @@ impl<'a> Open<'a> {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if !mem::replace(&mut self.hears_closing, true) {
-            self.connection.closing.wake(cx);
+            self.connection.closing.wake_on_close(cx);
         }
         if let Poll::Ready(parting) = self.connection.closing.poll() {
             return Poll::Ready(end_by(parting));
@@ -207,7 +207,7 @@ impl<'a> Open<'a> {
 
     fn silent_at(&mut self) -> Instant {
         let config = &self.connection.config;
-        self.transport.life().deadline(config.ping_interval * 2, config.stall_timeout)
+        self.transport.signs_of_life().deadline(config.ping_interval.get() * 2, config.stall_timeout.get())
     }
 
     fn feed_signs_of_life(&mut self, now: Instant) -> Result<(), Error> {
@@ -216,11 +216,11 @@ impl<'a> Open<'a> {
         }
         let config = &self.connection.config;
         if self.ping_at <= now {
-            self.ping_at = now + config.ping_interval;
+            self.ping_at = now + config.ping_interval.get();
             self.feed_ping()?;
         }
         if self.keep_alive_at <= now {
-            self.keep_alive_at = now + config.keep_alive;
+            self.keep_alive_at = now + config.keep_alive.get();
             let member = self.members.iter().next();
             // Providers listen to what is for no document as well.
             let nobody = Framing::Hocuspocus { address: Bytes::new(), is_name: false };

@@ -7,31 +7,22 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::message::Reason;
-use coscribe_websocket::{Close, End, Message, READ_BUFFER, TOO_LARGE};
+use coscribe_websocket::limits::READ_BUFFER;
+use coscribe_websocket::{Close, End, Message, TOO_LARGE};
 use tokio::time::{Instant, sleep_until};
 
 use super::Dialect;
 use super::freed::freed_elsewhere;
-use super::open::{Open, Rest};
+use super::open::{OpenConnection, Rest};
 use super::pace::Verdict;
 use super::parting::end;
+use crate::limits::{LARGE_FRAME_BYTES, MESSAGES_AT_ONCE, REPLY_BYTES};
 use crate::rooms::Said;
-
-/// Messages of a frame that a room gets at once. A frame may have millions: they are counted, and wait for space, as if they
-/// had come in as many frames.
-const MESSAGES_AT_ONCE: usize = 256;
-
-/// A frame of this size that may have inflated from a few kilobytes is not kept for longer than it takes to deliver what may
-/// come in a second: others wait for their turn to inflate theirs.
-const LARGE_FRAME: usize = 1 << 20;
-
-/// What may wait to be said to a client that does not read. Beyond it, nothing is read of it either.
-const REPLY_BYTES: usize = 64 << 10;
 
 /// Space in a room's inbox that is waited for.
 type Space = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Open<'_> {
+impl OpenConnection<'_> {
     /// Brings messages to the rooms until there is a reason to stop.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
@@ -41,7 +32,7 @@ impl Open<'_> {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
-                self.transport.life().set_unread(false);
+                self.transport.signs_of_life().set_unread(false);
             }
             let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
             let incoming = match incoming {
@@ -125,7 +116,9 @@ impl Open<'_> {
             // A small message must not keep the whole read buffer alive that it came in.
             Bytes::copy_from_slice(&frame)
         } else {
-            self.large.insert(if frame.len() > LARGE_FRAME { freed_elsewhere(frame) } else { frame }).clone()
+            self.large
+                .insert(if frame.len() > LARGE_FRAME_BYTES { freed_elsewhere(frame) } else { frame })
+                .clone()
         };
         self.rest = Some(match self.connection.dialect {
             Dialect::YWebsocket { .. } => Rest::Messages(Messages::of(frame)),
@@ -188,18 +181,18 @@ impl Open<'_> {
     /// whether this is the first time.
     fn leave_unread(&mut self) {
         self.unreadable = true;
-        self.transport.life().set_unread(true);
+        self.transport.signs_of_life().set_unread(true);
         self.members.iter().for_each(|member| member.membership.too_large());
     }
 
     fn keeps_others_waiting(&self) -> bool {
-        let is_large = self.large.as_ref().is_some_and(|frame| frame.len() > LARGE_FRAME);
-        self.rest.is_some() && is_large && self.delivered > self.connection.config.rates.messages as usize
+        let is_large = self.large.as_ref().is_some_and(|frame| frame.len() > LARGE_FRAME_BYTES);
+        self.rest.is_some() && is_large && self.delivered > self.connection.config.rates().messages as usize
     }
 
     /// Reads nothing before the room has space and it is the peer's turn again.
     fn pause(&mut self, space: Option<Space>, turn: Option<Instant>) {
-        self.transport.life().set_unread(true);
+        self.transport.signs_of_life().set_unread(true);
         // Rarely needed: not part of what every open connection holds.
         self.pause = Some(Box::pin(async move {
             if let Some(space) = space {

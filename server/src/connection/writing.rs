@@ -9,10 +9,10 @@ use coscribe_websocket::{End, Error, Outgoing, Payload};
 use tokio::time::Instant;
 
 use super::Dialect;
-use super::open::Open;
+use super::open::OpenConnection;
 use super::parting::end_by;
 
-impl Open<'_> {
+impl OpenConnection<'_> {
     /// Writes what the rooms want to have sent, or ends the connection if that is what its only room wants.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if let Some(end) = self.hear_rooms(cx) {
@@ -139,7 +139,7 @@ impl Open<'_> {
         let cost = mem::take(&mut member.taken);
         if cost > 0 {
             // The watchdogs of clients do not hear pings.
-            self.keep_alive_at = now + self.connection.config.keep_alive;
+            self.keep_alive_at = now + self.connection.config.keep_alive.get();
         }
         if member.outbox.written(cost) {
             member.membership.drained();

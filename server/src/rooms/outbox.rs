@@ -10,9 +10,7 @@ use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::shared::Shared;
-
-/// What a message costs in an outbox beside its bytes, so that many small ones are bounded as well.
-const MESSAGE_COST: usize = 64;
+use crate::limits::OUTBOX_MESSAGE_COST;
 
 /// The outboxes of one connection that have something new, by their numbers, and the task that empties them.
 #[derive(Default)]
@@ -180,7 +178,7 @@ impl Batch {
 }
 
 fn cost(queued: &Queued) -> usize {
-    queued.message.message().len() + MESSAGE_COST
+    queued.message.message().len() + OUTBOX_MESSAGE_COST
 }
 
 #[cfg(test)]

@@ -11,20 +11,20 @@ use coscribe_engine::message::{Parting, Reason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::connection::Closing;
+use super::closing::Closing;
 use crate::metrics::Metrics;
 
 /// The open connections.
 pub(crate) struct Connections {
-    open: Mutex<Open>,
+    register: Mutex<Register>,
     last_left: Notify,
-    limits: Limits,
+    limits: ConnectionLimits,
     metrics: Arc<Metrics>,
 }
 
 /// How many there may be.
 #[derive(Debug, Copy, Clone)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// In all.
     pub(crate) total: usize,
     /// From one address.
@@ -32,7 +32,7 @@ pub(crate) struct Limits {
 }
 
 #[derive(Default)]
-struct Open {
+struct Register {
     /// By numbers in the order in which they came.
     closings: BTreeMap<u64, Arc<Closing>>,
     last: u64,
@@ -40,7 +40,7 @@ struct Open {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Counts as a connection until it is dropped.
+/// One of the connections that are counted, until it is dropped.
 pub(crate) struct Place {
     connections: Arc<Connections>,
     address: Option<IpAddr>,
@@ -49,18 +49,18 @@ pub(crate) struct Place {
 /// A connection that shutdown closes; dropping this takes it out of the register.
 pub(crate) struct Registration {
     connections: Arc<Connections>,
-    /// Its place among those that are counted, if it has one.
+    /// Its place, while it has one.
     place: Option<Place>,
     number: u64,
 }
 
 /// Why there is no place for a connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Full {
+pub(crate) enum NoPlace {
     /// The configured number of connections is open.
     #[error("too many connections; try again later")]
     Total,
-    /// So many come from one address.
+    /// The configured number of connections is open from one address.
     #[error(
         "too many connections from {0}; if that is a proxy, it has to be one of the trusted proxies and say whom it speaks for"
     )]
@@ -69,32 +69,32 @@ pub(crate) enum Full {
 
 impl Connections {
     /// None is open.
-    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Connections> {
-        Arc::new(Connections { open: Mutex::default(), last_left: Notify::new(), limits, metrics })
+    pub(crate) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Arc<Connections> {
+        Arc::new(Connections { register: Mutex::default(), last_left: Notify::new(), limits, metrics })
     }
 
     /// Takes a place for a connection of a client whose address is known, or is not.
-    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Full> {
+    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, NoPlace> {
         let address = address.map(network);
-        let mut open = self.open();
-        if open.places >= self.limits.total {
-            return Err(Full::Total);
+        let mut register = self.lock();
+        if register.places >= self.limits.total {
+            return Err(NoPlace::Total);
         }
         if let Some(address) = address {
-            let count = open.by_address.entry(address).or_default();
+            let count = register.by_address.entry(address).or_default();
             if *count >= self.limits.per_address {
-                return Err(Full::Address(address));
+                return Err(NoPlace::Address(address));
             }
             *count += 1;
         }
-        open.places += 1;
+        register.places += 1;
         self.metrics.connections.inc();
         Ok(Place { connections: Arc::clone(self), address })
     }
 
     /// Closes all connections with 1001, evenly over `spread`, so that clients don't come back all at once.
     pub(crate) async fn close_all(&self, spread: Duration) {
-        let closings: Vec<Arc<Closing>> = self.open().closings.values().cloned().collect();
+        let closings: Vec<Arc<Closing>> = self.lock().closings.values().cloned().collect();
         let start = Instant::now();
         let step = spread.div_f64(closings.len().max(1) as f64);
         for (closing, n) in closings.iter().zip(1..) {
@@ -111,15 +111,15 @@ impl Connections {
     pub(crate) async fn all_closed(&self) {
         loop {
             let left = self.last_left.notified();
-            if self.open().closings.is_empty() {
+            if self.lock().closings.is_empty() {
                 return;
             }
             left.await;
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,13 +132,13 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 impl Place {
-    /// Puts the connection into the register of those that shutdown closes.
+    /// Puts the connection into the register, so that shutdown closes it.
     pub(crate) fn register(self, closing: Arc<Closing>) -> Registration {
-        let mut open = self.connections.open();
-        open.last += 1;
-        let number = open.last;
-        open.closings.insert(number, closing);
-        drop(open);
+        let mut register = self.connections.lock();
+        register.last += 1;
+        let number = register.last;
+        register.closings.insert(number, closing);
+        drop(register);
         Registration { connections: Arc::clone(&self.connections), place: Some(self), number }
     }
 }
@@ -152,10 +152,12 @@ impl Registration {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.connections.open();
-        open.places -= 1;
+        let mut register = self.connections.lock();
+        register.places -= 1;
         self.connections.metrics.connections.dec();
-        if let Some(Entry::Occupied(mut count)) = self.address.map(|address| open.by_address.entry(address)) {
+        if let Some(Entry::Occupied(mut count)) =
+            self.address.map(|address| register.by_address.entry(address))
+        {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -167,9 +169,9 @@ impl Drop for Place {
 impl Drop for Registration {
     fn drop(&mut self) {
         let connections = &self.connections;
-        let mut open = connections.open();
-        open.closings.remove(&self.number);
-        if open.closings.is_empty() {
+        let mut register = connections.lock();
+        register.closings.remove(&self.number);
+        if register.closings.is_empty() {
             connections.last_left.notify_one();
         }
     }
@@ -181,19 +183,19 @@ mod tests {
 
     #[test]
     fn places_are_counted_in_all_and_by_address_and_are_free_again_when_dropped() {
-        let limits = Limits { total: 3, per_address: 2 };
+        let limits = ConnectionLimits { total: 3, per_address: 2 };
         let connections = Connections::new(limits, Arc::new(Metrics::new()));
         let admit = |address: &str| connections.admit(Some(address.parse().unwrap()));
         let one = admit("2001:db8::1").unwrap();
         let _two = admit("2001:db8::2").unwrap();
-        assert!(matches!(admit("2001:db8:0:0:ffff::3"), Err(Full::Address(_))), "the same /64");
+        assert!(matches!(admit("2001:db8:0:0:ffff::3"), Err(NoPlace::Address(_))), "the same /64");
         drop(one);
         let one = admit("2001:db8::1").unwrap();
         let _other = admit("2001:db8:0:1::1").unwrap();
-        assert!(matches!(connections.admit(None), Err(Full::Total)));
+        assert!(matches!(connections.admit(None), Err(NoPlace::Total)));
         drop(one);
         let _unknown = connections.admit(None).unwrap();
         assert_eq!(connections.metrics.connections.get(), 3);
-        assert_eq!(connections.open().by_address.len(), 2);
+        assert_eq!(connections.lock().by_address.len(), 2);
     }
 }
