@@ -124,22 +124,22 @@ impl Ledger {
 
     fn receive_range(&mut self, editor: usize, at: Instant, client: u64, start: Clock, end: Clock) {
         let Shape { people, writers, .. } = self.shape;
-        let author = client.checked_sub(FIRST_CLIENT).and_then(|author| usize::try_from(author).ok());
-        let Some(author) =
-            author.filter(|author| author / people == editor / people && author % people < writers)
+        let writer = client.checked_sub(FIRST_CLIENT).and_then(|writer| usize::try_from(writer).ok());
+        let Some(writer) =
+            writer.filter(|writer| writer / people == editor / people && writer % people < writers)
         else {
             self.foreign += u64::from(end - start);
             return;
         };
-        if author == editor {
+        if writer == editor {
             return;
         }
-        let sent = &self.sent[author / people * writers + author % people];
+        let sent = &self.sent[writer / people * writers + writer % people];
         if end as usize > sent.len() {
             self.foreign += u64::from(end - start);
             return;
         }
-        let received = &mut self.received[editor * writers + author % people];
+        let received = &mut self.received[editor * writers + writer % people];
         let measured_from = self.measured_from.filter(|_| editor < self.measured_editors);
         let mut news = 0;
         received.add(start, end, |clock| {
@@ -168,7 +168,7 @@ impl Ledger {
         self.sent.iter().map(|clocks| clocks.len() as u64).sum()
     }
 
-    /// How many deliveries are missing: each clock should reach everybody in the room but its author.
+    /// How many deliveries are missing: each clock should reach everybody in the room but its writer.
     pub fn missing(&self) -> u64 {
         self.written() * (self.shape.people as u64 - 1) - self.delivered
     }

@@ -29,6 +29,7 @@ pub mod servers;
 
 pub mod scenarios;
 
+pub mod figures;
 pub mod outcome;
 
 pub mod machine;

@@ -24,7 +24,7 @@ use crate::servers::Running;
 use crate::updates::document;
 
 /// Who wrote the document.
-const AUTHOR: u64 = FIRST_CLIENT - 1000;
+const WRITER: u64 = FIRST_CLIENT - 1000;
 /// How long the server may take to have the document, and joiners to get it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After a silence of this length, a joiner who seems to have the document has everything.
@@ -85,20 +85,20 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     ensure!(server.target.dialect != Dialect::Relay, "a relay has no documents");
     let update = match &load.document {
         Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
-        None => document(AUTHOR, load.bytes).0,
+        None => document(WRITER, load.bytes).0,
     };
     let whole = Blocks::from_update(&update)?.state_vector().clone();
     let room = room_names(1).remove(0);
     server.prepare([room.as_str()])?;
-    let mut author = Crowd::new(server.target.clone())?;
-    author.add_all([room.as_str()], AUTHOR, CONNECT_PATIENCE, |_, _, _| {})?;
-    settle(&mut author, |_, _, _| {})?;
-    author.send(0, |prefix| dialect::update(prefix, &update));
-    await_document(&mut author, &server.target, &room, &whole)?;
+    let mut writer = Crowd::new(server.target.clone())?;
+    writer.add_all([room.as_str()], WRITER, CONNECT_PATIENCE, |_, _, _| {})?;
+    settle(&mut writer, |_, _, _| {})?;
+    writer.send(0, |prefix| dialect::update(prefix, &update));
+    await_document(&mut writer, &server.target, &room, &whole)?;
 
     let one = median(load.repeat, || join(server, &room, 1, &whole))?;
     let many = median(load.repeat, || join(server, &room, load.joiners, &whole))?;
-    drop(author);
+    drop(writer);
     let (mut one_after_restart, mut many_after_restart) = (None, None);
     if server.can_restart() {
         let mut after_restart = |joiners| {
@@ -113,16 +113,16 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     Ok(Report { bytes: update.len(), one, many, one_after_restart, many_after_restart })
 }
 
-/// Sends what the author has written, until a newcomer gets all of it.
+/// Sends what the writer has written, until a newcomer gets all of it.
 fn await_document(
-    author: &mut Crowd,
+    writer: &mut Crowd,
     target: &Target,
     room: &str,
     whole: &StateVector,
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        settle(author, |_, _, _| {})?;
+        settle(writer, |_, _, _| {})?;
         let documents = read_documents(target, &[room.to_owned()])?;
         if documents[0].state_vector() == whole {
             return Ok(());

@@ -298,3 +298,16 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 fn is_patient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
+
+/// Lets all peers do the same at the same time; returns the first error, if any.
+pub(super) fn together(
+    peers: &mut [Peer],
+    each: impl Fn(&mut Peer) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let each = &each;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || each(peer))).collect();
+        let ends = threads.into_iter().map(|thread| thread.join().expect("floods don't panic"));
+        ends.collect::<Vec<_>>().into_iter().collect()
+    })
+}

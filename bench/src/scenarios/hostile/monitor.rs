@@ -17,7 +17,7 @@ const SAMPLES: usize = 64;
 
 /// Looks at a server now and then.
 #[derive(Debug)]
-pub(super) struct Watch<'a> {
+pub(super) struct ServerMonitor<'a> {
     server: &'a mut Running,
     /// Moments, and how long the server's threads had run by then.
     cpu: VecDeque<(Instant, Duration)>,
@@ -28,7 +28,7 @@ pub(super) struct Watch<'a> {
     died: Option<String>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ServerMonitor<'a> {
     pub(super) fn new(server: &'a mut Running) -> Self {
         Self { server, cpu: VecDeque::new(), before: None, peak: None, has_peak: false, died: None }
     }
