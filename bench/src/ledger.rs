@@ -12,12 +12,11 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_engine::update::{Clock, Update, UpdateError};
 use hdrhistogram::Histogram;
 
+use crate::limits;
 use crate::measure::micros;
 
 /// The client id of editor 0; encoded, it is as long as the ids that Yjs draws.
 pub const FIRST_CLIENT: u64 = 1 << 31;
-/// Longest latency that is recorded, ten minutes in microseconds; longer ones count as this.
-const LONGEST: u64 = 600_000_000;
 
 /// The shape of a crowd: rooms of the same size.
 #[derive(Debug, Copy, Clone)]
@@ -77,7 +76,8 @@ pub struct Ledger {
 impl Ledger {
     /// Empty books.
     pub fn new(shape: Shape) -> Self {
-        let latencies = Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are sound");
+        let latencies =
+            Histogram::new_with_bounds(1, limits::LONGEST_LATENCY_MICROS, 3).expect("the bounds are sound");
         Self {
             shape,
             sent: vec![Vec::new(); shape.all_writers()],

@@ -8,6 +8,8 @@
 //! machine.
 #![forbid(unsafe_code)]
 
+pub mod limits;
+
 pub mod inflate;
 pub mod websocket;
 

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -13,22 +13,19 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_engine::state_vector::StateVector;
 use serde::Serialize;
 
-use super::{CONNECT_PATIENCE, read_documents, room_names, settle};
+use super::{read_documents, room_names, settle};
 use crate::connection::Payload;
 use crate::crowd::{Crowd, Target};
 use crate::dialect::{self, Dialect, Incoming};
 use crate::inflate::Inflater;
 use crate::ledger::FIRST_CLIENT;
+use crate::limits;
 use crate::measure::{Cost, Meter};
 use crate::servers::Running;
 use crate::updates::document;
 
 /// Who wrote the document.
 const WRITER: u64 = FIRST_CLIENT - 1000;
-/// How long the server may take to have the document, and joiners to get it.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// After a silence of this length, a joiner who seems to have the document has everything.
-const QUIET: Duration = Duration::from_millis(200);
 
 /// The document, and how many open it.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -91,7 +88,7 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     let room = room_names(1).remove(0);
     server.prepare([room.as_str()])?;
     let mut writer = Crowd::new(server.target.clone())?;
-    writer.add_all([room.as_str()], WRITER, CONNECT_PATIENCE, |_, _, _| {})?;
+    writer.add_all([room.as_str()], WRITER, limits::CONNECT, |_, _, _| {})?;
     settle(&mut writer, |_, _, _| {})?;
     writer.send(0, |prefix| dialect::update(prefix, &update));
     await_document(&mut writer, &server.target, &room, &whole)?;
@@ -120,7 +117,7 @@ fn await_document(
     room: &str,
     whole: &StateVector,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + limits::JOIN;
     loop {
         settle(writer, |_, _, _| {})?;
         let documents = read_documents(target, &[room.to_owned()])?;
@@ -193,8 +190,8 @@ fn join(server: &Running, room: &str, joiners: usize, whole: &StateVector) -> an
         crowd.add(room, FIRST_CLIENT + joiner as u64)?;
     }
     let mut last = start;
-    while last.elapsed() < QUIET || (start.elapsed() < PATIENCE && !arrivals.may_be_all()) {
-        crowd.turn_unread(Instant::now() + QUIET, |joiner, at, payload| {
+    while last.elapsed() < limits::JOIN_QUIET || (start.elapsed() < limits::JOIN && !arrivals.may_be_all()) {
+        crowd.turn_unread(Instant::now() + limits::JOIN_QUIET, |joiner, at, payload| {
             last = at;
             arrivals.note(joiner, at, &payload);
         })?;

@@ -29,12 +29,11 @@ use serde::Serialize;
 use self::attackers::{Attackers, Planned};
 use self::monitor::ServerMonitor;
 use self::typists::{Noticed, Typists};
+use crate::limits;
 use crate::servers::Running;
 
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_millis(25);
-/// How long the preparation of an attack may take.
-const LONGEST_PLAN: Duration = Duration::from_secs(60);
 /// The typists type for at least this long.
 const SHORTEST: Duration = Duration::from_secs(3);
 
@@ -73,14 +72,14 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
 
 /// Waits until the plan is made and the server at rest.
 fn plan(monitor: &mut ServerMonitor<'_>, attackers: &Attackers) -> Planned {
-    let end = Instant::now() + LONGEST_PLAN;
+    let end = Instant::now() + limits::PLAN;
     let planned = loop {
         monitor.look();
         match attackers.planned(LOOK) {
             Some(planned) => break planned,
             None if monitor.died().is_some() => break Planned::Failed("the server died".to_owned()),
             None if Instant::now() > end => {
-                break Planned::Failed(format!("the preparation took more than {LONGEST_PLAN:?}"));
+                break Planned::Failed(format!("the preparation took more than {:?}", limits::PLAN));
             }
             None => {}
         }
