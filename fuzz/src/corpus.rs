@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use fastrand::Rng;
 
-use crate::case::{Case, CaseError};
 use crate::outcome::Coverage;
 use crate::scenario::{Scenario, Step};
+use crate::scenario_file::{ScenarioFile, ScenarioFileError};
 
 /// A scenario that was made from others has no more steps than this: otherwise they would grow from run to run.
 const MAX_STEPS: usize = 400;
@@ -38,7 +38,7 @@ pub enum CorpusError {
     },
     /// A file in it is no scenario.
     #[error(transparent)]
-    Case(#[from] CaseError),
+    ScenarioFile(#[from] ScenarioFileError),
 }
 
 impl Corpus {
@@ -50,7 +50,7 @@ impl Corpus {
         let scenarios = file_names(&directory)
             .map_err(|source| CorpusError::Io { directory: directory.clone(), source })?
             .iter()
-            .map(|path| Ok(Case::read(path)?.scenario))
+            .map(|path| Ok(ScenarioFile::read(path)?.scenario))
             .collect::<Result<_, CorpusError>>()?;
         Ok(Self { directory, scenarios, covered: BTreeSet::new() })
     }
@@ -72,7 +72,7 @@ impl Corpus {
         if self.scenarios.contains(scenario) {
             return Ok(false);
         }
-        let text = Case { scenario: scenario.clone(), failure: None }.to_json();
+        let text = ScenarioFile { scenario: scenario.clone(), failure: None }.to_json();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         fs::write(self.directory.join(format!("{:016x}.json", hasher.finish())), text)

@@ -31,17 +31,17 @@ pub mod replica;
 pub mod outcome;
 pub mod simulation;
 
-pub mod case;
 pub mod corpus;
 pub mod progress;
 pub mod report;
+pub mod scenario_file;
 pub mod shrink;
 
 pub mod difference;
 pub mod flags;
-mod frame;
 mod gap;
 pub mod interrupt;
+mod serving;
 
 pub mod against;
 pub mod trace;

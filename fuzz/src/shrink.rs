@@ -23,7 +23,8 @@ pub fn shrink(
     mut fails: impl FnMut(&Scenario) -> Option<Failure>,
 ) -> Option<(Scenario, Failure)> {
     let failure = fails(scenario)?;
-    let mut search = Search { best: scenario.clone(), weight: Weight::of(scenario), failure, runs: 1, fails };
+    let mut search =
+        Shrinking { best: scenario.clone(), weight: Weight::of(scenario), failure, runs: 1, fails };
     loop {
         let before = search.weight;
         search.remove_what_follows();
@@ -39,7 +40,7 @@ pub fn shrink(
     }
 }
 
-struct Search<F> {
+struct Shrinking<F> {
     best: Scenario,
     weight: Weight,
     failure: Failure,
@@ -47,7 +48,7 @@ struct Search<F> {
     fails: F,
 }
 
-impl<F: FnMut(&Scenario) -> Option<Failure>> Search<F> {
+impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
     /// Takes the candidate if it is simpler and fails in the same way.
     fn attempt(&mut self, candidate: Scenario) -> bool {
         let weight = Weight::of(&candidate);

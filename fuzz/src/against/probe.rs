@@ -11,7 +11,8 @@ use coscribe_engine::lib0::Reader;
 use tokio::time::{Instant, timeout_at};
 
 use super::line::{Incoming, Line};
-use super::run::{Stop, is_for_yjs};
+use super::run::is_for_yjs;
+use super::stop::Stop;
 use super::target::Target;
 
 /// How long a server may take to answer at all.

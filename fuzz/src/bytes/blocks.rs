@@ -19,7 +19,7 @@ use super::{against_yrs, collection, oracle, rounds};
 /// bytes, may copy one whole chunk.
 const ADMIT: Limit = Limit { peak: 256, sum: 8192 };
 
-/// Takes `data` as updates, each preceded by its length, of two authors who take turns.
+/// Takes `data` as updates, each preceded by its length, of two peers who take turns.
 pub fn blocks(data: &[u8]) {
     let mut history = History { model: Some(Model::default()), ..History::default() };
     for update in frames(data) {
@@ -81,12 +81,12 @@ impl History {
     fn admit(&mut self, update: &Update) {
         self.came.push(update.bytes().clone());
         self.len += update.bytes().len();
-        let author = self.came.len() as u64 % 2;
+        let source = self.came.len() as u64 % 2;
         let blocks = &mut self.blocks;
         let (before, growth, parked) = (blocks.memory(), blocks.growth(update), blocks.parked().bytes());
-        let admission = bounded(self.len, ADMIT, || blocks.admit(update, author));
+        let admission = bounded(self.len, ADMIT, || blocks.admit(update, source));
         assert_eq!(admission.update.is_none(), admission.changes.is_empty());
-        assert!(!admission.parked || self.blocks.parked().waits_for(author), "what is parked waits");
+        assert!(!admission.parked || self.blocks.parked().waits_for(source), "what is parked waits");
         assert!(!admission.woken || parked > 0, "only what is parked can wake");
         assert!(growth <= update.bytes().len() && self.blocks.memory() <= before + 256 * self.len + 4096);
         self.parked |= !self.blocks.parked().is_empty();
@@ -170,8 +170,8 @@ impl History {
     /// What lies below deleted types goes, whether that is looked for once or after each update.
     fn check_collection(&self) {
         let mut often = Blocks::default();
-        for (update, author) in self.came.iter().zip([1, 0].into_iter().cycle()) {
-            often.admit(&Update::scan(update.clone()).expect("it was read before"), author);
+        for (update, source) in self.came.iter().zip([1, 0].into_iter().cycle()) {
+            often.admit(&Update::scan(update.clone()).expect("it was read before"), source);
             often.collect();
         }
         collection::check(&[self.blocks.encode_state(), often.encode_state()]);

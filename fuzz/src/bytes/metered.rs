@@ -18,7 +18,7 @@ use coscribe_engine::update::Update;
 
 use super::cost::{self, Before, Spent, Traffic};
 use super::planted::Planted;
-use crate::frame;
+use crate::serving;
 
 /// Steps by which work between two pauses may exceed a slice: the costliest thing that is done in one go, which is to check
 /// an awareness state that is as long as it may be.
@@ -56,7 +56,7 @@ impl Metered {
 
     /// Somebody comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
-        self.input(Traffic::input(), |room| frame::connect(room, peer, now))
+        self.input(Traffic::input(), |room| serving::connect(room, peer, now))
     }
 
     /// Somebody goes.

@@ -37,7 +37,7 @@ pub fn room(data: &[u8]) {
 
 /// The same with a room that does too much for each message.
 #[cfg(feature = "planted-bugs")]
-pub fn room_with(data: &[u8], waste: Option<super::Waste>) {
+pub fn room_with(data: &[u8], waste: Option<super::planted::Waste>) {
     run(data, Planted::new(waste));
 }
 

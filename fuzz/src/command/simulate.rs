@@ -15,7 +15,7 @@ use coscribe_fuzz::flags;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::Coverage;
 use coscribe_fuzz::progress::Progress;
-use coscribe_fuzz::report::junit::Blocks;
+use coscribe_fuzz::report::junit::JunitReport;
 
 use super::search::{News, Origin, Search};
 use super::{Plant, Size, exit_code, seed_command, write};
@@ -113,7 +113,7 @@ struct Watch<'a> {
     search: &'a Search,
     start: Instant,
     progress: Progress,
-    blocks: Blocks,
+    junit: JunitReport,
     is_terminal: bool,
     told: Instant,
 }
@@ -125,7 +125,7 @@ impl<'a> Watch<'a> {
             search,
             start: Instant::now(),
             progress: Progress::default(),
-            blocks: Blocks::default(),
+            junit: JunitReport::default(),
             is_terminal: io::stderr().is_terminal(),
             told: Instant::now(),
         }
@@ -149,7 +149,7 @@ impl<'a> Watch<'a> {
                 self.clear();
                 let replay = write(&finding, &self.arguments.failures, self.arguments.plant)?;
                 println!("  before    {}", self.origin(number));
-                self.blocks.add_failure(number, finding.failure, replay);
+                self.junit.add_failure(number, finding.failure, replay);
             }
             News::Vanished { number, scenario, failure } => {
                 self.clear();
@@ -157,7 +157,7 @@ impl<'a> Watch<'a> {
                     "{failure}\n  {scenario}\n  It did not happen again: something besides the scenario decides."
                 );
                 println!("  before    {}", self.origin(number));
-                self.blocks.add_failure(number, failure, self.origin(number));
+                self.junit.add_failure(number, failure, self.origin(number));
             }
         }
         Ok(())
@@ -165,7 +165,7 @@ impl<'a> Watch<'a> {
 
     fn count(&mut self, number: u64, time: Duration, coverage: &Coverage, failed: bool) {
         self.progress.add(coverage, failed);
-        self.blocks.add(number, time);
+        self.junit.add(number, time);
     }
 
     /// Where a run came from, before it was cut down.
@@ -201,7 +201,7 @@ impl<'a> Watch<'a> {
         self.progress.elapsed = self.start.elapsed();
         println!("{} in {} s", self.progress, self.progress.elapsed.as_secs());
         if let Some(file) = &self.arguments.junit {
-            fs::write(file, self.blocks.to_xml()?)
+            fs::write(file, self.junit.to_xml()?)
                 .with_context(|| format!("cannot write {}", file.display()))?;
         }
         Ok(exit_code(self.progress.failures > 0))

@@ -17,7 +17,8 @@ use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use serde_json::{Value, json};
 
-use super::{Replica, ReplicaError, View};
+use super::interface::{Replica, ReplicaError};
+use super::view::View;
 use crate::edit::Edit;
 
 /// The variable that names the folder of `replica.mjs` and its packages, if it is not that of this crate's source.

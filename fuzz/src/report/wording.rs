@@ -85,8 +85,8 @@ fn fault(fault: &Fault) -> String {
         Fault::Resume(replica) => format!("replica {replica} reads again"),
         Fault::Duplicate(replica, 1) => format!("replica {replica} sends its last update again"),
         Fault::Duplicate(replica, count) => format!("replica {replica} sends its last {count} updates again"),
-        Fault::Overtake(author, through) => {
-            format!("replica {author}'s newest update comes through replica {through} first")
+        Fault::Overtake(source, through) => {
+            format!("replica {source}'s newest update comes through replica {through} first")
         }
         Fault::Lose(replica) => format!("replica {replica}'s next update gets lost"),
         Fault::Crash(how) => crash(*how),

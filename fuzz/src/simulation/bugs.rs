@@ -13,7 +13,7 @@ mod absent {
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
 
-    use super::super::host::Sent;
+    use super::super::server::Sent;
 
     /// None.
     pub(in super::super) struct Bugs;
@@ -50,7 +50,7 @@ mod planted {
     use coscribe_engine::state_vector::StateVector;
     use coscribe_engine::update::Update;
 
-    use super::super::host::Sent;
+    use super::super::server::Sent;
 
     /// A bug of the server.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,8 +7,8 @@ use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, Out, ReadTxn, Transact, Update};
 
-use super::outside::{FRAME_BYTES, join, split};
-use crate::replica::value;
+use super::library::{FRAME_BYTES, join, split};
+use crate::replica::to_json;
 
 /// More memory than a server would spend on a document, as recordings may be large.
 const LIMITS: Limits = Limits { memory_bytes: 4 << 30, stack_bytes: 256 << 20, frame_bytes: FRAME_BYTES };
@@ -43,7 +43,7 @@ fn read(roots: &Map<String, Value>, updates: &[Bytes]) -> Result<Vec<Bytes>, Str
         doc.transact_mut().apply_update(update).map_err(|error| error.to_string())?;
     }
     let txn = doc.transact();
-    let content = roots.into_iter().map(|(name, out)| (name, value(&out, &txn)));
+    let content = roots.into_iter().map(|(name, out)| (name, to_json(&out, &txn)));
     let header = json!({ "content": Value::Object(content.collect()), "waiting": txn.has_missing_updates() });
     let snapshot = txn.snapshot();
     let parts =

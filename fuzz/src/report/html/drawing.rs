@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::Page;
 use super::layout::{Layout, is_cursor};
+use super::page::Page;
 use crate::outcome::{Mark, MarkKind, Message, Timeline};
 use crate::report::wording;
 use crate::scenario::{Kind, Scenario};

@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 /// What a file says: a scenario, and what was wrong with it when it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Case {
+pub struct ScenarioFile {
     /// The scenario.
     pub scenario: Scenario,
     /// What was wrong, if anything was.
@@ -22,7 +22,7 @@ pub struct Case {
 
 /// Why a case could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum CaseError {
+pub enum ScenarioFileError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
@@ -41,14 +41,16 @@ pub enum CaseError {
     },
 }
 
-impl Case {
+impl ScenarioFile {
     /// Reads a case from a file.
     ///
     /// # Errors
     /// If the file cannot be read, or is no case.
-    pub fn read(path: &Path) -> Result<Self, CaseError> {
-        let text = fs::read(path).map_err(|source| CaseError::Io { path: path.to_owned(), source })?;
-        serde_json::from_slice(&text).map_err(|source| CaseError::Json { path: path.to_owned(), source })
+    pub fn read(path: &Path) -> Result<Self, ScenarioFileError> {
+        let text =
+            fs::read(path).map_err(|source| ScenarioFileError::Io { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text)
+            .map_err(|source| ScenarioFileError::Json { path: path.to_owned(), source })
     }
 
     /// The text of its file.

@@ -54,13 +54,13 @@ pub(super) enum Trouble {
 }
 
 /// A process that reads updates; started again when it has died.
-pub(super) struct Outside {
+pub(super) struct LibraryProcess {
     pub(super) library: Library,
     child: Child,
     patience: Duration,
 }
 
-impl Outside {
+impl LibraryProcess {
     /// yrs.
     ///
     /// # Errors

@@ -1,23 +1,20 @@
 //! A replica's place in a run: its document, its provider, its connection, and what is wrong with that.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::gaps::Gate;
+use super::gate::Gate;
 use super::line::Line;
 use crate::awareness::ClientAwareness;
 use crate::provider::Provider;
-use crate::replica::{Replica, ReplicaError};
+use crate::replica::{History, Replica, ReplicaError};
 
-/// How many of its former states a replica can be replaced by.
-const HISTORY: usize = 8;
 /// The first byte of a SyncStatus.
 const SYNC_STATUS: u8 = 102;
 
 /// Somebody who takes part.
-pub(super) struct Seat<'a> {
+pub(super) struct ConnectedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: Provider,
     pub(super) line: Option<Line>,
@@ -29,11 +26,10 @@ pub(super) struct Seat<'a> {
     pub(super) loses_next: bool,
     /// Something that it has not sent, or that did not arrive, is missing at the server, and nobody knows.
     pub(super) has_lost: bool,
-    /// States before its last edits, the oldest first; kept only if the scenario asks for them.
-    history: Option<VecDeque<Bytes>>,
+    history: History,
 }
 
-impl<'a> Seat<'a> {
+impl<'a> ConnectedEditor<'a> {
     pub(super) fn new(replica: Box<dyn Replica + 'a>, history: bool, now: Duration) -> Self {
         Self {
             provider: Provider::new(ClientAwareness::new(replica.client(), now)),
@@ -43,7 +39,7 @@ impl<'a> Seat<'a> {
             delay: Duration::ZERO,
             loses_next: false,
             has_lost: false,
-            history: history.then(VecDeque::new),
+            history: History::new(history),
         }
     }
 
@@ -75,24 +71,17 @@ impl<'a> Seat<'a> {
 
     /// Remembers the state before an edit, if the scenario asks for it.
     pub(super) fn remember(&mut self) -> Result<(), ReplicaError> {
-        if let Some(history) = &mut self.history {
-            history.push_back(self.replica.diff(&[0])?);
-            if history.len() > HISTORY {
-                history.pop_front();
-            }
-        }
-        Ok(())
+        self.history.remember(self.replica.as_mut())
     }
 
-    /// The state before so many edits, or the oldest that is known.
+    /// The state before so many edits, or the oldest that is remembered.
     pub(super) fn former(&self, edits: usize) -> Option<Bytes> {
-        let history = self.history.as_ref()?;
-        history.get(history.len().saturating_sub(edits)).cloned()
+        self.history.before(edits)
     }
 
-    /// Another replica takes the place.
+    /// Another replica takes the editor.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
-        let history = self.history.is_some();
+        let history = self.history.is_wanted();
         let (delay, gate) = (self.delay, std::mem::take(&mut self.gate));
         *self = Self { delay, gate, ..Self::new(replica, history, now) };
     }

@@ -10,8 +10,8 @@ use coscribe_engine::lib0::Reader;
 use crate::outcome::{Coverage, Failure, Mark, MarkKind, Message, Outcome, Timeline};
 use crate::scenario::{Event, Fault};
 
-/// The record of a run.
-pub(super) struct Record {
+/// The transcript of a run.
+pub(super) struct Transcript {
     timeline: Option<Timeline>,
     coverage: Coverage,
     /// Kinds of faults since the last heal.
@@ -19,7 +19,7 @@ pub(super) struct Record {
     now: Duration,
 }
 
-impl Record {
+impl Transcript {
     pub(super) fn new(timeline: bool) -> Self {
         Self {
             timeline: timeline.then(Timeline::default),

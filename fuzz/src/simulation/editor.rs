@@ -9,13 +9,10 @@ use coscribe_engine::update::ClientId;
 
 use crate::awareness::ClientAwareness;
 use crate::provider::Provider;
-use crate::replica::Replica;
-
-/// How many of its former states a replica can be replaced by.
-const HISTORY: usize = 8;
+use crate::replica::{History, Replica, ReplicaError};
 
 /// Somebody who takes part.
-pub(super) struct Seat<'a> {
+pub(super) struct SimulatedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: Provider,
     /// The connection as the server knows it.
@@ -32,8 +29,7 @@ pub(super) struct Seat<'a> {
     pub(super) gathered: Option<(usize, Vec<Bytes>)>,
     /// Something it has sent has not reached the server, and nobody knows.
     pub(super) has_lost: bool,
-    /// States before its last edits, the oldest first; kept only if the scenario asks for them.
-    history: Option<VecDeque<Bytes>>,
+    history: History,
 }
 
 /// A connection.
@@ -66,7 +62,7 @@ impl Link {
     }
 }
 
-impl<'a> Seat<'a> {
+impl<'a> SimulatedEditor<'a> {
     pub(super) fn new(replica: Box<dyn Replica + 'a>, latency: Duration, history: bool) -> Self {
         Self {
             provider: provider(replica.client(), Duration::ZERO),
@@ -78,35 +74,26 @@ impl<'a> Seat<'a> {
             loses_next: false,
             gathered: None,
             has_lost: false,
-            history: history.then(VecDeque::new),
+            history: History::new(history),
         }
     }
 
     /// Remembers the state before an edit, if the scenario asks for it.
-    pub(super) fn remember(&mut self) -> Result<(), crate::replica::ReplicaError> {
-        if let Some(history) = &mut self.history {
-            history.push_back(self.replica.diff(&[0])?);
-            if history.len() > HISTORY {
-                history.pop_front();
-            }
-        }
-        Ok(())
+    pub(super) fn remember(&mut self) -> Result<(), ReplicaError> {
+        self.history.remember(self.replica.as_mut())
     }
 
-    /// The state before so many edits, or the oldest that is known.
+    /// The state before so many edits, or the oldest that is remembered.
     pub(super) fn former(&self, edits: usize) -> Option<Bytes> {
-        let history = self.history.as_ref()?;
-        history.get(history.len().saturating_sub(edits)).cloned()
+        self.history.before(edits)
     }
 
-    /// Another replica takes the place.
+    /// Another replica takes the editor.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
         self.provider = provider(replica.client(), now);
         self.replica = replica;
         (self.loses_next, self.has_lost, self.gathered) = (false, false, None);
-        if let Some(history) = &mut self.history {
-            history.clear();
-        }
+        self.history.clear();
     }
 }
 

@@ -10,7 +10,7 @@ use coscribe_engine::lib0::Reader;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 
-use super::run::Stop;
+use super::stop::Stop;
 use crate::gap::has_gap;
 use crate::outcome::Oracle;
 use crate::replica::Replica;

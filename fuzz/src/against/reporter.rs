@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Arguments;
+use super::arguments::Arguments;
 use super::run::Account;
-use crate::case::Case;
 use crate::outcome::{Failure, Timeline};
 use crate::progress::Progress;
 use crate::report::Finding;
 use crate::scenario::Scenario;
+use crate::scenario_file::ScenarioFile;
 
 /// A run is over.
 pub(super) struct News {
@@ -121,7 +121,8 @@ impl<'a> Watch<'a> {
 
     fn write_case(&self, finding: &Finding) -> anyhow::Result<PathBuf> {
         let file = self.arguments.failures.join(format!("{}.json", finding.name()));
-        let case = Case { scenario: finding.scenario.clone(), failure: Some(finding.failure.clone()) };
+        let case =
+            ScenarioFile { scenario: finding.scenario.clone(), failure: Some(finding.failure.clone()) };
         let written =
             fs::create_dir_all(&self.arguments.failures).and_then(|()| fs::write(&file, case.to_json()));
         written.with_context(|| format!("cannot write {}", file.display()))?;

@@ -53,7 +53,7 @@ pub(super) struct Sent {
 }
 
 /// The server.
-pub(super) struct Host {
+pub(super) struct SimulatedServer {
     disk: MemoryDisk,
     stop: Arc<StopBefore>,
     store: Store,
@@ -106,7 +106,7 @@ impl Faults for StopBefore {
     }
 }
 
-impl Host {
+impl SimulatedServer {
     /// A server with an empty disk.
     pub(super) fn new(seed: u64, bugs: Bugs) -> Result<Self, Broken> {
         let disk = MemoryDisk::new(seed);

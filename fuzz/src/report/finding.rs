@@ -1,0 +1,34 @@
+//! What a search has found.
+
+use crate::outcome::{Failure, Timeline};
+use crate::scenario::Scenario;
+
+/// A scenario that fails, and how.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// What is wrong.
+    pub failure: Failure,
+    /// What went where.
+    pub timeline: Timeline,
+}
+
+impl Finding {
+    /// Names it: the promise that is broken, and the seed.
+    pub fn name(&self) -> String {
+        format!("{}-{}", hyphenated(&format!("{:?}", self.failure.oracle)), self.scenario.seed)
+    }
+}
+
+/// `StateVector` as `state-vector`.
+fn hyphenated(name: &str) -> String {
+    let mut out = String::new();
+    for (place, char) in name.chars().enumerate() {
+        if place > 0 && char.is_uppercase() {
+            out.push('-');
+        }
+        out.extend(char.to_lowercase());
+    }
+    out
+}
