@@ -13,7 +13,6 @@ use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::flags;
 use coscribe_fuzz::generate::Shape;
-use coscribe_fuzz::replica::NodeProcess;
 use coscribe_fuzz::report::{Finding, replay_command};
 #[cfg(feature = "planted-bugs")]
 use coscribe_fuzz::simulation::PlantedBug;
@@ -35,18 +34,13 @@ struct Size {
     no_yjs: bool,
 }
 
-/// Replicas of real Yjs, unless something else is asked for.
-const YJS: usize = 2;
-
 impl Size {
     /// The shape of runs.
     fn shape(&self) -> Shape {
         let (replicas, edits) = (self.replicas, self.edits);
         let yjs = match self.yjs {
             _ if self.no_yjs => 0,
-            None if NodeProcess::start().is_err() => 0,
-            None => YJS.min(replicas - 1),
-            Some(yjs) => yjs.min(replicas),
+            asked => flags::yjs(asked, replicas),
         };
         Shape { replicas, yjs, edits }
     }

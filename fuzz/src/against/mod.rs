@@ -37,8 +37,9 @@ use anyhow::ensure;
 use tokio::runtime::Builder;
 
 pub use self::arguments::Arguments;
-use self::reporter::{News, Watch};
+use self::reporter::{FinishedRun, Reporter};
 use self::run::{Account, Server};
+use crate::flags;
 use crate::generate::{self, Shape};
 use crate::interrupt;
 use crate::outcome::{Failure, Oracle};
@@ -46,8 +47,6 @@ use crate::replica::NodeProcess;
 use crate::scenario::{Event, Fault, Kind, Scenario};
 use crate::scenario_file::ScenarioFile;
 
-/// Replicas of real Yjs, where Node is found and nothing else is asked for.
-const YJS: usize = 2;
 /// Runs at the same time, which mostly wait for the server.
 const JOBS: u16 = 4;
 
@@ -57,11 +56,11 @@ const JOBS: u16 = 4;
 /// If it could not be tried: nobody answers at the address, or not as y-websocket does, or a command fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&arguments)?;
-    let mut watch = Watch::new(&arguments, &plan.name);
+    let mut reporter = Reporter::new(&arguments, &plan.name);
     interrupt::listen()?;
     println!("{}", plan.description());
     thread::scope(|scope| {
-        let (sender, news) = mpsc::channel();
+        let (sender, runs) = mpsc::channel();
         let jobs = arguments.jobs.unwrap_or(if plan.server.restart.is_some() { 1 } else { JOBS });
         let workers: Vec<_> = (0..jobs)
             .map(|_| {
@@ -70,10 +69,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .collect();
         drop(sender);
-        watch.follow(&news).inspect_err(|_| plan.stop())?;
+        reporter.follow(&runs).inspect_err(|_| plan.stop())?;
         workers.into_iter().try_for_each(|worker| worker.join().expect("panics of runs are caught"))
     })?;
-    watch.finish()
+    reporter.finish()
 }
 
 /// What is tried.
@@ -101,11 +100,7 @@ impl<'a> Plan<'a> {
             replayed.as_ref().is_none_or(|scenario| !scenario.replicas.is_empty()),
             "the scenario has no replicas"
         );
-        let yjs = match arguments.yjs {
-            None if NodeProcess::start().is_err() => 0,
-            None => YJS.min(replicas - 1),
-            Some(yjs) => yjs.min(replicas),
-        };
+        let yjs = flags::yjs(arguments.yjs, replicas);
         let document = format!("{name}probe");
         create(arguments, &document)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -150,11 +145,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Carries out runs until there are no more.
-    fn work(&self, news: &Sender<News>) -> anyhow::Result<()> {
-        self.try_work(news).inspect_err(|_| self.stop())
+    fn work(&self, runs: &Sender<FinishedRun>) -> anyhow::Result<()> {
+        self.try_work(runs).inspect_err(|_| self.stop())
     }
 
-    fn try_work(&self, news: &Sender<News>) -> anyhow::Result<()> {
+    fn try_work(&self, runs: &Sender<FinishedRun>) -> anyhow::Result<()> {
         let scenario_has_yjs = |scenario: &Scenario| scenario.replicas.contains(&Kind::Yjs);
         let yjs = self.replayed.as_ref().map_or(self.shape.yjs > 0, scenario_has_yjs);
         let node = if yjs { Some(NodeProcess::start()?) } else { None };
@@ -168,7 +163,7 @@ impl<'a> Plan<'a> {
                 self.stop();
             }
             // Nobody listens any more only when the search is over.
-            drop(news.send(News { number, time: start.elapsed(), scenario, account }));
+            drop(runs.send(FinishedRun { number, time: start.elapsed(), scenario, account }));
         }
         Ok(())
     }

@@ -40,8 +40,8 @@ pub(super) struct Search {
     broken: Mutex<BTreeMap<Oracle, usize>>,
 }
 
-/// What a thread tells.
-pub(super) enum News {
+/// What a thread reports.
+pub(super) enum SearchEvent {
     /// A run is over.
     Run { number: u64, time: Duration, coverage: Coverage, failed: bool },
     /// A run failed, and was cut down.
@@ -84,14 +84,14 @@ impl Search {
     }
 
     /// Carries out runs until there are no more.
-    pub(super) fn work(&self, news: &Sender<News>) -> anyhow::Result<()> {
-        self.try_work(news).inspect_err(|_| self.stop())
+    pub(super) fn work(&self, events: &Sender<SearchEvent>) -> anyhow::Result<()> {
+        self.try_work(events).inspect_err(|_| self.stop())
     }
 
-    fn try_work(&self, news: &Sender<News>) -> anyhow::Result<()> {
+    fn try_work(&self, events: &Sender<SearchEvent>) -> anyhow::Result<()> {
         let runner = Runner::new(self.shape.yjs > 0, self.plant)?;
         // Nobody listens any more only when the search is over.
-        let tell = |tidings| drop(news.send(tidings));
+        let tell = |event| drop(events.send(event));
         while let Some(number) = self.next() {
             let scenario = self.scenario(number);
             let start = Instant::now();
@@ -102,11 +102,11 @@ impl Search {
                 corpus.lock().unwrap_or_else(PoisonError::into_inner).offer(&scenario, &outcome.coverage)?;
             }
             let (time, failed) = (start.elapsed(), outcome.failure.is_some());
-            tell(News::Run { number, time, coverage: outcome.coverage, failed });
+            tell(SearchEvent::Run { number, time, coverage: outcome.coverage, failed });
             if let Some(failure) = outcome.failure.filter(|failure| self.is_to_be_shrunk(failure.oracle)) {
                 tell(match runner.shrink(&scenario) {
-                    Some(finding) => News::Found { number, finding: Box::new(finding) },
-                    None => News::Vanished { number, scenario: Box::new(scenario), failure },
+                    Some(finding) => SearchEvent::Found { number, finding: Box::new(finding) },
+                    None => SearchEvent::Vanished { number, scenario: Box::new(scenario), failure },
                 });
             }
         }

@@ -3,6 +3,7 @@
 
 mod bugs;
 mod check;
+mod delivery;
 mod editor;
 mod faults;
 mod sending;
@@ -21,8 +22,9 @@ use coscribe_engine::work::finish;
 use fastrand::Rng;
 
 use self::bugs::Bugs;
+use self::delivery::Delivery;
 use self::editor::{Link, SimulatedEditor};
-use self::server::{Broken, Sent, SimulatedServer};
+use self::server::{Broken, SimulatedServer};
 use self::transcript::Transcript;
 use crate::edit::Edit;
 use crate::outcome::{Failure, Oracle, Outcome};
@@ -261,7 +263,7 @@ impl<'a> Simulation<'a> {
             if sent.is_empty() && !self.server.step(self.now).map_err(|broken| self.broken(broken))? {
                 break;
             }
-            for Sent { peer, frame } in sent {
+            for Delivery { peer, frame } in sent {
                 self.deliver(peer, frame)?;
             }
             for peer in std::mem::take(&mut self.server.probed) {

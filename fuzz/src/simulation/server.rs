@@ -20,6 +20,7 @@ use coscribe_persistence::{
 use fastrand::Rng;
 
 use super::bugs::Bugs;
+use super::delivery::Delivery;
 use crate::outcome::Oracle;
 use crate::scenario::{Crash, During};
 
@@ -45,12 +46,6 @@ const CHECKPOINT_STEPS: [Step; 7] = [
 
 /// A promise that is broken, and how.
 pub(super) type Broken = (Oracle, String);
-
-/// A frame on its way to a peer.
-pub(super) struct Sent {
-    pub(super) peer: PeerId,
-    pub(super) frame: Bytes,
-}
 
 /// The server.
 pub(super) struct SimulatedServer {
@@ -243,7 +238,7 @@ impl SimulatedServer {
     }
 
     /// Carries out what the room wants done; gives what it sends.
-    pub(super) fn effects(&mut self) -> Result<Vec<Sent>, Broken> {
+    pub(super) fn effects(&mut self) -> Result<Vec<Delivery>, Broken> {
         let mut sent = Vec::new();
         let Some(Open { room, life, .. }) = &mut self.open else { return Ok(sent) };
         while let Some(effect) = room.poll_effect() {
