@@ -10,12 +10,10 @@ use std::path::PathBuf;
 
 use fastrand::Rng;
 
+use crate::limits;
 use crate::outcome::Coverage;
 use crate::scenario::{Scenario, Step};
 use crate::scenario_file::{ScenarioFile, ScenarioFileError};
-
-/// A scenario that was made from others has no more steps than this: otherwise they would grow from run to run.
-const MAX_STEPS: usize = 400;
 
 /// A directory of scenarios.
 #[derive(Debug)]
@@ -97,7 +95,7 @@ impl Corpus {
             }
             _ => {}
         }
-        scenario.steps.truncate(MAX_STEPS);
+        scenario.steps.truncate(limits::CORPUS_STEPS);
         Some(scenario)
     }
 }

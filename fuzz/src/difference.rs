@@ -3,13 +3,11 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use crate::limits;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use serde_json::Value;
-
-/// How much of a value is shown.
-const SHOWN: usize = 80;
 
 /// The first place where two contents differ: the path, and what is there in each. `None` if they are the same; 2.0 is 2.
 pub fn contents(left: &Value, right: &Value) -> Option<String> {
@@ -74,7 +72,7 @@ fn descend<'a>(left: &'a Value, right: &'a Value) -> Option<(String, &'a Value, 
 
 fn shortened(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(limits::VALUE_CHARACTERS) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text,
     }

@@ -5,12 +5,8 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
+use crate::limits;
 use crate::replica::NodeProcess;
-
-/// Most replicas of one run.
-const REPLICAS: u64 = 100;
-/// Most edits of one run: with so many it takes a quarter of a minute, with a third of them one second, and Ctrl-C waits for it.
-const EDITS: u64 = 10_000;
 
 /// Replicas that run real Yjs, unless another number is asked for.
 const YJS: usize = 2;
@@ -26,12 +22,12 @@ pub fn time(text: &str) -> Result<Duration, String> {
 
 /// How many replicas a run has.
 pub fn replicas() -> RangedU64ValueParser<usize> {
-    range(1..=REPLICAS)
+    range(1..=limits::REPLICAS)
 }
 
 /// How many edits a run has.
 pub fn edits() -> RangedU64ValueParser<usize> {
-    range(0..=EDITS)
+    range(0..=limits::EDITS)
 }
 
 /// How many of the replicas run real Yjs: as many as are asked for; otherwise two and not all, where Node is found.

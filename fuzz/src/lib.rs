@@ -19,6 +19,8 @@
 //! | [`bytes`] | what cargo-fuzz feeds with arbitrary bytes |
 #![forbid(unsafe_code)]
 
+pub mod limits;
+
 pub mod edit;
 pub mod scenario;
 

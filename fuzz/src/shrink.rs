@@ -8,13 +8,9 @@ mod weight;
 use std::ops::Range;
 
 use self::weight::Weight;
+use crate::limits;
 use crate::outcome::Failure;
 use crate::scenario::{Event, Fault, Kind, Scenario, Step};
-
-/// No more runs than this are spent on one scenario.
-const MAX_RUNS: usize = 20_000;
-/// With no more steps than this, removing two at once is tried as well: one that stops reading and reads again.
-const MAX_STEPS_FOR_PAIRS: usize = 24;
 
 /// Cuts a scenario down for as long as `fails` gives a failure of the same oracle. Gives the smallest scenario that was found
 /// and its failure; `None` if `fails` finds nothing wrong with the scenario as it is.
@@ -52,7 +48,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
     /// Takes the candidate if it is simpler and fails in the same way.
     fn attempt(&mut self, candidate: Scenario) -> bool {
         let weight = Weight::of(&candidate);
-        if weight >= self.weight || self.runs == MAX_RUNS {
+        if weight >= self.weight || self.runs == limits::SHRINK_RUNS {
             return false;
         }
         self.runs += 1;
@@ -113,7 +109,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
     }
 
     fn remove_pairs_of_steps(&mut self) {
-        if self.best.steps.len() > MAX_STEPS_FOR_PAIRS {
+        if self.best.steps.len() > limits::STEPS_FOR_PAIRS {
             return;
         }
         let mut second = self.best.steps.len();

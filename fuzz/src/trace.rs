@@ -21,6 +21,7 @@ use self::library::LibraryProcess;
 use self::recording::Format;
 use self::roots::Given;
 use crate::flags;
+use crate::limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,9 +35,6 @@ Examples:
 Each recording is read as it was recorded, reversed, shuffled, with some updates twice, as a diff from somewhere in the middle, through
 a room, merged in groups by yrs and by Yjs, and as coscribe stores it. A gap in what was recorded is told, and is no finding; nor
 are differences of yrs to Yjs that are known.";
-
-/// How many findings are told in full.
-const TOLD: usize = 20;
 
 /// The flags of `trace`.
 #[derive(Args, Debug)]
@@ -124,12 +122,12 @@ fn tell(verdicts: &[Verdict], has_yjs: bool) {
     for finding in &new {
         alike.entry((&finding.recording, &finding.reader, finding.oracle)).or_default().push(finding);
     }
-    for ((recording, reader, oracle), findings) in alike.iter().take(TOLD) {
+    for ((recording, reader, oracle), findings) in alike.iter().take(limits::TOLD_DIVERGENCES) {
         let (Divergence { way, detail, .. }, others) = (findings[0], findings.len() - 1);
         println!("{recording}, {way}, read by {reader}: {oracle:?}: {detail} (and {others} other ways)");
     }
-    if alike.len() > TOLD {
-        println!("… and {} more", alike.len() - TOLD);
+    if alike.len() > limits::TOLD_DIVERGENCES {
+        println!("… and {} more", alike.len() - limits::TOLD_DIVERGENCES);
     }
     let mut names: Vec<_> = known.iter().filter_map(|finding| finding.known).collect();
     names.sort_unstable();

@@ -7,9 +7,8 @@ use anyhow::{Context, bail, ensure};
 use tokio::time::sleep;
 
 use super::target::Target;
+use crate::limits;
 
-/// How long a server may take to take connections again.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is tried.
 const INTERVAL: Duration = Duration::from_millis(5);
 
@@ -21,8 +20,8 @@ pub(super) async fn restart(command: &str, target: &Target, document: &str) -> a
     run(command)?;
     let start = Instant::now();
     while let Err(error) = target.open(document).await {
-        if start.elapsed() > PATIENCE {
-            bail!("{} s after {command:?}: {error}", PATIENCE.as_secs());
+        if start.elapsed() > limits::RESTART {
+            bail!("{} s after {command:?}: {error}", limits::RESTART.as_secs());
         }
         sleep(INTERVAL).await;
     }

@@ -16,14 +16,14 @@ use super::line::{Incoming, Line};
 use super::stop::{Stop, refused};
 use super::target::{OpenError, Target};
 use crate::edit::Edit;
+use crate::limits;
 use crate::outcome::{Coverage, Failure, Oracle};
 use crate::provider::Acknowledged;
 use crate::replica::{NodeProcess, NodeReplica, Replica, View, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
 
-/// So many times faster than the scenario says time passes, and no step waits longer than this.
+/// Time passes so many times faster than the scenario says.
 const HASTE: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_millis(30);
 /// How often clients look after their awareness.
 pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
 /// The message that says that access is denied.
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         }
         for (number, scheduled) in scenario.steps.iter().enumerate() {
             *step = number;
-            self.wait(hastened(scheduled.after).min(LONGEST_PAUSE)).await?;
+            self.wait(hastened(scheduled.after).min(limits::LONGEST_PAUSE)).await?;
             self.count(&scheduled.event);
             match &scheduled.event {
                 Event::Edit { replica, edit } => self.edit(replica % self.editors.len(), edit)?,

@@ -6,9 +6,7 @@ use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Clock, Content, Id, Update};
 
 use super::elements::{self, Element, Elements};
-
-/// Elements of all updates together, beyond which this would take too long.
-const MOST: usize = 4096;
+use crate::limits;
 
 /// The model has nothing to say: there are too many elements, or updates say different things of one. Then whoever comes
 /// first is believed, and the result depends on details.
@@ -53,7 +51,7 @@ impl Model {
                 elements: elements::of_block(&block),
             }));
         }
-        if self.seen.len() > MOST || self.waiting.len() > MOST {
+        if self.seen.len() > limits::MODEL_ELEMENTS || self.waiting.len() > limits::MODEL_ELEMENTS {
             return Err(Silent);
         }
         while self.take_in() {}

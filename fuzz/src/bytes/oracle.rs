@@ -7,15 +7,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
+use crate::limits;
 use bytes::Bytes;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use coscribe_worker::document::{self, Document, Summary};
-use coscribe_worker::{Child, Limits, ServeError, Unanswered};
+use coscribe_worker::{Child, ServeError, Unanswered};
 use yrs::updates::decoder::Decode;
 use yrs::{ReadTxn, Transact};
 
@@ -24,12 +24,6 @@ const ARGUMENT: &str = "oracle";
 
 /// One in so many inputs is shown to yrs; all, if it is not set.
 const SAMPLE: &str = "COSCRIBE_FUZZ_YRS";
-
-/// Longest time for an answer. Usually it takes less than a millisecond.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Inputs have a few kilobytes, but JSON may repeat what is shared.
-const LIMITS: Limits = Limits { memory_bytes: 1 << 30, stack_bytes: 128 << 20, frame_bytes: 64 << 20 };
 
 /// What yrs has made of some updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +111,7 @@ fn child() -> Child {
     let running = || std::env::current_exe().expect("a running program has a path");
     let mut command = Command::new(PROGRAM.get().cloned().unwrap_or_else(running));
     command.arg(ARGUMENT);
-    Child::new(command, PATIENCE, LIMITS.frame_bytes)
+    Child::new(command, limits::ORACLE_ANSWER, limits::ORACLE_PROCESS.frame_bytes)
 }
 
 /// The side of the process that may die: answers on stdout what comes on stdin, until that ends.
@@ -125,7 +119,7 @@ fn child() -> Child {
 /// # Errors
 /// If the limits cannot be set, or the other side breaks off.
 pub fn serve() -> Result<(), ServeError> {
-    coscribe_worker::serve(LIMITS, |request| Ok(answer(&request).unwrap_or_default()))
+    coscribe_worker::serve(limits::ORACLE_PROCESS, |request| Ok(answer(&request).unwrap_or_default()))
 }
 
 fn answer(request: &[u8]) -> Option<Vec<u8>> {

@@ -21,14 +21,12 @@ use self::peer::Peer;
 use self::script::{SLOTS, Script, Step};
 use super::metered::Metered;
 use super::planted::Planted;
+use crate::limits;
 
 pub(super) use self::seed::{seed, seeds_of_large_frames};
 
 /// Is there from the beginning, only listens and never lags: whatever is broadcast goes to it.
 const LISTENER: PeerId = PeerId(1);
-
-/// Most bytes of a frame that repeats another, or of messages that wait to be sent in one.
-const LONGEST_FRAME: usize = 512 << 10;
 
 /// Takes `data` as limits and as steps: see [`script`].
 pub fn room(data: &[u8]) {
@@ -197,7 +195,7 @@ impl Stage {
 
     fn repeat(&mut self, peer: PeerId, times: usize) {
         let frame = self.peer(peer).last_frame.clone();
-        let repeated = frame.repeat(times.min(LONGEST_FRAME / frame.len().max(1)));
+        let repeated = frame.repeat(times.min(limits::SCRIPT_FRAME_BYTES / frame.len().max(1)));
         if !repeated.is_empty() {
             self.send(peer, &repeated.into());
         }
@@ -207,7 +205,7 @@ impl Stage {
     fn send(&mut self, id: PeerId, frame: &Bytes) {
         let readable = Messages::of(frame.clone()).all(|message| message.is_ok());
         match &mut self.peer(id).gathered {
-            Some(gathered) if readable && gathered.len() + frame.len() <= LONGEST_FRAME => {
+            Some(gathered) if readable && gathered.len() + frame.len() <= limits::SCRIPT_FRAME_BYTES => {
                 gathered.extend_from_slice(frame);
             }
             Some(_) => {

@@ -9,13 +9,10 @@ use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 
 use super::metered::Metered;
 use super::planted::Planted;
+use crate::limits;
 
 /// Neither reads nor says anything.
 const LAGGING: PeerId = PeerId(1000);
-
-/// How often a frame is repeated within another, and how long that gets.
-const REPEATED: usize = 64;
-const LONGEST_FRAME: usize = 256 << 10;
 
 /// Time between ticks: longer than that between flushes.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -26,7 +23,8 @@ pub(super) fn check(document: Option<&Bytes>, said: &[(PeerId, Bytes)]) {
     said.iter().for_each(|(peer, frame)| whole.entry(*peer).or_default().extend_from_slice(frame));
     let whole: Vec<_> = whole.into_iter().map(|(peer, frame)| (peer, Bytes::from(frame))).collect();
     let repeated = |(peer, frame): &(PeerId, Bytes)| {
-        (*peer, Bytes::from(frame.repeat(REPEATED.min(LONGEST_FRAME / frame.len().max(1)).max(1))))
+        let times = limits::FRAME_REPEATS.min(limits::REPEATED_FRAME_BYTES / frame.len().max(1)).max(1);
+        (*peer, Bytes::from(frame.repeat(times)))
     };
     let mut one_by_one = Meeting::new(document);
     one_by_one.hear(said);

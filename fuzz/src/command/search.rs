@@ -15,11 +15,10 @@ use coscribe_fuzz::scenario::Scenario;
 
 use super::Plant;
 use super::runner::Runner;
+use coscribe_fuzz::limits;
 
 /// One run in so many is made from the corpus, if there is one.
 const MUTATED: u64 = 4;
-/// With `--keep-going`, so many failures of each oracle are cut down; the others are only counted.
-const SHRUNK_PER_ORACLE: usize = 3;
 
 /// What is searched, and how far it has come.
 pub(super) struct Search {
@@ -156,6 +155,6 @@ impl Search {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         let times = broken.entry(oracle).or_default();
         *times += 1;
-        is_first && *times <= SHRUNK_PER_ORACLE
+        is_first && *times <= limits::SHRUNK_PER_ORACLE
     }
 }

@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::interface::{Replica, ReplicaError};
-
-/// How many states are remembered.
-const HISTORY: usize = 8;
+use crate::limits;
 
 /// States before the last edits, the oldest first; none unless the scenario asks for them, since each costs time.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl History {
     pub(crate) fn remember(&mut self, replica: &mut dyn Replica) -> Result<(), ReplicaError> {
         if let Some(states) = &mut self.states {
             states.push_back(replica.diff(&[0])?);
-            if states.len() > HISTORY {
+            if states.len() > limits::HISTORY_STATES {
                 states.pop_front();
             }
         }

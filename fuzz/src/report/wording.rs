@@ -3,10 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::edit::{Action, Content, Edit, Nested};
+use crate::limits;
 use crate::scenario::{Crash, During, Event, Fault};
-
-/// Longer values are cut.
-const MAX_CHARS: usize = 40;
 
 /// An event: `replica 1: text.insert(0, "a")`.
 pub(super) fn event(event: &Event) -> String {
@@ -65,7 +63,7 @@ fn text(text: &str) -> String {
 
 fn value(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(MAX_CHARS) {
+    match text.char_indices().nth(limits::WORDING_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }

@@ -8,6 +8,7 @@ use coscribe_engine::work::finish;
 
 use super::{Broken, Simulation};
 use crate::difference;
+use crate::limits;
 use crate::outcome::{Failure, Oracle};
 use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
@@ -16,8 +17,6 @@ use crate::replica::{Replica, View, YrsReplica};
 const RENEWED: Duration = Duration::from_secs(20);
 /// What is looked at to see whether everything has come to rest.
 const REST: Duration = Duration::from_millis(50);
-/// How often that is looked at before it counts as endless.
-const PATIENCE: usize = 200;
 
 impl Simulation<'_> {
     /// Everything is mended, comes to rest, and is compared.
@@ -32,7 +31,7 @@ impl Simulation<'_> {
     }
 
     fn rest(&mut self) -> Result<(), Failure> {
-        for _ in 0..PATIENCE {
+        for _ in 0..limits::REST_LOOKS {
             self.wait(REST)?;
             let now = self.now;
             let next = self.room(|room| room.next_tick())?;

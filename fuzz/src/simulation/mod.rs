@@ -27,6 +27,7 @@ use self::editor::{Link, SimulatedEditor};
 use self::server::{Broken, SimulatedServer};
 use self::transcript::Transcript;
 use crate::edit::Edit;
+use crate::limits;
 use crate::outcome::{Failure, Oracle, Outcome};
 use crate::provider::{Acknowledged, ProviderError};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, YrsReplica};
@@ -38,8 +39,6 @@ pub use self::bugs::PlantedBug;
 
 /// How long the server collects updates before it writes them.
 const COMMIT_WINDOW: Duration = Duration::from_millis(2);
-/// How much may wait for a replica that does not read.
-const OUTBOX_BYTES: usize = 2 << 10;
 /// How often clients look after their awareness.
 const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
 /// A client tries again this long after the server has gone.
@@ -299,7 +298,7 @@ impl<'a> Simulation<'a> {
         link.push(frame);
         if !editor.stalled {
             self.pass_on(replica);
-        } else if link.outbox_bytes > OUTBOX_BYTES && !std::mem::replace(&mut link.lagging, true) {
+        } else if link.outbox_bytes > limits::OUTBOX_BYTES && !std::mem::replace(&mut link.lagging, true) {
             self.room(|room| room.stalled(peer))?;
         }
         Ok(())

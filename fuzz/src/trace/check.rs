@@ -14,6 +14,7 @@ use super::roots::{self, Roots};
 use super::ways::{self, Way, admitted};
 use crate::difference;
 use crate::gap;
+use crate::limits;
 use crate::outcome::Oracle;
 
 /// What differs between orders or between libraries.
@@ -56,9 +57,6 @@ const YRS_JSON: &str = "yrs does not read JSON content of Yjs before 13.0";
 const YRS_HOOKS: &str = "yrs does not read XML hooks";
 /// The reference of XML hooks.
 const HOOK: u64 = 5;
-
-/// A library that died so often of a recording is not asked about it any more: each time may take all its time.
-const DEATHS: usize = 2;
 
 /// Who reads, and how.
 pub(super) struct Examiner {
@@ -183,7 +181,7 @@ impl Examination<'_> {
     }
 
     fn read(&mut self, library: &mut LibraryProcess, way: &Way) {
-        if self.deaths[library.library as usize] >= DEATHS {
+        if self.deaths[library.library as usize] >= limits::DEATHS {
             return;
         }
         let reading = match library.read(&self.roots, &way.updates) {

@@ -17,13 +17,11 @@ use coscribe_worker::{Child, Unanswered};
 use serde_json::{Value, json};
 
 use super::roots::Roots;
+use crate::limits;
 use crate::replica::FOLDER_VARIABLE;
 
 /// The flag that makes this program read with yrs for another.
 const SERVE_YRS: &str = "--serve-yrs";
-
-/// The longest request or answer: recordings may have any length, and this is what a frame can say of it.
-pub(super) const FRAME_BYTES: u32 = u32::MAX;
 
 /// Who reads updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +81,7 @@ impl LibraryProcess {
     }
 
     fn new(library: Library, command: Command, patience: Duration) -> Self {
-        Self { library, child: Child::new(command, patience, FRAME_BYTES), patience }
+        Self { library, child: Child::new(command, patience, limits::TRACE_FRAME_BYTES), patience }
     }
 
     /// The document that these updates make, applied in this order.

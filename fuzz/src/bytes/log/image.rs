@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_persistence::record::{self, HEADER_BYTES, Kind};
 
@@ -22,9 +23,6 @@ const MARKER: u64 = 0x1122_3344_5566_7788;
 /// Bytes of a segment's header, and where its marker is.
 const SEGMENT_HEADER: usize = 32;
 const MARKER_AT: usize = 16;
-
-/// Most segments of one image.
-const SEGMENTS: usize = 4;
 
 /// What is on the disk.
 #[derive(Debug)]
@@ -90,7 +88,7 @@ impl Image {
             }
             6 => {
                 self.at = [File::Catalog, File::Segment, File::States][usize::from(reader.u8()? % 3)];
-                if matches!(self.at, File::Segment) && self.segments.len() < SEGMENTS {
+                if matches!(self.at, File::Segment) && self.segments.len() < limits::IMAGE_SEGMENTS {
                     self.segments.push(header());
                     self.batch = SEGMENT_HEADER as u64;
                 }

@@ -10,6 +10,7 @@ use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::room::RoomLimits;
 
 use super::made_up::MadeUp;
+use crate::limits;
 
 /// How many peers there can be at the same time, beside a crowd that does not keep up.
 pub(super) const SLOTS: usize = 4;
@@ -18,9 +19,6 @@ pub(super) const SLOTS: usize = 4;
 /// is mended, but what the room has kept is measured.
 const EAGER: u8 = 0x80;
 pub(super) const ABRUPT: u8 = 0x40;
-
-/// Most peers that join a crowd at once.
-const MOST_IN_A_CROWD: u8 = 32;
 
 /// One thing that happens. Whoever does it is the peer in a slot, if there is one.
 #[derive(Debug)]
@@ -145,7 +143,7 @@ impl<'a> Script<'a> {
             number::RANGES => Step::Update(made_up.ranges(reader)?),
             number::STATES => Step::Awareness(made_up.awareness(reader)?),
             number::CLAIM => Step::Claim(made_up.state_vector(reader)?),
-            _ => Step::Crowd(reader.u8()? % MOST_IN_A_CROWD),
+            _ => Step::Crowd(reader.u8()? % limits::CROWD),
         })
     }
 }
