@@ -1,4 +1,4 @@
-//! What can be done from the command line.
+//! The commands about simulated runs.
 
 pub(crate) mod replay;
 mod runner;
@@ -46,7 +46,7 @@ impl Size {
     }
 }
 
-/// What is wrong with the simulated server on purpose.
+/// The bug of the simulated server, if one is planted.
 #[derive(Args, Debug, Clone, Copy)]
 struct Plant {
     /// Give the simulated server this bug, to see that it is found
@@ -77,7 +77,7 @@ fn seed_command(seed: u64, shape: &Shape, plant: Plant) -> String {
     format!("coscribe-fuzz replay --seed {seed} --replicas {replicas} --edits {edits} --yjs {yjs}{flag}")
 }
 
-/// Tells of a finding, writes its files, and says where they are. Gives the command that replays it.
+/// Prints a finding, writes its files, and prints where they are. Gives the command that replays it.
 fn write(finding: &Finding, directory: &Path, plant: Plant) -> anyhow::Result<String> {
     // First, in case it cannot be written.
     println!("{}", finding.failure);

@@ -1,4 +1,4 @@
-//! What values of flags must be, so that nothing is tried that means nothing, or never ends.
+//! The values that flags may have: no run that means nothing, and none that never ends.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is written about a run: files that repeat it, here and in Yjs alone, and a page that draws it.
+//! The files about a finding: a scenario and a test that repeat it, a script for Yjs alone, and a page that draws it.
 
 mod finding;
 pub mod html;

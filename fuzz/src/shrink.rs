@@ -12,8 +12,8 @@ use crate::limits;
 use crate::outcome::Failure;
 use crate::scenario::{Event, Fault, Kind, Scenario, Step};
 
-/// Cuts a scenario down for as long as `fails` gives a failure of the same oracle. Gives the smallest scenario that was found
-/// and its failure; `None` if `fails` finds nothing wrong with the scenario as it is.
+/// Cuts a scenario down as long as `fails` gives a failure of the same oracle. Gives the smallest scenario and its failure;
+/// `None` if the scenario does not fail in the first place.
 pub fn shrink(
     scenario: &Scenario,
     mut fails: impl FnMut(&Scenario) -> Option<Failure>,
@@ -67,7 +67,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
         self.attempt(candidate)
     }
 
-    /// In the end everything is healed in any case, so what came after the failure is hardly needed.
+    /// Removes the steps after the failure: a run ends with a heal in any case, so they are hardly needed.
     fn remove_what_follows(&mut self) {
         for kept in [self.failure.step, self.failure.step + 1] {
             if kept < self.best.steps.len() && self.attempt_with(|scenario| scenario.steps.truncate(kept)) {
@@ -171,7 +171,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
     }
 }
 
-/// The scenario without a replica. What it does is done by its heir, or not at all.
+/// The scenario without a replica, whose steps go to its heir, or are removed.
 fn without_replica(scenario: &Scenario, removed: usize, heir: Option<usize>) -> Scenario {
     let count = scenario.replicas.len();
     let rename = |replica: usize| {

@@ -1,4 +1,4 @@
-//! `trace`: recorded updates, read in many orders, by Yjs, by yrs, and as coscribe keeps them. They must make the same document.
+//! `trace`: reads recorded updates in many orders, with Yjs, with yrs and with coscribe. They must always make the same document.
 
 mod check;
 mod library;
@@ -69,7 +69,7 @@ pub struct Arguments {
     serve_yrs: bool,
 }
 
-/// Reads recordings in every way, and tells what differs.
+/// Reads recordings in every way, and prints the divergences.
 ///
 /// # Errors
 /// If the recordings cannot be read.

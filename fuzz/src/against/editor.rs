@@ -1,4 +1,4 @@
-//! A replica's place in a run: its document, its provider, its connection, and what is wrong with that.
+//! An editor of a run: its replica, its provider, and its connection with the faults of that.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::replica::{History, Replica, ReplicaError};
 /// The first byte of a SyncStatus.
 const SYNC_STATUS: u8 = 102;
 
-/// Somebody who takes part.
+/// An editor of a run.
 pub(super) struct ConnectedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: Provider,
     pub(super) line: Option<Line>,
-    /// What it has been sent too early.
+    /// Updates that it was sent too early.
     pub(super) gate: Gate,
     /// How long frames are held back, each way.
     pub(super) delay: Duration,
     /// Its next update will not reach the server.
     pub(super) loses_next: bool,
-    /// Something that it has not sent, or that did not arrive, is missing at the server, and nobody knows.
+    /// An update that it has not sent, or that did not arrive, is missing at the server, and neither side knows.
     pub(super) has_lost: bool,
     history: History,
 }
@@ -53,7 +53,7 @@ impl<'a> ConnectedEditor<'a> {
         }
     }
 
-    /// The connection is over; gives what is left of it.
+    /// Takes the connection for ended, and gives it.
     pub(super) fn leave(&mut self) -> Option<Line> {
         self.has_lost = false;
         self.gate.clear();
@@ -61,8 +61,8 @@ impl<'a> ConnectedEditor<'a> {
         self.line.take()
     }
 
-    /// Whether it has the server's state, and all that it has sent is acknowledged, if the server does that.
-    /// Something may wait for ever for what was lost with a replica that is no more.
+    /// Whether it has the server's state and all its updates are acknowledged, if the server acknowledges any. Updates that
+    /// it holds back do not count: they may wait for ever for others that were lost with a former replica.
     pub(super) fn is_settled(&self, acknowledges: bool) -> bool {
         self.provider.is_synced()
             && (!acknowledges || self.provider.is_acknowledged())
@@ -79,7 +79,7 @@ impl<'a> ConnectedEditor<'a> {
         self.history.before(edits)
     }
 
-    /// Another replica takes the editor.
+    /// The editor goes on with another replica.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
         let history = self.history.is_wanted();
         let (delay, gate) = (self.delay, std::mem::take(&mut self.gate));

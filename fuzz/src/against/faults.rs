@@ -1,4 +1,4 @@
-//! What can go wrong from outside, and how it is mended.
+//! The faults that can be made from outside, and how they are mended.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::run::{Run, hastened};
 use super::stop::Stop;
 use crate::scenario::Fault;
 
-/// How long nobody is there when all have left.
+/// How long the document is without editors when all have left.
 const ABSENCE: Duration = Duration::from_millis(20);
 
 impl Run<'_> {
@@ -48,7 +48,7 @@ impl Run<'_> {
         }
     }
 
-    /// Who is behind a partition notices it, and connects again. The server takes the old connection for alive.
+    /// The editors behind a partition notice it, and connect again. The server takes their old connections for alive.
     async fn rejoin(&mut self) -> Result<(), Stop> {
         for replica in 0..self.editors.len() {
             if self.editors[replica].line.as_ref().is_some_and(|line| line.cut) {

@@ -1,4 +1,4 @@
-//! What must be true when everybody is connected again, and what the server must have when nobody is.
+//! The promises that must hold when all editors are connected again, and when none is.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -21,11 +21,11 @@ use crate::outcome::Oracle;
 use crate::provider::Provider;
 use crate::replica::{Replica, View, YrsReplica};
 
-/// How often it is looked whether everybody has everything.
+/// The interval between two looks whether every editor has everything.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 impl Run<'_> {
-    /// Everybody is connected; when they have all there is they must be equal, and so must be whoever comes new.
+    /// Connects all editors; once they have everything they must be equal, and a new peer must get the same.
     pub(super) async fn heal(&mut self, awareness: bool) -> Result<(), Stop> {
         self.mend().await?;
         let deadline = Instant::now() + self.server.settle;
@@ -45,7 +45,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether everybody has the server's answer, the same elements and the same deletions, and nothing waits for an
+    /// Whether every editor has the server's answer, the same elements and the same deletions, and waits for no
     /// acknowledgement.
     fn has_settled(&mut self) -> Result<bool, Stop> {
         let acknowledges = self.server.acknowledges;
@@ -66,7 +66,7 @@ impl Run<'_> {
         Ok(sets.windows(2).all(|two| two[0] == two[1]))
     }
 
-    /// Time is up: what is wrong.
+    /// The failure of editors that have not settled in time.
     fn unsettled(&mut self) -> Result<Stop, Stop> {
         let views = self.views()?;
         let unanswered = self.editors.iter().position(|editor| !editor.provider.is_synced());
@@ -87,7 +87,7 @@ impl Run<'_> {
         Ok(Stop::Broken(oracle, format!("{:?} after everybody had connected {what}", self.server.settle)))
     }
 
-    /// Which replica lacks what somebody wrote, if one does.
+    /// The replica that lacks another's elements, in words, if one does.
     fn lacks_elements(&self, views: &[View]) -> Option<String> {
         let mut all = StateVector::default();
         for (client, clock) in views.iter().flat_map(|view| view.state_vector.iter()) {
@@ -103,7 +103,7 @@ impl Run<'_> {
         Some(format!("replica {replica} lacks what {source} wrote ({what}); replicas {who:?} have it"))
     }
 
-    /// Which replica does not know that something is deleted, if one does not.
+    /// The replica that lacks a deletion, in words, if one does.
     fn lacks_deletions(&self, views: &[View]) -> Option<String> {
         let mut all = IdSet::default();
         views.iter().for_each(|view| all.extend(&view.delete_set));
@@ -126,7 +126,7 @@ impl Run<'_> {
         Ok(self.editors.iter_mut().map(|editor| editor.replica.view()).collect::<Result<_, _>>()?)
     }
 
-    /// With the same elements and deletions, replicas show the same; gives what they show.
+    /// With the same elements and deletions, replicas show the same; gives their common view.
     fn check_replicas(&mut self) -> Result<View, Stop> {
         let mut views = self.views()?;
         for (replica, view) in views.iter().enumerate().skip(1) {
@@ -138,7 +138,7 @@ impl Run<'_> {
         Ok(views.swap_remove(0))
     }
 
-    /// Who comes new sees the same.
+    /// A new peer sees the same.
     async fn check_reader(&mut self, expected: &View) -> Result<(), Stop> {
         let mut reader = Reader::join(self).await?;
         let deadline = Instant::now() + self.server.settle;
@@ -172,7 +172,7 @@ impl Run<'_> {
         }
     }
 
-    /// Nobody is connected: who comes first must find what was promised to be there.
+    /// No editor is connected: a new peer must find everything that was acknowledged or settled.
     pub(super) async fn check_kept(&mut self, when: &str) -> Result<(), Stop> {
         if !self.server.keeps {
             return Ok(());
@@ -207,8 +207,8 @@ impl Run<'_> {
         }
     }
 
-    /// Everybody sees the states of those who are here, at the latest when they have been renewed: clients ignore states
-    /// that they have seen before a reconnect.
+    /// Every editor sees the awareness states of all, at the latest after they are renewed: clients ignore states that they
+    /// have seen before a reconnect.
     async fn check_awareness(&mut self) -> Result<(), Stop> {
         let deadline = Instant::now() + OUTDATED / 2 + AWARENESS_INTERVAL + self.server.settle;
         loop {
@@ -229,12 +229,12 @@ impl Run<'_> {
     }
 }
 
-/// Somebody who joins, reads, and says nothing.
+/// A peer that joins, reads, and writes nothing.
 struct Reader {
     replica: YrsReplica,
     provider: Provider,
     line: Line,
-    /// What it has been sent too early; `None` if there must not be such.
+    /// Updates that it was sent too early; `None` if the server must not send such.
     gate: Option<Gate>,
     start: Instant,
 }

@@ -1,6 +1,6 @@
-//! `against`: the same scenarios from outside, against a real server that speaks y-websocket, whoever wrote it.
+//! `against`: the same scenarios from outside, against any real server that speaks y-websocket.
 //!
-//! What cannot be decided from outside is not: in which order frames reach the server, and when it writes what. So a run is
+//! From outside, the order in which frames reach the server and the moments at which it writes cannot be decided. So a run is
 //! not repeated to the byte, only with the same edits and faults.
 //!
 //! | Fault | What is done |
@@ -50,10 +50,10 @@ use crate::scenario_file::ScenarioFile;
 /// Runs at the same time, which mostly wait for the server.
 const JOBS: u16 = 4;
 
-/// Carries out runs against the server, and tells what was found.
+/// Carries out runs against the server, and reports what it finds.
 ///
 /// # Errors
-/// If it could not be tried: nobody answers at the address, or not as y-websocket does, or a command fails.
+/// If it could not be tried: no server answers at the address, or it does not speak y-websocket, or a command fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&arguments)?;
     let mut reporter = Reporter::new(&arguments, &plan.name);
@@ -75,14 +75,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     reporter.finish()
 }
 
-/// What is tried.
+/// The runs of a search.
 struct Plan<'a> {
     arguments: &'a Arguments,
     server: Server,
     shape: Shape,
     seed: u64,
     replayed: Option<Scenario>,
-    /// What the names of documents begin with; no two searches have the same.
+    /// The prefix of all document names, which no other search has.
     name: String,
     deadline: Option<Instant>,
     next: AtomicU64,
@@ -139,7 +139,7 @@ impl<'a> Plan<'a> {
         format!("{}: {acknowledges}\n{runs}", self.server.target.url(&format!("{}…", self.name)))
     }
 
-    /// Nothing more is tried.
+    /// Starts no more runs.
     fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }

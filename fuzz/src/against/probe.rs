@@ -1,4 +1,4 @@
-//! What a server can do, found out once at the start.
+//! Whether a server acknowledges, asked once at the start.
 
 use std::future::poll_fn;
 
@@ -17,8 +17,8 @@ use crate::limits;
 
 const TOKEN: &[u8] = b"coscribe-fuzz";
 
-/// Whether the server gives SyncStatus messages back, as coscribe and y-sweet do: what it then loses is lost after it was
-/// acknowledged.
+/// Whether the server gives SyncStatus messages back, as coscribe and y-sweet do. Such a server must not lose
+/// what it gave one back for.
 ///
 /// # Errors
 /// If it cannot be reached, or does not speak y-websocket.

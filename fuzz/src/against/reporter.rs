@@ -28,7 +28,7 @@ pub(super) struct FinishedRun {
 /// Reports runs while they go on, and at their end.
 pub(super) struct Reporter<'a> {
     arguments: &'a Arguments,
-    /// What the names of documents begin with.
+    /// The prefix of all document names.
     name: &'a str,
     line: ProgressLine,
     connections: usize,
@@ -52,7 +52,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// Until all runs are over.
+    /// Reports until all runs are over.
     pub(super) fn follow(&mut self, runs: &Receiver<FinishedRun>) -> anyhow::Result<()> {
         loop {
             match runs.recv_timeout(Duration::from_millis(100)) {
@@ -85,7 +85,7 @@ impl<'a> Reporter<'a> {
         Ok(())
     }
 
-    /// Tells of a finding, and writes its scenario. Gives the command that tries it again.
+    /// Prints a finding, and writes its scenario. Gives the command that tries it again.
     fn write(&mut self, scenario: Scenario, failure: &Failure, document: &str) -> anyhow::Result<String> {
         self.line.clear();
         let finding = Finding { scenario, failure: failure.clone(), timeline: Timeline::default() };

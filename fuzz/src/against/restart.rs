@@ -1,4 +1,4 @@
-//! Restarts of the server, and whatever else commands of the user's do.
+//! Commands of the user: restarts of the server, and others.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::target::Target;
 use crate::limits;
 
-/// How often it is tried.
+/// The interval between two attempts to connect.
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Restarts the server, and waits until it takes connections to a document.
@@ -28,7 +28,7 @@ pub(super) async fn restart(command: &str, target: &Target, document: &str) -> a
     Ok(())
 }
 
-/// Runs a command of the user's, with its output on stderr.
+/// Runs a command of the user, with its output on stderr.
 ///
 /// # Errors
 /// If it does not run, or fails.

@@ -1,4 +1,4 @@
-//! Carries out a scenario on one document of a real server, in real time that passes faster than the scenario says.
+//! Carries out a scenario on one document of a real server, in real time but faster than the scenario says.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -24,12 +24,12 @@ use crate::scenario::{Event, Fault, Kind, Scenario};
 
 /// Time passes so many times faster than the scenario says.
 const HASTE: u32 = 10;
-/// How often clients look after their awareness.
+/// The interval at which editors renew their awareness.
 pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
 /// The message that says that access is denied.
 const AUTH: u8 = 2;
 
-/// The server, and what is expected of it.
+/// The server, and the promises that it is expected to keep.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) target: Target,
@@ -39,22 +39,22 @@ pub(super) struct Server {
     pub(super) acknowledges: bool,
     /// Whether documents must be there when everybody has left them, and after a restart.
     pub(super) keeps: bool,
-    /// How long it has until everybody has everything.
+    /// How long it may take until every editor has everything.
     pub(super) settle: Duration,
-    /// Whether it may send an update before what that builds on.
+    /// Whether it may send an update before those that it builds on.
     pub(super) allows_gaps: bool,
     /// Whether awareness is compared.
     pub(super) awareness: bool,
 }
 
-/// What was done in a run.
+/// The account of a run: what it did, and its failure.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) coverage: Coverage,
     pub(super) connections: usize,
     pub(super) restarts: usize,
     pub(super) heals: usize,
-    /// Updates that came before what they build on.
+    /// Updates that came before those that they build on.
     pub(super) gaps: usize,
     pub(super) failure: Option<Failure>,
 }
@@ -67,15 +67,15 @@ pub(super) struct Run<'a> {
     pub(super) document: String,
     rng: Rng,
     start: Instant,
-    /// When clients look after their awareness next.
+    /// When editors renew their awareness next.
     next_tick: Instant,
     pub(super) editors: Vec<ConnectedEditor<'a>>,
-    /// Connections that the server takes for alive, and nobody is there.
+    /// Connections that the server takes for alive, though their editors have left.
     pub(super) ghosts: Vec<Line>,
     next_client: ClientId,
-    /// What was acknowledged to replicas that are no more.
+    /// Updates that were acknowledged to replicas that are gone.
     pub(super) acknowledged: Acknowledged,
-    /// What everybody had at the last heal.
+    /// The common view at the last heal.
     pub(super) settled: Option<View>,
     /// Kinds of faults since then.
     faults: BTreeSet<&'static str>,
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A connection ended that nobody has closed: maybe because nobody is there any more.
+    /// The server has ended a connection: perhaps because it is gone.
     async fn closed(&self, replica: usize, how: &str) -> Stop {
         match self.server.target.open(&self.document).await {
             Err(error) if !matches!(error, OpenError::Refused { .. }) => gone(&error),
@@ -315,7 +315,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The next that comes on any connection; what is due is written.
+/// Waits for the next frame or end of any connection, and writes frames that are due.
 async fn next_incoming(editors: &mut [ConnectedEditor<'_>]) -> (usize, Incoming) {
     poll_fn(|cx| {
         for (number, editor) in editors.iter_mut().enumerate() {
@@ -330,7 +330,7 @@ async fn next_incoming(editors: &mut [ConnectedEditor<'_>]) -> (usize, Incoming)
     .await
 }
 
-/// Whether a frame has something that a Yjs client takes in. Others are ignored by clients, too.
+/// Whether Yjs clients take in a frame of this kind; they ignore others.
 ///
 /// # Errors
 /// If it says that access is denied.
@@ -343,7 +343,7 @@ pub(super) fn is_for_yjs(frame: &[u8]) -> Result<bool, Stop> {
     Ok(matches!(frame.first(), Some(0 | 1 | 3 | 102)))
 }
 
-/// Nobody takes connections any more.
+/// The failure of a server that accepts no connections any more.
 fn gone(error: &OpenError) -> Stop {
     Stop::Broken(Oracle::Refused, format!("the server is gone, it may have died: {error}"))
 }

@@ -13,7 +13,7 @@ pub(super) enum Stop {
     Impossible(anyhow::Error),
 }
 
-/// A frame that somebody does not take.
+/// The stop after a frame that a peer does not take.
 pub(super) fn refused(who: &str, error: &ProviderError) -> Stop {
     match error {
         ProviderError::Gap(_) => Stop::Broken(

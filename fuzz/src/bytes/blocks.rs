@@ -1,5 +1,5 @@
-//! Updates are admitted into a document; what it says of them is checked against [`super::model`] and against yrs, and
-//! what it passes on and encodes has no gap and says the same. A room to which they are sent does no more than it may.
+//! Updates are admitted into a document, which is checked against [`super::model`] and against yrs. The updates that it passes on
+//! and encodes have no gap and make the same document. A room that gets the same updates does no more than it may.
 
 use bytes::Bytes;
 use coscribe_engine::blocks::{Blocks, Changes};

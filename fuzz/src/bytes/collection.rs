@@ -1,4 +1,4 @@
-//! What a collection does, said in another way: element by element, again and again until nothing changes.
+//! A plain model of collection: element by element, again and again until nothing changes.
 
 use bytes::Bytes;
 use coscribe_engine::blocks::Blocks;

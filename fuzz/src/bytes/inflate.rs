@@ -1,5 +1,5 @@
-//! A client's frames pass through the server's inflation, however they arrive and however they are read; what comes out is
-//! what a plain reading of the whole stream says, inflated in one go.
+//! A client's frames pass through the server's inflation, in any parts. The output is that of a plain reading of the whole stream,
+//! inflated in one go.
 
 use std::task::{Context, Poll, Waker};
 

@@ -54,24 +54,24 @@ impl Metered {
         &self.room
     }
 
-    /// Somebody comes.
+    /// A peer comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
         self.input(Traffic::input(), |room| serving::connect(room, peer, now))
     }
 
-    /// Somebody goes.
+    /// A peer goes.
     pub(super) fn disconnect(&mut self, peer: PeerId) -> Vec<Effect> {
         self.input(Traffic::input(), |room| paused(room, async |room| room.disconnect(peer).await))
     }
 
-    /// Somebody does not keep up.
+    /// A peer does not keep up.
     pub(super) fn stalled(&mut self, peer: PeerId) -> Vec<Effect> {
         let since = self.drained.remove(&peer).unwrap_or(self.all.bytes_in);
         self.lagging.entry(peer).or_insert(since);
         self.input(Traffic::input(), |room| room.stalled(peer))
     }
 
-    /// Somebody has read all that was sent.
+    /// A peer has read everything that was sent to it.
     pub(super) fn drained(&mut self, peer: PeerId) -> Vec<Effect> {
         self.drained.extend(self.lagging.remove_entry(&peer));
         self.input(Traffic::input(), |room| room.drained(peer))

@@ -1,5 +1,5 @@
-//! What admitting updates must come to, written as plainly as can be: one element at a time, everything that waits is
-//! looked at again and again, and nothing is ever forgotten.
+//! A plain model of admitting updates: one element at a time, it looks at all waiting blocks again and again, and forgets
+//! nothing.
 
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::state_vector::StateVector;
@@ -8,8 +8,8 @@ use coscribe_engine::update::{Clock, Content, Id, Update};
 use super::elements::{self, Element, Elements};
 use crate::limits;
 
-/// The model has nothing to say: there are too many elements, or updates say different things of one. Then whoever comes
-/// first is believed, and the result depends on details.
+/// The model has nothing to say: there are too many elements, or updates differ in one. Then the first one counts, and the
+/// result depends on details.
 #[derive(Debug)]
 pub(super) struct Silent;
 

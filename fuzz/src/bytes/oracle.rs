@@ -1,4 +1,4 @@
-//! What yrs makes of updates, in a process that may die: known updates make yrs overflow its stack, loop for ever, take
+//! The document that yrs makes of updates, read in a process that may die: known updates make yrs overflow its stack, loop for ever, take
 //! gigabytes or use freed memory. That is not what is looked for here, so a death only means that there is no answer.
 //!
 //! A request is `count, varBuf update*`; an answer is empty if yrs does not read them all or still waits for something,
@@ -25,7 +25,7 @@ const ARGUMENT: &str = "oracle";
 /// One in so many inputs is shown to yrs; all, if it is not set.
 const SAMPLE: &str = "COSCRIBE_FUZZ_YRS";
 
-/// What yrs has made of some updates.
+/// The answer of yrs to some updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// A document.
@@ -36,7 +36,7 @@ pub(super) enum Answer {
     Died,
 }
 
-/// What yrs says of a document.
+/// A document as yrs has read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) state_vector: StateVector,

@@ -20,7 +20,7 @@ use coscribe_fuzz::limits;
 /// One run in so many is made from the corpus, if there is one.
 const MUTATED: u64 = 4;
 
-/// What is searched, and how far it has come.
+/// A search, and how far it has come.
 pub(super) struct Search {
     pub(super) shape: Shape,
     /// The seed of the first run that is not from the corpus.
@@ -31,7 +31,7 @@ pub(super) struct Search {
     pub(super) keep_going: bool,
     pub(super) plant: Plant,
     corpus: Option<Mutex<Corpus>>,
-    /// What the corpus had at the start.
+    /// The scenarios that the corpus had at the start.
     replayed: Vec<Scenario>,
     next: AtomicU64,
     stopped: AtomicBool,
@@ -39,7 +39,7 @@ pub(super) struct Search {
     broken: Mutex<BTreeMap<Oracle, usize>>,
 }
 
-/// What a thread reports.
+/// An event of a thread.
 pub(super) enum SearchEvent {
     /// A run is over.
     Run { number: u64, time: Duration, coverage: Coverage, failed: bool },
@@ -77,7 +77,7 @@ impl Search {
         }
     }
 
-    /// Nothing more is tried.
+    /// Starts no more runs.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -149,7 +149,7 @@ impl Search {
         mutated.unwrap_or_else(|| generate::scenario(seed, &self.shape))
     }
 
-    /// The first failure ends the search, unless it is to go on; then it is not to spend itself on one kind of failure.
+    /// The first failure ends the search. A search that keeps going cuts down only a few failures of each oracle.
     fn is_to_be_shrunk(&self, oracle: Oracle) -> bool {
         let is_first = !self.stopped.swap(!self.keep_going, Ordering::Relaxed);
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);

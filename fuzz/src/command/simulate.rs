@@ -1,4 +1,4 @@
-//! `simulate`: searches.
+//! `simulate`: searches for a simulated run that breaks a promise.
 
 use std::fs;
 use std::path::PathBuf;

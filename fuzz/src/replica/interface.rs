@@ -1,4 +1,4 @@
-//! What every replica can do, whatever runs it.
+//! The interface of all replicas.
 
 use bytes::Bytes;
 use coscribe_engine::update::ClientId;
@@ -6,10 +6,10 @@ use coscribe_engine::update::ClientId;
 use super::view::View;
 use crate::edit::Edit;
 
-/// Why a replica could not do what it was asked.
+/// Why a replica could not answer a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicaError {
-    /// It takes the bytes for no update, or fails on it.
+    /// It cannot read the update, or fails on it.
     #[error("an update was refused: {0}")]
     Refused(String),
     /// The process that it runs in does not answer as it should.
@@ -28,8 +28,8 @@ pub trait Replica {
     /// If the process that it runs in fails.
     fn edit(&mut self, edit: &Edit) -> Result<Vec<Bytes>, ReplicaError>;
 
-    /// Takes in an update from the server; gives the updates that this makes the replica itself write (Yjs deletes formats
-    /// that have become redundant).
+    /// Takes in an update from the server; gives the updates that the replica writes in turn (Yjs deletes formats that have
+    /// become redundant).
     ///
     /// # Errors
     /// If it is refused.
@@ -41,19 +41,19 @@ pub trait Replica {
     /// If the process that it runs in fails.
     fn state_vector(&mut self) -> Result<Bytes, ReplicaError>;
 
-    /// What somebody with this encoded state vector lacks, as an update.
+    /// The update that a replica with this encoded state vector lacks.
     ///
     /// # Errors
     /// If the state vector is refused.
     fn diff(&mut self, known: &[u8]) -> Result<Bytes, ReplicaError>;
 
-    /// What it shows.
+    /// Its view.
     ///
     /// # Errors
     /// If the process that it runs in fails.
     fn view(&mut self) -> Result<View, ReplicaError>;
 
-    /// Whether something that it has received waits for what is missing.
+    /// Whether an update that it has received waits for missing ones.
     ///
     /// # Errors
     /// If the process that it runs in fails.

@@ -1,21 +1,21 @@
-//! What a document shows, whatever runs it.
+//! The view of a document, in a form that replicas of yrs and of Yjs share.
 
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::state_vector::StateVector;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What a document shows, and what it is made of. Two replicas that have seen the same are equal.
+/// The view of a document. Two replicas that have seen the same updates have equal views.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct View {
     /// The content of each root by its name. A text is its delta; a map and an array are JSON; an XML fragment is the list of
-    /// its nodes. What JSON has no word for is an object with one tag: `$text` (delta), `$element` (name, attributes,
+    /// its nodes. Values that JSON lacks are objects with one tag: `$text` (delta), `$element` (name, attributes,
     /// children), `$xmlText` (delta), `$document` (guid), `$binary` (bytes).
     pub content: Value,
     /// The next clock of each client.
     #[serde(skip)]
     pub state_vector: StateVector,
-    /// What is deleted.
+    /// The deleted elements.
     #[serde(skip)]
     pub delete_set: IdSet,
 }

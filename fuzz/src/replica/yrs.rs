@@ -24,19 +24,19 @@ use crate::edit::{Action, Edit, Root};
 
 /// Origin of the replica's own changes: those that can be undone.
 const OWN: &str = "own";
-/// Origin of what came from others.
+/// Origin of changes that came from others.
 const OTHERS: &str = "others";
-/// The update that says nothing.
+/// The empty update.
 const NOTHING: &[u8] = &[0, 0];
 
 /// An editor's document in yrs.
 pub struct YrsReplica {
     doc: Doc,
     undo: Option<UndoManager<()>>,
-    /// What undo and redo write.
+    /// The updates of undo and redo.
     undone: Arc<Mutex<Vec<Bytes>>>,
-    /// Updates of clients of which something before is missing: yrs takes in a GC beyond a gap, and then fails on one that
-    /// ends beyond the gap.
+    /// Updates behind a gap of their client: yrs would take in a GC beyond the gap, and then fail on one that ends beyond
+    /// the gap.
     held: Vec<Bytes>,
 }
 
@@ -73,7 +73,7 @@ impl YrsReplica {
         self.doc.transact_mut_with(OTHERS).apply_update(update).map_err(|error| refused(&error))
     }
 
-    /// Whether nothing is missing before the blocks of an update. What cannot be read is for yrs to refuse.
+    /// Whether no element is missing before the blocks of an update. An update that cannot be read is for yrs to refuse.
     fn follows(&self, update: &Bytes) -> bool {
         let known = self.doc.transact().state_vector();
         let Ok(update) = coscribe_engine::update::Update::scan(update.clone()) else { return true };

@@ -1,21 +1,21 @@
-//! What a search has found.
+//! A finding of a search.
 
 use crate::outcome::{Failure, Timeline};
 use crate::scenario::Scenario;
 
-/// A scenario that fails, and how.
+/// A scenario that fails, with its failure.
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// The scenario.
     pub scenario: Scenario,
-    /// What is wrong.
+    /// The failure.
     pub failure: Failure,
-    /// What went where.
+    /// The messages and events of the run.
     pub timeline: Timeline,
 }
 
 impl Finding {
-    /// Names it: the promise that is broken, and the seed.
+    /// Its name: the promise that is broken, and the seed.
     pub fn name(&self) -> String {
         format!("{}-{}", hyphenated(&format!("{:?}", self.failure.oracle)), self.scenario.seed)
     }

@@ -1,4 +1,4 @@
-//! A run as a page: one file, without anything from elsewhere.
+//! A run as a page: one file that loads no other.
 
 mod drawing;
 mod layout;
@@ -72,7 +72,7 @@ impl Page<'_> {
     }
 }
 
-/// What the signs mean. Kinds of messages can be switched off.
+/// The meaning of the signs. Kinds of messages can be switched off.
 fn legend() -> Markup {
     html! {
         div.legend {

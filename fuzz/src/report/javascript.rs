@@ -7,10 +7,10 @@ use crate::outcome::Message;
 use crate::scenario::{Event, Fault};
 use crate::scenario_file::json;
 
-/// How edits are carried out, and what a document shows: as for the replicas that run Yjs.
+/// The code that carries out edits and views documents, as in the replicas that run Yjs.
 const EDITS: &str = include_str!("../../node/edits.mjs");
 const VIEW: &str = include_str!("../../node/view.mjs");
-/// What carries out the moments.
+/// The code that carries out the moments.
 const REPLAY: &str = include_str!("javascript/replay.mjs");
 
 /// The text of the script. It says whether Yjs converges, and ends with 1 if it does not.

@@ -1,4 +1,4 @@
-//! What CI reads: JUnit XML with a test case for each thousand runs.
+//! JUnit XML for CI, with a test case for each thousand runs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What must be true when all is healed.
+//! The promises that must hold when everything is healed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::outcome::{Failure, Oracle};
 use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
 
-/// After so long everybody has renewed their awareness, also where the room did not ask for it.
+/// After so long every editor has renewed its awareness, also where the room did not ask for it.
 const RENEWED: Duration = Duration::from_secs(20);
-/// What is looked at to see whether everything has come to rest.
+/// The time between two looks whether everything has come to rest.
 const REST: Duration = Duration::from_millis(50);
 
 impl Simulation<'_> {
@@ -84,7 +84,7 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// All replicas are equal; gives what they show.
+    /// All replicas are equal; gives their common view.
     fn check_replicas(&mut self) -> Result<View, Broken> {
         let mut first: Option<View> = None;
         for (number, editor) in self.editors.iter_mut().enumerate() {
@@ -109,7 +109,7 @@ impl Simulation<'_> {
         Ok(first.expect("there is a replica"))
     }
 
-    /// The server has the same document as the replicas, whoever reads it.
+    /// The server has the same document as the replicas, in yrs and in Yjs.
     fn check_server(&mut self, replicas: &View) -> Result<(), Broken> {
         let room = self.server.room(self.now)?;
         let state = finish(room.snapshot()).state.to_bytes();
@@ -140,7 +140,7 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// Everybody sees the states of those who are here.
+    /// Every replica sees the awareness states of all others.
     fn check_awareness(&mut self) -> Result<(), Broken> {
         let own = |editor: &super::SimulatedEditor<'_>| {
             Some((editor.replica.client(), editor.provider.awareness().own()?.to_owned()))
@@ -158,7 +158,7 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// What was acknowledged is there after the server has started again.
+    /// Acknowledged updates are there after the server has started again.
     pub(super) fn check_acknowledged(&mut self) -> Result<(), Failure> {
         let mut acknowledged = self.acknowledged.clone();
         for editor in &self.editors {

@@ -1,4 +1,4 @@
-//! What the simulated server sends.
+//! The frames that the simulated server sends.
 
 use bytes::Bytes;
 use coscribe_engine::room::PeerId;

@@ -1,4 +1,4 @@
-//! A replica's place in the simulation: its document, its provider, and what is wrong with its connection.
+//! An editor of the simulation: its replica, its provider, and its connection with the faults of that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::awareness::ClientAwareness;
 use crate::provider::Provider;
 use crate::replica::{History, Replica, ReplicaError};
 
-/// Somebody who takes part.
+/// An editor of a run.
 pub(super) struct SimulatedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: Provider,
@@ -25,9 +25,9 @@ pub(super) struct SimulatedEditor<'a> {
     pub(super) cut: bool,
     /// Its next update will not reach the server.
     pub(super) loses_next: bool,
-    /// Messages that are to leave in one frame, and how many they are to be.
+    /// Messages that wait to leave in one frame, and how many it is to have.
     pub(super) gathered: Option<(usize, Vec<Bytes>)>,
-    /// Something it has sent has not reached the server, and nobody knows.
+    /// One of its updates has not reached the server, and neither side knows.
     pub(super) has_lost: bool,
     history: History,
 }
@@ -35,10 +35,10 @@ pub(super) struct SimulatedEditor<'a> {
 /// A connection.
 pub(super) struct Link {
     pub(super) peer: PeerId,
-    /// What waits because the replica does not read.
+    /// Frames that wait because the replica does not read.
     pub(super) outbox: VecDeque<Bytes>,
     pub(super) outbox_bytes: usize,
-    /// The room was told that it does not read.
+    /// Whether the room knows that it does not read.
     pub(super) lagging: bool,
     /// When the last message that is on its way arrives, to the server and to the replica: a connection keeps the order.
     pub(super) arrives: [Duration; 2],
@@ -88,7 +88,7 @@ impl<'a> SimulatedEditor<'a> {
         self.history.before(edits)
     }
 
-    /// Another replica takes the editor.
+    /// The editor goes on with another replica.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
         self.provider = provider(replica.client(), now);
         self.replica = replica;

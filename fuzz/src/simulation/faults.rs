@@ -1,4 +1,4 @@
-//! What goes wrong, and how it is healed.
+//! How faults are made, and how they are mended.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Simulation<'_> {
         self.serve()
     }
 
-    /// Who is behind a partition notices it, and connects again. The server takes the old connection for alive.
+    /// The editors behind a partition notice it, and connect again. The server takes their old connections for alive.
     pub(super) fn rejoin(&mut self) -> Result<(), Failure> {
         let cut: Vec<_> = (0..self.editors.len()).filter(|&replica| self.editors[replica].cut).collect();
         let mut handshake = Duration::ZERO;
@@ -151,7 +151,7 @@ impl Simulation<'_> {
         self.connect(replica)
     }
 
-    /// The server knows of all dead connections that they are.
+    /// The server notices all dead connections.
     pub(super) fn bury(&mut self) -> Result<(), Failure> {
         while let Some(&peer) = self.ghosts.first() {
             self.notice(peer)?;

@@ -1,5 +1,5 @@
-//! Carries out a scenario in simulated time: replicas, their connections, a server with its room and its log, and what goes
-//! wrong between them. Nothing here depends on anything but the scenario.
+//! Carries out a scenario in simulated time: editors, their connections, a server with its room and its log, and the faults
+//! between them. Everything here depends on the scenario alone.
 
 mod bugs;
 mod check;
@@ -39,12 +39,12 @@ pub use self::bugs::PlantedBug;
 
 /// How long the server collects updates before it writes them.
 const COMMIT_WINDOW: Duration = Duration::from_millis(2);
-/// How often clients look after their awareness.
+/// The interval at which editors renew their awareness.
 const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
-/// A client tries again this long after the server has gone.
+/// An editor connects again so long after the server has gone.
 const RECONNECT: Duration = Duration::from_millis(100);
 
-/// What a run needs beside its scenario.
+/// The things that a run needs beside its scenario.
 #[derive(Default)]
 pub struct Surroundings<'a> {
     /// Where real Yjs runs. Without it, replicas of that kind run yrs.
@@ -64,7 +64,7 @@ pub fn run(scenario: &Scenario, surroundings: &Surroundings<'_>) -> Outcome {
     transcript.finish(failure)
 }
 
-/// What is due at some time.
+/// An event that is due at some time.
 enum Due {
     /// A frame reaches the server, with these messages.
     ToServer { peer: PeerId, frame: Bytes, messages: Range<usize> },
@@ -76,13 +76,13 @@ enum Due {
     Room,
     /// The room wants to flush.
     Flush,
-    /// Clients look after their awareness.
+    /// Editors renew their awareness.
     Awareness,
     /// A pong reaches the server.
     Alive(PeerId),
     /// The server notices that a connection is dead.
     Notice(PeerId),
-    /// A client connects again.
+    /// An editor connects again.
     Reconnect(usize),
 }
 
@@ -102,11 +102,11 @@ struct Simulation<'a> {
     queue: BinaryHeap<Reverse<Entry>>,
     /// Entries that have been put into the queue.
     queued: u64,
-    /// Entries in the queue that are more than somebody looking after something now and then.
+    /// Entries in the queue that are work, and not a periodic look (see [`Due::is_work`]).
     busy: usize,
     server: SimulatedServer,
     editors: Vec<SimulatedEditor<'a>>,
-    /// Connections that the server takes for alive, and nobody is there.
+    /// Connections that the server takes for alive, though their editors have left.
     ghosts: Vec<PeerId>,
     next_peer: u64,
     next_client: ClientId,
@@ -115,7 +115,7 @@ struct Simulation<'a> {
     flush_due: Option<Duration>,
     /// The step that is carried out.
     step: usize,
-    /// What was acknowledged to replicas that are no more.
+    /// Updates that were acknowledged to replicas that are gone.
     acknowledged: Acknowledged,
 }
 
@@ -254,7 +254,7 @@ impl<'a> Simulation<'a> {
         editor.link.take()
     }
 
-    /// The server has something to do: its room may flush, and what it sends is put on its way.
+    /// Lets the server do everything that is due: its room may flush, and its messages are put on their way.
     fn serve(&mut self) -> Result<(), Failure> {
         loop {
             self.server.tick(self.now);
@@ -281,7 +281,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Whoever is at the other end answers: nobody, where the connection is dead.
+    /// The editor at the other end answers, unless the connection is dead.
     fn ping(&mut self, peer: PeerId) {
         if let Some(replica) = self.replica_of(peer)
             && !self.editors[replica].cut
@@ -290,7 +290,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// A frame goes into a peer's outbox, and from there to its replica if that reads.
+    /// Puts a frame into a peer's outbox, and from there on its way to the replica if the replica reads.
     fn deliver(&mut self, peer: PeerId, frame: Bytes) -> Result<(), Failure> {
         let Some(replica) = self.replica_of(peer) else { return Ok(()) };
         let editor = &mut self.editors[replica];
@@ -304,7 +304,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// What waits for a replica is put on its way.
+    /// Puts all frames that wait for a replica on their way.
     fn pass_on(&mut self, replica: usize) {
         let (now, editor) = (self.now, &mut self.editors[replica]);
         let Some(link) = &mut editor.link else { return };
@@ -341,7 +341,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// What is due next happens.
+    /// Carries out the next entry of the queue.
     fn next(&mut self) -> Result<(), Failure> {
         let Some(Reverse(Entry { at, due, .. })) = self.queue.pop() else { return Ok(()) };
         self.now = self.now.max(at);
@@ -420,7 +420,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// The server gives up a connection at whose other end nobody is.
+    /// The server gives up a dead connection.
     fn notice(&mut self, peer: PeerId) -> Result<(), Failure> {
         let Some(ghost) = self.ghosts.iter().position(|&ghost| ghost == peer) else { return Ok(()) };
         self.ghosts.swap_remove(ghost);
@@ -428,7 +428,7 @@ impl<'a> Simulation<'a> {
         self.serve()
     }
 
-    /// Does something with the room; the document is opened if it is not.
+    /// Calls the room; a document that is not open is opened first.
     fn room<T>(&mut self, act: impl FnOnce(&mut Room) -> T) -> Result<T, Failure> {
         let done = self.server.room(self.now).map(act);
         done.map_err(|broken| self.broken(broken))
@@ -457,7 +457,7 @@ impl Due {
         matches!(self, Self::ToServer { .. })
     }
 
-    /// Whether something is going on, rather than somebody looking after something now and then.
+    /// Whether it is work, and not a periodic look.
     fn is_work(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! How messages of replicas leave: each in a frame of its own, or several in one.
+//! How messages of editors leave: each in a frame of its own, or several in one.
 
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ impl Simulation<'_> {
         editor.gathered = editor.link.is_some().then(|| (messages, Vec::new()));
     }
 
-    /// A replica asks for what it has asked before, in one frame.
+    /// A replica repeats its questions in one frame.
     pub(super) fn ask(&mut self, replica: usize, times: usize) -> Result<(), Failure> {
         let editor = &mut self.editors[replica];
         let frames = editor.provider.ask_again(editor.replica.as_mut(), times);
@@ -41,7 +41,7 @@ impl Simulation<'_> {
         }
     }
 
-    /// What a replica has gathered leaves.
+    /// The gathered messages of a replica leave.
     pub(super) fn release(&mut self, replica: usize) {
         if let Some((_, gathered)) = self.editors[replica].gathered.take() {
             self.send_together(replica, &gathered);

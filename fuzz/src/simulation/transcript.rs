@@ -1,4 +1,4 @@
-//! What is kept of a run beside its failure: what was tried, and what went where.
+//! The transcript of a run: its coverage and its timeline.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Transcript {
         }
     }
 
-    /// Everything was found in order.
+    /// A heal has found everything in order.
     pub(super) fn healed(&mut self) {
         self.faults.clear();
     }

@@ -1,4 +1,4 @@
-//! Whether a recording makes the same document in every order, for everybody who reads it.
+//! Whether a recording makes the same document in every order and with every library.
 
 use std::collections::HashSet;
 
@@ -17,14 +17,14 @@ use crate::gap;
 use crate::limits;
 use crate::outcome::Oracle;
 
-/// What differs between orders or between libraries.
+/// A difference between orders or between libraries.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Divergence {
     pub(super) recording: String,
-    /// Who read the updates: `coscribe`, `yrs`, `Yjs`.
+    /// The reader of the updates: `coscribe`, `yrs`, `Yjs`.
     pub(super) reader: String,
-    /// How they came.
+    /// The way in which they came.
     pub(super) way: String,
     pub(super) oracle: Oracle,
     pub(super) detail: String,
@@ -32,7 +32,7 @@ pub(super) struct Divergence {
     pub(super) known: Option<&'static str>,
 }
 
-/// What was found out about a recording.
+/// The result of examining a recording.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verdict {
@@ -42,23 +42,23 @@ pub(super) struct Verdict {
     pub(super) clients: usize,
     pub(super) elements: u64,
     pub(super) roots: Roots,
-    /// What updates build on that is in none of them.
+    /// The elements that updates build on and that none of them has.
     pub(super) gaps: Vec<String>,
     /// In how many ways it was read.
     pub(super) ways: usize,
     pub(super) findings: Vec<Divergence>,
 }
 
-/// yrs takes in what lies behind a gap, and its state vector then claims the gap as well.
+/// yrs takes in blocks behind a gap, and its state vector then claims the gap as well.
 const YRS_GAPS: &str = "yrs does not wait for what is missing";
 /// yrs reads blocks that Yjs wrote before 13.0 as strings of JSON, or not at all.
 const YRS_JSON: &str = "yrs does not read JSON content of Yjs before 13.0";
-/// yrs reads a type name after an XML hook otherwise than Yjs writes it, and then whatever follows.
+/// yrs reads the type name after an XML hook otherwise than Yjs writes it, and misreads all bytes behind it.
 const YRS_HOOKS: &str = "yrs does not read XML hooks";
 /// The reference of XML hooks.
 const HOOK: u64 = 5;
 
-/// Who reads, and how.
+/// The libraries that read, and how they do.
 pub(super) struct Examiner {
     pub(super) libraries: Vec<LibraryProcess>,
     pub(super) roots: Roots,
@@ -131,17 +131,17 @@ struct Examination<'a> {
     /// Whether nothing is missing from it.
     is_whole: bool,
     roots: Roots,
-    /// What it is, and who says so.
+    /// The document as the first library read it, and which one that was.
     expected: Option<(Library, Reading)>,
-    /// What coscribe would store, in as many variants as there were.
+    /// The states that coscribe would store.
     states: HashSet<Bytes>,
-    /// How often each library has died of it.
+    /// How often each library has died of the recording.
     deaths: [usize; 2],
     findings: Vec<Divergence>,
 }
 
 impl Examination<'_> {
-    /// Reads it in one way, with everybody.
+    /// Reads it in one way, with each library.
     fn examine(&mut self, way: &Way, whole: &Blocks, libraries: &mut [LibraryProcess]) {
         let blocks = admitted(&way.updates);
         self.check_blocks(way, &blocks, whole);
@@ -239,7 +239,7 @@ fn divergence(recording: &str, reader: &str, way: &Way, oracle: Oracle, detail: 
     Divergence { recording, reader, way, oracle, detail, known: None }
 }
 
-/// What of a reading is not as expected.
+/// The difference between a reading and the expected one.
 fn differs(expected: &Reading, reading: &Reading, way: &Way) -> Option<(Oracle, String)> {
     let there = |what| difference::elements(&what);
     if let Some(lacking) = difference::lacks(&reading.state_vector, &expected.state_vector) {

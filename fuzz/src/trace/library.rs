@@ -1,5 +1,5 @@
-//! Documents in processes that may die: yrs in this program started once more, and Yjs in Node. What a user has recorded may
-//! make either of them fail, loop for ever, or worse.
+//! The libraries that read recordings, each in a process that may die: yrs in this program started once more, and Yjs in Node. A
+//! recording may make either of them fail, loop for ever, or worse.
 //!
 //! Both speak as `node/trace.mjs` describes.
 
@@ -20,17 +20,17 @@ use super::roots::Roots;
 use crate::limits;
 use crate::replica::FOLDER_VARIABLE;
 
-/// The flag that makes this program read with yrs for another.
+/// The flag that makes this program read with yrs for another process.
 const SERVE_YRS: &str = "--serve-yrs";
 
-/// Who reads updates.
+/// A library that reads updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Library {
     Yrs,
     Yjs,
 }
 
-/// What a document is after some updates.
+/// A document as a library has read it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
     pub(super) content: Value,
@@ -43,10 +43,10 @@ pub(super) struct Reading {
 /// Why there is no reading.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Trouble {
-    /// It says that something is wrong with the updates.
+    /// The library refuses an update.
     #[error("refuses an update: {0}")]
     Refused(String),
-    /// It is no more.
+    /// The process has died.
     #[error("{0}")]
     Died(String),
 }

@@ -1,4 +1,4 @@
-//! The side of the process that may die: what yrs makes of updates.
+//! The process that may die: it reads updates with yrs.
 
 use bytes::Bytes;
 use coscribe_worker::{ServeError, document};

@@ -94,7 +94,7 @@ pub(super) fn admitted(updates: &[Bytes]) -> Blocks {
     blocks
 }
 
-/// What somebody is sent who is in a room while another sends the updates.
+/// The updates that one peer of a room gets while another sends the recording.
 fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
     let (source, reader) = (PeerId(1), PeerId(2));
     let limits = RoomLimits { parked_bytes: usize::MAX, document_bytes: usize::MAX, ..RoomLimits::default() };

@@ -1,4 +1,4 @@
-//! What is made up in a few bytes of a script, and is long or has many parts when it is sent.
+//! Made-up content: a few bytes of a script stand for content that is long or has many parts.
 
 use crate::limits;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};

@@ -1,4 +1,4 @@
-//! What happens to a room, read from bytes.
+//! The events of a room, read from bytes.
 //!
 //! It is written with lib0's primitives, so that histories of real Yjs can be turned into scripts:
 //!
@@ -20,7 +20,7 @@ pub(super) const SLOTS: usize = 4;
 const EAGER: u8 = 0x80;
 pub(super) const ABRUPT: u8 = 0x40;
 
-/// One thing that happens. Whoever does it is the peer in a slot, if there is one.
+/// One event, mostly of the peer in a slot.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     Connect,

@@ -217,7 +217,7 @@ fn document(guid: &str) -> Doc {
     Doc::with_options(Options::with_guid_and_client_id(guid.into(), ClientID::new(0)))
 }
 
-/// What an attribute, or the text of an XML node, is set to.
+/// Content as the value of an attribute, or as the text of an XML node.
 fn text_of(content: &Content) -> String {
     match content {
         Content::Text(string) | Content::Formatted(string, _) => string.clone(),

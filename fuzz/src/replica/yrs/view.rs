@@ -1,4 +1,4 @@
-//! What a document of yrs shows, as JSON in the form of [`View::content`](crate::replica::View::content).
+//! The view of a document of yrs, as JSON in the form of [`View::content`](crate::replica::View::content).
 
 use serde_json::{Map, Value, json};
 use yrs::types::Attrs;
@@ -10,7 +10,7 @@ use yrs::{
 
 use crate::replica::view::push_chunk;
 
-/// What a text consists of: text, embeds and nested types, with formats.
+/// The parts of a text: strings, embeds and nested types, with their formats.
 pub(super) fn chunks(text: &impl Text, txn: &impl ReadTxn) -> Vec<(Out, Option<Attrs>)> {
     let chunks = text.diff(txn, YChange::identity).into_iter();
     chunks.map(|chunk| (chunk.insert, chunk.attributes.map(|attributes| *attributes))).collect()

@@ -1,16 +1,16 @@
-//! The content of a page.
+//! A run, as a page shows it.
 
 use crate::outcome::{Failure, Timeline};
 use crate::scenario::Scenario;
 
-/// What a page shows.
+/// The content of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// What is wrong with it, if anything is.
+    /// The failure, if it failed.
     pub failure: Option<&'a Failure>,
-    /// What went where.
+    /// The messages and events of the run.
     pub timeline: &'a Timeline,
     /// The command that replays it.
     pub replay: &'a str,
