@@ -1,7 +1,7 @@
 //! Awareness as clients keep it, written after the behaviour of y-protocols in a browser.
 //!
 //! A state is replaced by one with a higher clock, and removed by a null with the same clock or a higher one. A client whose
-//! own state is removed by somebody else says that it is still there, with the next clock. States that were not renewed for
+//! own state is removed by another says that it is still there, with the next clock. States that were not renewed for
 //! [`OUTDATED`] are dropped; the own one is renewed after half that time.
 
 use std::collections::BTreeMap;

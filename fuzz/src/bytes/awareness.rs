@@ -215,7 +215,7 @@ impl Stage {
         states.into_iter().map(|(client, clock, state)| (client, (clock, state.to_owned()))).collect()
     }
 
-    /// Whoever receives all states has the same.
+    /// A peer that receives all states has the same.
     fn check_encoding(&self) {
         let mut copy = Awareness::default();
         let clients: Vec<_> = self.awareness.clients().collect();

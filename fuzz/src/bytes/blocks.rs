@@ -96,7 +96,7 @@ impl History {
         }
     }
 
-    /// What an admission says is new has no gap for whoever has everything before, and nor has a flush of several.
+    /// The new part of an update has no gap for a replica that has everything before, and neither has a flush of several.
     fn pass_on(&mut self, update: Option<Bytes>, changes: &Changes) {
         if let Some(update) = update {
             self.follower.load(&update).expect("what is passed on has no gap");
@@ -138,7 +138,7 @@ impl History {
         }
     }
 
-    /// Who was passed on everything has the same, and a replica that stood anywhere gets just what it lacks.
+    /// A replica that was passed on everything has the same document, and one that stood anywhere gets just the missing elements.
     fn check_diffs(&self) {
         let state = self.blocks.encode_state();
         let all = elements_of(&state);

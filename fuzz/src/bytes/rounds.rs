@@ -1,5 +1,4 @@
-//! What peers say to a room, measured: each message by itself, all of them in one frame, and all again, many times, after
-//! that.
+//! Messages of peers to a room, measured: each one alone, all of them in one frame, and after that all again, many times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use super::metered::Metered;
 use super::planted::Planted;
 use crate::limits;
 
-/// Neither reads nor says anything.
+/// A peer that neither reads nor sends.
 const LAGGING: PeerId = PeerId(1000);
 
 /// Time between ticks: longer than that between flushes.
@@ -87,7 +86,7 @@ impl Meeting {
         self.room.durable(sequence);
     }
 
-    /// Whoever lagged gets all, and everybody goes.
+    /// The lagging peers get everything, and all peers go.
     fn end(mut self) {
         self.room.drained(LAGGING);
         self.tick();

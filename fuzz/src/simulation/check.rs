@@ -76,7 +76,7 @@ impl Simulation<'_> {
                 return waits("an acknowledgement");
             }
         }
-        // Who had the rest may have lost it, and is somebody else now.
+        // The replica that had the rest may have lost it, and be another one now.
         let blocks = self.server.room(self.now)?.blocks();
         if let Some(id) = blocks.parked().missing().find(|id| blocks.state_vector().contains(*id)) {
             return Err((Oracle::Waiting, format!("updates are parked in the room, though {id:?} has come")));

@@ -1,5 +1,5 @@
-//! The files of a store, made of bytes: records as they are documented in `coscribe_persistence::record`, and whatever
-//! else a disk may hold.
+//! The files of a store, made of bytes: records as `coscribe_persistence::record` documents them, and anything else that a disk
+//! may hold.
 //!
 //! ```text
 //! image = step*, where a step is a number and what it needs; numbers are lib0's varUint
@@ -147,12 +147,12 @@ impl Image {
         self.segments.iter().map(Vec::len).sum::<usize>() + self.catalog.len() + states
     }
 
-    /// Every update that somebody could find anywhere in the log.
+    /// Every update that could be found anywhere in the log.
     pub(super) fn findable(&self) -> Vec<Found> {
         findable(&self.segments)
     }
 
-    /// Every snapshot that somebody could find.
+    /// Every snapshot that could be found.
     pub(super) fn findable_states(&self) -> Vec<Found> {
         let found = findable(self.states.as_slice()).into_iter();
         found

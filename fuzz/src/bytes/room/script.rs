@@ -25,7 +25,7 @@ pub(super) const ABRUPT: u8 = 0x40;
 pub(super) enum Step<'a> {
     Connect,
     Disconnect,
-    /// A frame, whatever is in it.
+    /// A frame with any bytes.
     Frame(&'a [u8]),
     /// An update.
     Update(Vec<u8>),
