@@ -1,7 +1,7 @@
-//! Awareness as clients keep it: what y-protocols does in a browser, written after its behaviour.
+//! Awareness as clients keep it, written after the behaviour of y-protocols in a browser.
 //!
 //! A state is replaced by one with a higher clock, and removed by a null with the same clock or a higher one. A client whose
-//! own state is removed by somebody else says that it is still there, with the next clock. States that were not renewed for
+//! own state is removed by another says that it is still there, with the next clock. States that were not renewed for
 //! [`OUTDATED`] are dropped; the own one is renewed after half that time.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_engine::update::ClientId;
 
-/// How long a state counts that is not renewed.
+/// How long a state counts without being renewed.
 pub const OUTDATED: Duration = Duration::from_secs(30);
 /// A removed state on the wire.
 const NULL: &str = "null";
@@ -27,7 +27,7 @@ struct Meta {
 pub struct ClientAwareness {
     client: ClientId,
     states: BTreeMap<ClientId, String>,
-    /// Clocks of all clients that were ever seen, also of those that have gone.
+    /// Clocks of all clients seen so far, also of clients that are gone.
     meta: BTreeMap<ClientId, Meta>,
 }
 
@@ -39,7 +39,7 @@ impl ClientAwareness {
         awareness
     }
 
-    /// Sets the own state, or takes it away; gives what is to be told.
+    /// Sets the own state, or takes it away; gives the message about it.
     pub fn set_own(&mut self, state: Option<String>, now: Duration) -> Bytes {
         let clock = self.meta.get(&self.client).map_or(0, |meta| meta.clock + 1);
         self.meta.insert(self.client, Meta { clock, updated: now });
@@ -55,12 +55,12 @@ impl ClientAwareness {
         self.states.get(&self.client).map(String::as_str)
     }
 
-    /// All states that it knows.
+    /// All known states.
     pub fn states(&self) -> &BTreeMap<ClientId, String> {
         &self.states
     }
 
-    /// What is told when a connection opens: the own state, if there is one.
+    /// The message for a connection that opens: the own state, if there is one.
     pub fn announce(&self) -> Option<Bytes> {
         self.own().map(|_| self.encode([self.client]))
     }
@@ -71,7 +71,7 @@ impl ClientAwareness {
         self.states.retain(|&client, _| client == own);
     }
 
-    /// Takes in states; gives what is told about all that changed, as clients do, whoever the states are of.
+    /// Takes in states; gives the message about all changed states, which clients send also for states that are not their own.
     ///
     /// # Errors
     /// If the bytes are no awareness states.
@@ -107,7 +107,7 @@ impl ClientAwareness {
         known.is_some() || !removes
     }
 
-    /// Time has passed: gives what is told of a renewed own state and of states that nobody renews.
+    /// Time has passed: gives the message about a renewed own state, and about states that nobody renews.
     pub fn tick(&mut self, now: Duration) -> Option<Bytes> {
         let mut changed = Vec::new();
         let old = |meta: &Meta, age: Duration| now.saturating_sub(meta.updated) >= age;

@@ -1,4 +1,4 @@
-//! Carries out a scenario on one document of a real server, in real time that passes faster than the scenario says.
+//! Carries out a scenario on one document of a real server, in real time but faster than the scenario says.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -11,24 +11,25 @@ use coscribe_engine::update::ClientId;
 use fastrand::Rng;
 use tokio::time::{Instant, timeout_at};
 
+use super::editor::ConnectedEditor;
 use super::line::{Incoming, Line};
-use super::seat::Seat;
+use super::stop::{Stop, refused};
 use super::target::{OpenError, Target};
 use crate::edit::Edit;
+use crate::limits;
 use crate::outcome::{Coverage, Failure, Oracle};
-use crate::provider::{Acknowledged, ProviderError};
-use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, View, YrsReplica};
+use crate::provider::Acknowledged;
+use crate::replica::{NodeProcess, NodeReplica, Replica, View, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
 
-/// So many times faster than the scenario says time passes, and no step waits longer than this.
+/// Time passes so many times faster than the scenario says.
 const HASTE: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_millis(30);
-/// How often clients look after their awareness.
+/// The interval at which editors renew their awareness.
 pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
 /// The message that says that access is denied.
 const AUTH: u8 = 2;
 
-/// The server, and what is expected of it.
+/// The server, and the promises that it is expected to keep.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) target: Target,
@@ -38,31 +39,22 @@ pub(super) struct Server {
     pub(super) acknowledges: bool,
     /// Whether documents must be there when everybody has left them, and after a restart.
     pub(super) keeps: bool,
-    /// How long it has until everybody has everything.
+    /// How long it may take until every editor has everything.
     pub(super) settle: Duration,
-    /// Whether it may send an update before what that builds on.
+    /// Whether it may send an update before those that it builds on.
     pub(super) allows_gaps: bool,
     /// Whether awareness is compared.
     pub(super) awareness: bool,
 }
 
-/// Why a run does not go on.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// A promise is broken.
-    Broken(Oracle, String),
-    /// It cannot be tried.
-    Impossible(anyhow::Error),
-}
-
-/// What was done in a run.
+/// The account of a run: what it did, and its failure.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) coverage: Coverage,
     pub(super) connections: usize,
     pub(super) restarts: usize,
     pub(super) heals: usize,
-    /// Updates that came before what they build on.
+    /// Updates that came before those that they build on.
     pub(super) gaps: usize,
     pub(super) failure: Option<Failure>,
 }
@@ -75,15 +67,15 @@ pub(super) struct Run<'a> {
     pub(super) document: String,
     rng: Rng,
     start: Instant,
-    /// When clients look after their awareness next.
+    /// When editors renew their awareness next.
     next_tick: Instant,
-    pub(super) seats: Vec<Seat<'a>>,
-    /// Connections that the server takes for alive, and nobody is there.
+    pub(super) editors: Vec<ConnectedEditor<'a>>,
+    /// Connections that the server takes for alive, though their editors have left.
     pub(super) ghosts: Vec<Line>,
     next_client: ClientId,
-    /// What was acknowledged to replicas that are no more.
+    /// Updates that were acknowledged to replicas that are gone.
     pub(super) acknowledged: Acknowledged,
-    /// What everybody had at the last heal.
+    /// The common view at the last heal.
     pub(super) settled: Option<View>,
     /// Kinds of faults since then.
     faults: BTreeSet<&'static str>,
@@ -110,7 +102,7 @@ pub(super) async fn carry_out(
         }
         Err(Stop::Impossible(error)) => return Err(error),
     }
-    run.account.gaps += run.seats.iter().map(|seat| seat.gate.gaps).sum::<usize>();
+    run.account.gaps += run.editors.iter().map(|editor| editor.gate.gaps).sum::<usize>();
     Ok(run.account)
 }
 
@@ -131,7 +123,7 @@ impl<'a> Run<'a> {
             rng,
             start: Instant::now(),
             next_tick: Instant::now() + AWARENESS_INTERVAL,
-            seats: Vec::new(),
+            editors: Vec::new(),
             ghosts: Vec::new(),
             acknowledged: Acknowledged::default(),
             settled: None,
@@ -145,20 +137,20 @@ impl<'a> Run<'a> {
         let restores =
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
-            let replica = self.replica(kind)?;
-            self.seats.push(Seat::new(replica, restores, self.now()));
-            self.connect(self.seats.len() - 1).await?;
+            let replica = self.new_replica(kind)?;
+            self.editors.push(ConnectedEditor::new(replica, restores, self.now()));
+            self.connect(self.editors.len() - 1).await?;
         }
         for (number, scheduled) in scenario.steps.iter().enumerate() {
             *step = number;
-            self.wait(hastened(scheduled.after).min(LONGEST_PAUSE)).await?;
+            self.wait(hastened(scheduled.after).min(limits::LONGEST_PAUSE)).await?;
             self.count(&scheduled.event);
             match &scheduled.event {
-                Event::Edit { replica, edit } => self.edit(replica % self.seats.len(), edit)?,
-                Event::Cursor { replica, state } => self.move_cursor(replica % self.seats.len(), *state),
+                Event::Edit { replica, edit } => self.edit(replica % self.editors.len(), edit)?,
+                Event::Cursor { replica, state } => self.move_cursor(replica % self.editors.len(), *state),
                 // Other servers read one message of a frame.
                 Event::Gather { .. } => {}
-                Event::Ask { replica, times } => self.ask(replica % self.seats.len(), *times)?,
+                Event::Ask { replica, times } => self.ask(replica % self.editors.len(), *times)?,
                 Event::Heal => self.heal(false).await?,
                 Event::Fault(fault) => self.fault(fault).await?,
             }
@@ -168,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     /// A new replica.
-    pub(super) fn replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, Stop> {
+    pub(super) fn new_replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, Stop> {
         let client = self.next_client;
         self.next_client = self.rng.u64(1..1 << 31);
         let undo = self
@@ -182,8 +174,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub(super) fn kind(&self, seat: usize) -> Kind {
-        self.scenario.replicas[seat]
+    pub(super) fn kind(&self, replica: usize) -> Kind {
+        self.scenario.replicas[replica]
     }
 
     /// Time since the start.
@@ -191,46 +183,46 @@ impl<'a> Run<'a> {
         self.start.elapsed()
     }
 
-    fn edit(&mut self, seat: usize, edit: &Edit) -> Result<(), Stop> {
-        let place = &mut self.seats[seat];
-        place.remember()?;
-        for update in place.replica.edit(edit)? {
-            if std::mem::take(&mut place.loses_next) {
-                place.has_lost = true;
-                place.provider.lose(update);
+    fn edit(&mut self, replica: usize, edit: &Edit) -> Result<(), Stop> {
+        let editor = &mut self.editors[replica];
+        editor.remember()?;
+        for update in editor.replica.edit(edit)? {
+            if std::mem::take(&mut editor.loses_next) {
+                editor.has_lost = true;
+                editor.provider.lose(update);
                 continue;
             }
-            let frames = place.provider.write(update);
-            place.send(frames, self.server.acknowledges);
+            let frames = editor.provider.write(update);
+            editor.send(frames, self.server.acknowledges);
         }
         Ok(())
     }
 
-    fn move_cursor(&mut self, seat: usize, state: Option<u32>) {
+    fn move_cursor(&mut self, replica: usize, state: Option<u32>) {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
         let now = self.now();
-        let place = &mut self.seats[seat];
-        let frame = place.provider.set_state(state, now);
-        place.send(frame, self.server.acknowledges);
+        let editor = &mut self.editors[replica];
+        let frame = editor.provider.set_state(state, now);
+        editor.send(frame, self.server.acknowledges);
     }
 
-    fn ask(&mut self, seat: usize, times: usize) -> Result<(), Stop> {
-        let place = &mut self.seats[seat];
-        let frames = place.provider.ask_again(place.replica.as_mut(), times)?;
-        place.send(frames, self.server.acknowledges);
+    fn ask(&mut self, replica: usize, times: usize) -> Result<(), Stop> {
+        let editor = &mut self.editors[replica];
+        let frames = editor.provider.ask_again(editor.replica.as_mut(), times)?;
+        editor.send(frames, self.server.acknowledges);
         Ok(())
     }
 
-    pub(super) async fn connect(&mut self, seat: usize) -> Result<(), Stop> {
-        if self.seats[seat].line.is_some() {
+    pub(super) async fn connect(&mut self, replica: usize) -> Result<(), Stop> {
+        if self.editors[replica].line.is_some() {
             return Ok(());
         }
         let mut line = self.open().await?;
-        let place = &mut self.seats[seat];
-        line.delay = place.delay;
-        place.line = Some(line);
-        let frames = place.provider.open(place.replica.as_mut())?;
-        place.send(frames, self.server.acknowledges);
+        let editor = &mut self.editors[replica];
+        line.delay = editor.delay;
+        editor.line = Some(line);
+        let frames = editor.provider.open(editor.replica.as_mut())?;
+        editor.send(frames, self.server.acknowledges);
         Ok(())
     }
 
@@ -250,12 +242,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A connection ended that nobody has closed: maybe because nobody is there any more.
-    async fn closed(&self, seat: usize, how: &str) -> Stop {
+    /// The server has ended a connection: perhaps because it is gone.
+    async fn closed(&self, replica: usize, how: &str) -> Stop {
         match self.server.target.open(&self.document).await {
             Err(error) if !matches!(error, OpenError::Refused { .. }) => gone(&error),
             _ => {
-                let detail = format!("the server closed the connection of replica {seat} unasked, {how}");
+                let detail = format!("the server closed the connection of replica {replica} unasked, {how}");
                 Stop::Broken(Oracle::Refused, detail)
             }
         }
@@ -265,12 +257,12 @@ impl<'a> Run<'a> {
     pub(super) async fn wait(&mut self, time: Duration) -> Result<(), Stop> {
         let until = Instant::now() + time;
         loop {
-            let due = self.seats.iter().filter_map(|seat| seat.line.as_ref()?.next_due()).min();
+            let due = self.editors.iter().filter_map(|editor| editor.line.as_ref()?.next_due()).min();
             let next = due.into_iter().chain([until, self.next_tick]).min().unwrap_or(until);
-            if let Ok((seat, incoming)) = timeout_at(next, next_incoming(&mut self.seats)).await {
+            if let Ok((replica, incoming)) = timeout_at(next, next_incoming(&mut self.editors)).await {
                 match incoming {
-                    Incoming::Frame(frame) => self.take_in(seat, &frame)?,
-                    Incoming::Closed(how) => return Err(self.closed(seat, &how).await),
+                    Incoming::Frame(frame) => self.take_in(replica, &frame)?,
+                    Incoming::Closed(how) => return Err(self.closed(replica, &how).await),
                 }
             }
             let now = Instant::now();
@@ -286,23 +278,23 @@ impl<'a> Run<'a> {
     fn tick(&mut self) {
         self.next_tick = Instant::now() + AWARENESS_INTERVAL;
         let now = self.now();
-        for seat in &mut self.seats {
-            let frame = seat.provider.tick(now);
-            seat.send(frame, self.server.acknowledges);
+        for editor in &mut self.editors {
+            let frame = editor.provider.tick(now);
+            editor.send(frame, self.server.acknowledges);
         }
     }
 
-    fn take_in(&mut self, seat: usize, frame: &Bytes) -> Result<(), Stop> {
+    fn take_in(&mut self, replica: usize, frame: &Bytes) -> Result<(), Stop> {
         let now = self.now();
-        let place = &mut self.seats[seat];
+        let editor = &mut self.editors[replica];
         if is_for_yjs(frame)? {
             let frame = match self.server.allows_gaps {
-                true => &place.gate.pass(place.replica.as_mut(), frame, place.provider.is_synced())?,
+                true => &editor.gate.pass(editor.replica.as_mut(), frame, editor.provider.is_synced())?,
                 false => frame,
             };
-            let frames = place.provider.receive(place.replica.as_mut(), frame, now);
-            let frames = frames.map_err(|error| refused(&format!("replica {seat}"), &error))?;
-            place.send(frames, self.server.acknowledges);
+            let frames = editor.provider.receive(editor.replica.as_mut(), frame, now);
+            let frames = frames.map_err(|error| refused(&format!("replica {replica}"), &error))?;
+            editor.send(frames, self.server.acknowledges);
         }
         Ok(())
     }
@@ -323,11 +315,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The next that comes on any connection; what is due is written.
-async fn next_incoming(seats: &mut [Seat<'_>]) -> (usize, Incoming) {
+/// Waits for the next frame or end of any connection, and writes frames that are due.
+async fn next_incoming(editors: &mut [ConnectedEditor<'_>]) -> (usize, Incoming) {
     poll_fn(|cx| {
-        for (number, seat) in seats.iter_mut().enumerate() {
-            if let Some(line) = &mut seat.line
+        for (number, editor) in editors.iter_mut().enumerate() {
+            if let Some(line) = &mut editor.line
                 && let Poll::Ready(incoming) = line.poll(cx)
             {
                 return Poll::Ready((number, incoming));
@@ -338,7 +330,7 @@ async fn next_incoming(seats: &mut [Seat<'_>]) -> (usize, Incoming) {
     .await
 }
 
-/// Whether a frame has something that a Yjs client takes in. Others are ignored by clients, too.
+/// Whether Yjs clients take in a frame of this kind; they ignore others.
 ///
 /// # Errors
 /// If it says that access is denied.
@@ -351,43 +343,12 @@ pub(super) fn is_for_yjs(frame: &[u8]) -> Result<bool, Stop> {
     Ok(matches!(frame.first(), Some(0 | 1 | 3 | 102)))
 }
 
-/// Nobody takes connections any more.
+/// The failure of a server that accepts no connections any more.
 fn gone(error: &OpenError) -> Stop {
     Stop::Broken(Oracle::Refused, format!("the server is gone, it may have died: {error}"))
-}
-
-/// A frame that somebody does not take.
-pub(super) fn refused(who: &str, error: &ProviderError) -> Stop {
-    match error {
-        ProviderError::Gap(_) => Stop::Broken(
-            Oracle::Gap,
-            format!("{who} was sent what builds on something it does not have: {error}"),
-        ),
-        ProviderError::Message(_) => {
-            Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}"))
-        }
-        ProviderError::Replica(_) => {
-            Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}"))
-        }
-    }
 }
 
 /// A time of a scenario, in real time.
 pub(super) fn hastened(millis: u32) -> Duration {
     Duration::from_millis(millis.into()) / HASTE
-}
-
-impl From<ReplicaError> for Stop {
-    fn from(error: ReplicaError) -> Self {
-        match error {
-            ReplicaError::Refused(_) => Self::Broken(Oracle::Refused, error.to_string()),
-            ReplicaError::Process(_) => Self::Impossible(error.into()),
-        }
-    }
-}
-
-impl From<ProviderError> for Stop {
-    fn from(error: ProviderError) -> Self {
-        refused("a replica", &error)
-    }
 }

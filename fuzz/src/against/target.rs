@@ -1,4 +1,4 @@
-//! Where a server is, and what its documents are called there.
+//! The address of a server, and the URLs of its documents.
 
 use std::io;
 use std::str::FromStr;
@@ -24,16 +24,16 @@ pub(super) struct Target {
 /// Why a connection does not open.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    /// Nobody is there.
+    /// No server accepts the connection.
     #[error("cannot connect to {0}: {1}")]
     Connect(Authority, io::Error),
-    /// Somebody is there who does not want it.
+    /// The server refuses the handshake.
     #[error("the server answers {status} to GET {path}{}", reason(body))]
     Refused { status: u16, path: String, body: String },
-    /// Somebody is there who does not speak WebSocket.
+    /// The server does not speak WebSocket.
     #[error("no WebSocket at {0}: {1}")]
     NotWebSocket(String, Box<tungstenite::Error>),
-    /// Somebody is there who does not answer.
+    /// The server does not answer.
     #[error("{authority} does not answer for {} s", PATIENCE.as_secs())]
     Silent { authority: Authority },
 }

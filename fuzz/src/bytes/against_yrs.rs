@@ -1,4 +1,4 @@
-//! Documents as yrs reads them: what the engine makes of updates must be the same document as what came.
+//! Documents as yrs reads them: the engine's encoding must make the same document as the updates that came.
 //!
 //! Not all that can be admitted converges. The place of a block follows from its origins, and those of a hostile client need
 //! not make sense (an origin to the right of the right origin, say): where it ends up then depends on the order in which

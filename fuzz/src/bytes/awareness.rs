@@ -1,5 +1,6 @@
-//! Awareness under whatever several peers send: a state is changed by its owner only, and belongs to another only when its
-//! owner is gone or silent; clocks never go back, what is refused changes nothing, and what is encoded can be received. A room that hears the same does no more than it may.
+//! Awareness under any messages of several peers: only its owner changes a state, and another peer owns it only after the owner is
+//! gone or silent; clocks never go back, refused messages change nothing, and encoded states can be received. A room that gets
+//! the same messages does no more than it may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -215,7 +216,7 @@ impl Stage {
         states.into_iter().map(|(client, clock, state)| (client, (clock, state.to_owned()))).collect()
     }
 
-    /// Whoever receives all states has the same.
+    /// A peer that receives all states has the same.
     fn check_encoding(&self) {
         let mut copy = Awareness::default();
         let clients: Vec<_> = self.awareness.clients().collect();

@@ -1,5 +1,5 @@
-//! A store is opened from files with anything in them: it invents nothing, says what it cannot read, gives all that is
-//! sound, and goes on from there.
+//! A store is opened from files with any content: it invents nothing, reports what it cannot read, gives all sound documents, and
+//! goes on from there.
 
 mod image;
 

@@ -13,7 +13,7 @@ mod absent {
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
 
-    use super::super::host::Sent;
+    use super::super::delivery::Delivery;
 
     /// None.
     pub(in super::super) struct Bugs;
@@ -28,10 +28,10 @@ mod absent {
             message: &Outbound,
             to: &[PeerId],
             _flush: bool,
-            sent: &mut Vec<Sent>,
+            sent: &mut Vec<Delivery>,
         ) {
             let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
-            sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
+            sent.extend(to.iter().map(|&peer| Delivery { peer, frame: frame.clone() }));
         }
 
         pub(in super::super) fn appended(&mut self, _room: &mut Room, _sequence: u64) {}
@@ -50,7 +50,7 @@ mod planted {
     use coscribe_engine::room::{PeerId, Room};
     use coscribe_engine::update::Update;
 
-    use super::super::host::Sent;
+    use super::super::delivery::Delivery;
 
     /// A bug of the server.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,10 +112,10 @@ mod planted {
             message: &Outbound,
             to: &[PeerId],
             flush: bool,
-            sent: &mut Vec<Sent>,
+            sent: &mut Vec<Delivery>,
         ) {
             let mut send = |frame: &Bytes, to: &[PeerId]| {
-                sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
+                sent.extend(to.iter().map(|&peer| Delivery { peer, frame: frame.clone() }));
             };
             let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
             match (self.bug, message) {

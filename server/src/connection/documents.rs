@@ -1,7 +1,6 @@
 //! Which documents a Hocuspocus provider's socket has open: each address is a membership of its own, and opening, closing or
 //! denying one leaves the others alone.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,31 +14,18 @@ use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::End;
 use tracing::{debug, info, warn};
 
+use super::addresses::Document;
 use super::delivery::Delivery;
 use super::frames::Framing;
 use super::members::Member;
 use super::open::OpenConnection;
 use super::parting::{counted_as, end, end_by, told_as};
-use crate::limits::{ADDRESS_BYTES, DOCUMENTS_PER_CONNECTION, TOKEN_BYTES};
+use crate::limits::{ADDRESS_BYTES, TOKEN_BYTES};
 use crate::rooms::{JoinError, Said, Shown};
 
 /// What a client hears that names no document.
 const NO_DOCUMENT: &str =
     "no document is named: ws://host:port/<document>, or the `name` of a Hocuspocus provider";
-
-/// What a connection knows of the addresses that its client has used.
-#[derive(Default)]
-pub(super) struct Documents {
-    by_address: HashMap<Bytes, Document>,
-}
-
-#[derive(Debug, Copy, Clone)]
-enum Document {
-    /// It is the member with this number. Providers before version 4 don't tell their version.
-    Open { number: usize, tells_version: bool },
-    /// It was denied, or the room has sent the client away: nothing of it is heard until the client opens it again.
-    Shut,
-}
 
 /// Why a document is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +73,7 @@ impl OpenConnection<'_> {
             Ok(Frame::Addressed { address, request }) => (address, request),
             Err(error) => return Err(malformed(error)),
         };
-        let known = self.documents.by_address.get(&address).copied();
+        let known = self.addresses.get(&address);
         Ok(match (known, request) {
             (Some(Document::Open { number, .. }), request) => self.hear_of(number, &address, request),
             (_, Ok(Request::Auth { token, tells_version })) => {
@@ -95,7 +81,7 @@ impl OpenConnection<'_> {
                 None
             }
             (_, Ok(Request::Close)) => {
-                self.documents.by_address.remove(&address);
+                self.addresses.forget(&address);
                 None
             }
             // It was on its way when the document was shut.
@@ -122,7 +108,7 @@ impl OpenConnection<'_> {
                 None
             }
             Ok(Request::Close) => {
-                self.documents.by_address.remove(address);
+                self.addresses.forget(address);
                 self.leave(number);
                 None
             }
@@ -136,7 +122,7 @@ impl OpenConnection<'_> {
         match self.join(&address, token) {
             Ok(number) => {
                 self.reply(granted_frame(&address, Access::Write));
-                self.documents.by_address.insert(address, Document::Open { number, tells_version });
+                self.addresses.set(address, Document::Open { number, tells_version });
                 self.opens_by = None;
                 Some(number)
             }
@@ -145,8 +131,8 @@ impl OpenConnection<'_> {
                 info!(%from, document = ?shown, "denied: {denied}");
                 self.connection.metrics.reject(denied.label());
                 self.reply(denied_frame(&address, &denied.to_string()));
-                if self.documents.by_address.len() < DOCUMENTS_PER_CONNECTION {
-                    self.documents.by_address.insert(address, Document::Shut);
+                if !self.addresses.is_full(&address) {
+                    self.addresses.set(address, Document::Shut);
                 }
                 None
             }
@@ -156,8 +142,7 @@ impl OpenConnection<'_> {
     fn join(&mut self, address: &Bytes, token: &[u8]) -> Result<usize, Denied> {
         let document = document_of(address);
         let name = DocumentName::from_bytes(document)?;
-        let documents = &self.documents.by_address;
-        if documents.len() >= DOCUMENTS_PER_CONNECTION && !documents.contains_key(address) {
+        if self.addresses.is_full(address) {
             return Err(Denied::Documents);
         }
         if token.len() > TOKEN_BYTES {
@@ -181,7 +166,7 @@ impl OpenConnection<'_> {
     pub(super) fn shut(&mut self, number: usize, parting: Parting) {
         let Some(member) = self.members.get_mut(number) else { return };
         let Framing::Hocuspocus { address, .. } = member.delivery.framing().clone() else { return };
-        let document = self.documents.by_address.insert(address.clone(), Document::Shut);
+        let document = self.addresses.set(address.clone(), Document::Shut);
         let (code, _) = told_as(parting.reason);
         if let Some(reason) = counted_as(code) {
             self.connection.metrics.reject(reason);

@@ -4,6 +4,7 @@ mod open;
 
 mod reading;
 
+mod addresses;
 mod documents;
 mod freed;
 mod pace;

@@ -14,7 +14,7 @@ use coscribe_websocket::{End, Error, Message, Payload, Right, Transport};
 use tokio::time::{Instant, Sleep};
 
 use super::Connection;
-use super::documents::Documents;
+use super::addresses::Addresses;
 use super::frames::Framing;
 use super::link::Link;
 use super::members::Members;
@@ -30,8 +30,8 @@ pub(super) struct OpenConnection<'a> {
     pub(super) members: Members,
     /// Which of their outboxes have something new.
     pub(super) ready: Arc<Ready>,
-    /// What a Hocuspocus provider has open.
-    pub(super) documents: Documents,
+    /// The documents of a Hocuspocus provider.
+    pub(super) addresses: Addresses,
     /// Until when it has to open one.
     pub(super) opens_by: Option<Instant>,
     /// The way to the peer.
@@ -92,7 +92,7 @@ impl<'a> OpenConnection<'a> {
             transport,
             members: Members::default(),
             ready: Arc::default(),
-            documents: Documents::default(),
+            addresses: Addresses::default(),
             opens_by: None,
             link: Link::default(),
             writes: None,

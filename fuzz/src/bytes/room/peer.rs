@@ -1,4 +1,4 @@
-//! A peer as it should be: what it was sent makes the room's document, and what it was told is durable is.
+//! A model peer: the updates that it was sent make the room's document, and its acknowledged updates are durable.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;

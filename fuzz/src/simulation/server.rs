@@ -20,6 +20,7 @@ use coscribe_persistence::{
 use fastrand::Rng;
 
 use super::bugs::Bugs;
+use super::delivery::Delivery;
 use crate::outcome::Oracle;
 use crate::scenario::{Crash, During};
 
@@ -29,7 +30,7 @@ const DIRECTORY: &str = "/store";
 const SEGMENT_BYTES: u64 = 2 << 10;
 /// How busy the server is: not at all, somewhat, or so much that flushes are as far apart as they may be.
 const LOADS: [f32; 3] = [0.0, 0.2, 1.0];
-/// How long a document stays open without peers, and what of its log is worth a checkpoint.
+/// How long a document stays open without peers, and how many bytes of its log are worth a checkpoint.
 pub(super) const LIFE: LifecycleLimits =
     LifecycleLimits { grace: Duration::from_millis(50), checkpoint_bytes: 4 << 10 };
 /// The steps of a checkpoint at which it can be stopped.
@@ -46,27 +47,21 @@ const CHECKPOINT_STEPS: [Step; 7] = [
 /// A promise that is broken, and how.
 pub(super) type Broken = (Oracle, String);
 
-/// A frame on its way to a peer.
-pub(super) struct Sent {
-    pub(super) peer: PeerId,
-    pub(super) frame: Bytes,
-}
-
 /// The server.
-pub(super) struct Host {
+pub(super) struct SimulatedServer {
     disk: MemoryDisk,
     stop: Arc<StopBefore>,
     store: Store,
     name: DocumentName,
     open: Option<Open>,
-    /// What the room has appended and the log does not have yet.
+    /// Records that the room has appended and the log does not have yet.
     unwritten: Vec<Unwritten>,
     /// How busy the server is.
     load: f32,
     /// How often the disk was full, and whether it is.
     epoch: u64,
     is_full: bool,
-    /// What waited once, and was durable.
+    /// Updates that waited for a gap, and were durable.
     durable_waiting: Vec<Bytes>,
     /// Peers that the room wants a sign of life of.
     pub(super) probed: Vec<PeerId>,
@@ -106,7 +101,7 @@ impl Faults for StopBefore {
     }
 }
 
-impl Host {
+impl SimulatedServer {
     /// A server with an empty disk.
     pub(super) fn new(seed: u64, bugs: Bugs) -> Result<Self, Broken> {
         let disk = MemoryDisk::new(seed);
@@ -176,7 +171,7 @@ impl Host {
         }
     }
 
-    /// Does what is next in the document's life, when all is carried out that the room wants done. Gives whether that was anything.
+    /// Takes the next step in the document's life, after all effects of the room are carried out. Gives whether there was one.
     pub(super) fn step(&mut self, now: Duration) -> Result<bool, Broken> {
         let Some(Open { room, life, snapshot }) = &mut self.open else { return Ok(false) };
         life.occupied(!room.is_empty(), now);
@@ -242,8 +237,8 @@ impl Host {
         Ok(())
     }
 
-    /// Carries out what the room wants done; gives what it sends.
-    pub(super) fn effects(&mut self) -> Result<Vec<Sent>, Broken> {
+    /// Carries out the effects of the room; gives the frames that it sends.
+    pub(super) fn effects(&mut self) -> Result<Vec<Delivery>, Broken> {
         let mut sent = Vec::new();
         let Some(Open { room, life, .. }) = &mut self.open else { return Ok(sent) };
         while let Some(effect) = room.poll_effect() {
@@ -276,8 +271,8 @@ impl Host {
         !self.unwritten.is_empty()
     }
 
-    /// Writes and syncs what waits, and the room hears of it. What the disk has no room for is lost, and what was appended before
-    /// it had room again.
+    /// Writes and syncs the waiting records, and tells the room. Records for which the disk has no room are lost, and so are all
+    /// that were appended before it had room again.
     pub(super) fn commit(&mut self, now: Duration) -> Result<(), Broken> {
         let (epoch, is_full) = (self.epoch, self.is_full);
         self.unwritten.retain(|unwritten| unwritten.epoch == epoch && !is_full);
@@ -353,7 +348,7 @@ impl Host {
         Ok(())
     }
 
-    /// What is stored, as the blocks of a room that is opened with it.
+    /// The stored document, as the blocks of a room that is opened with it.
     pub(super) fn stored(&self) -> Result<Blocks, Broken> {
         let mut blocks = Blocks::default();
         if let Some(stored) = self.store.load(&self.name).map_err(store_error)? {
@@ -370,7 +365,7 @@ impl Host {
         Ok(blocks)
     }
 
-    /// What waited and was durable is in the stored document, or waits there: once more, it is nothing new.
+    /// Durable updates that waited are in the stored document, or still wait there: admitted once more, they are nothing new.
     fn check_waiting(&self, stored: &mut Blocks) -> Result<(), Broken> {
         let before = stored.parked().bytes();
         for waiting in &self.durable_waiting {

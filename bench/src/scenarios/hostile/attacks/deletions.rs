@@ -1,9 +1,8 @@
 //! Many small deletions.
 
-use super::attack::Attack;
-use super::attack::Need::Documents;
-use super::forged::{self, ANY, ANY_STRING, Forged, STRING, WRITER, counted, sized};
-use super::many::sends;
+use super::super::attack::Need::Documents;
+use super::super::attack::{Attack, sends};
+use super::super::forged::{self, ANY, ANY_STRING, Forged, STRING, WRITER, counted, sized};
 
 const MIB: usize = 1 << 20;
 /// Small blocks, and characters of each: together they take less than a kilobyte.

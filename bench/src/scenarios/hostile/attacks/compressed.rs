@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::attack::Need::{Compression as Compressing, SeveralInFrame};
-use super::attack::{Attack, Strike};
-use super::forged::{self, PLAIN_QUESTION, WRITER};
-use super::peer::{MASK, Peer};
-use super::scene::Scene;
+use super::super::attack::Need::{Compression as Compressing, SeveralInFrame};
+use super::super::attack::{Attack, Strike};
+use super::super::forged::{self, PLAIN_QUESTION, WRITER};
+use super::super::peer::{MASK, Peer, together};
+use super::super::scene::Scene;
 use crate::websocket::{COMPRESSED, Opcode, write_frame_as};
 
 /// Connections that flood.
@@ -84,21 +84,8 @@ fn flood(scene: &Scene, first: &[u8], again: &[u8]) -> anyhow::Result<Strike> {
     }))
 }
 
-/// Lets all peers do the same at the same time; returns the first error, if any.
-pub(super) fn together(
-    peers: &mut [Peer],
-    each: impl Fn(&mut Peer) -> anyhow::Result<()> + Sync,
-) -> anyhow::Result<()> {
-    let each = &each;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || each(peer))).collect();
-        let ends = threads.into_iter().map(|thread| thread.join().expect("floods don't panic"));
-        ends.collect::<Vec<_>>().into_iter().collect()
-    })
-}
-
 /// A whole message in one compressed frame.
-pub(super) fn compressed_frame(message: &[u8]) -> Vec<u8> {
+fn compressed_frame(message: &[u8]) -> Vec<u8> {
     let mut stream = Compress::new(Compression::best(), false);
     let mut deflated = Vec::with_capacity(message.len() / 500 + 1024);
     // zlib holds nothing back while the output has room left.

@@ -1,20 +1,20 @@
 /**
- * A document in this browser. y-indexeddb writes each update in a transaction of its own, and a page that is left aborts those
- * under way: what is not known to be written by then goes into the local storage, which is written at once.
+ * The copy of a document in this browser. y-indexeddb writes each update in a transaction of its own, and leaving the page aborts
+ * the transactions under way. Updates that may be unwritten by then go into the local storage, which writes at once.
  */
 
 import * as buffer from 'lib0/buffer'
 import { IndexeddbPersistence } from 'y-indexeddb'
 import * as Y from 'yjs'
 
-/** How long to wait for what this browser has kept, before going on without it. */
+/** How long the page waits for the copy before it goes on without, in milliseconds. */
 const OPENING = 3_000
 
 const UPDATES = 'updates'
 const LEFT_BEHIND = 'coscribe.left/'
 
-export class Kept {
-  /** Made by this page and not known to be in the database yet. */
+export class LocalCopy {
+  /** Updates of this page that may not be in the database yet. */
   #unwritten: Uint8Array[] = []
   #asking = false
   #database: IndexeddbPersistence
@@ -29,17 +29,17 @@ export class Kept {
     addEventListener('pagehide', () => this.#leave())
   }
 
-  /** Takes in what this browser has of a document, and keeps what changes from then on. Resolves to whether it can. */
+  /** Puts the copy into a document, and keeps it up to date from then on. Resolves to whether this browser can keep one. */
   static async open(name: string, doc: Y.Doc): Promise<boolean> {
     if (!await canKeep()) return false
-    const kept = new Kept(name, doc)
+    const copy = new LocalCopy(name, doc)
     return await Promise.race([
-      kept.#database.whenSynced.then(() => kept.#takeIn(doc)),
+      copy.#database.whenSynced.then(() => copy.#takeIn(doc)),
       new Promise<boolean>(resolve => setTimeout(() => resolve(false), OPENING)),
     ])
   }
 
-  /** A transaction that reads is over when those that wrote before it are. */
+  /** A transaction that reads ends after all earlier ones that write: then their updates are in the database. */
   #ask(): void {
     const { db } = this.#database
     if (db === null || this.#asking) return
@@ -58,12 +58,12 @@ export class Kept {
   #leave(): void {
     if (this.#unwritten.length === 0) return
     const update = buffer.toBase64(Y.mergeUpdates(this.#unwritten))
-    // Of this moment, as the page may come back and be left again, and other windows leave things, too.
+    // The key has the time and a random number: the page may come back and be left again, and other windows leave updates, too.
     localStorage.setItem(`${LEFT_BEHIND}${this.name}/${Date.now()}-${Math.random()}`, update)
     this.#unwritten = []
   }
 
-  /** What pages left behind. From here on it is unwritten again, and left behind again if this page is gone too soon. */
+  /** Takes in the updates that pages left behind. They count as unwritten again, and are left behind again if this page is gone too soon. */
   #takeIn(doc: Y.Doc): boolean {
     const prefix = `${LEFT_BEHIND}${this.name}/`
     for (const key of Object.keys(localStorage).filter(key => key.startsWith(prefix))) {
@@ -79,7 +79,7 @@ export class Kept {
   }
 }
 
-/** Some browsers have no IndexedDB in private windows, and y-indexeddb would wait for ever. */
+/** Some browsers have no IndexedDB in private windows, where y-indexeddb would wait for ever. */
 async function canKeep(): Promise<boolean> {
   return await new Promise(resolve => {
     try {

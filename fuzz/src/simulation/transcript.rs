@@ -1,4 +1,4 @@
-//! What is kept of a run beside its failure: what was tried, and what went where.
+//! The transcript of a run: its coverage and its timeline.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use coscribe_engine::lib0::Reader;
 use crate::outcome::{Coverage, Failure, Mark, MarkKind, Message, Outcome, Timeline};
 use crate::scenario::{Event, Fault};
 
-/// The record of a run.
-pub(super) struct Record {
+/// The transcript of a run.
+pub(super) struct Transcript {
     timeline: Option<Timeline>,
     coverage: Coverage,
     /// Kinds of faults since the last heal.
@@ -19,7 +19,7 @@ pub(super) struct Record {
     now: Duration,
 }
 
-impl Record {
+impl Transcript {
     pub(super) fn new(timeline: bool) -> Self {
         Self {
             timeline: timeline.then(Timeline::default),
@@ -67,7 +67,7 @@ impl Record {
         }
     }
 
-    /// Everything was found in order.
+    /// A heal has found everything in order.
     pub(super) fn healed(&mut self) {
         self.faults.clear();
     }

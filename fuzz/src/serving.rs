@@ -1,5 +1,4 @@
-//! What a server does for a peer that speaks the dialect of y-websocket: its frames' messages go into the room one after the
-//! other.
+//! How a server connects a y-websocket peer to a room, and hands the messages of its frames to the room one after the other.
 
 use std::time::Duration;
 

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::attack::Attack;
-use super::attack::Need::Documents;
-use super::forged;
-use super::many::sends;
+use super::super::attack::Need::Documents;
+use super::super::attack::{Attack, sends};
+use super::super::forged;
 
 /// Bytes of the stale states with the fresh one behind them.
 const MESSAGE: usize = 865_000;

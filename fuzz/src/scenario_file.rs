@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::Failure;
 use crate::scenario::Scenario;
 
-/// What a file says: a scenario, and what was wrong with it when it was written.
+/// The content of a file: a scenario, and its failure when the file was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Case {
+pub struct ScenarioFile {
     /// The scenario.
     pub scenario: Scenario,
-    /// What was wrong, if anything was.
+    /// The failure, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
-/// Why a case could not be read.
+/// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum CaseError {
+pub enum ScenarioFileError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
@@ -31,7 +31,7 @@ pub enum CaseError {
         /// Why not.
         source: io::Error,
     },
-    /// It is no case.
+    /// It holds no scenario.
     #[error("{} holds no scenario", path.display())]
     Json {
         /// The file.
@@ -41,17 +41,19 @@ pub enum CaseError {
     },
 }
 
-impl Case {
-    /// Reads a case from a file.
+impl ScenarioFile {
+    /// Reads a scenario from a file.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no case.
-    pub fn read(path: &Path) -> Result<Self, CaseError> {
-        let text = fs::read(path).map_err(|source| CaseError::Io { path: path.to_owned(), source })?;
-        serde_json::from_slice(&text).map_err(|source| CaseError::Json { path: path.to_owned(), source })
+    /// If the file cannot be read, or holds no scenario.
+    pub fn read(path: &Path) -> Result<Self, ScenarioFileError> {
+        let text =
+            fs::read(path).map_err(|source| ScenarioFileError::Io { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text)
+            .map_err(|source| ScenarioFileError::Json { path: path.to_owned(), source })
     }
 
-    /// The text of its file.
+    /// The text of the file.
     pub fn to_json(&self) -> String {
         let scenario = indented(&scenario_json(&self.scenario));
         let failure = self.failure.as_ref().map_or(String::new(), |failure| {
@@ -73,7 +75,7 @@ pub(crate) fn scenario_json(scenario: &Scenario) -> String {
     )
 }
 
-/// As JSON in one line.
+/// A value as JSON in one line.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("all maps have strings as keys")
 }

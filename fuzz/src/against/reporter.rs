@@ -1,79 +1,72 @@
-//! What is told of runs: progress, findings, the account in the end.
+//! Reports the runs: progress, findings, and the counts at the end.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Arguments;
+use super::arguments::Arguments;
 use super::run::Account;
-use crate::case::Case;
 use crate::outcome::{Failure, Timeline};
-use crate::progress::Progress;
+use crate::progress::ProgressLine;
 use crate::report::Finding;
 use crate::scenario::Scenario;
+use crate::scenario_file::ScenarioFile;
 
-/// A run is over.
-pub(super) struct News {
+/// A run that has ended.
+pub(super) struct FinishedRun {
     pub(super) number: u64,
     pub(super) time: Duration,
     pub(super) scenario: Scenario,
     pub(super) account: Account,
 }
 
-/// Follows the runs.
-pub(super) struct Watch<'a> {
+/// Reports runs while they go on, and at their end.
+pub(super) struct Reporter<'a> {
     arguments: &'a Arguments,
-    /// What the names of documents begin with.
+    /// The prefix of all document names.
     name: &'a str,
-    start: Instant,
-    progress: Progress,
+    line: ProgressLine,
     connections: usize,
     heals: usize,
     restarts: usize,
     gaps: usize,
     cases: Vec<TestCase>,
-    is_terminal: bool,
-    told: Instant,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Reporter<'a> {
     pub(super) fn new(arguments: &'a Arguments, name: &'a str) -> Self {
         Self {
             arguments,
             name,
-            start: Instant::now(),
-            progress: Progress::default(),
+            line: ProgressLine::new(arguments.quiet),
             connections: 0,
             heals: 0,
             restarts: 0,
             gaps: 0,
             cases: Vec::new(),
-            is_terminal: io::stderr().is_terminal(),
-            told: Instant::now(),
         }
     }
 
-    /// Until all runs are over.
-    pub(super) fn follow(&mut self, news: &Receiver<News>) -> anyhow::Result<()> {
+    /// Reports until all runs are over.
+    pub(super) fn follow(&mut self, runs: &Receiver<FinishedRun>) -> anyhow::Result<()> {
         loop {
-            match news.recv_timeout(Duration::from_millis(100)) {
-                Ok(news) => self.take_in(news)?,
+            match runs.recv_timeout(Duration::from_millis(100)) {
+                Ok(run) => self.take_in(run)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.tell();
+            self.line.show();
         }
     }
 
-    fn take_in(&mut self, news: News) -> anyhow::Result<()> {
-        let News { number, time, scenario, account } = news;
-        self.progress.add(&account.coverage, account.failure.is_some());
+    fn take_in(&mut self, run: FinishedRun) -> anyhow::Result<()> {
+        let FinishedRun { number, time, scenario, account } = run;
+        self.line.progress.add(&account.coverage, account.failure.is_some());
         self.connections += account.connections;
         self.heals += account.heals;
         self.restarts += account.restarts;
@@ -92,9 +85,9 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Tells of a finding, and writes its scenario. Gives the command that tries it again.
+    /// Prints a finding, and writes its scenario. Gives the command that tries it again.
     fn write(&mut self, scenario: Scenario, failure: &Failure, document: &str) -> anyhow::Result<String> {
-        self.clear();
+        self.line.clear();
         let finding = Finding { scenario, failure: failure.clone(), timeline: Timeline::default() };
         // First, in case it cannot be written.
         println!("{failure}\n  {}\n  document  {document}", finding.scenario);
@@ -121,36 +114,16 @@ impl<'a> Watch<'a> {
 
     fn write_case(&self, finding: &Finding) -> anyhow::Result<PathBuf> {
         let file = self.arguments.failures.join(format!("{}.json", finding.name()));
-        let case = Case { scenario: finding.scenario.clone(), failure: Some(finding.failure.clone()) };
+        let case =
+            ScenarioFile { scenario: finding.scenario.clone(), failure: Some(finding.failure.clone()) };
         let written =
             fs::create_dir_all(&self.arguments.failures).and_then(|()| fs::write(&file, case.to_json()));
         written.with_context(|| format!("cannot write {}", file.display()))?;
         Ok(file)
     }
 
-    /// The progress: on a terminal always in the same line, elsewhere every ten seconds.
-    fn tell(&mut self) {
-        let interval = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        if self.arguments.quiet || self.told.elapsed() < interval {
-            return;
-        }
-        (self.told, self.progress.elapsed) = (Instant::now(), self.start.elapsed());
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // If nobody can read it, the search goes on all the same.
-        let _ = write!(io::stderr(), "{before}{}{after}", self.progress);
-    }
-
-    /// Clears the line of the progress for something else.
-    fn clear(&self) {
-        if self.is_terminal && !self.arguments.quiet {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
-
     pub(super) fn finish(mut self) -> anyhow::Result<ExitCode> {
-        self.clear();
-        self.progress.elapsed = self.start.elapsed();
-        println!("{} in {} s", self.progress, self.progress.elapsed.as_secs());
+        self.line.finish();
         let Self { connections, heals, restarts, gaps, .. } = self;
         println!("{connections} connections, {heals} times compared, {restarts} restarts");
         if gaps > 0 {
@@ -164,7 +137,7 @@ impl<'a> Watch<'a> {
             fs::write(file, report.to_string()?)
                 .with_context(|| format!("cannot write {}", file.display()))?;
         }
-        Ok(if self.progress.failures > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+        Ok(if self.line.progress.failures > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }
 }
 

@@ -1,39 +1,35 @@
-//! A replica's place in a run: its document, its provider, its connection, and what is wrong with that.
+//! An editor of a run: its replica, its provider, and its connection with the faults of that.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::gaps::Gate;
+use super::gate::Gate;
 use super::line::Line;
 use crate::awareness::ClientAwareness;
 use crate::provider::Provider;
-use crate::replica::{Replica, ReplicaError};
+use crate::replica::{History, Replica, ReplicaError};
 
-/// How many of its former states a replica can be replaced by.
-const HISTORY: usize = 8;
 /// The first byte of a SyncStatus.
 const SYNC_STATUS: u8 = 102;
 
-/// Somebody who takes part.
-pub(super) struct Seat<'a> {
+/// An editor of a run.
+pub(super) struct ConnectedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: Provider,
     pub(super) line: Option<Line>,
-    /// What it has been sent too early.
+    /// Updates that it was sent too early.
     pub(super) gate: Gate,
     /// How long frames are held back, each way.
     pub(super) delay: Duration,
     /// Its next update will not reach the server.
     pub(super) loses_next: bool,
-    /// Something that it has not sent, or that did not arrive, is missing at the server, and nobody knows.
+    /// An update that it has not sent, or that did not arrive, is missing at the server, and neither side knows.
     pub(super) has_lost: bool,
-    /// States before its last edits, the oldest first; kept only if the scenario asks for them.
-    history: Option<VecDeque<Bytes>>,
+    history: History,
 }
 
-impl<'a> Seat<'a> {
+impl<'a> ConnectedEditor<'a> {
     pub(super) fn new(replica: Box<dyn Replica + 'a>, history: bool, now: Duration) -> Self {
         Self {
             provider: Provider::new(ClientAwareness::new(replica.client(), now)),
@@ -43,7 +39,7 @@ impl<'a> Seat<'a> {
             delay: Duration::ZERO,
             loses_next: false,
             has_lost: false,
-            history: history.then(VecDeque::new),
+            history: History::new(history),
         }
     }
 
@@ -57,7 +53,7 @@ impl<'a> Seat<'a> {
         }
     }
 
-    /// The connection is over; gives what is left of it.
+    /// Takes the connection for ended, and gives it.
     pub(super) fn leave(&mut self) -> Option<Line> {
         self.has_lost = false;
         self.gate.clear();
@@ -65,8 +61,8 @@ impl<'a> Seat<'a> {
         self.line.take()
     }
 
-    /// Whether it has the server's state, and all that it has sent is acknowledged, if the server does that.
-    /// Something may wait for ever for what was lost with a replica that is no more.
+    /// Whether it has the server's state and all its updates are acknowledged, if the server acknowledges any. Updates that
+    /// it holds back do not count: they may wait for ever for others that were lost with a former replica.
     pub(super) fn is_settled(&self, acknowledges: bool) -> bool {
         self.provider.is_synced()
             && (!acknowledges || self.provider.is_acknowledged())
@@ -75,24 +71,17 @@ impl<'a> Seat<'a> {
 
     /// Remembers the state before an edit, if the scenario asks for it.
     pub(super) fn remember(&mut self) -> Result<(), ReplicaError> {
-        if let Some(history) = &mut self.history {
-            history.push_back(self.replica.diff(&[0])?);
-            if history.len() > HISTORY {
-                history.pop_front();
-            }
-        }
-        Ok(())
+        self.history.remember(self.replica.as_mut())
     }
 
-    /// The state before so many edits, or the oldest that is known.
+    /// The state before so many edits, or the oldest that is remembered.
     pub(super) fn former(&self, edits: usize) -> Option<Bytes> {
-        let history = self.history.as_ref()?;
-        history.get(history.len().saturating_sub(edits)).cloned()
+        self.history.before(edits)
     }
 
-    /// Another replica takes the place.
+    /// The editor goes on with another replica.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
-        let history = self.history.is_some();
+        let history = self.history.is_wanted();
         let (delay, gate) = (self.delay, std::mem::take(&mut self.gate));
         *self = Self { delay, gate, ..Self::new(replica, history, now) };
     }

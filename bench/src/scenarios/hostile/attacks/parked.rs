@@ -2,11 +2,11 @@
 
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 
-use super::attack::Attack;
-use super::attack::Need::Documents;
-use super::forged::{self, QUESTION, STRING, WRITER};
-use super::peer::Peer;
-use super::scene::Scene;
+use super::super::attack::Need::Documents;
+use super::super::attack::{Attack, Strike};
+use super::super::forged::{self, QUESTION, STRING, WRITER};
+use super::super::peer::Peer;
+use super::super::scene::Scene;
 
 /// Updates that wait, where a frame can hold them all: just what coscribe lets one document have.
 const WAITING: u64 = 95_000;
@@ -44,11 +44,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         needs: &[Documents],
         plan: |scene| {
             let document = scene.document("clients")?;
-            let mut author = scene.listener(&document)?;
-            let frame = author.frame(&forged::message(&one_character_each()));
+            let mut writer = scene.listener(&document)?;
+            let frame = writer.frame(&forged::message(&one_character_each()));
             let (door, mut guests) = (scene.door(), Vec::<Peer>::new());
             Ok(Box::new(move || {
-                author.send_and_fence(&frame)?;
+                writer.send_and_fence(&frame)?;
                 for _ in 0..GUESTS {
                     let mut guest = door.peer(&document)?;
                     guest.listen()?;
@@ -82,7 +82,7 @@ fn one_character_each() -> Vec<u8> {
     update
 }
 
-fn state_vectors(scene: &Scene) -> anyhow::Result<super::attack::Strike> {
+fn state_vectors(scene: &Scene) -> anyhow::Result<Strike> {
     let text = forged::text(WRITER, &forged::ascii(1 << 20));
     let mut peer = scene.listener(&scene.document_of("vectors", &text)?)?;
     let mut vector = Vec::new();

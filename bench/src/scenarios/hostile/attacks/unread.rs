@@ -1,10 +1,10 @@
 //! Peers that ask for much and read nothing of it.
 
-use super::attack::Attack;
-use super::attack::Need::Documents;
-use super::forged::{self, PLAIN_QUESTION, QUESTION, WRITER};
-use super::peer::Peer;
-use super::scene::Scene;
+use super::super::attack::Attack;
+use super::super::attack::Need::Documents;
+use super::super::forged::{self, PLAIN_QUESTION, QUESTION, WRITER};
+use super::super::peer::Peer;
+use super::super::scene::Scene;
 
 /// Ranges that are deleted: every second one of twice as many characters.
 const RANGES: u32 = 300_000;
@@ -53,11 +53,11 @@ pub(super) const ATTACKS: &[Attack] = &[
             let peers: Vec<Peer> = (0..LAGGING_PEERS)
                 .map(|_| lagging(scene, &document, text.len()))
                 .collect::<anyhow::Result<_>>()?;
-            let mut author = scene.listener(&document)?;
-            let frame = author.frame(&forged::message(&forged::every_second(WRITER, RANGES.into())));
+            let mut deleter = scene.listener(&document)?;
+            let frame = deleter.frame(&forged::message(&forged::every_second(WRITER, RANGES.into())));
             Ok(Box::new(move || {
                 let _stay = &peers;
-                author.send_and_fence(&frame)
+                deleter.send_and_fence(&frame)
             }))
         },
     },

@@ -1,9 +1,9 @@
 //! Contents that are large or deep.
 
-use super::attack::Attack;
-use super::attack::Need::Documents;
-use super::forged::{self, ANY, ANY_ARRAY, ANY_NULL, EMBED, Forged, WRITER, counted, sized};
-use super::many::sends;
+use super::super::attack::Need::Documents;
+use super::super::attack::{Attack, Strike, sends};
+use super::super::forged::{self, ANY, ANY_ARRAY, ANY_NULL, EMBED, Forged, WRITER, counted, sized};
+use super::super::scene::Scene;
 
 const MIB: usize = 1 << 20;
 /// How deep values may be nested in coscribe.
@@ -85,7 +85,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 /// An update for an empty document.
-fn paste(scene: &super::scene::Scene, update: &[u8]) -> anyhow::Result<super::attack::Strike> {
+fn paste(scene: &Scene, update: &[u8]) -> anyhow::Result<Strike> {
     let peer = scene.listener(&scene.document("paste")?)?;
     Ok(sends(peer, |peer| peer.frame(&forged::message(update))))
 }

@@ -1,10 +1,10 @@
 //! Very many messages, each of which is harmless.
 
-use super::attack::Need::{Documents, SeveralInFrame};
-use super::attack::{Attack, Strike};
-use super::forged::{self, QUERY_AWARENESS, QUESTION, WRITER};
-use super::peer::Peer;
-use super::scene::Scene;
+use super::super::attack::Need::{Documents, SeveralInFrame};
+use super::super::attack::{Attack, sends};
+use super::super::forged::{self, QUERY_AWARENESS, QUESTION, WRITER};
+use super::super::peer::Peer;
+use super::super::scene::Scene;
 
 /// The longest frame of tiny updates.
 const FRAME: usize = 12_000_000;
@@ -77,12 +77,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
 ];
-
-/// The strike of one peer that sends bytes made now.
-pub(super) fn sends(mut peer: Peer, bytes: impl FnOnce(&Peer) -> Vec<u8>) -> Strike {
-    let bytes = bytes(&peer);
-    Box::new(move || peer.send_and_fence(&bytes))
-}
 
 /// Somebody beside a document of 1 MiB.
 fn questioner(scene: &Scene) -> anyhow::Result<Peer> {

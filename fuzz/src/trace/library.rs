@@ -1,5 +1,5 @@
-//! Documents in processes that may die: yrs in this program started once more, and Yjs in Node. What a user has recorded may
-//! make either of them fail, loop for ever, or worse.
+//! The libraries that read recordings, each in a process that may die: yrs in this program started once more, and Yjs in Node. A
+//! recording may make either of them fail, loop for ever, or worse.
 //!
 //! Both speak as `node/trace.mjs` describes.
 
@@ -17,22 +17,20 @@ use coscribe_worker::{Child, Unanswered};
 use serde_json::{Value, json};
 
 use super::roots::Roots;
+use crate::limits;
 use crate::replica::FOLDER_VARIABLE;
 
-/// The flag that makes this program read with yrs for another.
+/// The flag that makes this program read with yrs for another process.
 const SERVE_YRS: &str = "--serve-yrs";
 
-/// The longest request or answer: recordings may have any length, and this is what a frame can say of it.
-pub(super) const FRAME_BYTES: u32 = u32::MAX;
-
-/// Who reads updates.
+/// A library that reads updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Library {
     Yrs,
     Yjs,
 }
 
-/// What a document is after some updates.
+/// A document as a library has read it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
     pub(super) content: Value,
@@ -45,22 +43,22 @@ pub(super) struct Reading {
 /// Why there is no reading.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Trouble {
-    /// It says that something is wrong with the updates.
+    /// The library refuses an update.
     #[error("refuses an update: {0}")]
     Refused(String),
-    /// It is no more.
+    /// The process has died.
     #[error("{0}")]
     Died(String),
 }
 
 /// A process that reads updates; started again when it has died.
-pub(super) struct Outside {
+pub(super) struct LibraryProcess {
     pub(super) library: Library,
     child: Child,
     patience: Duration,
 }
 
-impl Outside {
+impl LibraryProcess {
     /// yrs.
     ///
     /// # Errors
@@ -83,7 +81,7 @@ impl Outside {
     }
 
     fn new(library: Library, command: Command, patience: Duration) -> Self {
-        Self { library, child: Child::new(command, patience, FRAME_BYTES), patience }
+        Self { library, child: Child::new(command, patience, limits::TRACE_FRAME_BYTES), patience }
     }
 
     /// The document that these updates make, applied in this order.

@@ -3,21 +3,18 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use crate::process::ProcessTree;
 use crate::servers::Running;
 
-/// A server that takes more than this is killed before it takes the machine with it.
-const MEMORY_LIMIT: u64 = 6_000_000_000;
 /// How long a server must do next to nothing to be at rest.
 const REST: Duration = Duration::from_millis(250);
 /// Next to nothing, as a part of a core: the two who type cost less.
 const REST_CORES: f64 = 0.1;
-/// Samples that are remembered: more than a rest takes.
-const SAMPLES: usize = 64;
 
 /// Looks at a server now and then.
 #[derive(Debug)]
-pub(super) struct Watch<'a> {
+pub(super) struct ServerMonitor<'a> {
     server: &'a mut Running,
     /// Moments, and how long the server's threads had run by then.
     cpu: VecDeque<(Instant, Duration)>,
@@ -28,7 +25,7 @@ pub(super) struct Watch<'a> {
     died: Option<String>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ServerMonitor<'a> {
     pub(super) fn new(server: &'a mut Running) -> Self {
         Self { server, cpu: VecDeque::new(), before: None, peak: None, has_peak: false, died: None }
     }
@@ -55,16 +52,17 @@ impl<'a> Watch<'a> {
     }
 
     fn sample(&mut self, process: ProcessTree) -> anyhow::Result<()> {
-        if self.cpu.len() == SAMPLES {
+        if self.cpu.len() == limits::MONITOR_SAMPLES {
             self.cpu.pop_front();
         }
         self.cpu.push_back((Instant::now(), process.cpu()?));
         let resident = process.resident()?;
         let peak = if self.has_peak { process.resident_peak()?.max(resident) } else { resident };
         self.peak = self.peak.max(Some(peak));
-        if resident > MEMORY_LIMIT {
+        if resident > limits::ATTACKED_SERVER_MEMORY_BYTES {
             self.server.kill();
-            self.died = Some(format!("killed: over {} GB", MEMORY_LIMIT / 1_000_000_000));
+            self.died =
+                Some(format!("killed: over {} GB", limits::ATTACKED_SERVER_MEMORY_BYTES / 1_000_000_000));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A replica's place in the simulation: its document, its provider, and what is wrong with its connection.
+//! An editor of the simulation: its replica, its provider, and its connection with the faults of that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,13 +9,10 @@ use coscribe_engine::update::ClientId;
 
 use crate::awareness::ClientAwareness;
 use crate::provider::Provider;
-use crate::replica::Replica;
+use crate::replica::{History, Replica, ReplicaError};
 
-/// How many of its former states a replica can be replaced by.
-const HISTORY: usize = 8;
-
-/// Somebody who takes part.
-pub(super) struct Seat<'a> {
+/// An editor of a run.
+pub(super) struct SimulatedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: Provider,
     /// The connection as the server knows it.
@@ -28,21 +25,20 @@ pub(super) struct Seat<'a> {
     pub(super) cut: bool,
     /// Its next update will not reach the server.
     pub(super) loses_next: bool,
-    /// Messages that are to leave in one frame, and how many they are to be.
+    /// Messages that wait to leave in one frame, and how many it is to have.
     pub(super) gathered: Option<(usize, Vec<Bytes>)>,
-    /// Something it has sent has not reached the server, and nobody knows.
+    /// One of its updates has not reached the server, and neither side knows.
     pub(super) has_lost: bool,
-    /// States before its last edits, the oldest first; kept only if the scenario asks for them.
-    history: Option<VecDeque<Bytes>>,
+    history: History,
 }
 
 /// A connection.
 pub(super) struct Link {
     pub(super) peer: PeerId,
-    /// What waits because the replica does not read.
+    /// Frames that wait because the replica does not read.
     pub(super) outbox: VecDeque<Bytes>,
     pub(super) outbox_bytes: usize,
-    /// The room was told that it does not read.
+    /// Whether the room knows that it does not read.
     pub(super) lagging: bool,
     /// When the last message that is on its way arrives, to the server and to the replica: a connection keeps the order.
     pub(super) arrives: [Duration; 2],
@@ -66,7 +62,7 @@ impl Link {
     }
 }
 
-impl<'a> Seat<'a> {
+impl<'a> SimulatedEditor<'a> {
     pub(super) fn new(replica: Box<dyn Replica + 'a>, latency: Duration, history: bool) -> Self {
         Self {
             provider: provider(replica.client(), Duration::ZERO),
@@ -78,35 +74,26 @@ impl<'a> Seat<'a> {
             loses_next: false,
             gathered: None,
             has_lost: false,
-            history: history.then(VecDeque::new),
+            history: History::new(history),
         }
     }
 
     /// Remembers the state before an edit, if the scenario asks for it.
-    pub(super) fn remember(&mut self) -> Result<(), crate::replica::ReplicaError> {
-        if let Some(history) = &mut self.history {
-            history.push_back(self.replica.diff(&[0])?);
-            if history.len() > HISTORY {
-                history.pop_front();
-            }
-        }
-        Ok(())
+    pub(super) fn remember(&mut self) -> Result<(), ReplicaError> {
+        self.history.remember(self.replica.as_mut())
     }
 
-    /// The state before so many edits, or the oldest that is known.
+    /// The state before so many edits, or the oldest that is remembered.
     pub(super) fn former(&self, edits: usize) -> Option<Bytes> {
-        let history = self.history.as_ref()?;
-        history.get(history.len().saturating_sub(edits)).cloned()
+        self.history.before(edits)
     }
 
-    /// Another replica takes the place.
+    /// The editor goes on with another replica.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
         self.provider = provider(replica.client(), now);
         self.replica = replica;
         (self.loses_next, self.has_lost, self.gathered) = (false, false, None);
-        if let Some(history) = &mut self.history {
-            history.clear();
-        }
+        self.history.clear();
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::attack::Attack;
-use super::attack::Need::Documents;
-use super::compressed::together;
-use super::forged::{self, QUESTION, WRITER};
-use super::peer::{MASK, Peer};
-use super::scene::Door;
+use super::super::attack::Attack;
+use super::super::attack::Need::Documents;
+use super::super::forged::{self, QUESTION, WRITER};
+use super::super::peer::{MASK, Peer, together};
+use super::super::scene::Door;
 use crate::websocket::{FIN, Opcode, write_frame, write_frame_as};
 
 /// How long connections come and go, or ping.

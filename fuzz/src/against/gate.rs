@@ -1,5 +1,5 @@
-//! Updates that come before what they build on. Yjs lets them wait, and its servers send such on; yrs shows them as if nothing
-//! were wrong (its state vector then claims what is missing). So they wait here, in front of the replica.
+//! Updates that come before those that they build on. Yjs lets them wait, and its servers send them on; yrs shows them at once (and
+//! its state vector then claims the missing elements). So they wait here, in front of the replica.
 
 use bytes::Bytes;
 use coscribe_engine::dialect::sync::SyncMessage;
@@ -10,12 +10,12 @@ use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::update::Update;
 
-use super::run::Stop;
+use super::stop::Stop;
 use crate::gap::has_gap;
 use crate::outcome::Oracle;
 use crate::replica::Replica;
 
-/// What waits in front of a replica.
+/// The updates that wait in front of a replica.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     waiting: Vec<Update>,
@@ -24,7 +24,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Adds what waits to what is there: it was not lost, though what it builds on may have been.
+    /// Adds the waiting updates to a document's state: they are not lost, though those that they build on may be.
     pub(super) fn add_to(&self, state_vector: &mut StateVector, delete_set: &mut IdSet) {
         for update in &self.waiting {
             for run in update.runs() {
@@ -35,13 +35,13 @@ impl Gate {
         }
     }
 
-    /// The connection has ended: what waits comes again.
+    /// The connection has ended: the waiting updates come again.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
     }
 
-    /// A frame for a replica, without what has to wait, and with what does not have to any more. What comes before the server's
-    /// answer with its state (`synced`) may well build on that.
+    /// A frame for a replica, without the updates that have to wait, and with those that need not wait any more. An update before
+    /// the server's answer with its state (`synced`) may well build on that answer, and is not counted.
     pub(super) fn pass(
         &mut self,
         replica: &mut dyn Replica,
@@ -72,7 +72,7 @@ impl Gate {
         Ok(if changed { passed.into() } else { frame.clone() })
     }
 
-    /// What the replica can take in now; `None` if that is the update as it is.
+    /// The update that the replica can take in now; `None` if that is `update` itself.
     fn admit(
         &mut self,
         replica: &mut dyn Replica,
