@@ -5,12 +5,14 @@
 
 mod layers;
 mod listen;
+mod paths;
 mod patterns;
 mod proxies;
 mod values;
 
 pub(crate) use layers::{ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
+use paths::SocketPath;
 use patterns::Pattern;
 pub(crate) use proxies::Proxies;
 pub(crate) use values::{Interval, Size, Span, Switch};
@@ -79,6 +81,9 @@ pub struct Config {
     #[arg(long, value_name = "PATTERN,…")]
     #[arg(num_args = 0..=1, default_missing_value = "**", value_delimiter = ',')]
     pub(crate) keep_deleted: Vec<Pattern>,
+    /// Paths on which Hocuspocus' providers connect, beside `/`: `/collaboration`
+    #[arg(long, value_name = "PATH,…", value_delimiter = ',')]
+    pub(crate) hocuspocus_path: Vec<SocketPath>,
     /// Messages that one connection may send in a second, on average
     #[arg(long, value_name = "N", default_value = "2000")]
     pub(crate) max_messages_per_second: NonZeroU32,
@@ -152,6 +157,11 @@ impl Config {
         Rates { messages: self.max_messages_per_second.get(), bytes: self.max_bytes_per_second.get() }
     }
 
+    /// Whether Hocuspocus' providers connect on this path.
+    pub(crate) fn is_for_hocuspocus(&self, path: &str) -> bool {
+        path == "/" || self.hocuspocus_path.iter().any(|named| named.is_of(path))
+    }
+
     /// Whether a document keeps deleted content. O(patterns and their length, and the name's).
     pub(crate) fn keeps_deleted(&self, name: &DocumentName) -> bool {
         self.keep_deleted.iter().any(|pattern| pattern.matches(name))
@@ -180,6 +190,7 @@ mod tests {
             ("listen = \"nowhere\"", ["line 1", "listen"]),
             ("log = \"loud\"", ["line 1", "log"]),
             ("keep_deleted = [\"versions/*\", \"a**\"]", ["line 1", "a**"]),
+            ("hocuspocus_path = [\"collab\"]", ["line 1", "slash"]),
             ("trusted_proxies = [\"10.0.0.0/8\", \"there\"]", ["line 1", "there"]),
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();

@@ -15,6 +15,7 @@ use percent_encoding::percent_decode_str;
 use tracing::{debug, info};
 
 use super::server::Server;
+use crate::config::Config;
 use crate::connection::register::NoPlace;
 use crate::connection::{Closing, Connection, Dialect, told_as};
 
@@ -63,7 +64,7 @@ fn accept(
     mut request: Request<Incoming>,
     from: SocketAddr,
 ) -> Result<Response<Body>, UpgradeError> {
-    let dialect = dialect_of(request.uri().path())?;
+    let dialect = dialect_of(request.uri().path(), &server.config)?;
     let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
@@ -89,9 +90,9 @@ fn accept(
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
-/// What is said on a WebSocket with this path. A provider of Hocuspocus, which names its documents later, uses `/`.
-fn dialect_of(path: &str) -> Result<Dialect, UpgradeError> {
-    if path == "/" {
+/// What is said on a WebSocket with this path. Providers of Hocuspocus name their documents later.
+fn dialect_of(path: &str, config: &Config) -> Result<Dialect, UpgradeError> {
+    if config.is_for_hocuspocus(path) {
         return Ok(Dialect::Hocuspocus);
     }
     Ok(Dialect::YWebsocket { name: document_name(path)?, access: Access::Write })
@@ -134,7 +135,9 @@ mod tests {
         ] {
             assert_eq!(document_name(path).unwrap().as_str(), name);
         }
-        assert!(matches!(dialect_of("/"), Ok(Dialect::Hocuspocus)));
+        let config = Config::from_toml("hocuspocus_path = ['/collab']").unwrap();
+        let is_hocuspocus = |path| matches!(dialect_of(path, &config), Ok(Dialect::Hocuspocus));
+        assert!(is_hocuspocus("/") && is_hocuspocus("/collab") && !is_hocuspocus("/collab/notes"));
         assert!(matches!(document_name("/%ff"), Err(UpgradeError::NotUtf8)));
         assert!(matches!(document_name(&"/a".repeat(1000)), Err(UpgradeError::Name(_))));
     }
