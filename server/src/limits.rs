@@ -73,7 +73,7 @@ pub(crate) const WHOLE_TIME: Duration = Duration::from_secs(10);
 /// How long a piece is to take. With shorter ones, clients merge what they keep more often.
 pub(crate) const PIECE_TIME: Duration = Duration::from_secs(4);
 
-/// The same for a message on a connection with several documents: the others wait meanwhile.
+/// The same for a message on a connection that may have several documents: the others wait meanwhile.
 pub(crate) const WHOLE_TIME_AMONG_OTHERS: Duration = Duration::from_secs(1);
 
 /// How long a piece is to take there.

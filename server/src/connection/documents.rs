@@ -156,7 +156,6 @@ impl OpenConnection<'_> {
         let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING)?;
         debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
         self.members.add(Member::new(membership, outbox, Delivery::new(framing, self.connection.window)));
-        self.link.share(self.members.len() > 1);
         Ok(number)
     }
 
@@ -185,7 +184,6 @@ impl OpenConnection<'_> {
         // Another may get its number.
         self.writes.take_if(|writes| *writes == number);
         self.probes.retain(|&(_, member)| member != number);
-        self.link.share(self.members.len() > 1);
     }
 }
 

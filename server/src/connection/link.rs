@@ -61,7 +61,7 @@ pub(super) struct Link {
     measuring: Option<Box<Measuring>>,
     /// How many probes have been sent for the next large message.
     probes: usize,
-    /// Several documents share it.
+    /// Several documents may share it, and wait for each other.
     is_shared: bool,
     /// Whether the peer has ever answered a ping, as it must.
     answers: bool,
@@ -93,9 +93,9 @@ impl Measuring {
 }
 
 impl Link {
-    /// Says whether several documents share it.
-    pub(super) fn share(&mut self, is_shared: bool) {
-        self.is_shared = is_shared;
+    /// Nothing is known of it. Several documents may share it.
+    pub(super) fn new(is_shared: bool) -> Link {
+        Link { is_shared, ..Link::default() }
     }
 
     /// All that was given to be written has been. Whether a ping is to follow it: see [`Self::note_ping`].

@@ -13,13 +13,13 @@ use coscribe_engine::message::Reason;
 use coscribe_websocket::{End, Error, Message, Payload, Right, Transport};
 use tokio::time::{Instant, Sleep};
 
-use super::Connection;
 use super::addresses::Addresses;
 use super::frames::Framing;
 use super::link::Link;
 use super::members::Members;
 use super::pace::Pace;
 use super::parting::{end, end_by};
+use super::{Connection, Dialect};
 use crate::rooms::Ready;
 
 /// The open part of a connection's life.
@@ -94,7 +94,7 @@ impl<'a> OpenConnection<'a> {
             ready: Arc::default(),
             addresses: Addresses::default(),
             opens_by: None,
-            link: Link::default(),
+            link: Link::new(matches!(connection.dialect, Dialect::Hocuspocus)),
             writes: None,
             is_writing: false,
             replies: VecDeque::new(),

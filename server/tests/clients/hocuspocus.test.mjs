@@ -6,6 +6,7 @@ import * as Hocuspocus3 from 'hocuspocus-provider-3'
 import * as Hocuspocus4 from 'hocuspocus-provider-4'
 import { Bare, connect, converged, PROVIDERS, synced, Y } from './clients.mjs'
 import { Server, until } from './harness.mjs'
+import { Proxy } from './proxy.mjs'
 
 const VERSIONS = { 2: Hocuspocus2, 3: Hocuspocus3, 4: Hocuspocus4 }
 
@@ -111,4 +112,75 @@ for (const [number, version] of Object.entries(VERSIONS)) {
     const reader = await Bare.open(t, server, 'offline')
     assert.equal((await reader.document()).getText('text').toString(), 'offline')
   })
+
+  test(`provider ${number}: it is unsynced until the disk has it, and what it takes for saved is there after a kill`, async t => {
+    const server = await Server.start(t, '--commit-window', '2s')
+    const one = open(t, version, socketOf(t, version, server), 'slow disk')
+    const two = open(t, version, socketOf(t, version, server), 'slow disk')
+    await synced(one, two)
+    await until('nothing is to be saved', () => !one.hasUnsyncedChanges)
+    one.text.insert(0, 'held back')
+    await until('the other has it', () => two.text.toString() === 'held back')
+    assert.ok(one.hasUnsyncedChanges, 'the disk does not')
+    await until('it says that it is saved', () => !one.hasUnsyncedChanges)
+    await server.kill()
+    await server.start()
+    const reader = await Bare.open(t, server, 'slow disk')
+    assert.equal((await reader.document()).getText('text').toString(), 'held back')
+  })
+
+  test(`provider ${number}: what waits for a missing update is not counted twice, nor called saved too early`, async t => {
+    const server = await Server.start(t)
+    const one = open(t, version, socketOf(t, version, server), 'gap')
+    await synced(one)
+    await until('nothing is to be saved', () => !one.hasUnsyncedChanges)
+    const send = one.send
+    one.send = () => {}
+    one.text.insert(0, 'lost ')
+    one.send = send
+    one.text.insert(5, 'and found')
+    await until('it is asked for, brought and saved', () => one.unsyncedChanges === 1)
+    const reader = await Bare.open(t, server, 'gap')
+    assert.equal((await reader.document()).getText('text').toString(), 'lost and found')
+  })
+}
+
+for (const [number, version] of Object.entries(VERSIONS)) {
+  test(`provider ${number}: people in one document through sessions of one socket see each other's text`, async t => {
+    const server = await Server.start(t)
+    const one = open(t, version, socketOf(t, version, server), 'session')
+    const two = open(t, version, socketOf(t, version, server), 'session', { sessionAwareness: true })
+    await synced(one, two)
+    one.text.insert(0, 'x')
+    await until('the other has it', () => two.text.toString() === 'x')
+    one.sendStateless('hello')
+    await until('and hears a text', () => two.happened.texts.includes('hello'))
+  })
+}
+
+test('a small document does not wait for a large one on the same slow socket', async t => {
+  const server = await Server.start(t)
+  const writer = socketOf(t, Hocuspocus4, server)
+  const [large, small] = ['large', 'small'].map(name => open(t, Hocuspocus4, writer, name))
+  await synced(large, small)
+  large.doc.transact(() => {
+    for (let paragraph = 0; paragraph < 400; paragraph++) large.array.push([new Y.Text(noise(5000))])
+  })
+  small.text.insert(0, 'small')
+  await until('both are saved', () => !large.hasUnsyncedChanges && !small.hasUnsyncedChanges)
+  const link = await Proxy.start(t, server, 250_000)
+  const socket = socketOf(t, Hocuspocus4, link)
+  const slow = open(t, Hocuspocus4, socket, 'large')
+  await until('the large one is on its way', () => slow.doc.store.pendingStructs !== null)
+  const quick = open(t, Hocuspocus4, socket, 'small')
+  await until('the small one is there', () => quick.synced && quick.text.toString() === 'small')
+  assert.ok(!slow.synced, 'before the large one')
+  await until('the large one is there', () => slow.synced && slow.array.length === 400, 60)
+})
+
+/** Text that compression does not make much shorter. */
+function noise (length) {
+  let text = ''
+  while (text.length < length) text += Math.random().toString(36).slice(2)
+  return text.slice(0, length)
 }
