@@ -294,7 +294,14 @@ impl Suite {
 
     fn find_servers(&self) -> anyhow::Result<Results> {
         let installed = self.server_args.installed()?;
-        let all = [Server::Coscribe, Server::Relay, Server::YWebsocket, Server::Hocuspocus, Server::YSweet];
+        let all = [
+            Server::Coscribe,
+            Server::CoscribeHocuspocus,
+            Server::Relay,
+            Server::YWebsocket,
+            Server::Hocuspocus,
+            Server::YSweet,
+        ];
         let (mut servers, mut skipped) = (Vec::new(), Vec::new());
         for server in all {
             if !self.args.servers.is_empty() && !self.args.servers.contains(&server) {

@@ -25,6 +25,8 @@ use crate::process::ProcessTree;
 pub enum Server {
     /// This project's.
     Coscribe,
+    /// The same, by the dialect of Hocuspocus.
+    CoscribeHocuspocus,
     /// Passes frames on within a room, and knows nothing of documents: the floor.
     Relay,
     /// y-websocket's own (npm y-websocket 2).
@@ -71,6 +73,7 @@ impl Server {
     pub fn title(self) -> &'static str {
         match self {
             Self::Coscribe => "coscribe",
+            Self::CoscribeHocuspocus => "coscribe, by Hocuspocus' dialect",
             Self::Relay => "bare relay",
             Self::YWebsocket => "y-websocket",
             Self::Hocuspocus => "Hocuspocus",
@@ -82,14 +85,14 @@ impl Server {
     pub fn dialect(self) -> Dialect {
         match self {
             Self::Relay => Dialect::Relay,
-            Self::Hocuspocus => Dialect::Hocuspocus,
+            Self::Hocuspocus | Self::CoscribeHocuspocus => Dialect::Hocuspocus,
             Self::Coscribe | Self::YWebsocket | Self::YSweet => Dialect::YWebsocket,
         }
     }
 
     /// Whether it keeps documents over a restart, as it is set up here.
     pub fn stores(self) -> bool {
-        matches!(self, Self::Coscribe | Self::YSweet)
+        matches!(self, Self::Coscribe | Self::CoscribeHocuspocus | Self::YSweet)
     }
 
     /// Checks that everything needed to start it is there; if not, says how to get it.
@@ -100,7 +103,7 @@ impl Server {
         let modules = installed.peers.join("node_modules");
         let (needed, remedy) = match self {
             Self::Relay => return Ok(()),
-            Self::Coscribe => {
+            Self::Coscribe | Self::CoscribeHocuspocus => {
                 (installed.coscribe.clone(), "cargo build --release --package coscribe".to_owned())
             }
             Self::YWebsocket => (modules.join("y-websocket/bin/server.cjs"), npm_ci(installed)),
@@ -123,7 +126,7 @@ impl Server {
         };
         let version = match self {
             Self::Relay => Some(env!("CARGO_PKG_VERSION").to_owned()),
-            Self::Coscribe => binary(&installed.coscribe, "--version"),
+            Self::Coscribe | Self::CoscribeHocuspocus => binary(&installed.coscribe, "--version"),
             Self::YSweet => binary(&installed.y_sweet, "version"),
             Self::YWebsocket => package("y-websocket"),
             Self::Hocuspocus => package("@hocuspocus/server"),
@@ -134,7 +137,7 @@ impl Server {
     /// The path to request, with `{}` for the document.
     pub fn path(self) -> &'static str {
         match self {
-            Self::Hocuspocus => "/",
+            Self::Hocuspocus | Self::CoscribeHocuspocus => "/",
             Self::YSweet => "/d/{}/ws/{}",
             Self::Coscribe | Self::Relay | Self::YWebsocket => "/{}",
         }
@@ -143,13 +146,13 @@ impl Server {
     fn command(self, installed: &Installed, port: u16, data: &Path) -> anyhow::Result<Command> {
         let address = format!("127.0.0.1:{port}");
         let mut command = match self {
-            Self::Coscribe => Command::new(&installed.coscribe),
+            Self::Coscribe | Self::CoscribeHocuspocus => Command::new(&installed.coscribe),
             Self::Relay => Command::new(std::env::current_exe()?),
             Self::YSweet => Command::new(&installed.y_sweet),
             Self::YWebsocket | Self::Hocuspocus => Command::new("node"),
         };
         match self {
-            Self::Coscribe => {
+            Self::Coscribe | Self::CoscribeHocuspocus => {
                 command.args(["serve", "--log", "warn", "--listen", &address, "--data"]).arg(data);
             }
             Self::Relay => {

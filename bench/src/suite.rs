@@ -89,6 +89,10 @@ impl Row {
     pub fn suits(&self, server: Server) -> bool {
         match self.load {
             Load::Join(_) if server == Server::Relay => false,
+            Load::Typing(_) | Load::Join(_) | Load::Idle(_) => {
+                !self.only_coscribe || server == Server::Coscribe
+            }
+            _ if server == Server::CoscribeHocuspocus => false,
             _ => !self.only_coscribe || server == Server::Coscribe,
         }
     }
