@@ -40,7 +40,7 @@ pub enum Outbound {
     Awareness(Rope),
     /// The token of a receipt: everything that the peer sent before it is durable.
     Confirmed(Bytes),
-    /// One more of the peer's messages with an update is durable, or was refused: see [`crate::peer::Terms::counted`].
+    /// One more of the peer's messages with an update is durable, or was refused: see [`crate::peer::Confirmation`].
     Saved(bool),
     /// What the peer has asked for is not allowed, in these words.
     Denied(&'static str),

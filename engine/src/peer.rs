@@ -14,15 +14,27 @@ pub enum Access {
     Write,
 }
 
+/// How a peer hears that its updates are durable.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum Confirmation {
+    /// It asks for it ([`crate::message::Inbound::Confirm`]).
+    #[default]
+    OnRequest,
+    /// It counts its messages with an update, and hears of each, also if that is refused
+    /// ([`crate::message::Outbound::Saved`]). An answer to a question that it has not wanted
+    /// ([`crate::message::Inbound::Offer`]) does not count.
+    Counted,
+    /// It gets an update back that names the same elements, without their content.
+    ByIds,
+}
+
 /// What a peer may do, and what it wants to hear beside what it asks for.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
 pub struct Terms {
     /// What it may do with the document.
     pub access: Access,
-    /// It counts its messages with an update, and is to hear of each when that is durable, or refused
-    /// ([`crate::message::Outbound::Saved`]). An answer to a question that it has not wanted
-    /// ([`crate::message::Inbound::Offer`]) does not count.
-    pub counted: bool,
+    /// How it hears that its updates are durable.
+    pub confirmation: Confirmation,
     /// It can be sent texts of the application.
     pub hears_stateless: bool,
 }

@@ -25,7 +25,7 @@ use super::sync::{self, SyncMessage};
 use super::{MessageError, rope_frame};
 use crate::lib0::{Reader, write_var_buf, write_var_uint};
 use crate::message::{Inbound, Outbound};
-use crate::peer::{Access, Terms};
+use crate::peer::{Access, Confirmation, Terms};
 use crate::rope::Rope;
 
 const SYNC: u64 = 0;
@@ -134,7 +134,7 @@ impl Request {
 
 /// The terms on which a client with this access is a peer.
 pub fn terms(access: Access) -> Terms {
-    Terms { access, counted: true, hears_stateless: true }
+    Terms { access, confirmation: Confirmation::Counted, hears_stateless: true }
 }
 
 /// The document that an address is of: what comes before the session.

@@ -6,6 +6,7 @@ pub mod state_vector;
 pub(crate) mod changes;
 mod chunk;
 mod chunks;
+pub(crate) mod named;
 pub mod parked;
 
 pub mod blocks;

@@ -44,7 +44,7 @@ use crate::work::Work;
 
 pub use self::effect::{Effect, RoomLimits, Snapshot};
 pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
-pub use crate::peer::{Access, PeerId, Terms};
+pub use crate::peer::{Access, Confirmation, PeerId, Terms};
 
 /// A live document and its peers.
 #[derive(Debug)]

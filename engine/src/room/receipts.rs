@@ -1,9 +1,11 @@
-//! What a peer hears of what it sent: a token that it wanted back, or that a message with an update is saved.
+//! What a peer hears of what it sent: a token that it wanted back, that a message with an update is saved, or which elements
+//! are.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::document::named::Named;
 use crate::limits::COUNTED_RECEIPTS;
 use crate::message::Outbound;
 
@@ -14,6 +16,30 @@ enum Receipt {
     Token(Bytes),
     /// So many messages with an update.
     Saved(u64),
+    /// The elements that updates name.
+    Named(Named),
+}
+
+impl Receipt {
+    /// Takes another one in that is due at the same time, if both are of a kind that allows it.
+    fn join(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Saved(count), Self::Saved(more)) => *count += more,
+            (Self::Named(named), Self::Named(more)) => named.extend(more),
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl From<Receipt> for Outbound {
+    fn from(receipt: Receipt) -> Self {
+        match receipt {
+            Receipt::Token(token) => Self::Confirmed(token),
+            Receipt::Saved(_) => Self::Saved(true),
+            Receipt::Named(named) => Self::Update(named.encode().into()),
+        }
+    }
 }
 
 /// What a peer is to be given.
@@ -37,16 +63,26 @@ impl Receipts {
         self.waiting.push_back((None, Receipt::Token(Bytes::copy_from_slice(token))));
     }
 
-    /// A message with an update is to be told of when it is saved. Where too many counts wait already, the last of them waits
-    /// for this one.
+    /// A message with an update is to be told of when it is saved.
     pub(super) fn add_saved(&mut self) {
+        self.add(Receipt::Saved(1));
+    }
+
+    /// The elements that an update names are to be named when they are durable.
+    pub(super) fn add_named(&mut self, named: Named) {
+        self.add(Receipt::Named(named));
+    }
+
+    /// Where too many wait already, the last of them waits for this one.
+    fn add(&mut self, receipt: Receipt) {
         let is_full = self.waiting.len() >= COUNTED_RECEIPTS;
-        match self.waiting.back_mut() {
-            Some((due, Receipt::Saved(count))) if due.is_none() || is_full => {
-                *count += 1;
-                *due = None;
-            }
-            _ => self.waiting.push_back((None, Receipt::Saved(1))),
+        if let Some((due, last)) = self.waiting.back_mut()
+            && (due.is_none() || is_full)
+            && last.join(&receipt)
+        {
+            *due = None;
+        } else {
+            self.waiting.push_back((None, receipt));
         }
     }
 
@@ -64,11 +100,10 @@ impl Receipts {
             dated += 1;
         }
         if dated == 1
-            && let [.., (Some(before), Receipt::Saved(count)), (_, Receipt::Saved(more))] =
-                self.waiting.make_contiguous()
+            && let [.., (Some(before), first), (_, last)] = self.waiting.make_contiguous()
             && *before == sequence
+            && first.join(last)
         {
-            *count += *more;
             self.waiting.pop_back();
         }
         dated > 0
@@ -97,14 +132,12 @@ impl Receipts {
             return None;
         }
         match receipt {
-            Receipt::Saved(count) if *count > 1 => *count -= 1,
-            _ => {
-                if let (_, Receipt::Token(token)) = self.waiting.pop_front()? {
-                    return Some(Outbound::Confirmed(token));
-                }
+            Receipt::Saved(count) if *count > 1 => {
+                *count -= 1;
+                Some(Outbound::Saved(true))
             }
+            _ => self.waiting.pop_front().map(|(_, receipt)| receipt.into()),
         }
-        Some(Outbound::Saved(true))
     }
 }
 

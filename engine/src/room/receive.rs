@@ -13,10 +13,11 @@ use super::{Effect, Room};
 use crate::awareness::Speaker;
 use crate::dialect::MessageError;
 use crate::document::blocks::{Arrival, Changes, Intake};
+use crate::document::named::Named;
 use crate::document::state_vector::StateVector;
 use crate::limits::{MAX_RUNS_FROM_PEER, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::{Inbound, Outbound};
-use crate::peer::{Access, PeerId};
+use crate::peer::{Access, Confirmation, PeerId};
 use crate::update::Update;
 
 /// What has become of an update.
@@ -139,6 +140,7 @@ impl Room {
         if intake.refused {
             return Err(Violation::TooMuchWaits);
         }
+        self.name_when_durable(peer, &update).await;
         Ok(if intake.parked { Taken::InPart } else { Taken::AsAWhole })
     }
 
@@ -146,27 +148,36 @@ impl Room {
     /// O(blocks and deleted ranges · log).
     async fn read_only(&mut self, peer: PeerId, update: &Update) -> Taken {
         if self.blocks.has_all_of(update, &mut self.work).await {
+            self.name_when_durable(peer, update).await;
             return Taken::AsAWhole;
         }
         let known = self.peer(peer);
-        if !mem::replace(&mut known.tried_to_write, true) && !known.terms.counted {
+        if !mem::replace(&mut known.tried_to_write, true) && known.terms.confirmation != Confirmation::Counted
+        {
             self.owe(peer, |owed| owed.denial = true);
         }
         Taken::Refused
     }
 
     /// Notes that a peer is to hear of a message with an update, if it counts these.
-    fn acknowledge(&mut self, id: PeerId, taken: &Taken, is_counted: bool) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.terms.counted && is_counted) else {
+    fn acknowledge(&mut self, peer: PeerId, taken: &Taken, is_counted: bool) {
+        if !is_counted || self.peer(peer).terms.confirmation != Confirmation::Counted {
             return;
-        };
-        if matches!(taken, Taken::Refused) {
-            peer.receipts.add_refused();
-            return self.owe(id, |_| {});
         }
-        peer.receipts.add_saved();
-        if !self.blocks.parked().waits_for(id.0) {
-            self.date_receipts(id);
+        if matches!(taken, Taken::Refused) {
+            self.peer(peer).receipts.add_refused();
+            return self.owe(peer, |_| {});
+        }
+        self.peer(peer).receipts.add_saved();
+        self.date_receipts_unless_parked(peer);
+    }
+
+    /// Notes that a peer is to be named the elements of its update, if that is how it hears. O(blocks and deleted ranges · log).
+    async fn name_when_durable(&mut self, peer: PeerId, update: &Update) {
+        if self.peer(peer).terms.confirmation == Confirmation::ByIds {
+            let named = Named::in_update(update, &mut self.work).await;
+            self.peer(peer).receipts.add_named(named);
+            self.date_receipts_unless_parked(peer);
         }
     }
 
@@ -255,18 +266,24 @@ impl Room {
         }
         self.peer(peer).receipts.add_token(token);
         self.work.count_bytes(token.len());
+        self.date_receipts_unless_parked(peer);
+        Ok(())
+    }
+
+    fn date_receipts_unless_parked(&mut self, peer: PeerId) {
         if !self.blocks.parked().waits_for(peer.0) {
             self.date_receipts(peer);
         }
-        Ok(())
     }
 
     /// Nothing that a peer sent waits any more: its receipts are due when all that has come is durable. O(receipts · log).
     fn date_receipts(&mut self, id: PeerId) {
         let due = self.sequence + u64::from(!self.unlogged.is_empty());
         // Where something that it sent was refused, not all that has come will be durable.
-        let is_sound =
-            |peer: &&mut Peer| peer.leaves_at.is_none() && (peer.terms.counted || !peer.tried_to_write);
+        let is_sound = |peer: &&mut Peer| {
+            peer.leaves_at.is_none()
+                && (peer.terms.confirmation != Confirmation::OnRequest || !peer.tried_to_write)
+        };
         let Some(peer) = self.peers.get_mut(&id).filter(is_sound) else { return };
         let dated = peer.receipts.date(due);
         if dated && due <= self.durable {

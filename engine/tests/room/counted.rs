@@ -1,7 +1,7 @@
 //! Peers that count what they have sent, as Hocuspocus' providers do, and peers that may only read.
 
 use coscribe_engine::message::Reason;
-use coscribe_engine::room::Access;
+use coscribe_engine::room::{Access, Confirmation, PeerId, Terms};
 
 use crate::stage::{A, B, C, Stage, typed, update};
 
@@ -18,7 +18,7 @@ fn sync(kind: u8, update: &[u8]) -> Vec<u8> {
 }
 
 /// A writer who is synced.
-fn synced(peer: coscribe_engine::room::PeerId) -> Stage {
+fn synced(peer: PeerId) -> Stage {
     let mut stage = Stage::default();
     stage.open(peer, Access::Write);
     stage.say(peer, STEP_1);
@@ -147,4 +147,28 @@ fn a_text_of_the_application_goes_to_the_others_who_can_have_it() {
     coscribe_engine::lib0::write_var_buf(&mut body, &long);
     stage.say(B, &body);
     assert_eq!(stage.closed, [(B, Reason::Violation, "stateless message too large".to_owned())]);
+}
+
+#[test]
+fn a_peer_that_asks_for_ids_is_named_what_is_durable() {
+    let mut stage = Stage::with(&[A]);
+    let terms = Terms { confirmation: Confirmation::ByIds, ..Terms::default() };
+    stage.room.connect(B, terms, stage.now);
+    stage.tick();
+    stage.send(B, update(&typed(2, 0, "abc")));
+    stage.send(B, update(&typed(2, 3, "d")));
+    assert!(stage.take(B).is_empty());
+    stage.room.durable(1);
+    stage.flush();
+    assert_eq!(stage.take(B), [update(&[1, 1, 2, 0, 0, 3, 0])]);
+    stage.room.durable(2);
+    stage.flush();
+    assert_eq!(stage.take(B), [update(&[1, 1, 2, 3, 0, 1, 0])]);
+    stage.send(B, update(&typed(2, 5, "f")));
+    stage.take(B);
+    stage.send(B, update(&typed(2, 4, "e")));
+    stage.room.durable(9);
+    stage.flush();
+    let named = stage.take(B).pop().expect("a frame");
+    assert_eq!(named, update(&[1, 1, 2, 4, 0, 2, 0]), "what waited is named with what it waited for");
 }

@@ -26,7 +26,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use coscribe_engine::dialect::y_websocket::GREETING;
-use coscribe_engine::room::{Access, Terms};
+use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
 use coscribe_websocket::{Close, End, MessageBytes, Transport, WindowBits};
 use tokio::net::TcpStream;
@@ -57,8 +57,8 @@ pub(crate) enum Dialect {
     YWebsocket {
         /// The document.
         name: DocumentName,
-        /// What the client may do with it.
-        access: Access,
+        /// The terms on which the client is a peer.
+        terms: Terms,
     },
     /// That of Hocuspocus, of those that its client opens.
     Hocuspocus,
@@ -109,14 +109,13 @@ impl Connection {
 
     /// Joins the room of its document, if it is of one.
     fn begin(&self, open: &mut OpenConnection<'_>) -> Result<(), JoinError> {
-        let Dialect::YWebsocket { name, access } = &self.dialect else {
+        let Dialect::YWebsocket { name, terms } = &self.dialect else {
             open.opens_by = Some(Instant::now() + OPENS_WITHIN);
             debug!(from = %self.from, "connected");
             return Ok(());
         };
         let outbox = self.outbox(&open.ready, open.members.next_number());
-        let terms = Terms { access: *access, ..Terms::default() };
-        let membership = self.rooms.join(name, Arc::clone(&outbox), terms, &GREETING)?;
+        let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
         Ok(())

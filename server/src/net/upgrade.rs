@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use coscribe_engine::message::Reason;
-use coscribe_engine::room::Access;
+use coscribe_engine::room::{Confirmation, Terms};
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::{Gone, Handshake, HandshakeError, stream_of};
 use hyper::body::Incoming;
@@ -18,6 +18,9 @@ use super::server::Server;
 use crate::config::Config;
 use crate::connection::register::NoPlace;
 use crate::connection::{Closing, Connection, Dialect, told_as};
+
+/// How a client asks to be named what is saved, as y-websocket's coming version takes it.
+const CONFIRM_BY_IDS: &str = "confirm=ids";
 
 /// Why a handshake is answered with an error.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +67,7 @@ fn accept(
     mut request: Request<Incoming>,
     from: SocketAddr,
 ) -> Result<Response<Body>, UpgradeError> {
-    let dialect = dialect_of(request.uri().path(), &server.config)?;
+    let dialect = dialect_of(request.uri().path(), request.uri().query(), &server.config)?;
     let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
@@ -90,12 +93,17 @@ fn accept(
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
-/// What is said on a WebSocket with this path. Providers of Hocuspocus name their documents later.
-fn dialect_of(path: &str, config: &Config) -> Result<Dialect, UpgradeError> {
+/// What is said on a WebSocket with this path and query. Providers of Hocuspocus name their documents later.
+fn dialect_of(path: &str, query: Option<&str>, config: &Config) -> Result<Dialect, UpgradeError> {
     if config.is_for_hocuspocus(path) {
         return Ok(Dialect::Hocuspocus);
     }
-    Ok(Dialect::YWebsocket { name: document_name(path)?, access: Access::Write })
+    let confirmation = match query {
+        Some(query) if query.split('&').any(|pair| pair == CONFIRM_BY_IDS) => Confirmation::ByIds,
+        _ => Confirmation::OnRequest,
+    };
+    let terms = Terms { confirmation, ..Terms::default() };
+    Ok(Dialect::YWebsocket { name: document_name(path)?, terms })
 }
 
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
@@ -136,7 +144,7 @@ mod tests {
             assert_eq!(document_name(path).unwrap().as_str(), name);
         }
         let config = Config::from_toml("hocuspocus_path = ['/collab']").unwrap();
-        let is_hocuspocus = |path| matches!(dialect_of(path, &config), Ok(Dialect::Hocuspocus));
+        let is_hocuspocus = |path| matches!(dialect_of(path, None, &config), Ok(Dialect::Hocuspocus));
         assert!(is_hocuspocus("/") && is_hocuspocus("/collab") && !is_hocuspocus("/collab/notes"));
         assert!(matches!(document_name("/%ff"), Err(UpgradeError::NotUtf8)));
         assert!(matches!(document_name(&"/a".repeat(1000)), Err(UpgradeError::Name(_))));
