@@ -1,3 +1,4 @@
+import { yWebsocket } from './connection/y-websocket'
 import { h } from './dom'
 import { EDITORS, type EditorId } from './editors'
 import { Following } from './follow'
@@ -25,7 +26,7 @@ if (wrong === null) open(name)
 else explain(wrong)
 
 function open(name: string): void {
-  const room = new Room(name, personOfPage(), new URLSearchParams(location.search).get('token'))
+  const room = new Room(name, personOfPage(), yWebsocket(new URLSearchParams(location.search).get('token')))
   const shown = new Map<EditorId, Promise<Shown>>()
   const stage = h('div', { class: 'stage' })
   const following = new Following(room, go)

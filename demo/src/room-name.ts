@@ -45,7 +45,12 @@ export function linkTo(room: string, editor?: string): string {
   return url.href
 }
 
-/** The path of one document of a room, percent-encoded: y-websocket does not do that. */
+/** The name of one document of a room. */
+export function documentName(room: string, part: string): string {
+  return `${room}/${part}`
+}
+
+/** Its path, percent-encoded: y-websocket does not do that. */
 export function documentPath(room: string, part: string): string {
   return `${encodeURIComponent(room)}/${part}`
 }
