@@ -38,6 +38,12 @@ export class Room {
 
   get document(): SharedDocument | undefined { return this.documents.get(this.current) }
 
+  /** How many changes would be lost with this window: the server has not confirmed them, and this browser keeps no documents. */
+  get atRisk(): number {
+    if (this.keeps) return 0
+    return this.#all().reduce((sum, { connection }) => sum + connection.saved.waiting, 0)
+  }
+
   /** Whether the person has cut the connection. */
   get isCut(): boolean { return this.#cut }
 

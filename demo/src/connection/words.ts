@@ -1,4 +1,4 @@
-/** Why a server has closed a connection, in words. */
+/** Why a server has closed a connection, or does not open a document, in words. */
 
 /**
  * The words for a close after which another attempt would be refused as well: 4400 to 4499, 1008 and 1009. Null for other codes.
@@ -24,6 +24,16 @@ export function interruption({ code, reason }: CloseEvent): string | null {
     case 1013: return `The server is at its limit.${said}`
     default: return null
   }
+}
+
+/** The words for a document that is denied, without a close code. */
+export function denial(reason: string): string {
+  return `The server does not open this document.${refusing(reason)}`
+}
+
+/** The words for a document that is closed while the socket stays open, without a close code. */
+export function closing(reason: string): string {
+  return `The server has closed this document.${interrupting(reason)}`
 }
 
 function refusing(reason: string): string {
