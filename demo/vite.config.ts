@@ -27,5 +27,11 @@ export default defineConfig({
   // Older ones lack light-dark() in style sheets.
   build: { target: ['chrome123', 'firefox120', 'safari17.5'], chunkSizeWarningLimit: 4000, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   // `npm run dev` uses a coscribe that runs beside it.
-  server: { proxy: { '^/[^@]+/(people|codemirror|tiptap|quill|monaco|whiteboard)$': { target: 'ws://127.0.0.1:1234', ws: true } } },
+  server: {
+    proxy: {
+      '^/[^@]+/(people|codemirror|tiptap|quill|monaco|whiteboard)$': { target: 'ws://127.0.0.1:1234', ws: true },
+      // Hocuspocus' WebSockets; the page itself has the same path.
+      '^/$': { target: 'ws://127.0.0.1:1234', ws: true, bypass: ({ headers, url }) => headers.upgrade === 'websocket' ? undefined : url },
+    },
+  },
 })

@@ -1,14 +1,10 @@
 /** One document of a room: shared through the server, kept in this browser. */
 
 import { Awareness } from 'y-protocols/awareness'
-import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
-import { Connection } from './connection'
+import type { Connect, Connection } from './connection/connection'
 import { LocalCopy } from './local-copy'
 import { distrust, type Person } from './person'
-import { documentPath } from './room-name'
-import { Saved } from './saved'
-import { Traffic } from './traffic'
 
 /** How long a person counts as typing after a change, in milliseconds. */
 const TYPING = 1_500
@@ -25,24 +21,12 @@ export interface Shown {
 export class SharedDocument {
   readonly doc = new Y.Doc()
   readonly awareness = new Awareness(this.doc)
-  readonly traffic = new Traffic()
-  readonly provider: WebsocketProvider
   readonly connection: Connection
-  readonly saved: Saved
   #typing = 0
 
-  constructor(room: string, part: string, person: Person, token: string | null) {
+  constructor(connect: Connect, room: string, part: string, person: Person) {
     distrust(this.awareness, this.doc)
-    this.provider = new WebsocketProvider(location.origin.replace(/^http/, 'ws'), documentPath(room, part), this.doc, {
-      awareness: this.awareness,
-      connect: false,
-      // Two windows of one browser would go on talking to each other when the connection is cut.
-      disableBc: true,
-      params: token === null ? {} : { token },
-      WebSocketPolyfill: this.traffic.socket(),
-    })
-    this.connection = new Connection(this.provider)
-    this.saved = new Saved(this.provider, this.doc)
+    this.connection = connect(room, part, this.doc, this.awareness)
     this.introduce(person)
     this.doc.on('update', (_update: Uint8Array, _origin: unknown, _doc: Y.Doc, transaction: Y.Transaction) => {
       if (transaction.local) this.#type()

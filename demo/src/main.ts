@@ -2,12 +2,14 @@ import { h } from './dom'
 import { EDITORS, type EditorId } from './editors'
 import { Following } from './follow'
 import { keepPage } from './offline'
+import { choice } from './page/choice'
 import { explain } from './page/explain'
 import { header } from './page/header'
 import { panel } from './page/panel'
 import { status } from './page/status'
 import { tabs } from './page/tabs'
 import { personOfPage } from './person'
+import { pageWith, providerOfPage, PROVIDERS, type Provider } from './providers'
 import { Room } from './room'
 import { objection, roomOfPage } from './room-name'
 import { applyTheme } from './theme'
@@ -21,19 +23,31 @@ const TICK = 500
 applyTheme()
 const name = roomOfPage()
 const wrong = objection(name)
-if (wrong === null) open(name)
+if (wrong === null) void begin(name)
 else explain(wrong)
 
-function open(name: string): void {
-  const room = new Room(name, personOfPage(), new URLSearchParams(location.search).get('token'))
+async function begin(name: string): Promise<void> {
+  const provider = providerOfPage()
+  const connector = await provider.load().catch((error: unknown) => {
+    const [usual] = PROVIDERS
+    explain(`The provider ${provider.title} could not be loaded (${String(error)}).`, { href: pageWith(usual), label: `Use ${usual.title}` })
+    return null
+  })
+  if (connector === null) return
+  open(new Room(name, personOfPage(), connector(new URLSearchParams(location.search).get('token'))), provider)
+}
+
+function open(room: Room, provider: Provider): void {
   const shown = new Map<EditorId, Promise<Shown>>()
   const stage = h('div', { class: 'stage' })
   const following = new Following(room, go)
   const bar = tabs(room, go)
   const state = status(room)
+  const providers = choice(room, provider)
   const render = (): void => {
     bar.render()
     state.render()
+    providers.render()
   }
 
   /** Shows an editor; it and its document are loaded when that happens for the first time. */
@@ -70,7 +84,7 @@ function open(name: string): void {
 
   following.changed.listen(() => showFollowing(stage, room, following))
   room.documentsChanged.listen(render)
-  document.body.append(header(room, following), intro(), h('main', {}, h('section', { class: 'card' }, bar.element, state.banner, stage, state.element), panel(room)))
+  document.body.append(header(room, following), intro(providers.element), h('main', {}, h('section', { class: 'card' }, bar.element, state.banner, stage, state.element), panel(room)))
   setInterval(render, TICK)
   addEventListener('hashchange', () => { void go(editorOfPage()) })
   void go(editorOfPage())
@@ -80,10 +94,11 @@ function editorOfPage(): EditorId {
   return EDITORS.find(({ id }) => location.hash === `#${id}`)?.id ?? 'codemirror'
 }
 
-function intro(): HTMLElement {
-  return h('p', { class: 'intro' },
-    'Type in two windows. Cut the connection in one, go on typing, and connect again: ', h('strong', {}, 'nothing is lost'),
-    '. “Saved” means: on the server’s disk.')
+function intro(providers: HTMLElement): HTMLElement {
+  return h('div', { class: 'intro' },
+    h('p', {}, 'Type in two windows. Cut the connection in one, go on typing, and connect again: ', h('strong', {}, 'nothing is lost'),
+      '. “Saved” means: on the server’s disk.'),
+    providers)
 }
 
 function showFollowing(stage: HTMLElement, room: Room, following: Following): void {

@@ -21,6 +21,8 @@ export function randomRoom(): string {
 export function objection(room: string): string | null {
   // Browsers resolve these before they ask the server, even when they are percent-encoded.
   if (room === '.' || room === '..') return 'A room cannot be called by dots alone.'
+  // Hocuspocus' providers write something else behind it.
+  if (room.includes('\0')) return 'The name of a room cannot have a NUL in it.'
   const bytes = new TextEncoder().encode(room).length
   if (bytes > LONGEST_NAME) return `The name of a room has at most ${LONGEST_NAME} bytes; this one has ${bytes}.`
   return null
@@ -37,7 +39,7 @@ export function roomOfPage(): string {
   return room
 }
 
-/** The URL of a room to give to others, with an editor if one is given, and never with a token. */
+/** The URL of a room to give to others, with an editor if one is given. It has no token, and no provider: those are this window's own. */
 export function linkTo(room: string, editor?: string): string {
   const url = new URL('/', location.href)
   url.searchParams.set('room', room)
@@ -45,7 +47,12 @@ export function linkTo(room: string, editor?: string): string {
   return url.href
 }
 
-/** The path of one document of a room, percent-encoded: y-websocket does not do that. */
+/** The name of one document of a room. */
+export function documentName(room: string, part: string): string {
+  return `${room}/${part}`
+}
+
+/** Its path, percent-encoded: y-websocket does not do that. */
 export function documentPath(room: string, part: string): string {
   return `${encodeURIComponent(room)}/${part}`
 }

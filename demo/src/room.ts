@@ -1,5 +1,6 @@
 /** The room of this page: its documents, each opened when it is first shown, and the other people. */
 
+import type { Connect } from './connection/connection'
 import { SharedDocument, type Shown } from './document'
 import { EDITORS, type EditorId } from './editors'
 import { keep, person, type Person } from './person'
@@ -27,8 +28,8 @@ export class Room {
   current: EditorId = 'codemirror'
   #cut = sessionStorage.getItem(CUT) !== null
 
-  constructor(readonly name: string, public me: Person, private readonly token: string | null) {
-    this.lobby = new SharedDocument(name, 'people', me, token)
+  constructor(readonly name: string, public me: Person, private readonly connectTo: Connect) {
+    this.lobby = new SharedDocument(connectTo, name, 'people', me)
     this.lobby.awareness.on('change', () => this.peopleChanged.emit())
     this.#begin(this.lobby)
     addEventListener('online', () => this.hurry())
@@ -36,6 +37,12 @@ export class Room {
   }
 
   get document(): SharedDocument | undefined { return this.documents.get(this.current) }
+
+  /** How many changes would be lost with this window: the server has not confirmed them, and this browser keeps no documents. */
+  get atRisk(): number {
+    if (this.keeps) return 0
+    return this.#all().reduce((sum, { connection }) => sum + connection.saved.waiting, 0)
+  }
 
   /** Whether the person has cut the connection. */
   get isCut(): boolean { return this.#cut }
@@ -46,9 +53,9 @@ export class Room {
     this.lobby.show('editor', editor)
     const opened = this.documents.get(editor)
     if (opened !== undefined) return opened
-    const entered = new SharedDocument(this.name, editor, this.me, this.token)
+    const entered = new SharedDocument(this.connectTo, this.name, editor, this.me)
     this.documents.set(editor, entered)
-    entered.saved.changed.listen(() => this.documentsChanged.emit())
+    entered.connection.saved.changed.listen(() => this.documentsChanged.emit())
     entered.awareness.on('change', () => this.documentsChanged.emit())
     this.keeps = await entered.open(`coscribe/${this.name}/${editor}`)
     this.#begin(entered)

@@ -31,7 +31,7 @@ test('rooms with every kind of character in their names are rooms', async t => {
 test('a room that cannot be is explained, and there is a way on', async t => {
   const server = await Server.start(t)
   const browser = await launch(t)
-  for (const [room, words] of [['..', 'by dots alone'], ['.', 'by dots alone'], ['ä'.repeat(300), 'at most 512 bytes; this one has 600']]) {
+  for (const [room, words] of [['..', 'by dots alone'], ['.', 'by dots alone'], ['a\0b', 'cannot have a NUL'], ['ä'.repeat(300), 'at most 512 bytes; this one has 600']]) {
     const ada = await Person.open(t, browser, server, room, 'Ada', { path: `/?room=${encodeURIComponent(room)}` })
     await ada.says(ada.page.locator('.explain'), words)
     await ada.page.getByRole('link', { name: 'Open a new room' }).click()

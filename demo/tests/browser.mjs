@@ -3,6 +3,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { chromium } from 'playwright-core'
+import { until } from '../../server/tests/clients/harness.mjs'
 
 const USUAL_PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable', '/snap/bin/chromium',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome', '/Applications/Chromium.app/Contents/MacOS/Chromium']
@@ -27,6 +28,9 @@ export async function launch (t) {
   return browser
 }
 
+/** What a browser says of a server that is not there. */
+export const gone = complaint => /WebSocket connection to|ERR_CONNECTION|ERR_FAILED|ERR_EMPTY_RESPONSE|Failed to load resource/.test(complaint)
+
 /** Somebody with the demo open. What must never happen is noted in `complaints`. */
 export class Person {
   complaints = []
@@ -34,12 +38,14 @@ export class Person {
 
   /**
    * @param options.editor which editor to open; `codemirror` if it is not given
+   * @param options.provider which provider the URL names; none if it is not given
    * @param options.dark dark instead of light
    * @param options.path what follows the server's address, instead of the room's page
    * @param options.expected a test for complaints that belong to what is tested, as of connections to a server that was killed
    */
   static async open (t, browser, server, room, name, options = {}) {
-    const { editor = 'codemirror', dark = false, size = { width: 1180, height: 760 }, path = `/?room=${encodeURIComponent(room)}#${editor}`, prepare } = options
+    const { editor = 'codemirror', dark = false, size = { width: 1180, height: 760 }, provider, prepare } = options
+    const { path = `/?room=${encodeURIComponent(room)}${provider === undefined ? '' : `&provider=${provider}`}#${editor}` } = options
     const context = await browser.newContext({ viewport: size, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' })
     const person = new Person(context, await context.newPage(), server, options.expected ?? (() => false))
     t.after(() => context.close())
@@ -90,6 +96,7 @@ export class Person {
 
   get connection () { return this.page.locator('#connection') }
   get saved () { return this.page.locator('#saved') }
+  provider (title) { return this.page.getByRole('navigation', { name: 'Provider' }).getByRole('link', { name: title }) }
   get banner () { return this.page.locator('.banner') }
 
   async says (locator, text, seconds = 20) {
@@ -120,6 +127,25 @@ export class Person {
     fs.mkdirSync(SCREENSHOTS, { recursive: true })
     await this.page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`) })
   }
+}
+
+/** How a window is opened that uses Hocuspocus. */
+export const HOCUSPOCUS = { provider: 'hocuspocus' }
+
+/** Ada with y-websocket, and Grace with Hocuspocus. */
+export async function withBoth (t, browser, server, options = {}) {
+  const people = [await Person.open(t, browser, server, 'r', 'Ada', options), await Person.open(t, browser, server, 'r', 'Grace', { ...options, ...HOCUSPOCUS })]
+  for (const person of people) await person.connected()
+  return people
+}
+
+/** Waits until all editors show the same, with these parts in it. */
+export async function sameText (editor, people, ...parts) {
+  let texts
+  await until(`all have ${parts}`, async () => {
+    texts = await Promise.all(people.map(person => person.text(editor)))
+    return new Set(texts).size === 1 && parts.every(part => texts[0].includes(part))
+  }, 40).catch(error => { throw new Error(`${error.message}: ${JSON.stringify(texts)}`) })
 }
 
 export const TITLES = { codemirror: 'CodeMirror', tiptap: 'Tiptap', quill: 'Quill', monaco: 'Monaco', whiteboard: 'Whiteboard' }

@@ -3,18 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Server, until } from '../../server/tests/clients/harness.mjs'
-import { launch, Person, TITLES } from './browser.mjs'
-
-/** What a browser says of a server that is not there. */
-const gone = complaint => /WebSocket connection to|ERR_CONNECTION|ERR_FAILED|ERR_EMPTY_RESPONSE|Failed to load resource/.test(complaint)
-
-async function sameText (editor, people, ...parts) {
-  let texts
-  await until(`all have ${parts}`, async () => {
-    texts = await Promise.all(people.map(person => person.text(editor)))
-    return new Set(texts).size === 1 && parts.every(part => texts[0].includes(part))
-  }, 40).catch(error => { throw new Error(`${error.message}: ${JSON.stringify(texts)}`) })
-}
+import { gone, launch, Person, sameText, TITLES } from './browser.mjs'
 
 for (const editor of Object.keys(TITLES).filter(editor => editor !== 'whiteboard')) {
   test(`${TITLES[editor]}: two people edit offline and converge when they are back`, async t => {

@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { Server, until } from '../../server/tests/clients/harness.mjs'
-import { launch, Person, SCREENSHOTS, TITLES } from './browser.mjs'
+import { HOCUSPOCUS, launch, Person, SCREENSHOTS, TITLES } from './browser.mjs'
 
 const MARKDOWN = `# Release notes
 
@@ -103,7 +103,7 @@ test('two windows side by side, for the README', async t => {
   const browser = await launch(t)
   const size = { width: 860, height: 640 }
   const ada = await Person.open(t, browser, server, 'quiet-otter-42', 'Ada', { color: '#d6336c', editor: 'tiptap', size })
-  const grace = await Person.open(t, browser, server, 'quiet-otter-42', 'Grace', { color: '#1971c2', editor: 'tiptap', size, dark: true })
+  const grace = await Person.open(t, browser, server, 'quiet-otter-42', 'Grace', { color: '#1971c2', editor: 'tiptap', size, dark: true, ...HOCUSPOCUS })
   for (const person of [ada, grace]) await person.connected()
   await ada.type('tiptap', 'A plan for the week')
   await ada.page.getByRole('button', { name: 'Heading', exact: true }).click()

@@ -25,7 +25,7 @@ export const mount: Mount = (parent, shared) => {
       StarterKit.configure({ undoRedo: false, link: { openOnClick: false } }),
       Placeholder.configure({ placeholder: 'Write something together…' }),
       Collaboration.configure({ document: shared.doc, field: FIELD }),
-      CollaborationCaret.configure({ provider: shared.provider, user: shared.awareness.getLocalState()?.['user'] }),
+      CollaborationCaret.configure({ provider: { awareness: shared.awareness }, user: shared.awareness.getLocalState()?.['user'] }),
     ],
   })
   fill(bar, editor)

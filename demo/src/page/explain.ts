@@ -2,9 +2,9 @@
 
 import { h } from '../dom'
 
-export function explain(objection: string): void {
+export function explain(objection: string, wayOn: { href: string, label: string } = { href: '/', label: 'Open a new room' }): void {
   document.body.append(h('main', { class: 'explain' },
     h('h1', {}, 'This room cannot be opened'),
     h('p', {}, objection),
-    h('a', { class: 'button primary', href: '/' }, 'Open a new room')))
+    h('a', { class: 'button primary', href: wayOn.href }, wayOn.label)))
 }

@@ -4,7 +4,8 @@ import * as Y from 'yjs'
 import { h, svg } from '../dom'
 import type { SharedDocument } from '../document'
 import type { Room } from '../room'
-import type { Flow } from '../traffic'
+import { documentName } from '../room-name'
+import type { Flow } from '../connection/traffic'
 
 /** The seconds that the curves show. */
 const SPAN = 60
@@ -39,7 +40,7 @@ export function panel(room: Room): HTMLDetailsElement {
   const note = (shared: SharedDocument): Notes => {
     const noted = notes.get(shared) ?? begin(shared)
     notes.set(shared, noted)
-    const now = { received: { ...shared.traffic.received }, sent: { ...shared.traffic.sent } }
+    const now = { received: { ...shared.connection.traffic.received }, sent: { ...shared.connection.traffic.sent } }
     noted.seconds.push({ received: difference(now.received, noted.last.received), sent: difference(now.sent, noted.last.sent) })
     noted.seconds.splice(0, noted.seconds.length - SPAN)
     noted.last = now
@@ -51,13 +52,13 @@ export function panel(room: Room): HTMLDetailsElement {
     if (!element.open || shared === undefined || document.hidden) return
     const noted = notes.get(shared)
     if (noted === undefined) return
-    shared.saved.probe()
+    shared.connection.saved.probe()
     measure(shared, noted)
     const second = noted.seconds.at(-1)
-    name.textContent = name.title = `${room.name}/${room.current}`
+    name.textContent = name.title = documentName(room.name, room.current)
     clients.textContent = String(shared.awareness.getStates().size)
     size.textContent = bytes(noted.size)
-    roundTrip.textContent = shared.saved.roundTrip === null ? '–' : `${shared.saved.roundTrip.toFixed(1)} ms`
+    roundTrip.textContent = milliseconds(shared.connection.saved.roundTrip)
     messagesIn.textContent = `${second?.received.messages ?? 0} /s`
     messagesOut.textContent = `${second?.sent.messages ?? 0} /s`
     bytesIn.textContent = bytes(noted.last.received.bytes)
@@ -89,6 +90,10 @@ function measure(shared: SharedDocument, noted: Notes): void {
 
 function difference(now: Flow, before: Flow): Flow {
   return { messages: now.messages - before.messages, bytes: now.bytes - before.bytes }
+}
+
+function milliseconds(time: number | null): string {
+  return time === null ? '–' : `${time.toFixed(1)} ms`
 }
 
 function bytes(count: number): string {

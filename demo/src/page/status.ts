@@ -1,9 +1,8 @@
 /** Below the editor: the connection, what is saved, and who is typing. Above it, if there is something to say: the banner. */
 
-import type { Connection } from '../connection'
+import type { Connection } from '../connection/connection'
 import { h, icon } from '../dom'
 import type { Room } from '../room'
-import type { Saved } from '../saved'
 import { ICONS } from './icons'
 
 type Mood = 'good' | 'busy' | 'bad'
@@ -27,7 +26,7 @@ export function status(room: Room): { element: HTMLElement, banner: HTMLElement,
     if (document === undefined) return
     show(connection, connectionWords(document.connection))
     announce(live, connectionWords(document.connection, false).text)
-    showSaved(saved, savedWords(document.saved, document.connection, room))
+    showSaved(saved, savedWords(document.connection, room))
     cut.textContent = room.isCut ? 'Connect again' : 'Cut the connection'
     cut.title = room.isCut ? 'Takes up the connection' : 'Try it: go on typing without a connection'
     typing.textContent = typingWords(room)
@@ -65,7 +64,7 @@ function connectionWords({ state }: Connection, withSeconds = true): Words {
   }
 }
 
-function savedWords(saved: Saved, { state }: Connection, { keeps }: Room): Words {
+function savedWords({ saved, state }: Connection, { keeps }: Room): Words {
   const changes = `${saved.waiting} change${saved.waiting === 1 ? '' : 's'} waiting`
   if (state.kind !== 'connected') {
     const kept = keeps ? 'kept in this browser' : 'only in this window'
@@ -110,6 +109,6 @@ function bannerWords(room: Room): [string, string] | null {
   if (state?.kind === 'cut') return [`You have cut the connection. Go on typing: ${fate.charAt(0).toLowerCase()}${fate.slice(1)} when you connect again.`, 'Connect again']
   if (state?.kind === 'refused') return [`${state.why} What you have typed is kept in this ${room.keeps ? 'browser' : 'window'}.`, 'Try again']
   if (state?.kind === 'waiting') return [`${state.why ?? 'There is no connection to the server.'} ${fate} as soon as it is back.`, 'Try now']
-  if (room.document?.saved.isUnknown) return ['This server passes edits on, but does not say when they are on disk: it is not coscribe, or too old.', 'Try again']
+  if (room.document?.connection.saved.isUnknown) return ['This server passes edits on, but does not say when they are on disk: it is not coscribe, or too old.', 'Try again']
   return null
 }

@@ -29,7 +29,7 @@ export function tabs(room: Room, go: (editor: EditorId) => void): { element: HTM
       tab.setAttribute('aria-selected', String(id === room.current))
       tab.tabIndex = id === room.current ? 0 : -1
       tab.title = [about, ...here.map(({ person }) => `${person.name} is here`)].join('\n')
-      tab.classList.toggle('unsaved', (room.documents.get(id)?.saved.waiting ?? 0) > 0)
+      tab.classList.toggle('unsaved', (room.documents.get(id)?.connection.saved.waiting ?? 0) > 0)
       showDots(here.slice(0, MOST_DOTS))
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Which changes of a document are on the server's disk. The page sends SyncStatus (message 102) with a number of its own. The
+ * Which changes are on the server's disk, by y-websocket. The page sends SyncStatus (message 102) with a number of its own. The
  * server sends the number back when all earlier messages of the page are in its log and the log is synced.
  */
 
@@ -7,7 +7,8 @@ import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import type { WebsocketProvider } from 'y-websocket'
 import type * as Y from 'yjs'
-import { Signal } from './signal'
+import { Signal } from '../signal'
+import { LATE, type Saved } from './connection'
 
 const MESSAGE_SYNC = 0
 const SYNC_STEP_1 = 0
@@ -16,20 +17,15 @@ const MESSAGE_SAVED = 102
 /** Changes within so many milliseconds share one question. */
 const DEBOUNCE = 120
 
-/** An answer that takes longer, in milliseconds, is shown to be late. */
-const LATE = 8_000
-
 interface Question {
   id: number
   changes: number
   askedAt: number
 }
 
-export class Saved {
+export class Confirmed implements Saved {
   readonly changed = new Signal()
-  /** When the server last said that everything is on disk. */
   at: Date | null = null
-  /** From the last question to its answer, in milliseconds. */
   roundTrip: number | null = null
   #changes = 0
   #savedChanges = 0
@@ -56,13 +52,8 @@ export class Saved {
     this.#listen()
   }
 
-  /** How many changes of this page the server has not yet confirmed. */
   get waiting(): number { return this.#changes - this.#savedChanges }
 
-  /** Whether the server has confirmed everything, and nothing has changed since. */
-  get isSaved(): boolean { return this.at !== null && this.waiting === 0 }
-
-  /** How long an answer has been missing, in milliseconds; null if that is not unusual. */
   get late(): number | null {
     const oldest = this.#questions[0]
     if (oldest === undefined) return null
@@ -70,10 +61,8 @@ export class Saved {
     return missing > LATE ? missing : null
   }
 
-  /** Whether this server seems not to know the message at all. */
   get isUnknown(): boolean { return !this.#answered && this.late !== null }
 
-  /** Asks without a change, to measure the round trip. */
   probe(): void {
     if (this.#questions.length === 0) this.#ask()
   }
