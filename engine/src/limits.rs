@@ -151,6 +151,10 @@ pub(crate) const SIGN_OF_LIFE_COUNTS: Duration = Duration::from_secs(5);
 /// How long comers are collected, so that those who come back together are served together.
 pub(crate) const COMERS_GATHER: Duration = Duration::from_millis(100);
 
+/// Clients in a room up to which a peer is asked for its awareness that renews itself without a word: it answers with all that
+/// it knows. In a larger crowd it is seen when it renews itself after 15 s.
+pub(crate) const QUERIED_CLIENTS: usize = 100;
+
 /// Least time between two rounds of renewal, each of which may ask everybody.
 pub(crate) const BETWEEN_RENEWALS: Duration = Duration::from_millis(400);
 

@@ -46,6 +46,8 @@ pub enum Outbound {
     Denied(&'static str),
     /// A text of the application.
     Stateless(Bytes),
+    /// The room wants all awareness states that the peer knows.
+    QueryAwareness,
 }
 
 impl Outbound {
@@ -53,7 +55,7 @@ impl Outbound {
     pub fn len(&self) -> usize {
         match self {
             Self::Step1(bytes) | Self::Confirmed(bytes) | Self::Stateless(bytes) => bytes.len(),
-            Self::Saved(_) => 1,
+            Self::Saved(_) | Self::QueryAwareness => 1,
             Self::Denied(words) => words.len(),
             Self::Step2(rope) | Self::Update(rope) | Self::Awareness(rope) => rope.len(),
         }

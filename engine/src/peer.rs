@@ -35,6 +35,8 @@ pub struct Terms {
     pub access: Access,
     /// How it hears that its updates are durable.
     pub confirmation: Confirmation,
+    /// Told that its own client is gone, it raises its clock without a word, and has to be asked for its awareness.
+    pub renews_silently: bool,
     /// It can be sent texts of the application.
     pub hears_stateless: bool,
 }

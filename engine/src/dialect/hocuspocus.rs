@@ -132,9 +132,11 @@ impl Request {
     }
 }
 
-/// The terms on which a client with this access is a peer.
-pub fn terms(access: Access) -> Terms {
-    Terms { access, confirmation: Confirmation::Counted, hears_stateless: true }
+/// The terms on which a client with this access is a peer. Those that tell their version, from 4 on, do not answer where they
+/// hear that their own client is gone.
+pub fn terms(access: Access, tells_version: bool) -> Terms {
+    let confirmation = Confirmation::Counted;
+    Terms { access, confirmation, renews_silently: tells_version, hears_stateless: true }
 }
 
 /// The document that an address is of: what comes before the session.
@@ -160,6 +162,7 @@ pub fn encode(address: &[u8], message: &Outbound) -> Option<Rope> {
             frame.into()
         }
         Outbound::Stateless(text) => text_frame(begin(address, STATELESS), text).into(),
+        Outbound::QueryAwareness => begin(address, QUERY_AWARENESS).into(),
         Outbound::Confirmed(_) | Outbound::Denied(_) => return None,
     })
 }
@@ -278,6 +281,7 @@ mod tests {
             (Outbound::Saved(true), &[8, 1]),
             (Outbound::Saved(false), &[8, 0]),
             (Outbound::Stateless(Bytes::from_static(b"hi")), &[5, 2, b'h', b'i']),
+            (Outbound::QueryAwareness, &[3]),
         ] {
             let frame = encode(b"d", &message).expect("the dialect has it").to_bytes();
             assert_eq!(frame[..], [&[1, b'd'], body].concat()[..]);

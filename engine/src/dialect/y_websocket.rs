@@ -127,6 +127,7 @@ pub fn encode(message: &Outbound) -> Option<Rope> {
             write_var_buf(&mut frame, reason.as_bytes());
             frame.into()
         }
+        Outbound::QueryAwareness => head(&[QUERY_AWARENESS]).into(),
         Outbound::Saved(_) | Outbound::Stateless(_) => return None,
     })
 }

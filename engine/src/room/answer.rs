@@ -7,7 +7,7 @@ use super::peer::{Missed, Owed, Peer};
 use super::{Effect, Room, Snapshot};
 use crate::document::changes::Bookmark;
 use crate::document::state_vector::StateVector;
-use crate::limits::ANSWERS_AT_ONCE;
+use crate::limits::{ANSWERS_AT_ONCE, QUERIED_CLIENTS};
 use crate::message::Outbound;
 use crate::peer::PeerId;
 use crate::update::ClientId;
@@ -79,9 +79,15 @@ impl Room {
             bytes += self.send_state(id, &known).await;
             known.discard(&mut self.work).await;
         }
+        let asks = !renewals.is_empty()
+            && self.peer(id).terms.renews_silently
+            && self.awareness.clients().take(QUERIED_CLIENTS + 1).count() <= QUERIED_CLIENTS;
         removals.retain(|client| !self.awareness.has(*client));
         removals.extend(renewals);
         bytes += self.send_awareness(id, removals, awareness).await;
+        if asks {
+            bytes += self.send(id, Outbound::QueryAwareness);
+        }
         bytes + self.send_receipts(id)
     }
 

@@ -1,5 +1,7 @@
 //! Peers that count what they have sent, as Hocuspocus' providers do, and peers that may only read.
 
+use std::time::Duration;
+
 use coscribe_engine::message::Reason;
 use coscribe_engine::room::{Access, Confirmation, PeerId, Terms};
 
@@ -171,4 +173,21 @@ fn a_peer_that_asks_for_ids_is_named_what_is_durable() {
     stage.flush();
     let named = stage.take(B).pop().expect("a frame");
     assert_eq!(named, update(&[1, 1, 2, 4, 0, 2, 0]), "what waited is named with what it waited for");
+}
+
+#[test]
+fn a_peer_that_renews_itself_without_a_word_is_asked_for_its_awareness() {
+    let mut stage = synced(A);
+    stage.say(A, &[1, 6, 1, 1, 2, 2, b'{', b'}']);
+    stage.wait(Duration::from_secs(1));
+    stage.take(A);
+    stage.open(B, Access::Write);
+    stage.say(B, STEP_1);
+    stage.wait(Duration::from_secs(1));
+    let asked = stage.take(A);
+    assert_eq!(asked.last().map(|frame| &frame[..]), Some(&[1, b'd', 3][..]), "{asked:?}");
+    stage.say(A, &[1, 6, 1, 1, 3, 2, b'{', b'}']);
+    stage.wait(Duration::from_secs(1));
+    let seen = stage.take(B);
+    assert!(seen.iter().any(|frame| frame.ends_with(&[1, 3, 2, b'{', b'}'])), "{seen:?}");
 }

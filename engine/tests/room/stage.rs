@@ -99,7 +99,7 @@ impl Stage {
     /// A peer comes, as one does that speaks the dialect of Hocuspocus.
     pub(crate) fn open(&mut self, peer: PeerId, access: Access) {
         self.hocuspocus.insert(peer);
-        self.room.connect(peer, hocuspocus::terms(access), self.now);
+        self.room.connect(peer, hocuspocus::terms(access, true), self.now);
         for wish in &hocuspocus::GREETING {
             finish(self.room.receive(peer, wish.clone(), self.now));
         }

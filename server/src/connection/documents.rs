@@ -119,7 +119,7 @@ impl OpenConnection<'_> {
     /// Opens a document, or denies it. Gives its number among the members.
     fn open_document(&mut self, address: &[u8], token: &[u8], tells_version: bool) -> Option<usize> {
         let address = Bytes::copy_from_slice(address);
-        match self.join(&address, token) {
+        match self.join(&address, token, tells_version) {
             Ok(number) => {
                 self.reply(granted_frame(&address, Access::Write));
                 self.addresses.set(address, Document::Open { number, tells_version });
@@ -139,7 +139,7 @@ impl OpenConnection<'_> {
         }
     }
 
-    fn join(&mut self, address: &Bytes, token: &[u8]) -> Result<usize, Denied> {
+    fn join(&mut self, address: &Bytes, token: &[u8], tells_version: bool) -> Result<usize, Denied> {
         let document = document_of(address);
         let name = DocumentName::from_bytes(document)?;
         if self.addresses.is_full(address) {
@@ -152,7 +152,7 @@ impl OpenConnection<'_> {
         let framing = Framing::Hocuspocus { address: address.clone(), is_name };
         let number = self.members.next_number();
         let outbox = self.connection.outbox(&self.ready, number);
-        let terms = hocuspocus::terms(Access::Write);
+        let terms = hocuspocus::terms(Access::Write, tells_version);
         let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING)?;
         debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
         self.members.add(Member::new(membership, outbox, Delivery::new(framing, self.connection.window)));

@@ -113,6 +113,22 @@ for (const [number, version] of Object.entries(VERSIONS)) {
     assert.equal((await reader.document()).getText('text').toString(), 'offline')
   })
 
+  test(`provider ${number}: who comes back sees who is here, long before they renew themselves`, async t => {
+    const server = await Server.start(t)
+    const socket = socketOf(t, version, server)
+    const one = open(t, version, socketOf(t, version, server), 'back')
+    const two = open(t, version, socket, 'back')
+    await synced(one, two)
+    one.awareness.setLocalStateField('user', { name: 'One' })
+    two.awareness.setLocalStateField('user', { name: 'Two' })
+    const sees = (provider, name) => [...provider.awareness.getStates().values()].some(state => state.user?.name === name)
+    await until('each sees the other', () => sees(one, 'Two') && sees(two, 'One'))
+    socket.disconnect()
+    await until('two is gone, for both', () => !sees(one, 'Two') && !sees(two, 'One'))
+    socket.connect()
+    await until('each sees the other again', () => sees(one, 'Two') && sees(two, 'One'), 8)
+  })
+
   test(`provider ${number}: it is unsynced until the disk has it, and what it takes for saved is there after a kill`, async t => {
     const server = await Server.start(t, '--commit-window', '2s')
     const one = open(t, version, socketOf(t, version, server), 'slow disk')
