@@ -79,11 +79,12 @@ impl Room {
             bytes += self.send_state(id, &known).await;
             known.discard(&mut self.work).await;
         }
-        let asks = !renewals.is_empty()
-            && self.peer(id).terms.renews_silently
-            && self.awareness.clients().take(QUERIED_CLIENTS + 1).count() <= QUERIED_CLIENTS;
         removals.retain(|client| !self.awareness.has(*client));
         removals.extend(renewals);
+        // Any of them may be its own.
+        let asks = !removals.is_empty()
+            && self.peer(id).terms.renews_silently
+            && self.awareness.clients().take(QUERIED_CLIENTS + 1).count() <= QUERIED_CLIENTS;
         bytes += self.send_awareness(id, removals, awareness).await;
         if asks {
             bytes += self.send(id, Outbound::QueryAwareness);
