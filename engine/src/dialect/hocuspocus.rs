@@ -134,7 +134,7 @@ impl Request {
 
 /// The terms on which a client with this access is a peer.
 pub fn terms(access: Access) -> Terms {
-    Terms { access, counted: true, hears_stateless: true }
+    Terms { access, counted: true, hears_stateless: true, confirms_answer: false }
 }
 
 /// The document that an address is of: what comes before the session.
