@@ -24,9 +24,10 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coscribe_engine::dialect::y_websocket::GREETING;
-use coscribe_engine::room::{Access, Terms};
+use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
 use coscribe_websocket::{Close, End, MessageBytes, Transport, WindowBits};
 use tokio::net::TcpStream;
@@ -57,8 +58,8 @@ pub(crate) enum Dialect {
     YWebsocket {
         /// The document.
         name: DocumentName,
-        /// What the client may do with it.
-        access: Access,
+        /// What the client may do with it, and wants to hear.
+        terms: Terms,
     },
     /// That of Hocuspocus, of those that its client opens.
     Hocuspocus,
@@ -76,6 +77,10 @@ pub(crate) struct Connection {
     pub(crate) client_window: Option<usize>,
     /// What is said on it.
     pub(crate) dialect: Dialect,
+    /// How often it gets a keep-alive while there is nothing else.
+    pub(crate) keep_alive: Duration,
+    /// When its client's right to be here ends.
+    pub(crate) expires: Option<Instant>,
     /// The other end.
     pub(crate) from: SocketAddr,
     /// The documents.
@@ -109,14 +114,13 @@ impl Connection {
 
     /// Joins the room of its document, if it is of one.
     fn begin(&self, open: &mut OpenConnection<'_>) -> Result<(), JoinError> {
-        let Dialect::YWebsocket { name, access } = &self.dialect else {
+        let Dialect::YWebsocket { name, terms } = &self.dialect else {
             open.opens_by = Some(Instant::now() + OPENS_WITHIN);
             debug!(from = %self.from, "connected");
             return Ok(());
         };
         let outbox = self.outbox(&open.ready, open.members.next_number());
-        let terms = Terms { access: *access, ..Terms::default() };
-        let membership = self.rooms.join(name, Arc::clone(&outbox), terms, &GREETING)?;
+        let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
         Ok(())
