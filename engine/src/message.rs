@@ -23,6 +23,8 @@ pub enum Inbound {
     Offer,
     /// It wants this back when all that it sent before is durable.
     Confirm(Bytes),
+    /// It wants the document to be stored, also if nobody has written anything.
+    Create,
     /// A text of the application for the other peers, which is no part of the document.
     Stateless(Bytes),
 }
@@ -97,6 +99,8 @@ pub enum Reason {
     Overload,
     /// It has given no sign of life for too long.
     Silence,
+    /// It may not be here, or not any longer.
+    Unauthorized,
     /// The server stops.
     Shutdown,
     /// The server cannot do its part: the document cannot be read, or something failed.

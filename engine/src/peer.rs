@@ -39,4 +39,7 @@ pub struct Terms {
     pub renews_silently: bool,
     /// It can be sent texts of the application.
     pub hears_stateless: bool,
+    /// What it wants confirmed ([`crate::message::Inbound::Confirm`]) includes its answer to the room's first question, also if
+    /// that comes later.
+    pub confirms_answer: bool,
 }

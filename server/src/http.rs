@@ -1,6 +1,8 @@
-//! Plain HTTP: whether the server lives and can save, its metrics, and the demo for people who open the address in a browser.
+//! Plain HTTP: whether the server lives and can save, its metrics, y-sweet, and the demo for people who open the address in a
+//! browser.
 
 mod demo;
+pub(crate) mod y_sweet;
 
 use std::sync::Arc;
 
@@ -10,17 +12,20 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use self::y_sweet::YSweet;
 use crate::journal::SharedJournal;
 use crate::metrics::{self, Metrics};
 
 /// All routes. WebSocket upgrades never come here.
-pub(crate) fn routes(journal: SharedJournal, metrics: Arc<Metrics>) -> Router {
+pub(crate) fn routes(y_sweet: YSweet) -> Router {
+    let (journal, metrics) = (Arc::clone(&y_sweet.journal), Arc::clone(&y_sweet.metrics));
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
         .with_state(Observed { journal, metrics })
+        .nest(y_sweet::paths::ROOT, y_sweet::routes(y_sweet))
         .merge(demo::routes())
 }
 

@@ -40,6 +40,21 @@ pub(crate) const ADDRESS_BYTES: usize = MAX_NAME_BYTES + 1 + 128;
 /// A token. Signed ones have a kilobyte or two.
 pub(crate) const TOKEN_BYTES: usize = 16 << 10;
 
+// y-sweet.
+
+/// The key of y-sweet. Whoever has a token may try keys until one fits, as fast as they like.
+pub(crate) const LEAST_KEY_CHARS: usize = 16;
+
+/// How long a token is valid where nobody says, as with y-sweet itself.
+pub(crate) const TOKEN_VALID: Duration = Duration::from_secs(3600);
+
+/// How long a token may be valid. It cannot be taken back.
+pub(crate) const TOKEN_VALID_AT_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// y-sweet's clients give a connection up on which nothing comes for 3 seconds after they have asked for a confirmation. They ask
+/// after 2 seconds without a message: where that is confirmed, nothing else is sent.
+pub(crate) const Y_SWEET_KEEP_ALIVE: Duration = Duration::from_millis(2500);
+
 // Reading one connection.
 
 /// Bytes of replies, to a client that does not read them, above which nothing is read of it either.

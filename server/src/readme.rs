@@ -11,23 +11,28 @@ use coscribe_engine::limits::{
     AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES, MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER,
     PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES,
 };
-use coscribe_engine::message::Reason;
+use coscribe_engine::message::{Parting, Reason};
 use coscribe_persistence::limits::MAX_NAME_BYTES;
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 use coscribe_websocket::{HandshakeError, INVALID_PAYLOAD, Malformed, PROTOCOL_ERROR, TOO_LARGE};
 
+use crate::access::y_sweet::Refused;
 use crate::config::ServeArgs;
 use crate::connection::register::NoPlace;
 use crate::connection::{counted_as, told_as};
+use crate::http::y_sweet::Failure;
+use crate::http::y_sweet::paths::PathError;
 use crate::limits::{
     ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, FAST_PROBE,
-    INPUTS_PER_FLUSH, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LONGEST_SYNC_INTERVAL, MAX_REQUESTING,
-    MAX_TURNED_AWAY, MESSAGES_AT_ONCE, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
-    PONG_WINDOW, PROBE_BYTES, TOKEN_BYTES, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME,
-    WHOLE_TIME_AMONG_OTHERS,
+    INPUTS_PER_FLUSH, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LONGEST_SYNC_INTERVAL,
+    MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME,
+    PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
+    TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS,
+    Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
+use crate::rooms::{GuestError, JoinError};
 
 /// The text of a file in the root of the repository.
 fn read(file: &str) -> String {
@@ -210,6 +215,17 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 violation.clone(),
             ],
         ),
+        ("a key of y-sweet", vec![format!("{LEAST_KEY_CHARS} characters at least")]),
+        (
+            "a token of y-sweet",
+            vec![
+                format!("{} seconds, if nobody says for how long", number(TOKEN_VALID.as_secs())),
+                format!("{} days", TOKEN_VALID_AT_MOST.as_secs() / (24 * 3600)),
+                format!("HTTP {}", Failure::Validity.told_as().0.as_u16()),
+                close(Reason::Unauthorized),
+            ],
+        ),
+        ("a request of y-sweet", vec![format!("HTTP {}", Failure::TooLarge.told_as().0.as_u16())]),
         ("a stateless message", vec![size(STATELESS_BYTES), violation.clone()]),
         ("clients and gaps in one update", vec![number(MAX_RUNS_FROM_PEER), violation.clone()]),
         ("bytes of one document that wait for the disk", vec![size(UNSTORED_BYTES)]),
@@ -274,12 +290,12 @@ fn every_configured_limit_is_in_the_table_of_limits_with_its_default() {
 }
 
 /// All reasons; what is added to them is missing here until it is listed.
-fn reasons() -> [Reason; 7] {
-    use Reason::{Failure, Overload, Shutdown, Silence, Text, TooLarge, Violation};
+fn reasons() -> [Reason; 8] {
+    use Reason::{Failure, Overload, Shutdown, Silence, Text, TooLarge, Unauthorized, Violation};
     match Violation {
-        Violation | Text | TooLarge | Overload | Silence | Shutdown | Failure => {}
+        Violation | Text | TooLarge | Overload | Silence | Unauthorized | Shutdown | Failure => {}
     }
-    [Violation, Text, TooLarge, Overload, Silence, Shutdown, Failure]
+    [Violation, Text, TooLarge, Overload, Silence, Unauthorized, Shutdown, Failure]
 }
 
 #[test]
@@ -316,6 +332,9 @@ fn upgrade_errors() -> Vec<UpgradeError> {
     let mut errors = vec![
         UpgradeError::NotUtf8,
         UpgradeError::Name(DocumentName::new(&"a".repeat(MAX_NAME_BYTES + 1)).unwrap_err()),
+        UpgradeError::YSweet(PathError::Unknown),
+        UpgradeError::YSweet(PathError::Id),
+        UpgradeError::Refused(Refused::Nothing),
         UpgradeError::NoPlace(NoPlace::Total),
         UpgradeError::NoPlace(NoPlace::Address(IpAddr::from([127, 0, 0, 1]))),
     ];
@@ -323,6 +342,8 @@ fn upgrade_errors() -> Vec<UpgradeError> {
         match error {
             UpgradeError::NotUtf8
             | UpgradeError::Name(_)
+            | UpgradeError::YSweet(_)
+            | UpgradeError::Refused(_)
             | UpgradeError::Handshake(_)
             | UpgradeError::NoPlace(NoPlace::Total | NoPlace::Address(_)) => {}
         }
@@ -339,6 +360,54 @@ fn every_status_of_a_refused_handshake_is_in_its_table_with_the_reason_that_metr
     };
     let expected = upgrade_errors().into_iter().map(row).collect();
     let found = table("HTTP status").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let wrong = differences(&found, &expected);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Failures of requests to y-sweet; a kind that is added is missing here until it is listed.
+fn failures() -> Vec<Failure> {
+    let parted = reasons().map(|reason| GuestError::Parted(Parting::new(reason, "")));
+    let joins = [JoinError::TooManyRooms, JoinError::TooManyPeers, JoinError::Stopping];
+    let others = [GuestError::RefusedAgain, GuestError::Incomplete, GuestError::Unsaved(String::new())];
+    // What a guest does not do.
+    let is_possible = |error: &GuestError| {
+        use Reason::{Overload, Shutdown, Silence, Text, Unauthorized};
+        !matches!(
+            error,
+            GuestError::Parted(Parting { reason: Overload | Shutdown | Silence | Text | Unauthorized, .. })
+        )
+    };
+    let documents = parted.into_iter().chain(joins.map(GuestError::Join)).chain(others).filter(is_possible);
+    let mut failures = vec![
+        Failure::Refused(Refused::Nothing),
+        Failure::ReadOnly,
+        Failure::Path(PathError::Id),
+        Failure::NoDocument,
+        Failure::Request(String::new()),
+        Failure::Validity,
+        Failure::TooLarge,
+        Failure::TooSlow,
+        Failure::Internal(String::new()),
+    ];
+    failures.extend(documents.map(Failure::Document));
+    for failure in &failures {
+        match failure {
+            Failure::Refused(_) | Failure::ReadOnly | Failure::Path(_) | Failure::NoDocument => {}
+            Failure::Request(_) | Failure::Validity | Failure::TooLarge | Failure::TooSlow => {}
+            Failure::Document(_) | Failure::Internal(_) => {}
+        }
+    }
+    failures
+}
+
+#[test]
+fn every_status_of_y_sweet_is_in_its_table_with_the_reasons_that_metrics_count() {
+    let row = |failure: Failure| {
+        let (status, reason) = failure.told_as();
+        format!("{} | `{reason}`", status.as_u16())
+    };
+    let expected = failures().into_iter().map(row).collect();
+    let found = table("y-sweet's status").iter().map(|cells| cells[..2].join(" | ")).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -366,6 +435,7 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
         ),
         format!("at most {} times the last one's", word(PIECE_GROWTH)),
         format!("no more than would take {}", time(CLIENT_PATIENCE)),
+        format!("gets a keep-alive every {}", time(Y_SWEET_KEEP_ALIVE)),
         format!("has sent {} or more within {} is busy", size(BUSY_BYTES), time(PONG_WINDOW)),
         format!("{} of one room may wait", size(UNSTORED_BYTES)),
         format!("a frame above {} with more messages", size(LARGE_FRAME_BYTES)),

@@ -17,9 +17,10 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
+use crate::access::y_sweet::Gate;
 use crate::config::{Config, Listen};
 use crate::connection::register::{ConnectionLimits, Connections};
-use crate::http;
+use crate::http::{self, y_sweet::YSweet};
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
 use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_THREADS};
@@ -89,6 +90,7 @@ impl Running {
     /// If the address cannot be listened on, or the documents cannot be opened: another server may have them open.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         let config = Arc::new(config);
+        let gate = Arc::new(Gate::new(config.y_sweet_key.as_ref())?);
         let listeners = listener::listen(&config.listen).await?;
         let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
         let addresses = addresses.context("cannot listen")?;
@@ -103,10 +105,18 @@ impl Running {
             total: config.max_connections.get(),
             per_address: config.max_connections_per_address.get(),
         };
+        let y_sweet = YSweet {
+            gate: Arc::clone(&gate),
+            rooms: Arc::clone(&rooms),
+            journal: Arc::clone(&journal),
+            config: Arc::clone(&config),
+            metrics: Arc::clone(&metrics),
+        };
         let server = Arc::new(Server {
             config,
             connections: Connections::new(limits, Arc::clone(&metrics)),
-            routes: http::routes(Arc::clone(&journal), Arc::clone(&metrics)),
+            routes: http::routes(y_sweet),
+            gate,
             metrics,
             rooms,
         });

@@ -136,7 +136,13 @@ impl Request {
 /// hear that their own client is gone.
 pub fn terms(access: Access, tells_version: bool) -> Terms {
     let confirmation = Confirmation::Counted;
-    Terms { access, confirmation, renews_silently: tells_version, hears_stateless: true }
+    Terms {
+        access,
+        confirmation,
+        confirms_answer: false,
+        renews_silently: tells_version,
+        hears_stateless: true,
+    }
 }
 
 /// The document that an address is of: what comes before the session.

@@ -7,7 +7,7 @@ use super::receipts::{Questions, Receipts};
 use crate::awareness::Moment;
 use crate::document::changes::Bookmark;
 use crate::document::state_vector::StateVector;
-use crate::peer::{PeerId, Terms};
+use crate::peer::{Confirmation, PeerId, Terms};
 use crate::update::ClientId;
 
 /// A peer of a room.
@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) questions: Questions,
     /// Whether it was asked for what is missing, and has not answered.
     pub(super) asked: bool,
+    /// Whether it has answered any question.
+    pub(super) answered: bool,
     /// Its outbox is over the limit: it is sent nothing.
     pub(super) lagging: bool,
     /// What it was not sent since it lagged.
@@ -47,6 +49,18 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Whether all that it has sent, and what of it is still to come, can become durable.
+    pub(super) fn is_confirmable(&self) -> bool {
+        // Where something that it sent was refused, not all that has come will be durable.
+        let is_sound = self.leaves_at.is_none() && !self.was_denied();
+        is_sound && (self.answered || !self.terms.confirms_answer)
+    }
+
+    /// Whether it was told that it may not write. A peer that counts its messages hears that of each of them instead.
+    pub(super) fn was_denied(&self) -> bool {
+        self.tried_to_write && self.terms.confirmation == Confirmation::OnRequest
+    }
+
     /// Whether it gets what is broadcast.
     pub(super) fn keeps_up(&self) -> bool {
         !self.lagging && self.missed.is_none()

@@ -18,7 +18,7 @@ use crate::document::state_vector::StateVector;
 use crate::limits::{MAX_RUNS_FROM_PEER, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
 use crate::message::{Inbound, Outbound};
 use crate::peer::{Access, Confirmation, PeerId};
-use crate::update::Update;
+use crate::update::{self, Update};
 
 /// What has become of an update.
 enum Taken {
@@ -60,9 +60,13 @@ impl Room {
                 let known = self.peer(peer);
                 // What is still missing then it does not have: to ask again would go on for ever.
                 known.asked = false;
+                let is_first = !mem::replace(&mut known.answered, true);
                 let is_counted = known.questions.answer();
                 let taken = self.take_update(peer, update, false, now).await?;
                 self.acknowledge(peer, &taken, is_counted);
+                if is_first && !self.blocks.parked().waits_for(peer.0) {
+                    self.date_receipts(peer);
+                }
                 Ok(())
             }
             Inbound::Update(update) => {
@@ -83,6 +87,10 @@ impl Room {
                 Ok(())
             }
             Inbound::Confirm(token) => self.take_confirm(peer, &token),
+            Inbound::Create => {
+                self.create(peer);
+                Ok(())
+            }
             Inbound::Stateless(text) => self.pass_on(peer, text),
         }
     }
@@ -257,6 +265,14 @@ impl Room {
         Ok(())
     }
 
+    /// Appends an empty update where nothing was appended yet, if the peer may write.
+    fn create(&mut self, peer: PeerId) {
+        let is_new = self.sequence == 0 && self.unlogged.is_empty();
+        if is_new && self.peer(peer).terms.access == Access::Write {
+            self.append(Some(peer), Bytes::from_static(update::EMPTY).into(), false);
+        }
+    }
+
     fn take_confirm(&mut self, peer: PeerId, token: &[u8]) -> Result<(), Violation> {
         if token.len() > SYNC_STATUS_BYTES {
             return Err(Violation::SyncStatusTooLarge);
@@ -264,8 +280,12 @@ impl Room {
         if self.peer(peer).receipts.len() >= UNANSWERED_SYNC_STATUSES {
             return Err(Violation::TooManySyncStatuses);
         }
-        self.peer(peer).receipts.add_token(token);
         self.work.count_bytes(token.len());
+        if self.peer(peer).was_denied() {
+            // It has heard so, and goes on asking.
+            return Ok(());
+        }
+        self.peer(peer).receipts.add_token(token);
         self.date_receipts_unless_parked(peer);
         Ok(())
     }
@@ -279,12 +299,7 @@ impl Room {
     /// Nothing that a peer sent waits any more: its receipts are due when all that has come is durable. O(receipts · log).
     fn date_receipts(&mut self, id: PeerId) {
         let due = self.sequence + u64::from(!self.unlogged.is_empty());
-        // Where something that it sent was refused, not all that has come will be durable.
-        let is_sound = |peer: &&mut Peer| {
-            peer.leaves_at.is_none()
-                && (peer.terms.confirmation != Confirmation::OnRequest || !peer.tried_to_write)
-        };
-        let Some(peer) = self.peers.get_mut(&id).filter(is_sound) else { return };
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.is_confirmable()) else { return };
         let dated = peer.receipts.date(due);
         if dated && due <= self.durable {
             self.owe(id, |_| {});

@@ -30,6 +30,9 @@ pub(crate) use slice::{Cutter, Places, Remains};
 
 use crate::lib0::ReadError;
 
+/// The update without blocks and deletions.
+pub const EMPTY: &[u8] = &[0, 0];
+
 /// A Yjs client id: the writer of a block. Not a connection.
 pub type ClientId = u64;
 

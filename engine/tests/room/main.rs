@@ -2,6 +2,7 @@
 
 mod awareness;
 mod counted;
+mod receipts;
 mod refusal;
 mod stage;
 mod waiting;

@@ -89,6 +89,8 @@ fn write(message: &Inbound) -> Bytes {
         Inbound::Awareness(states) => awareness_frame(states),
         Inbound::QueryAwareness => Bytes::from_static(&[3]),
         Inbound::Confirm(token) => sync_status_frame(token),
-        Inbound::Offer | Inbound::Stateless(_) => unreachable!("no client of this dialect says it"),
+        Inbound::Offer | Inbound::Create | Inbound::Stateless(_) => {
+            unreachable!("no client of this dialect says it")
+        }
     }
 }

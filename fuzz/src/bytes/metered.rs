@@ -187,7 +187,7 @@ fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
             ) => {
                 traffic.bytes_said += said.len() as u64;
             }
-            Ok(Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
+            Ok(Inbound::QueryAwareness | Inbound::Offer | Inbound::Create) | Err(_) => {}
         }
     }
     if waits || traffic.deletions > 0 {

@@ -8,13 +8,15 @@ mod listen;
 mod paths;
 mod patterns;
 mod proxies;
+mod secret;
 mod values;
 
 pub(crate) use layers::{ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
 use paths::SocketPath;
 use patterns::Pattern;
-pub(crate) use proxies::Proxies;
+pub(crate) use proxies::{Proxies, is_local};
+pub(crate) use secret::Secret;
 pub(crate) use values::{Interval, Size, Span, Switch};
 
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -102,6 +104,10 @@ pub struct Config {
     /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, or none
     #[arg(long, value_name = "NETWORKS", default_value = "127.0.0.0/8,::1")]
     pub(crate) trusted_proxies: Proxies,
+    /// The key of y-sweet's connection string, `ys://KEY@…/y-sweet`: at least 16 letters, digits and `-._~`, at random; without one
+    /// `/y-sweet` serves this machine only
+    #[arg(long, value_name = "KEY", hide_env_values = true)]
+    pub(crate) y_sweet_key: Option<Secret>,
     /// How long a client may take to send the header of a request, and how long it may be idle between requests
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) header_timeout: Interval,

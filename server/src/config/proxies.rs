@@ -1,14 +1,23 @@
-//! Where a connection comes from when there are proxies in between. Only trusted proxies are believed.
+//! Where a request comes from when there are proxies in between, and which address its client has used. Only trusted proxies
+//! are believed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use axum::http::HeaderMap;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 /// Where each proxy appends the address that it was connected from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Where a proxy says which host its client has asked for, and how.
+const FORWARDED_HOST: &str = "x-forwarded-host";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
+/// Where proxies say that there is one, beside headers that begin with `x-forwarded-`.
+const FORWARDED: [HeaderName; 2] = [header::FORWARDED, header::VIA];
 
 /// Proxies that are trusted to name their clients.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -29,9 +38,40 @@ impl Proxies {
         Some(hop)
     }
 
+    /// The address of this server as the client of a request has used it: host and port, and whether it is encrypted on the
+    /// way. `None` if the request does not say it.
+    pub(crate) fn address_used(&self, from: IpAddr, headers: &HeaderMap) -> Option<(Authority, bool)> {
+        let first = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim);
+        let forwarded = |name: &str| first(name).filter(|_| self.trusts(from.to_canonical()));
+        let host = forwarded(FORWARDED_HOST).or_else(|| first(header::HOST.as_str()))?;
+        let is_encrypted =
+            forwarded(FORWARDED_PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+        let authority: Authority = host.parse().ok()?;
+        // Somebody's name and password are no part of an address.
+        (!host.contains('@')).then_some((authority, is_encrypted))
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Whether a request comes from this machine, for all that can be seen: no proxy has passed it on, and neither its client nor
+/// the page that makes the client ask has used another name for this machine, as DNS rebinding does.
+pub(crate) fn is_local(from: IpAddr, headers: &HeaderMap) -> bool {
+    let is_forwarded = |name: &HeaderName| {
+        name.as_str().starts_with("x-forwarded-") || name == "x-real-ip" || FORWARDED.contains(name)
+    };
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text(header::HOST).and_then(|host| host.parse().ok());
+    let origin = text(header::ORIGIN).map(|origin| origin.parse::<Uri>().ok()?.into_parts().authority);
+    from.to_canonical().is_loopback()
+        && !headers.keys().any(is_forwarded)
+        && [Some(host), origin].into_iter().flatten().all(|used| used.as_ref().is_some_and(is_loopback))
+}
+
+fn is_loopback(authority: &Authority) -> bool {
+    authority.host() == "localhost" || address(authority.host()).is_some_and(|address| address.is_loopback())
 }
 
 /// An address as proxies write it: some add the port.
@@ -115,6 +155,52 @@ mod tests {
         for (from, trusted) in [("127.0.0.1", true), ("127.8.8.8", true), ("::1", true), ("10.0.0.1", false)]
         {
             assert_eq!(proxies.trusts(from.parse().unwrap()), trusted, "{from}");
+        }
+    }
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let line = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_request_is_local_only_if_nothing_says_otherwise() {
+        let host = ("host", "127.0.0.1:1234");
+        for (from, lines, expected) in [
+            ("127.0.0.1", &[host][..], true),
+            ("::1", &[("host", "[::1]:1234")], true),
+            ("::ffff:127.0.0.1", &[("host", "localhost")], true),
+            ("127.0.0.1", &[host, ("origin", "http://localhost:5173")], true),
+            ("10.0.0.1", &[host], false),
+            ("127.0.0.1", &[], false),
+            ("127.0.0.1", &[("host", "rebound.example")], false),
+            ("127.0.0.1", &[("host", "localhost.example")], false),
+            ("127.0.0.1", &[host, ("origin", "https://elsewhere.example")], false),
+            ("127.0.0.1", &[host, ("origin", "null")], false),
+            ("127.0.0.1", &[host, ("x-forwarded-for", "127.0.0.1")], false),
+            ("127.0.0.1", &[host, ("x-real-ip", "127.0.0.1")], false),
+            ("127.0.0.1", &[host, ("forwarded", "for=127.0.0.1")], false),
+        ] {
+            assert_eq!(is_local(from.parse().unwrap(), &headers(lines)), expected, "{from} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_address_that_a_client_has_used_is_told_by_its_host_or_by_a_trusted_proxy() {
+        let forwarded =
+            [("host", "inside:1234"), ("x-forwarded-host", "docs.example"), ("x-forwarded-proto", "https")];
+        for (from, lines, expected) in [
+            ("10.0.0.1", &[("host", "docs.example:8080")][..], Some(("docs.example:8080", false))),
+            ("127.0.0.1", &forwarded, Some(("docs.example", true))),
+            ("10.0.0.1", &forwarded, Some(("inside:1234", false))),
+            ("127.0.0.1", &forwarded[..1], Some(("inside:1234", false))),
+            ("127.0.0.1", &[("host", "somebody@docs.example")], None),
+            ("127.0.0.1", &[("host", "/")], None),
+            ("127.0.0.1", &[], None),
+        ] {
+            let used = Config::default().trusted_proxies.address_used(from.parse().unwrap(), &headers(lines));
+            let used = used.as_ref().map(|(host, is_encrypted)| (host.as_str(), *is_encrypted));
+            assert_eq!(used, expected, "{from} {lines:?}");
         }
     }
 

@@ -24,6 +24,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coscribe_engine::dialect::y_websocket::GREETING;
 use coscribe_engine::room::Terms;
@@ -57,7 +58,7 @@ pub(crate) enum Dialect {
     YWebsocket {
         /// The document.
         name: DocumentName,
-        /// The terms on which the client is a peer.
+        /// What the client may do with it, and wants to hear.
         terms: Terms,
     },
     /// That of Hocuspocus, of those that its client opens.
@@ -76,6 +77,10 @@ pub(crate) struct Connection {
     pub(crate) client_window: Option<usize>,
     /// What is said on it.
     pub(crate) dialect: Dialect,
+    /// How often it gets a keep-alive while there is nothing else.
+    pub(crate) keep_alive: Duration,
+    /// When its client's right to be here ends.
+    pub(crate) expires: Option<Instant>,
     /// The other end.
     pub(crate) from: SocketAddr,
     /// The documents.

@@ -109,7 +109,7 @@ impl<'a> OpenConnection<'a> {
             delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
-            keep_alive_at: now + config.keep_alive.get(),
+            keep_alive_at: now + connection.keep_alive,
             ping_at: now + config.ping_interval.get(),
             pings: 0,
             probes: Vec::new(),
@@ -181,6 +181,9 @@ impl<'a> OpenConnection<'a> {
         if self.silent_at() <= now {
             return Some(end(Reason::Silence, "no sign of life"));
         }
+        if self.connection.expires.is_some_and(|at| at <= now) {
+            return Some(end(Reason::Unauthorized, "the token has expired"));
+        }
         if self.opens_by.is_some_and(|at| at <= now) {
             return Some(end(Reason::Silence, "no document was opened"));
         }
@@ -195,7 +198,7 @@ impl<'a> OpenConnection<'a> {
 
     /// When `poll_timer` has something to do.
     fn due(&mut self) -> Instant {
-        let sooner = [self.too_slow_at(), self.opens_by].into_iter().flatten();
+        let sooner = [self.too_slow_at(), self.opens_by, self.connection.expires].into_iter().flatten();
         let silent_at = sooner.fold(self.silent_at(), Instant::min);
         if self.is_writing { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
     }
@@ -220,7 +223,7 @@ impl<'a> OpenConnection<'a> {
             self.feed_ping()?;
         }
         if self.keep_alive_at <= now {
-            self.keep_alive_at = now + config.keep_alive.get();
+            self.keep_alive_at = now + self.connection.keep_alive;
             let member = self.members.iter().next();
             // Providers listen to what is for no document as well.
             let nobody = Framing::Hocuspocus { address: Bytes::new(), is_name: false };

@@ -139,7 +139,7 @@ impl OpenConnection<'_> {
         let cost = mem::take(&mut member.taken);
         if cost > 0 {
             // The watchdogs of clients do not hear pings.
-            self.keep_alive_at = now + self.connection.config.keep_alive.get();
+            self.keep_alive_at = now + self.connection.keep_alive;
         }
         if member.outbox.written(cost) {
             member.membership.drained();

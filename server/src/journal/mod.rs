@@ -18,6 +18,9 @@ pub(crate) trait Journal: Send + Sync {
     /// Reads a document; `None` if there is none of this name. Blocks.
     fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError>;
 
+    /// Whether anything of a document is stored.
+    fn contains(&self, name: &DocumentName) -> bool;
+
     /// Takes a record. Its room hears when it is durable, or that it is lost. Never waits.
     fn append(&self, append: Append);
 

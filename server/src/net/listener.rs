@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::Response;
 use coscribe_websocket::{is_wanted, serve_http};
 use hyper::body::Incoming;
@@ -97,10 +98,14 @@ async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: 
 
 /// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.
 async fn answer(
-    request: hyper::Request<Incoming>,
+    mut request: hyper::Request<Incoming>,
     from: SocketAddr,
     server: Arc<Server>,
     plain: TowerToHyperService<Router>,
 ) -> Result<Response<Body>, Infallible> {
-    if is_wanted(&request) { Ok(upgrade::answer(&server, request, from)) } else { plain.call(request).await }
+    if is_wanted(&request) {
+        return Ok(upgrade::answer(&server, request, from));
+    }
+    request.extensions_mut().insert(ConnectInfo(from));
+    plain.call(request).await
 }

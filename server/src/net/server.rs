@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
+use crate::access::y_sweet::Gate;
 use crate::config::Config;
 use crate::connection::register::Connections;
 use crate::metrics::Metrics;
@@ -17,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) rooms: Arc<Rooms>,
     /// The open WebSockets.
     pub(crate) connections: Arc<Connections>,
+    /// Who may use y-sweet.
+    pub(crate) gate: Arc<Gate>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Plain HTTP.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -12,12 +13,16 @@ use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::{Gone, Handshake, HandshakeError, stream_of};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::server::Server;
+use crate::access::y_sweet::Refused;
 use crate::config::Config;
 use crate::connection::register::NoPlace;
 use crate::connection::{Closing, Connection, Dialect, told_as};
+use crate::http::y_sweet::paths::{self, PathError};
+use crate::limits::Y_SWEET_KEEP_ALIVE;
 
 /// How a client asks to be named what is saved, as y-websocket's coming version takes it.
 const CONFIRM_BY_IDS: &str = "confirm=ids";
@@ -31,6 +36,12 @@ pub(crate) enum UpgradeError {
     /// The path cannot be a document name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The path is not one of y-sweet's.
+    #[error(transparent)]
+    YSweet(#[from] PathError),
+    /// The client may not have the document.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// It is no sound handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
@@ -45,6 +56,7 @@ impl UpgradeError {
         match self {
             UpgradeError::NoPlace(NoPlace::Total) => "connections",
             UpgradeError::NoPlace(NoPlace::Address(_)) => "connections_from_address",
+            UpgradeError::Refused(_) => "unauthorized",
             _ => "handshake",
         }
     }
@@ -67,7 +79,7 @@ fn accept(
     mut request: Request<Incoming>,
     from: SocketAddr,
 ) -> Result<Response<Body>, UpgradeError> {
-    let dialect = dialect_of(request.uri().path(), request.uri().query(), &server.config)?;
+    let Purpose { dialect, keep_alive, expires } = Purpose::of(server, &request, from)?;
     let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
@@ -78,6 +90,8 @@ fn accept(
         window: handshake.window(),
         client_window: handshake.client_window(),
         dialect,
+        keep_alive,
+        expires,
         from,
         rooms: Arc::clone(&server.rooms),
         config: Arc::clone(&server.config),
@@ -93,6 +107,34 @@ fn accept(
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
+/// What a WebSocket is for.
+struct Purpose {
+    dialect: Dialect,
+    /// How often it gets a keep-alive while there is nothing else.
+    keep_alive: Duration,
+    /// When the client's grant ends.
+    expires: Option<Instant>,
+}
+
+impl Purpose {
+    fn of(server: &Server, request: &Request<Incoming>, from: SocketAddr) -> Result<Purpose, UpgradeError> {
+        let (path, query) = (request.uri().path(), request.uri().query());
+        let keep_alive = server.config.keep_alive.get();
+        let Some(name) = paths::socket(path) else {
+            let dialect = dialect_of(path, query, &server.config)?;
+            return Ok(Purpose { dialect, keep_alive, expires: None });
+        };
+        let (name, token) = (name?, paths::token(query));
+        let grant = server.gate.client(from.ip(), request.headers(), token.as_deref(), &name)?;
+        let terms = Terms { access: grant.access, confirms_answer: true, ..Terms::default() };
+        Ok(Purpose {
+            dialect: Dialect::YWebsocket { name, terms },
+            keep_alive: keep_alive.min(Y_SWEET_KEEP_ALIVE),
+            expires: grant.expires.map(instant_of),
+        })
+    }
+}
+
 /// What is said on a WebSocket with this path and query. Providers of Hocuspocus name their documents later.
 fn dialect_of(path: &str, query: Option<&str>, config: &Config) -> Result<Dialect, UpgradeError> {
     if config.is_for_hocuspocus(path) {
@@ -104,6 +146,11 @@ fn dialect_of(path: &str, query: Option<&str>, config: &Config) -> Result<Dialec
     };
     let terms = Terms { confirmation, ..Terms::default() };
     Ok(Dialect::YWebsocket { name: document_name(path)?, terms })
+}
+
+/// A moment of the calendar for timers. What is past is now.
+fn instant_of(time: SystemTime) -> Instant {
+    Instant::now() + time.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
@@ -118,10 +165,15 @@ impl IntoResponse for UpgradeError {
     fn into_response(self) -> Response<Body> {
         let status = match self {
             UpgradeError::Handshake(error) => return error.response().map(Body::from),
-            UpgradeError::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
+            UpgradeError::Name(NameError::TooLong { .. })
+            | UpgradeError::YSweet(PathError::Name(NameError::TooLong { .. })) => StatusCode::URI_TOO_LONG,
+            UpgradeError::YSweet(PathError::Unknown) => StatusCode::NOT_FOUND,
+            UpgradeError::Refused(_) => StatusCode::UNAUTHORIZED,
             UpgradeError::NoPlace(NoPlace::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
             UpgradeError::NoPlace(NoPlace::Total) => told_as(Reason::Overload).1,
-            UpgradeError::NotUtf8 | UpgradeError::Name(_) => StatusCode::BAD_REQUEST,
+            UpgradeError::NotUtf8 | UpgradeError::Name(_) | UpgradeError::YSweet(_) => {
+                StatusCode::BAD_REQUEST
+            }
         };
         (status, format!("{self}\n")).into_response()
     }

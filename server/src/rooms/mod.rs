@@ -4,6 +4,7 @@
 //! takes itself out under the same lock, and only when its inbox is empty. So no join is lost, and there are never two rooms
 //! for one name.
 
+mod guest;
 mod opened;
 mod outbox;
 mod shared;
@@ -25,6 +26,7 @@ use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
+pub(crate) use self::guest::GuestError;
 pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
 use self::task::{Door, Input};

@@ -71,6 +71,18 @@ fn what_cannot_be_listened_on_is_said() {
 }
 
 #[test]
+fn a_key_is_shown_neither_by_help_nor_where_it_is_wrong() {
+    let help = coscribe().env("COSCRIBE_Y_SWEET_KEY", "hidden").args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("COSCRIBE_Y_SWEET_KEY") && !help.contains("hidden"), "{help}");
+    let data = tempdir().unwrap();
+    let mut command = coscribe();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    let said = failing(command.args(["--y-sweet-key", "hidden"]));
+    assert!(said.contains("y_sweet_key is too short") && !said.contains("hidden"), "{said}");
+}
+
+#[test]
 fn a_wrong_value_names_itself_and_where_it_is() {
     let home = tempdir().unwrap();
     let file = home.path().join("coscribe.toml");

@@ -90,7 +90,13 @@ impl Peer {
                     let states = decode(&states).unwrap_or_default();
                     self.own.extend(states.into_iter().map(|(client, ..)| client));
                 }
-                Ok(Inbound::Step1(_) | Inbound::QueryAwareness | Inbound::Offer | Inbound::Stateless(_))
+                Ok(
+                    Inbound::Step1(_)
+                    | Inbound::QueryAwareness
+                    | Inbound::Offer
+                    | Inbound::Create
+                    | Inbound::Stateless(_),
+                )
                 | Err(_) => {}
             }
         }

@@ -56,6 +56,10 @@ impl Journal for LocalJournal {
         self.store.load(name)
     }
 
+    fn contains(&self, name: &DocumentName) -> bool {
+        self.store.contains(name)
+    }
+
     fn append(&self, append: Append) {
         self.writer.append(append);
     }

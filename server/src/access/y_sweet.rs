@@ -1,0 +1,188 @@
+//! Who may use `/y-sweet`: the back end of an application has the key, and its clients have tokens.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use coscribe_engine::room::Access;
+use coscribe_persistence::DocumentName;
+use subtle::ConstantTimeEq;
+
+use super::{Authorization, Grant, TokenError, Tokens};
+use crate::config::{Secret, is_local};
+use crate::limits::LEAST_KEY_CHARS;
+
+/// The way in.
+pub(crate) struct Gate {
+    key: Option<Secret>,
+    tokens: Tokens,
+}
+
+/// Why the server does not start with a key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// It could be guessed.
+    #[error("y_sweet_key is too short: it takes {LEAST_KEY_CHARS} characters, at random")]
+    Short,
+    /// It could not stand in a connection string as it is.
+    #[error("y_sweet_key has other characters than letters, digits and -._~")]
+    Characters,
+    /// There is no randomness to be had.
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Why somebody may not do what they ask for. Answered with 401.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The server has no key, and the request may come from elsewhere.
+    #[error(
+        "without a key (y_sweet_key) this server's y-sweet serves its own machine only, and by no other name than localhost"
+    )]
+    Elsewhere,
+    /// Nothing says who it is.
+    #[error("a key or a token is needed")]
+    Nothing,
+    /// The key is another one.
+    #[error("the key is not that of this server")]
+    Key,
+    /// The token is not sound.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Gate {
+    /// A way in for those who have this key. Without one, tokens are good for as long as the server runs.
+    ///
+    /// # Errors
+    /// If it is no good key.
+    pub(crate) fn new(key: Option<&Secret>) -> Result<Gate, KeyError> {
+        let tokens = match key.map(Secret::reveal) {
+            Some(key) if key.len() < LEAST_KEY_CHARS => return Err(KeyError::Short),
+            Some(key) if !key.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c)) => {
+                return Err(KeyError::Characters);
+            }
+            Some(key) => Tokens::new(key.as_bytes()),
+            None => {
+                let mut random = [0; 32];
+                getrandom::fill(&mut random)?;
+                Tokens::new(&random)
+            }
+        };
+        Ok(Gate { key: key.cloned(), tokens })
+    }
+
+    /// Lets the back end of an application in.
+    ///
+    /// # Errors
+    /// If it is somebody else.
+    pub(crate) fn back_end(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), Refused> {
+        let Some(key) = self.key(from, headers)? else { return Ok(()) };
+        let given = bearer(headers).ok_or(Refused::Nothing)?;
+        let is_same: bool = given.as_bytes().ct_eq(key.reveal().as_bytes()).into();
+        if is_same { Ok(()) } else { Err(Refused::Key) }
+    }
+
+    /// What somebody may do with a document who has this token, or none.
+    ///
+    /// # Errors
+    /// If nothing.
+    pub(crate) fn client(
+        &self,
+        from: IpAddr,
+        headers: &HeaderMap,
+        token: Option<&str>,
+        document: &DocumentName,
+    ) -> Result<Grant, Refused> {
+        let key = self.key(from, headers)?;
+        match token {
+            Some(token) => Ok(self.tokens.check(token, document)?),
+            None if key.is_none() => Ok(Grant { access: Access::Write, expires: None }),
+            None => Err(Refused::Nothing),
+        }
+    }
+
+    /// A token for a client: see [`Tokens::sign`].
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub(crate) fn sign(
+        &self,
+        document: &DocumentName,
+        access: Authorization,
+        valid: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.tokens.sign(document, access, valid)
+    }
+
+    /// The key that a request needs; none if it comes from this machine and there is none.
+    fn key(&self, from: IpAddr, headers: &HeaderMap) -> Result<Option<&Secret>, Refused> {
+        match &self.key {
+            None if !is_local(from, headers) => Err(Refused::Elsewhere),
+            key => Ok(key.as_ref()),
+        }
+    }
+}
+
+/// What a request has to show.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef";
+
+    fn gate(key: Option<&str>) -> Result<Gate, KeyError> {
+        Gate::new(key.map(|key| key.parse().unwrap()).as_ref())
+    }
+
+    fn request(host: &'static str, authorization: Option<&'static str>) -> HeaderMap {
+        let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+        headers.extend(authorization.map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value))));
+        headers
+    }
+
+    #[test]
+    fn with_a_key_the_back_end_has_to_show_it_wherever_it_is() {
+        let (gate, from) = (gate(Some(KEY)).unwrap(), IpAddr::from([127, 0, 0, 1]));
+        let back_end = |authorization| gate.back_end(from, &request("localhost", authorization));
+        assert_eq!(back_end(Some("Bearer 0123456789abcdef")), Ok(()));
+        assert_eq!(back_end(Some("bearer 0123456789abcdef")), Ok(()));
+        for wrong in ["Bearer 0123456789abcdeg", "Bearer 0123456789abcdef0", "Bearer "] {
+            assert_eq!(back_end(Some(wrong)), Err(Refused::Key));
+        }
+        for none in [None, Some("Basic 0123456789abcdef"), Some("Bearer")] {
+            assert_eq!(back_end(none), Err(Refused::Nothing));
+        }
+        let name = DocumentName::new("a").unwrap();
+        assert_eq!(gate.client(from, &request("localhost", None), None, &name), Err(Refused::Nothing));
+    }
+
+    #[test]
+    fn without_a_key_this_machine_may_do_everything_and_others_nothing() {
+        let (gate, from) = (gate(None).unwrap(), IpAddr::from([127, 0, 0, 1]));
+        let (here, name) = (request("localhost:1234", None), DocumentName::new("a").unwrap());
+        assert_eq!(gate.back_end(from, &here), Ok(()));
+        assert_eq!(gate.client(from, &here, None, &name).unwrap().access, Access::Write);
+        let token = gate.sign(&name, Authorization::ReadOnly, Duration::from_secs(60)).unwrap();
+        assert_eq!(gate.client(from, &here, Some(&token), &name).unwrap().access, Access::Read);
+        let other = IpAddr::from([10, 0, 0, 1]);
+        for (from, headers) in [(other, here), (from, request("docs.example", None))] {
+            assert_eq!(gate.back_end(from, &headers), Err(Refused::Elsewhere));
+            assert_eq!(gate.client(from, &headers, Some(&token), &name), Err(Refused::Elsewhere));
+        }
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_or_not_be_written_is_none() {
+        assert!(matches!(gate(Some("")), Err(KeyError::Short)));
+        assert!(matches!(gate(Some("0123456789abcde")), Err(KeyError::Short)));
+        assert!(matches!(gate(Some("0123456789 abcdef")), Err(KeyError::Characters)));
+    }
+}
