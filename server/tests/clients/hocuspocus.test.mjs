@@ -1,44 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import WebSocket from 'ws'
-import * as Hocuspocus2 from 'hocuspocus-provider-2'
-import * as Hocuspocus3 from 'hocuspocus-provider-3'
-import * as Hocuspocus4 from 'hocuspocus-provider-4'
-import { Bare, connect, converged, PROVIDERS, synced, Y } from './clients.mjs'
+import { Bare, connect, converged, PROVIDERS, synced } from './clients.mjs'
 import { Server, until } from './harness.mjs'
-
-const VERSIONS = { 2: Hocuspocus2, 3: Hocuspocus3, 4: Hocuspocus4 }
-
-/** A socket as an application makes it for many documents; gone after the test. */
-function socketOf (t, { HocuspocusProviderWebsocket }, server, options = {}) {
-  const socket = new HocuspocusProviderWebsocket({ url: server.url, WebSocketPolyfill: WebSocket, ...options })
-  t.after(() => socket.destroy())
-  return socket
-}
-
-/** A provider of a document on such a socket, with what happens to it at hand. */
-function open (t, version, socket, name, options = {}) {
-  const doc = options.document ?? new Y.Doc()
-  const happened = { closed: [], denied: [], unsynced: [], scopes: [], texts: [] }
-  const provider = new version.HocuspocusProvider({
-    websocketProvider: socket,
-    name,
-    document: doc,
-    token: 'secret',
-    preserveConnection: true,
-    onClose: ({ event }) => happened.closed.push(event),
-    onAuthenticationFailed: ({ reason }) => happened.denied.push(reason),
-    onAuthenticated: event => happened.scopes.push(event?.scope), // version 2 does not say
-    onStateless: ({ payload }) => happened.texts.push(payload),
-    ...options
-  })
-  provider.attach?.()
-  t.after(() => {
-    provider.destroy()
-    doc.destroy()
-  })
-  return Object.assign(provider, { doc, happened, text: doc.getText('text'), map: doc.getMap('map'), array: doc.getArray('array') })
-}
+import { open, socketOf, VERSIONS } from './hocuspocus.mjs'
 
 for (const [number, version] of Object.entries(VERSIONS)) {
   test(`provider ${number}: two people write the same document, and are saved`, async t => {
