@@ -12,8 +12,12 @@ export const VERSIONS = { 2: Hocuspocus2, 3: Hocuspocus3, 4: Hocuspocus4 }
 /** A socket as an application makes it for many documents; gone after the test. */
 export function socketOf (t, { HocuspocusProviderWebsocket }, server, options = {}) {
   const socket = new HocuspocusProviderWebsocket({ url: server.url, WebSocketPolyfill: WebSocket, ...options })
-  t.after(() => socket.destroy())
-  return socket
+  const leaving = []
+  t.after(() => {
+    leaving.forEach(leave => leave()) // a provider that is destroyed after its socket may open that again
+    socket.destroy()
+  })
+  return Object.assign(socket, { leaving })
 }
 
 /** A provider of a document on such a socket, with what happens to it at hand. */
@@ -33,7 +37,7 @@ export function open (t, version, socket, name, options = {}) {
     ...options
   })
   provider.attach?.()
-  t.after(() => {
+  socket.leaving.push(() => {
     provider.destroy()
     doc.destroy()
   })
