@@ -125,11 +125,13 @@ test('each sees the presence of all, it goes with its connection, and nobody is 
   introduce(people)
   await seen(people)
   for (const leave of ['breakOff', 'disconnect']) {
-    for (let gone = 1; gone < people.length; gone++) {
-      people[gone - 1][leave]()
-      await seen(people.slice(gone))
+    for (let at = 1; at < people.length; at++) {
+      people[at - 1][leave]()
+      await seen(people.slice(at))
     }
-    people.forEach(person => { if (!person.isOpen) person.connect() })
+    const gone = people.slice(0, -1)
+    await away(gone)
+    gone.forEach(person => person.connect())
     await back(people)
     await seen(people)
   }
