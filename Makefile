@@ -8,13 +8,14 @@ SHELL := /bin/bash
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 ENGINE_NODE := engine/tests/yjs
 CLIENTS_NODE := server/tests/clients
+README_NODE := server/tests/readme
 FUZZ_NODE := fuzz/node
 PEERS_NODE := bench/peers
 DEMO := demo
 DEMO_SOURCES := $(shell find $(DEMO)/src $(DEMO)/public -type f) $(addprefix $(DEMO)/,index.html package.json tsconfig.json vite.config.ts)
 
 # Written by npm at the end of an installation, so it says whether the lock file was installed since it changed.
-INSTALLED := $(addsuffix /node_modules/.package-lock.json,$(ENGINE_NODE) $(FUZZ_NODE) $(CLIENTS_NODE))
+INSTALLED := $(addsuffix /node_modules/.package-lock.json,$(ENGINE_NODE) $(FUZZ_NODE) $(CLIENTS_NODE) $(README_NODE))
 
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2019 ? 0 : 1)' 2>/dev/null \
   && npm --version >/dev/null 2>&1
@@ -44,9 +45,11 @@ rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 	COSCRIBE_REQUIRE_NODE=1 cargo test --workspace --locked
 	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --test planted_waste --locked
 
-client-tests: $(INSTALLED) ## unmodified clients against the real binary
+client-tests: $(INSTALLED) ## unmodified clients, and README's lines, against the real binary
 	cargo build --package coscribe --locked
+	server/tests/python/install
 	cd $(CLIENTS_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
+	cd $(README_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
 	COSCRIBE_BIN=$(TARGET)/debug/coscribe cargo test --package coscribe-bench --locked --test coscribe
 
 browser-tests: demo ## the demo in Chromium, against the real binary; pictures of it go to demo/screenshots

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import test from 'node:test'
 import * as Y from 'yjs'
-import { Bare, connect, message, MESSAGE, PROVIDERS, synced, syncMessage, update } from './clients.mjs'
+import { Bare, connect, message, MESSAGE, PROVIDERS, step1, synced, syncMessage, update } from './clients.mjs'
 import { Server, until } from './harness.mjs'
 import { HOSTILE } from './hostile-bytes.mjs'
 
@@ -102,9 +102,13 @@ test('updates 0 and 2 without 1 wait for 1', async t => {
   assert.equal((await peer.document()).getText('text').toString(), 'abc')
 })
 
-test('an upgrade without a document is refused in words', async t => {
+test('a client of y-websocket that names no document is closed in words', async t => {
   const server = await Server.start(t)
-  await assertRefused(server, '/', status => status >= 400 && status < 500)
+  const peer = await Bare.open(t, server, '')
+  peer.send(step1(new Y.Doc()))
+  const { code, reason } = await peer.closed
+  assert.equal(code, 1008)
+  assert.match(reason, /no document is named/)
 })
 
 test('a name of 10 KB is refused: 414', async t => {

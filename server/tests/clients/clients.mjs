@@ -3,6 +3,7 @@
 import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import WebSocket from 'ws'
+import { WebsocketProvider as Provider1 } from 'y-websocket-1'
 import { WebsocketProvider as Provider2 } from 'y-websocket-2'
 import { WebsocketProvider as Provider3 } from 'y-websocket-3'
 import * as sync from 'y-protocols/sync'
@@ -11,8 +12,8 @@ import { until } from './harness.mjs'
 
 export { Y }
 
-/** Both versions of y-websocket that people use, by name. */
-export const PROVIDERS = { 'y-websocket 2.1': Provider2, 'y-websocket 3.1': Provider3 }
+/** The versions of y-websocket that people use, by name. */
+export const PROVIDERS = { 'y-websocket 1.5': Provider1, 'y-websocket 2.1': Provider2, 'y-websocket 3.1': Provider3 }
 
 export const MESSAGE = { sync: 0, awareness: 1, auth: 2, queryAwareness: 3, acknowledge: 102 }
 

@@ -1,45 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import WebSocket from 'ws'
-import * as Hocuspocus2 from 'hocuspocus-provider-2'
-import * as Hocuspocus3 from 'hocuspocus-provider-3'
-import * as Hocuspocus4 from 'hocuspocus-provider-4'
 import { Bare, connect, converged, PROVIDERS, synced, Y } from './clients.mjs'
 import { Server, until } from './harness.mjs'
+import { open, socketOf, VERSIONS } from './hocuspocus.mjs'
 import { Proxy } from './proxy.mjs'
-
-const VERSIONS = { 2: Hocuspocus2, 3: Hocuspocus3, 4: Hocuspocus4 }
-
-/** A socket as an application makes it for many documents; gone after the test. */
-function socketOf (t, { HocuspocusProviderWebsocket }, server, options = {}) {
-  const socket = new HocuspocusProviderWebsocket({ url: server.url, WebSocketPolyfill: WebSocket, ...options })
-  t.after(() => socket.destroy())
-  return socket
-}
-
-/** A provider of a document on such a socket, with what happens to it at hand. */
-function open (t, version, socket, name, options = {}) {
-  const doc = options.document ?? new Y.Doc()
-  const happened = { closed: [], denied: [], unsynced: [], scopes: [], texts: [] }
-  const provider = new version.HocuspocusProvider({
-    websocketProvider: socket,
-    name,
-    document: doc,
-    token: 'secret',
-    preserveConnection: true,
-    onClose: ({ event }) => happened.closed.push(event),
-    onAuthenticationFailed: ({ reason }) => happened.denied.push(reason),
-    onAuthenticated: event => happened.scopes.push(event?.scope), // version 2 does not say
-    onStateless: ({ payload }) => happened.texts.push(payload),
-    ...options
-  })
-  provider.attach?.()
-  t.after(() => {
-    provider.destroy()
-    doc.destroy()
-  })
-  return Object.assign(provider, { doc, happened, text: doc.getText('text'), map: doc.getMap('map'), array: doc.getArray('array') })
-}
 
 for (const [number, version] of Object.entries(VERSIONS)) {
   test(`provider ${number}: two people write the same document, and are saved`, async t => {
@@ -176,8 +140,8 @@ for (const [number, version] of Object.entries(VERSIONS)) {
 
 test('a small document does not wait for a large one on the same slow socket', async t => {
   const server = await Server.start(t)
-  const writer = socketOf(t, Hocuspocus4, server)
-  const [large, small] = ['large', 'small'].map(name => open(t, Hocuspocus4, writer, name))
+  const writer = socketOf(t, VERSIONS[4], server)
+  const [large, small] = ['large', 'small'].map(name => open(t, VERSIONS[4], writer, name))
   await synced(large, small)
   large.doc.transact(() => {
     for (let paragraph = 0; paragraph < 400; paragraph++) large.array.push([new Y.Text(noise(5000))])
@@ -185,10 +149,10 @@ test('a small document does not wait for a large one on the same slow socket', a
   small.text.insert(0, 'small')
   await until('both are saved', () => !large.hasUnsyncedChanges && !small.hasUnsyncedChanges)
   const link = await Proxy.start(t, server, 250_000)
-  const socket = socketOf(t, Hocuspocus4, link)
-  const slow = open(t, Hocuspocus4, socket, 'large')
+  const socket = socketOf(t, VERSIONS[4], link)
+  const slow = open(t, VERSIONS[4], socket, 'large')
   await until('the large one is on its way', () => slow.doc.store.pendingStructs !== null)
-  const quick = open(t, Hocuspocus4, socket, 'small')
+  const quick = open(t, VERSIONS[4], socket, 'small')
   await until('the small one is there', () => quick.synced && quick.text.toString() === 'small')
   assert.ok(!slow.synced, 'before the large one')
   await until('the large one is there', () => slow.synced && slow.array.length === 400, 60)

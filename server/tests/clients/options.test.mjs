@@ -10,7 +10,7 @@ import { connect, converged, PROVIDERS, synced } from './clients.mjs'
 import { Server, until } from './harness.mjs'
 
 for (const [version, Provider] of Object.entries(PROVIDERS)) {
-  test(`${version}: a client that offers subprotocols is given the first`, async t => {
+  test(`${version}: a client that offers subprotocols is given the first`, { skip: version === 'y-websocket 1.5' && 'it offers none' }, async t => {
     const server = await Server.start(t)
     const one = connect(t, Provider, server, 'subprotocol', new Y.Doc(), { protocols: ['yjs'] })
     const other = connect(t, Provider, server, 'subprotocol', new Y.Doc(), { protocols: ['y.v2', 'yjs'] })
