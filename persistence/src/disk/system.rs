@@ -76,6 +76,11 @@ impl DiskFile for SystemFile {
         bytes.chunks(WRITTEN_BYTES).try_for_each(|part| self.0.write_all(part))
     }
 
+    fn reserve(&mut self, len: u64) -> io::Result<()> {
+        let end = self.len()?;
+        reserve(&self.0, end, len.saturating_sub(end))
+    }
+
     fn set_len(&mut self, len: u64) -> io::Result<()> {
         self.0.set_len(len)?;
         self.0.seek(SeekFrom::Start(len)).map(drop)
@@ -93,6 +98,18 @@ impl DiskFile for SystemFile {
             Err(error) => Err(error),
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let reserve = || fallocate(file, FallocateFlags::empty(), offset, bytes);
+    rustix::io::retry_on_intr(reserve).map_err(io::Error::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_file: &File, _offset: u64, _bytes: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]

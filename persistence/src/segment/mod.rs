@@ -9,10 +9,13 @@
 //! | 16 | 8 | marker: random, at the start of each record |
 //! | 24 | 4 | zero |
 //! | 28 | 4 | CRC32C of the 28 bytes before |
+//!
+//! The log's last segment may end in zeros: space that is reserved for records. No record is only zeros.
 
 mod window;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::damage::{Damage, ZEROS};
@@ -21,7 +24,7 @@ use crate::error::StoreError;
 use crate::limits::MAX_NAME_BYTES;
 use crate::record::{self, Head, Record, RecordError, take};
 
-use self::window::Window;
+use self::window::{Window, is_zero};
 
 /// First bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
@@ -44,9 +47,21 @@ pub(crate) struct Scan {
     window: Window,
     marker: Option<u64>,
     offset: u64,
+    /// What is behind is reserved space.
+    end: u64,
 }
 
 impl Scan {
+    /// Starts at the first record of the log's last segment, where zeros at the end are reserved space.
+    pub(crate) fn open_last(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
+        let mut scan = Self::open(disk, path)?;
+        // Nothing is reserved before the header is synced.
+        if scan.offset > 0 {
+            scan.end = scan.window.last_zeros(scan.offset).map_err(StoreError::io("read", path))?;
+        }
+        Ok(scan)
+    }
+
     /// Starts at the first record.
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
         let failed = || StoreError::io("read", path);
@@ -59,7 +74,8 @@ impl Scan {
             // The marker may have survived: in the header, or at the start of the first record.
             Header::Damaged => (surviving_marker(&mut window).map_err(failed())?, 0),
         };
-        Ok(Self { path: path.to_owned(), window, marker, offset })
+        let end = window.len();
+        Ok(Self { path: path.to_owned(), window, marker, offset, end })
     }
 
     /// The marker of the segment's records, unless it is lost.
@@ -72,10 +88,15 @@ impl Scan {
         self.window.len()
     }
 
+    /// Where the next item starts. At the end, only reserved space is behind.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next item; `None` at the end.
     pub(crate) fn read_next(&mut self) -> io::Result<Option<Found<'_>>> {
         let offset = self.offset;
-        if offset >= self.len() {
+        if offset >= self.end {
             return Ok(None);
         }
         let verdict = match self.marker {
@@ -96,8 +117,8 @@ impl Scan {
             Err(RecordError::Checksum) => "the checksum differs",
         };
         self.offset = match self.marker {
-            Some(marker) => next_sound(&mut self.window, offset + 1, marker)?,
-            None => self.len(),
+            Some(marker) => next_sound(&mut self.window, offset + 1..self.end, marker)?,
+            None => self.end,
         };
         self.damage(offset, reason).map(|damage| Some(Found::Damage(damage)))
     }
@@ -120,7 +141,7 @@ impl Scan {
         while from < self.offset {
             let bytes = self.window.at(from, 1)?;
             let len = usize::try_from(self.offset - from).map_or(bytes.len(), |rest| rest.min(bytes.len()));
-            if bytes[..len].iter().any(|&byte| byte != 0) {
+            if !is_zero(&bytes[..len]) {
                 return Ok(false);
             }
             from += len as u64;
@@ -173,24 +194,24 @@ impl Heads {
                 return Ok(Some((offset, head, payload)));
             }
             self.is_damaged = true;
-            self.offset = next_sound(&mut self.window, offset + 1, self.marker)?;
+            self.offset = next_sound(&mut self.window, offset + 1..end, self.marker)?;
         }
         Ok(None)
     }
 }
 
-/// Where the torn end of a log's last segment starts: at the first damage that no later batch follows.
-pub(crate) fn torn_at(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, StoreError> {
-    let mut scan = Scan::open(disk, path)?;
+/// Where the torn end of the catalog or of the log's last segment starts: at the first damage that no later batch follows.
+pub(crate) fn torn_at(mut scan: Scan) -> Result<Option<u64>, StoreError> {
+    let (path, len) = (scan.path.clone(), scan.len());
     let (mut damage, mut last_batch) = (Vec::new(), 0);
-    while let Some(found) = scan.read_next().map_err(StoreError::io("read", path))? {
+    while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
         match found {
             Found::Record(_, record) => last_batch = record.batch,
             Found::Damage(found) => damage.push(found.offset),
         }
     }
     // A header is synced before the first record is written: only a crash before that leaves it incomplete.
-    let torn = |&offset: &u64| offset > 0 || scan.len() <= HEADER_BYTES as u64;
+    let torn = |&offset: &u64| offset > 0 || len <= HEADER_BYTES as u64;
     Ok(damage.into_iter().find(|&offset| offset >= last_batch).filter(torn))
 }
 
@@ -205,13 +226,14 @@ fn decode_at(window: &mut Window, offset: u64, marker: u64) -> io::Result<Result
     Ok(record::decode(claimed_at(window, offset, marker)?, marker))
 }
 
-/// Where the first sound record at or after `from` starts, or the end.
-fn next_sound(window: &mut Window, mut from: u64, marker: u64) -> io::Result<u64> {
+/// Where the first sound record that starts in a range does so, or the end of the range.
+fn next_sound(window: &mut Window, range: Range<u64>, marker: u64) -> io::Result<u64> {
+    let Range { start: mut from, end } = range;
     let needle = marker.to_le_bytes();
-    loop {
+    while from < end {
         let bytes = window.at(from, needle.len())?;
         if bytes.len() < needle.len() {
-            return Ok(window.len());
+            break;
         }
         let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) else {
             // The last bytes may be the start of a marker.
@@ -224,6 +246,7 @@ fn next_sound(window: &mut Window, mut from: u64, marker: u64) -> io::Result<u64
         }
         from += 1;
     }
+    Ok(end)
 }
 
 enum Header {
@@ -252,7 +275,7 @@ fn surviving_marker(window: &mut Window) -> io::Result<Option<u64>> {
         };
         let marker = u64::from_le_bytes(*marker);
         // One sound record is proof; anything may look like a marker.
-        if next_sound(window, 1, marker)? < window.len() {
+        if next_sound(window, 1..window.len(), marker)? < window.len() {
             return Ok(Some(marker));
         }
     }
@@ -279,6 +302,11 @@ pub(crate) enum AppendError {
 }
 
 impl AppendError {
+    /// For a call that has changed nothing if the disk is full.
+    pub(crate) fn from_error(error: io::Error) -> Self {
+        if StoreError::is_full(&error) { Self::Full(error) } else { Self::Unknown(error) }
+    }
+
     /// The system's error.
     pub(crate) fn into_error(self) -> io::Error {
         match self {
@@ -292,7 +320,10 @@ impl AppendError {
 pub(crate) struct Tail {
     file: Box<dyn DiskFile>,
     marker: u64,
+    /// Where the next record goes.
     len: u64,
+    /// Length of the file: up to it, space is reserved.
+    reserved: u64,
 }
 
 impl Tail {
@@ -302,33 +333,58 @@ impl Tail {
         let mut file = disk.create(path)?;
         file.append(&header(marker))?;
         file.sync()?;
-        Ok(Self { file, marker, len: HEADER_BYTES as u64 })
+        let len = HEADER_BYTES as u64;
+        Ok(Self { file, marker, len, reserved: len })
     }
 
-    /// Continues a file whose sound records end at `len`: the rest is cut off, durably.
+    /// Continues a file whose sound records end at `len`, and which ends there itself.
     pub(crate) fn resume(disk: &dyn Disk, path: &Path, marker: u64, len: u64) -> io::Result<Self> {
-        let mut file = disk.open_to_append(path)?;
-        if file.len()? != len {
-            file.set_len(len)?;
-        }
-        // Even without a cut: the bytes that were read may be in the page cache only, left by a killed process.
+        let file = disk.open_to_append(path)?;
+        // The bytes that were read may be in the page cache only, left by a killed process.
         file.sync()?;
-        Ok(Self { file, marker, len })
+        Ok(Self { file, marker, len, reserved: len })
     }
 
     pub(crate) fn marker(&self) -> u64 {
         self.marker
     }
 
-    /// Length of the file: the offset of the next record.
+    /// The offset of the next record.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Where the reserved space ends.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// Reserves space up to an offset, so that a sync of what is written there need not write the file's length. Where that is
+    /// not possible, the file grows with each write.
+    pub(crate) fn reserve(&mut self, up_to: u64) -> io::Result<()> {
+        match self.file.reserve(up_to) {
+            Ok(()) => self.reserved = up_to,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            // There may be room for less, and a part of it may have been taken.
+            Err(error) if StoreError::is_full(&error) => {
+                self.file.set_len(self.len)?;
+                self.reserved = self.len;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Gives back what is reserved, durably. More can be appended, also after a failure.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        if self.reserved > self.len { self.cut_off(self.len) } else { Ok(()) }
     }
 
     /// One write. It is not durable before [`Tail::sync`].
     pub(crate) fn write(&mut self, batch: &[u8]) -> io::Result<()> {
         self.file.append(batch)?;
         self.len += batch.len() as u64;
+        self.reserved = self.reserved.max(self.len);
         Ok(())
     }
 
@@ -360,7 +416,7 @@ impl Tail {
     pub(crate) fn cut_off(&mut self, len: u64) -> io::Result<()> {
         self.file.set_len(len)?;
         self.file.sync()?;
-        self.len = len;
+        (self.len, self.reserved) = (len, len);
         Ok(())
     }
 }

@@ -274,6 +274,18 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// Gives back the space that is reserved in the log. After a failure the content of the disk is unknown, and left as it is.
+    fn drop(&mut self) {
+        if self.failure.get().is_none()
+            && let Ok(writer) = self.writer.get_mut()
+        {
+            // If it fails, the next start does it.
+            let _ = writer.log.release();
+        }
+    }
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
