@@ -19,7 +19,8 @@ use crate::index::{Covered, Index, Position};
 use crate::limits::CATALOG_REWRITE_ENTRIES;
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{self, AppendError, Found, HEADER_BYTES, Scan, Tail};
+use crate::segment::tail::{AppendError, Tail};
+use crate::segment::{self, Found, HEADER_BYTES, Scan};
 use crate::snapshots::Snapshot;
 
 const FILE: &str = "catalog";

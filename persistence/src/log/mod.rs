@@ -13,7 +13,8 @@ use crate::index::{Position, RecordRef, Segment};
 use crate::limits::{LARGE_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, RESERVED_BYTES};
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{AppendError, HEADER_BYTES, Tail};
+use crate::segment::HEADER_BYTES;
+use crate::segment::tail::{AppendError, Tail};
 
 /// One update for the log.
 #[derive(Debug, Clone, Copy)]

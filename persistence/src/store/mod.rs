@@ -24,7 +24,7 @@ use crate::limits::{MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, MAX_SUBJECT_BYTES};
 use crate::load::{self, StoredDocument, Whereabouts};
 use crate::log::{Log, NewRecord};
 use crate::name::DocumentName;
-use crate::segment::AppendError;
+use crate::segment::tail::AppendError;
 use crate::snapshots::{SNAPSHOTS_DIR, Snapshots};
 
 /// A file that is written to see whether there is room.
