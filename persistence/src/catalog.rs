@@ -19,7 +19,8 @@ use crate::index::{Covered, Index, Position};
 use crate::limits::CATALOG_REWRITE_ENTRIES;
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{self, AppendError, Found, HEADER_BYTES, Scan, Tail};
+use crate::segment::tail::{AppendError, Tail};
+use crate::segment::{self, Found, HEADER_BYTES, Scan};
 use crate::snapshots::Snapshot;
 
 const FILE: &str = "catalog";
@@ -66,7 +67,7 @@ impl Contents {
             Err(error) if error.is_not_found() => return Ok(Self::default()),
             scan => scan?,
         };
-        let torn_at = segment::torn_at(&*dir.disk, &path)?;
+        let torn_at = segment::torn_at(Scan::open(&*dir.disk, &path)?)?;
         let (marker, len) = (scan.marker(), scan.len());
         let mut contents = Self { exists: true, ..Self::default() };
         while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
@@ -161,16 +162,16 @@ pub(crate) fn adopt(
 /// Replaces the file; a damaged one is copied first, so that somebody can look at it.
 fn replace_damaged(dir: &StoreDir, index: &Index, damaged: bool) -> io::Result<Tail> {
     if damaged {
-        dir.keep_copy(&dir.join(FILE), 0, &dir.join(DAMAGED_FILE))?;
+        let path = dir.join(FILE);
+        let len = dir.disk.open(&path)?.len()?;
+        dir.keep_copy(&path, 0..len, &dir.join(DAMAGED_FILE))?;
     }
     write_new(dir, index).map_err(AppendError::into_error)
 }
 
 /// Writes a new file. Until it is renamed, the old one counts.
 fn write_new(dir: &StoreDir, index: &Index) -> Result<Tail, AppendError> {
-    let tail = write_beside(dir, index).map_err(|error| {
-        if StoreError::is_full(&error) { AppendError::Full(error) } else { AppendError::Unknown(error) }
-    })?;
+    let tail = write_beside(dir, index).map_err(AppendError::from_error)?;
     let named = dir.disk.rename(&dir.join(NEW_FILE), &dir.join(FILE)).and_then(|()| dir.sync());
     named.map_err(AppendError::Unknown)?;
     Ok(tail)

@@ -28,6 +28,10 @@ pub(crate) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Size at which a segment is closed by default. Small segments are retired sooner, large ones cost fewer file operations.
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Bytes of space that are reserved in the active segment of the log at a time. Of small batches, only one in a thousand changes
+/// the file's length then; and after a crash, this much is soon read.
+pub(crate) const RESERVED_BYTES: u64 = 1 << 20;
+
 /// The active segment of the log is retired early if it has no live records and this part of a full segment's bytes. A new
 /// segment costs two syncs.
 pub(crate) const RETIRED_SHARE: u64 = 8;
@@ -39,6 +43,9 @@ pub(crate) const CATALOG_REWRITE_ENTRIES: usize = 10_000;
 
 /// Bytes of a segment that are read at a time, unless more are asked for.
 pub(crate) const READ_BYTES: usize = 64 << 10;
+
+/// Bytes that are compared with zeros at a time.
+pub(crate) const ZEROS_BYTES: usize = 4 << 10;
 
 /// Bytes of a snapshot that are compared at a time, after it was written.
 pub(crate) const COMPARED_BYTES: usize = 64 << 10;

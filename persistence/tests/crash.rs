@@ -4,7 +4,7 @@ mod scene;
 
 use std::fs::{self, OpenOptions};
 
-use coscribe_persistence::{Checkpoint, ReadOptions, Step, StoreError, verify};
+use coscribe_persistence::{Checkpoint, ReadOptions, Step, StoreError, StoreOptions, verify};
 use scene::*;
 
 #[test]
@@ -13,17 +13,22 @@ fn the_log_cut_at_every_byte_of_its_last_record_keeps_all_others() {
     let store = scene.open_clean();
     write(&store, "a", 1..=2);
     write(&store, "b", 1..=1);
-    let before = fs::metadata(scene.segment(1)).unwrap().len();
-    write(&store, "a", 3..=3);
     drop(store);
+    let before = fs::read(scene.segment(1)).unwrap().len();
+    write(&scene.open_clean(), "a", 3..=3);
     let bytes = fs::read(scene.segment(1)).unwrap();
-    for end in usize::try_from(before).unwrap()..bytes.len() {
-        fs::write(scene.segment(1), &bytes[..end]).unwrap();
+    // Space was reserved for the record, or not.
+    for (end, reserved) in (before..bytes.len()).flat_map(|end| [(end, 0), (end, 5000)]) {
+        let mut file = bytes[..end].to_vec();
+        file.resize(end + reserved, 0);
+        fs::write(scene.segment(1), file).unwrap();
         let (store, recovery) = scene.open();
         assert_eq!(load(&store, "a"), only_updates("a", 1..=2), "cut at {end}");
         assert_eq!(load(&store, "b"), only_updates("b", 1..=1));
         let torn = recovery.torn.map_or(0, |torn| torn.damage.bytes);
-        assert_eq!(torn, end as u64 - before, "cut at {end}");
+        // Zeros at the end of the record are not told from reserved space.
+        let last = bytes[before..end].iter().rposition(|&byte| byte != 0);
+        assert_eq!(torn, last.map_or(0, |last| last as u64 + 1), "cut at {end}");
         assert!(recovery.unreadable.is_empty() && recovery.damage.is_empty());
 
         // The room got the update again from its client.
@@ -37,17 +42,20 @@ fn the_log_cut_at_every_byte_of_its_last_record_keeps_all_others() {
 fn the_bytes_that_are_cut_off_are_kept() {
     let scene = Scene::new();
     write(&scene.open_clean(), "a", 1..=2);
-    let bytes = fs::read(scene.segment(1)).unwrap();
-    fs::write(scene.segment(1), &bytes[..bytes.len() - 1]).unwrap();
+    let mut bytes = fs::read(scene.segment(1)).unwrap();
+    let whole = bytes.len();
+    bytes.resize(whole + 5000, 0);
+    bytes[whole - 1] = 0;
+    fs::write(scene.segment(1), &bytes).unwrap();
     let (_store, recovery) = scene.open();
     let torn = recovery.torn.unwrap();
     let kept = fs::read(torn.kept_in.unwrap()).unwrap();
-    assert_eq!(kept, bytes[usize::try_from(torn.damage.offset).unwrap()..bytes.len() - 1]);
+    assert_eq!(kept, bytes[usize::try_from(torn.damage.offset).unwrap()..whole - 1]);
     assert_eq!(torn.damage.document, Some((name("a"), 2)));
 }
 
 #[test]
-fn a_tail_of_zeros_is_torn() {
+fn zeros_at_the_end_of_the_last_segment_are_reserved_space() {
     let scene = Scene::new();
     for zeros in [1, 8, 47, 48, 4096, 100_000] {
         let store = scene.open_clean();
@@ -56,11 +64,71 @@ fn a_tail_of_zeros_is_torn() {
         drop(store);
         let file = OpenOptions::new().write(true).open(scene.segment(1)).unwrap();
         file.set_len(file.metadata().unwrap().len() + zeros).unwrap();
-        let (store, recovery) = scene.open();
-        let torn = recovery.torn.unwrap();
-        assert_eq!((torn.damage.bytes, torn.kept_in), (zeros, None));
-        assert_eq!(load(&store, "a"), only_updates("a", 1..=next));
+        let report = verify(scene.path(), &ReadOptions::default()).unwrap();
+        assert!(report.is_sound() && report.torn.is_none(), "{report}");
+        assert_eq!(load(&scene.open_clean(), "a"), only_updates("a", 1..=next));
     }
+}
+
+#[test]
+fn zeros_at_the_end_of_an_earlier_segment_are_damage() {
+    let scene = Scene::with_tiny_segments();
+    write(&scene.open_clean(), "a", 1..=2);
+    let mut bytes = fs::read(scene.segment(1)).unwrap();
+    let end = bytes.len() as u64;
+    bytes.resize(bytes.len() + 100, 0);
+    fs::write(scene.segment(1), bytes).unwrap();
+    let (_, recovery) = scene.open();
+    let found: Vec<_> = recovery.damage.iter().map(|damage| (damage.offset, damage.bytes)).collect();
+    assert_eq!(found, [(end, 100)]);
+}
+
+/// The log goes on in another segment, and then zeros would be damage.
+#[test]
+fn reserved_space_is_cut_off_where_the_segment_is_not_continued() {
+    let scene = Scene::new();
+    write(&scene.open_clean(), "a", 1..=2);
+    let mut bytes = fs::read(scene.segment(1)).unwrap();
+    let end = bytes.len();
+    bytes.resize(end + 5000, 0);
+    fs::write(scene.segment(1), bytes).unwrap();
+    // A header that is damaged, in a byte that is not the marker's.
+    flip(&scene.segment(1), 12, 0);
+    for start in 1..=2 {
+        let (store, recovery) = scene.open();
+        assert_eq!(recovery.damage.len(), 1, "start {start}: {recovery:?}");
+        assert_eq!(load(&store, "a"), only_updates("a", 1..=2));
+        assert_eq!(fs::read(scene.segment(1)).unwrap().len(), end);
+        assert_eq!(scene.segments().len(), 2);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn space_is_reserved_while_the_store_is_open_and_given_back_when_it_is_closed() {
+    const RESERVED: u64 = 1 << 20;
+    let scene = Scene::with(StoreOptions { segment_bytes: 3 << 19, ..StoreOptions::default() });
+    let len = |segment| fs::metadata(scene.segment(segment)).unwrap().len();
+    let store = scene.open_clean();
+    assert_eq!(len(1), 32);
+    write(&store, "a", 1..=3);
+    assert_eq!(len(1), RESERVED);
+    let copy = Scene::new();
+    copy_dir(scene.path(), copy.path());
+    assert!(verify(copy.path(), &ReadOptions::default()).unwrap().torn.is_none());
+    assert_eq!(load(&copy.open_clean(), "a"), only_updates("a", 1..=3));
+
+    let large = vec![7; 1 << 20];
+    store.append(&[record(&name("b"), 1, &large)]).unwrap();
+    assert_eq!(len(1), 3 << 19, "not more than the segment may have");
+    store.append(&[record(&name("b"), 2, &large)]).unwrap();
+    write(&store, "a", 4..=4);
+    let closed = fs::read(scene.segment(1)).unwrap();
+    assert_eq!(closed.last(), Some(&7), "a later segment has begun");
+    assert_eq!(len(2), RESERVED);
+    drop(store);
+    assert!(len(2) < 1000);
+    assert_eq!(load(&scene.open_clean(), "a"), only_updates("a", 1..=4));
 }
 
 #[test]
@@ -89,7 +157,9 @@ fn a_batch_with_a_hole_is_torn_and_its_sound_records_are_rescued() {
     let scene = Scene::new();
     let store = scene.open_clean();
     write(&store, "a", 1..=1);
+    drop(store);
     let hole = fs::metadata(scene.segment(1)).unwrap().len();
+    let store = scene.open_clean();
     let (a, b) = (name("a"), name("b"));
     let batch = [
         record(&a, 2, b"lost"),

@@ -9,7 +9,8 @@
 //                        eio    the operation fails, once
 //                        full   from here on nothing can be created or written
 //
-// With COSCRIBE_FAULT_CLOCK the clock says that it is 1969.
+// With COSCRIBE_FAULT_CLOCK the clock says that it is 1969. With COSCRIBE_FAULT_RESERVE no space can be reserved, as on some
+// file systems.
 //
 // At its end the process says on stderr how many operations there were.
 
@@ -130,6 +131,13 @@ BY_DESCRIPTOR(fsync, 0, (int fd), fd)
 BY_DESCRIPTOR(fdatasync, 0, (int fd), fd)
 BY_DESCRIPTOR(ftruncate64, 1, (int fd, off64_t len), fd, len)
 BY_DESCRIPTOR(sync_file_range, 0, (int fd, off64_t at, off64_t len, unsigned flags), fd, at, len, flags)
+
+int fallocate64(int fd, int mode, off64_t at, off64_t len) {
+  if (is_open_below(fd) && next(1, 0) == FAIL) return -1;
+  if (!getenv("COSCRIBE_FAULT_RESERVE")) return REAL(fallocate64)(fd, mode, at, len);
+  errno = EOPNOTSUPP;
+  return -1;
+}
 
 #define BY_PATH(name, needs_space, parameters, ...)                                   \
   int name parameters {                                                               \

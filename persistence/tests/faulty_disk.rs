@@ -137,23 +137,33 @@ fn every_operation_on(files: Files) {
     }
 }
 
-/// sled panics then.
-#[test]
-fn before_1970_documents_are_stored_and_read_as_well() {
+/// Lets the victim live in surroundings of which a variable tells the shim.
+fn lives_well(variable: &str) {
     let shim_dir = tempfile::tempdir().unwrap();
     let (shim, scene) = (compile_shim(shim_dir.path()), Scene::in_memory());
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--nocapture"])
         .env(VICTIM_DIR, scene.path())
         .env("LD_PRELOAD", shim)
-        .env("COSCRIBE_FAULT_CLOCK", "1")
+        .env(variable, "1")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("failed:"), "{said}{complaints}");
     assert_eq!(durable(&said), DOCUMENTS.map(|document| (document, 8)).into());
-    check(&scene, &output, "before 1970");
+    check(&scene, &output, variable);
+}
+
+/// sled panics then.
+#[test]
+fn before_1970_documents_are_stored_and_read_as_well() {
+    lives_well("COSCRIBE_FAULT_CLOCK");
+}
+
+#[test]
+fn where_no_space_can_be_reserved_documents_are_stored_and_read_as_well() {
+    lives_well("COSCRIBE_FAULT_RESERVE");
 }
 
 #[test]

@@ -30,8 +30,8 @@ fn what_was_acknowledged_survives_every_crash_and_nothing_else_appears() {
     }
     println!("{seen:?}");
     // A history in which nothing of this happens would prove nothing.
-    let Seen { acknowledged, interrupted, kept, lost, torn, rescued, adopted, .. } = seen;
-    for count in [acknowledged, interrupted, kept, lost, torn, rescued, adopted] {
+    let Seen { acknowledged, interrupted, kept, lost, torn, rescued, adopted, cut, .. } = seen;
+    for count in [acknowledged, interrupted, kept, lost, torn, rescued, adopted, cut] {
         assert!(count > HISTORIES / 100, "{seen:?}");
     }
 }
@@ -97,6 +97,60 @@ fn a_store_whose_disk_crashed_writes_to_the_old_disk_only() {
     assert_eq!(recovery.warnings(), Vec::<String>::new());
     assert_eq!(load(&again, "a"), only_updates("a", 1..=2));
     assert_eq!(load(&store, "a"), covered("a", 3, 3));
+}
+
+#[test]
+fn reserved_space_is_no_reason_for_a_warning_however_the_process_ended() {
+    let open = |disk: &MemoryDisk| Store::open(Path::new("store"), on(disk)).unwrap();
+    for seed in 0..200 {
+        let mut disk = MemoryDisk::new(seed);
+        let mut random = seed;
+        for sequence in 1..=5 {
+            let (store, recovery) = open(&disk);
+            assert_eq!(recovery.warnings(), Vec::<String>::new(), "seed {seed}");
+            assert_eq!(store.last_sequence(&name("a")), sequence - 1);
+            write(&store, "a", sequence..=sequence);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            disk = match random >> 62 {
+                0 => disk.kill(),
+                1 => {
+                    drop(store);
+                    disk.crash(&mut |n| random >> 33 & (n - 1))
+                }
+                _ => disk.crash(&mut |n| n - 1),
+            };
+        }
+        assert_eq!(load(&open(&disk).0, "a"), only_updates("a", 1..=5));
+    }
+}
+
+/// Where the power fails during a write into reserved space, any part of it may be missing, and the length may be either one.
+#[test]
+fn a_write_into_reserved_space_is_torn_independently_of_the_length() {
+    const HALF: [u8; 4096] = [7; 4096];
+    let (disk, path) = (MemoryDisk::new(1), Path::new("dir/file"));
+    disk.create_dir(Path::new("dir")).unwrap();
+    let mut file = disk.create(path).unwrap();
+    disk.sync_dir(Path::new("dir")).unwrap();
+    file.append(&HALF).unwrap();
+    file.reserve(20_000).unwrap();
+    file.sync().unwrap();
+    file.append(&HALF).unwrap();
+    file.reserve(30_000).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for mut least in 0..1_u64 << 12 {
+        let mut choose = |n| {
+            let choice = (least & 1) * (n - 1);
+            least >>= 1;
+            choice
+        };
+        let [(_, left)] = &files(&disk.crash(&mut choose), Path::new("dir"))[..] else { panic!("one file") };
+        assert!((20_000..=30_000).contains(&left.len()) && left[..4096] == HALF);
+        assert!(left[8192..].iter().all(|&byte| byte == 0));
+        let (first, last) = (left[4096] == 7, left[8191] == 7);
+        seen.insert((first, last, left.len() > 25_000));
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
 }
 
 /// A killed process leaves its writes in the page cache: the next one must not build on them before they are durable.

@@ -42,17 +42,25 @@ type Contents = Arc<Mutex<Content>>;
 
 #[derive(Debug, Clone, Default)]
 struct Content {
+    /// The bytes that were written. Up to the file's length, zeros follow.
     bytes: Vec<u8>,
+    len: usize,
     /// How many of the first bytes were synced.
     synced: usize,
     /// Bytes after those that had been synced, and have been cut off since.
     cut: Vec<u8>,
+    /// The length that was synced.
+    synced_len: usize,
+    /// The lowest length since then.
+    shortest: usize,
 }
 
 #[derive(Debug)]
 struct MemoryFile {
     content: Contents,
     disk: MemoryDisk,
+    /// Where the next write goes.
+    at: usize,
 }
 
 /// Unlocks the directory when it is dropped.
@@ -68,9 +76,10 @@ impl MemoryDisk {
     }
 
     /// The disk that a power loss now may leave, as a separate one; this one does not change, and open handles go on writing to
-    /// it. Everything that was synced is there. Of the bytes appended to a file since, a prefix of any length is there, with
-    /// zeros in place of any sector or page; a file that was truncated may have its old length; and each name that was created,
-    /// changed or removed may be as before. `choose` decides between these.
+    /// it. Everything that was synced is there. A file that has become longer since has any length between, and independently of
+    /// that, a prefix of the bytes that were written is there, with zeros in place of any sector or page. A file that was
+    /// truncated may have its old length and bytes. Each name that was created, changed or removed may be as before. `choose`
+    /// decides between these.
     pub fn crash(&self, choose: Choose<'_>) -> Self {
         let state = self.lock_state();
         let directories = state.directories.iter().map(|(path, directory)| {
@@ -98,9 +107,9 @@ impl MemoryDisk {
         Self::with(directories.collect(), state.random)
     }
 
-    /// Lets this many further changes succeed (a file created, written, truncated or synced; a name changed, removed or synced).
-    /// All later ones are errors; the first of them is half done if it is a write. Then [`MemoryDisk::crash`] and
-    /// [`MemoryDisk::kill`] return what is left after a power loss or a kill at that moment.
+    /// Lets this many further changes succeed (a file created, written, lengthened, truncated or synced; a name changed, removed
+    /// or synced). All later ones are errors; the first of them is half done if it writes or lengthens. Then
+    /// [`MemoryDisk::crash`] and [`MemoryDisk::kill`] return what is left after a power loss or a kill at that moment.
     pub fn fail_after(&self, changes: u64) {
         self.lock_state().left = Some(changes);
     }
@@ -114,8 +123,10 @@ impl MemoryDisk {
         lock(&self.state)
     }
 
+    /// A file that is written from its end on.
     fn file(&self, content: &Contents) -> Box<dyn DiskFile> {
-        Box::new(MemoryFile { content: Arc::clone(content), disk: self.clone() })
+        let at = lock(content).len;
+        Box::new(MemoryFile { content: Arc::clone(content), disk: self.clone(), at })
     }
 }
 
@@ -226,18 +237,15 @@ impl Disk for MemoryDisk {
 
 impl DiskFile for MemoryFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(lock(&self.content).bytes.len() as u64)
+        Ok(lock(&self.content).len as u64)
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let content = lock(&self.content);
-        let found = usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..));
-        let found = found.and_then(|found| found.get(..bytes.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
-        bytes.copy_from_slice(found);
-        Ok(())
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        lock(&self.content).read(offset, bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -246,7 +254,21 @@ impl DiskFile for MemoryFile {
         let done = state.attempt();
         let written = if done.is_ok() { bytes.len() } else { bytes.len() / 2 };
         if !failed_before {
-            lock(&self.content).bytes.extend_from_slice(&bytes[..written]);
+            lock(&self.content).write(self.at, &bytes[..written]);
+            self.at += written;
+        }
+        done
+    }
+
+    fn reserve(&mut self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut state = self.disk.lock_state();
+        let failed_before = state.failed;
+        let done = state.attempt();
+        let mut content = lock(&self.content);
+        let more = len.saturating_sub(content.len);
+        if !failed_before {
+            content.len += if done.is_ok() { more } else { more / 2 };
         }
         done
     }
@@ -255,14 +277,13 @@ impl DiskFile for MemoryFile {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         self.disk.lock_state().attempt()?;
         lock(&self.content).set_len(len);
+        self.at = len;
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         self.disk.lock_state().attempt()?;
-        let mut content = lock(&self.content);
-        content.synced = content.bytes.len();
-        content.cut.clear();
+        lock(&self.content).sync();
         Ok(())
     }
 
@@ -276,27 +297,58 @@ impl DiskFile for MemoryFile {
 }
 
 impl Content {
+    /// `None` beyond the end.
+    fn read(&self, offset: usize, bytes: &mut [u8]) -> Option<()> {
+        let end = offset.checked_add(bytes.len()).filter(|&end| end <= self.len)?;
+        let written = self.bytes.get(offset..end.min(self.bytes.len())).unwrap_or_default();
+        let (found, zeros) = bytes.split_at_mut(written.len());
+        found.copy_from_slice(written);
+        zeros.fill(0);
+        Some(())
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        assert!(at >= self.bytes.len(), "only reserved space is written over");
+        self.bytes.resize(at, 0);
+        self.bytes.extend_from_slice(bytes);
+        self.len = self.len.max(self.bytes.len());
+    }
+
     fn set_len(&mut self, len: usize) {
         if len < self.synced {
             self.cut.splice(..0, self.bytes[len..self.synced].iter().copied());
             self.synced = len;
         }
-        self.bytes.resize(len, 0);
+        self.bytes.truncate(len);
+        (self.len, self.shortest) = (len, self.shortest.min(len));
+    }
+
+    fn sync(&mut self) {
+        (self.synced, self.synced_len, self.shortest) = (self.bytes.len(), self.len, self.len);
+        self.cut.clear();
     }
 
     fn after_power_loss(&self, choose: Choose<'_>) -> Self {
         let (synced, unsynced) = self.bytes.split_at(self.synced);
-        let mut bytes = synced.to_vec();
-        if !self.cut.is_empty() && choose(2) == 0 {
-            bytes.extend_from_slice(&self.cut);
-        } else if !unsynced.is_empty() {
-            let kept = usize::try_from(choose(unsynced.len() as u64 + 1)).expect("no more than there is");
-            bytes.extend_from_slice(&unsynced[..kept]);
+        let mut left = Self { bytes: synced.to_vec(), ..Self::default() };
+        if self.shortest < self.synced_len && choose(2) == 0 {
+            left.bytes.extend_from_slice(&self.cut);
+            left.len = self.synced_len;
+        } else {
+            left.len = self.shortest + up_to(self.len - self.shortest, choose);
+            left.bytes.extend_from_slice(&unsynced[..up_to(unsynced.len(), choose)]);
             let block = if choose(2) == 0 { SECTOR_BYTES } else { PAGE_BYTES };
-            punch_holes(&mut bytes, self.synced, block, choose);
+            punch_holes(&mut left.bytes, self.synced, block, choose);
+            left.bytes.truncate(left.len);
         }
-        Self { synced: bytes.len(), bytes, cut: Vec::new() }
+        left.sync();
+        left
     }
+}
+
+/// A number from 0 to `most`.
+fn up_to(most: usize, choose: Choose<'_>) -> usize {
+    usize::try_from(choose(most as u64 + 1)).expect("no more than there is")
 }
 
 /// Puts zeros in place of some blocks from `start` on, as if later ones had been written but not these.

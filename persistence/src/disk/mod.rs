@@ -8,6 +8,7 @@ mod system;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn random(&self) -> io::Result<u64>;
 }
 
-/// An open file: for reading, or for writing at its end.
+/// An open file: for reading, or for writing one part after the other.
 #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
 pub trait DiskFile: fmt::Debug + Send {
     /// Its length in bytes.
@@ -64,10 +65,16 @@ pub trait DiskFile: fmt::Debug + Send {
     /// Fills `bytes` from `offset` on; an error if the file is too short.
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 
-    /// Writes at the end. Not durable before [`DiskFile::sync`].
+    /// Writes after the part before, or at the end of the file as it was opened or truncated. Not durable before
+    /// [`DiskFile::sync`].
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Truncates the file. Not durable before [`DiskFile::sync`].
+    /// Lengthens the file to `len` with zeros, and takes their space on the disk: writing there changes no length. Where the next
+    /// part goes does not change. Not durable before [`DiskFile::sync`]. [`io::ErrorKind::Unsupported`] where there is no
+    /// such call. After another error the file may be longer than before.
+    fn reserve(&mut self, len: u64) -> io::Result<()>;
+
+    /// Truncates the file; the next part goes to its new end. Not durable before [`DiskFile::sync`].
     fn set_len(&mut self, len: u64) -> io::Result<()>;
 
     /// Makes content and length durable.
@@ -177,11 +184,11 @@ impl StoreDir {
         }
     }
 
-    /// Copies a file from `offset` on into another one, durably.
-    pub(crate) fn keep_copy(&self, from: &Path, mut offset: u64, copy: &Path) -> io::Result<()> {
+    /// Copies a part of a file into another one, durably.
+    pub(crate) fn keep_copy(&self, from: &Path, part: Range<u64>, copy: &Path) -> io::Result<()> {
         self.clear(copy)?;
         let (mut from, mut copy) = (self.disk.open(from)?, self.disk.create(copy)?);
-        let end = from.len()?;
+        let Range { start: mut offset, end } = part;
         while offset < end {
             let bytes = COPIED_BYTES.min(end - offset);
             let mut buffer = vec![0; usize::try_from(bytes).expect("a small number")];

@@ -1,7 +1,7 @@
 //! The contents of the log, read without changing anything, both to open a store and to verify it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::NewRecord;
 use crate::damage::Damage;
@@ -20,6 +20,8 @@ pub(crate) struct LogContents {
     /// Sound records in the log, live or not.
     pub(crate) records: usize,
     pub(crate) torn: Option<Torn>,
+    /// The last segment, and where the reserved space at its end starts; `None` if there is none, or the end is torn.
+    pub(crate) reserved: Option<(PathBuf, u64)>,
     /// Number of the last segment; 0 if there is none.
     pub(crate) last: u32,
     /// Marker and sound length of the last segment, if records can be appended to it.
@@ -31,6 +33,8 @@ pub(crate) struct LogContents {
 pub(crate) struct Torn {
     /// Where it starts: the rest of the file is cut off.
     pub(crate) damage: Damage,
+    /// Where the bytes end that are worth keeping.
+    pub(crate) end: u64,
     /// Sound records in the rest.
     behind: Vec<Owned>,
 }
@@ -70,8 +74,9 @@ impl LogContents {
         path: &Path,
         last: bool,
     ) -> Result<(), StoreError> {
-        let torn_at = if last { segment::torn_at(&*dir.disk, path)? } else { None };
-        let mut scan = Scan::open(&*dir.disk, path)?;
+        let open = || if last { Scan::open_last(&*dir.disk, path) } else { Scan::open(&*dir.disk, path) };
+        let torn_at = if last { segment::torn_at(open()?)? } else { None };
+        let mut scan = open()?;
         let (marker, len) = (scan.marker(), scan.len());
         self.index.segments.insert(number, Segment { marker, live: 0, damaged: false });
         let mut sound_header = len >= HEADER_BYTES as u64;
@@ -84,7 +89,7 @@ impl LogContents {
                     self.torn.iter_mut().for_each(|torn| torn.behind.push(Owned::from(record)))
                 }
                 Found::Damage(damage) if torn_at.is_some_and(|torn| damage.offset >= torn) => {
-                    self.torn.get_or_insert_with(|| Torn { damage, behind: Vec::new() });
+                    self.torn.get_or_insert_with(|| Torn { damage, end: 0, behind: Vec::new() });
                 }
                 Found::Damage(damage) => {
                     sound_header &= damage.offset > 0;
@@ -92,12 +97,16 @@ impl LogContents {
                 }
             }
         }
+        let end = scan.offset();
+        self.torn.iter_mut().for_each(|torn| torn.end = end);
+        if last && torn_at.is_none() && end < len {
+            self.reserved = Some((path.to_owned(), end));
+        }
         // Damage is told from a torn end by the batches after it, and some of those are cut off: only a later segment preserves
         // the distinction.
         let is_both = torn_at.is_some() && self.index.segments.get(&number).is_some_and(|it| it.damaged);
         if last && sound_header && torn_at != Some(0) && !is_both {
-            let len = torn_at.unwrap_or(len);
-            self.resume = marker.map(|marker| (marker, len));
+            self.resume = marker.map(|marker| (marker, torn_at.unwrap_or(end)));
         }
         Ok(())
     }

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use crate::disk::{DiskFile, Step, StoreDir};
 use crate::error::StoreError;
 use crate::index::{Position, RecordRef, Segment};
-use crate::limits::{LARGE_PAYLOAD_BYTES, MAX_SEGMENT_BYTES};
+use crate::limits::{LARGE_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, RESERVED_BYTES};
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{AppendError, HEADER_BYTES, Tail};
+use crate::segment::HEADER_BYTES;
+use crate::segment::tail::{AppendError, Tail};
 
 /// One update for the log.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +90,15 @@ impl Log {
         self.tail.len() >= self.segment_bytes || self.may_not_grow
     }
 
+    /// Gives back the space that is reserved in the active segment, durably.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        self.tail.release()
+    }
+
     /// Starts a new segment.
     pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
+        // First, since only the last segment may end in zeros.
+        self.release().map_err(AppendError::from_error)?;
         let number = self.number + 1;
         self.tail = create_segment(&self.dir, number).map_err(|error| {
             // A part of the file may exist. It must not block the next attempt.
@@ -122,7 +130,12 @@ impl Log {
             offset += u64::from(len);
         }
         self.dir.check(Step::WriteLog).map_err(AppendError::Unknown)?;
+        let ahead = offset.next_multiple_of(RESERVED_BYTES).min(self.segment_bytes);
         let write = |tail: &mut Tail| {
+            // A segment gets no batch after the one that fills it.
+            if tail.reserved() < offset && offset < ahead {
+                tail.reserve(ahead)?;
+            }
             parts.iter().filter(|part| !part.is_empty()).try_for_each(|part| tail.write(part))
         };
         let appended = self.tail.append(write, || self.dir.check(Step::SyncLog));

@@ -9,19 +9,23 @@
 //! | 16 | 8 | marker: random, at the start of each record |
 //! | 24 | 4 | zero |
 //! | 28 | 4 | CRC32C of the 28 bytes before |
+//!
+//! The log's last segment may end in zeros: space that is reserved for records. No record is only zeros.
 
+pub(crate) mod tail;
 mod window;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::damage::{Damage, ZEROS};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::limits::MAX_NAME_BYTES;
 use crate::record::{self, Head, Record, RecordError, take};
 
-use self::window::Window;
+use self::window::{Window, is_zero};
 
 /// First bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
@@ -44,9 +48,21 @@ pub(crate) struct Scan {
     window: Window,
     marker: Option<u64>,
     offset: u64,
+    /// What is behind is reserved space.
+    end: u64,
 }
 
 impl Scan {
+    /// Starts at the first record of the log's last segment, where zeros at the end are reserved space.
+    pub(crate) fn open_last(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
+        let mut scan = Self::open(disk, path)?;
+        // Nothing is reserved before the header is synced.
+        if scan.offset > 0 {
+            scan.end = scan.window.last_zeros(scan.offset).map_err(StoreError::io("read", path))?;
+        }
+        Ok(scan)
+    }
+
     /// Starts at the first record.
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
         let failed = || StoreError::io("read", path);
@@ -59,7 +75,8 @@ impl Scan {
             // The marker may have survived: in the header, or at the start of the first record.
             Header::Damaged => (surviving_marker(&mut window).map_err(failed())?, 0),
         };
-        Ok(Self { path: path.to_owned(), window, marker, offset })
+        let end = window.len();
+        Ok(Self { path: path.to_owned(), window, marker, offset, end })
     }
 
     /// The marker of the segment's records, unless it is lost.
@@ -72,10 +89,15 @@ impl Scan {
         self.window.len()
     }
 
+    /// Where the next item starts. At the end, only reserved space is behind.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next item; `None` at the end.
     pub(crate) fn read_next(&mut self) -> io::Result<Option<Found<'_>>> {
         let offset = self.offset;
-        if offset >= self.len() {
+        if offset >= self.end {
             return Ok(None);
         }
         let verdict = match self.marker {
@@ -96,8 +118,8 @@ impl Scan {
             Err(RecordError::Checksum) => "the checksum differs",
         };
         self.offset = match self.marker {
-            Some(marker) => next_sound(&mut self.window, offset + 1, marker)?,
-            None => self.len(),
+            Some(marker) => next_sound(&mut self.window, offset + 1..self.end, marker)?,
+            None => self.end,
         };
         self.damage(offset, reason).map(|damage| Some(Found::Damage(damage)))
     }
@@ -120,7 +142,7 @@ impl Scan {
         while from < self.offset {
             let bytes = self.window.at(from, 1)?;
             let len = usize::try_from(self.offset - from).map_or(bytes.len(), |rest| rest.min(bytes.len()));
-            if bytes[..len].iter().any(|&byte| byte != 0) {
+            if !is_zero(&bytes[..len]) {
                 return Ok(false);
             }
             from += len as u64;
@@ -173,24 +195,24 @@ impl Heads {
                 return Ok(Some((offset, head, payload)));
             }
             self.is_damaged = true;
-            self.offset = next_sound(&mut self.window, offset + 1, self.marker)?;
+            self.offset = next_sound(&mut self.window, offset + 1..end, self.marker)?;
         }
         Ok(None)
     }
 }
 
-/// Where the torn end of a log's last segment starts: at the first damage that no later batch follows.
-pub(crate) fn torn_at(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, StoreError> {
-    let mut scan = Scan::open(disk, path)?;
+/// Where the torn end of the catalog or of the log's last segment starts: at the first damage that no later batch follows.
+pub(crate) fn torn_at(mut scan: Scan) -> Result<Option<u64>, StoreError> {
+    let (path, len) = (scan.path.clone(), scan.len());
     let (mut damage, mut last_batch) = (Vec::new(), 0);
-    while let Some(found) = scan.read_next().map_err(StoreError::io("read", path))? {
+    while let Some(found) = scan.read_next().map_err(StoreError::io("read", &path))? {
         match found {
             Found::Record(_, record) => last_batch = record.batch,
             Found::Damage(found) => damage.push(found.offset),
         }
     }
     // A header is synced before the first record is written: only a crash before that leaves it incomplete.
-    let torn = |&offset: &u64| offset > 0 || scan.len() <= HEADER_BYTES as u64;
+    let torn = |&offset: &u64| offset > 0 || len <= HEADER_BYTES as u64;
     Ok(damage.into_iter().find(|&offset| offset >= last_batch).filter(torn))
 }
 
@@ -205,13 +227,14 @@ fn decode_at(window: &mut Window, offset: u64, marker: u64) -> io::Result<Result
     Ok(record::decode(claimed_at(window, offset, marker)?, marker))
 }
 
-/// Where the first sound record at or after `from` starts, or the end.
-fn next_sound(window: &mut Window, mut from: u64, marker: u64) -> io::Result<u64> {
+/// Where the first sound record that starts in a range does so, or the end of the range.
+fn next_sound(window: &mut Window, range: Range<u64>, marker: u64) -> io::Result<u64> {
+    let Range { start: mut from, end } = range;
     let needle = marker.to_le_bytes();
-    loop {
+    while from < end {
         let bytes = window.at(from, needle.len())?;
         if bytes.len() < needle.len() {
-            return Ok(window.len());
+            break;
         }
         let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) else {
             // The last bytes may be the start of a marker.
@@ -224,6 +247,7 @@ fn next_sound(window: &mut Window, mut from: u64, marker: u64) -> io::Result<u64
         }
         from += 1;
     }
+    Ok(end)
 }
 
 enum Header {
@@ -252,121 +276,16 @@ fn surviving_marker(window: &mut Window) -> io::Result<Option<u64>> {
         };
         let marker = u64::from_le_bytes(*marker);
         // One sound record is proof; anything may look like a marker.
-        if next_sound(window, 1, marker)? < window.len() {
+        if next_sound(window, 1..window.len(), marker)? < window.len() {
             return Ok(Some(marker));
         }
     }
     Ok(None)
 }
 
-fn header(marker: u64) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
-    header[..8].copy_from_slice(&MAGIC);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[16..24].copy_from_slice(&marker.to_le_bytes());
-    let crc = crc32c::crc32c(&header[..28]);
-    header[28..].copy_from_slice(&crc.to_le_bytes());
-    header
-}
-
-/// Why something was not appended.
-#[derive(Debug)]
-pub(crate) enum AppendError {
-    /// The disk is full. The file is as it was before.
-    Full(io::Error),
-    /// Anything else: what the file holds is unknown.
-    Unknown(io::Error),
-}
-
-impl AppendError {
-    /// The system's error.
-    pub(crate) fn into_error(self) -> io::Error {
-        match self {
-            Self::Full(error) | Self::Unknown(error) => error,
-        }
-    }
-}
-
-/// The end of a segment, where records are appended.
-#[derive(Debug)]
-pub(crate) struct Tail {
-    file: Box<dyn DiskFile>,
-    marker: u64,
-    len: u64,
-}
-
-impl Tail {
-    /// Creates the file with its header, and syncs it. The caller syncs the directory.
-    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
-        let marker = disk.random()?;
-        let mut file = disk.create(path)?;
-        file.append(&header(marker))?;
-        file.sync()?;
-        Ok(Self { file, marker, len: HEADER_BYTES as u64 })
-    }
-
-    /// Continues a file whose sound records end at `len`: the rest is cut off, durably.
-    pub(crate) fn resume(disk: &dyn Disk, path: &Path, marker: u64, len: u64) -> io::Result<Self> {
-        let mut file = disk.open_to_append(path)?;
-        if file.len()? != len {
-            file.set_len(len)?;
-        }
-        // Even without a cut: the bytes that were read may be in the page cache only, left by a killed process.
-        file.sync()?;
-        Ok(Self { file, marker, len })
-    }
-
-    pub(crate) fn marker(&self) -> u64 {
-        self.marker
-    }
-
-    /// Length of the file: the offset of the next record.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// One write. It is not durable before [`Tail::sync`].
-    pub(crate) fn write(&mut self, batch: &[u8]) -> io::Result<()> {
-        self.file.append(batch)?;
-        self.len += batch.len() as u64;
-        Ok(())
-    }
-
-    /// Appends all that `write` writes, and syncs it. If the disk is full, a partial write is cut off again, durably, so that
-    /// later attempts may succeed. After any other failure the content of the disk is unknown.
-    pub(crate) fn append(
-        &mut self,
-        write: impl FnOnce(&mut Self) -> io::Result<()>,
-        before_sync: impl FnOnce() -> io::Result<()>,
-    ) -> Result<(), AppendError> {
-        let len = self.len;
-        write(self).map_err(|error| match self.cut_off(len) {
-            Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
-            _ => AppendError::Unknown(error),
-        })?;
-        before_sync().and_then(|()| self.sync()).map_err(AppendError::Unknown)
-    }
-
-    /// Whether the file still has its name.
-    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
-        self.file.is_at(path)
-    }
-
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync()
-    }
-
-    /// Truncates the file to `len`, durably.
-    pub(crate) fn cut_off(&mut self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)?;
-        self.file.sync()?;
-        self.len = len;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::tail::Tail;
     use super::*;
     use crate::disk::SystemDisk;
     use crate::limits::READ_BYTES;

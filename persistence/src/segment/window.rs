@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::disk::{Disk, DiskFile};
-use crate::limits::READ_BYTES;
+use crate::limits::{READ_BYTES, ZEROS_BYTES};
 
 /// A file of which only the bytes around the current offset are in memory: a whole log would be a lot, and the allocator might
 /// keep that memory for good.
@@ -44,6 +44,22 @@ impl Window {
         Ok(&self.buffer)
     }
 
+    /// Where the zeros start that end the file, but not before `first`. Reads them, from the end on.
+    pub(crate) fn last_zeros(&mut self, first: u64) -> io::Result<u64> {
+        let mut end = self.len;
+        while end > first {
+            let start = end.saturating_sub(READ_BYTES as u64).max(first);
+            let bytes = usize::try_from(end - start).expect("a small number");
+            let bytes = &self.at(start, bytes)?[..bytes];
+            if !is_zero(bytes) {
+                let last = bytes.iter().rposition(|&byte| byte != 0).expect("one is no zero");
+                return Ok(start + last as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(end)
+    }
+
     /// Bytes of memory that the buffer takes.
     #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
@@ -59,4 +75,10 @@ impl Window {
         self.start = offset;
         self.file.read_at(offset, &mut self.buffer).inspect_err(|_| self.buffer.clear())
     }
+}
+
+/// Whether there is nothing but zeros.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
+    bytes.chunks(ZEROS_BYTES).all(|part| *part == ZEROS[..part.len()])
 }

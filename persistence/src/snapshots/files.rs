@@ -10,7 +10,8 @@ use crate::error::{SnapshotError, StoreError};
 use crate::limits::COLLECTED_BYTES;
 use crate::name::DocumentName;
 use crate::record::Kind;
-use crate::segment::{Found, HEADER_BYTES, Heads, Scan, Tail};
+use crate::segment::tail::Tail;
+use crate::segment::{Found, HEADER_BYTES, Heads, Scan};
 
 /// The extension of the segments.
 pub(super) const EXTENSION: &str = "states";

@@ -9,7 +9,7 @@ use crate::index::Covered;
 use crate::limits::{MAX_STATE_BYTES, RETIRED_SHARE};
 use crate::log::{self, FIRST_OFFSET};
 use crate::name::DocumentName;
-use crate::segment::AppendError;
+use crate::segment::tail::AppendError;
 use crate::snapshots::SnapshotRef;
 
 /// A stored document's full state, which replaces its snapshot and its records up to `sequence`.

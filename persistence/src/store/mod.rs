@@ -24,7 +24,7 @@ use crate::limits::{MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, MAX_SUBJECT_BYTES};
 use crate::load::{self, StoredDocument, Whereabouts};
 use crate::log::{Log, NewRecord};
 use crate::name::DocumentName;
-use crate::segment::AppendError;
+use crate::segment::tail::AppendError;
 use crate::snapshots::{SNAPSHOTS_DIR, Snapshots};
 
 /// A file that is written to see whether there is room.
@@ -271,6 +271,18 @@ impl Store {
 
     pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().expect(POISONED)
+    }
+}
+
+impl Drop for Store {
+    /// Gives back the space that is reserved in the log. After a failure the content of the disk is unknown, and left as it is.
+    fn drop(&mut self) {
+        if self.failure.get().is_none()
+            && let Ok(writer) = self.writer.get_mut()
+        {
+            // If it fails, the next start does it.
+            let _ = writer.log.release();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! - The end of the last segment may be torn: broken bytes that were not yet synced when the process died (damage to the very
 //!   last batch by the disk cannot be told from that). Nothing in them was acknowledged. They are cut off, kept in a `.torn`
 //!   file, and reported. Sound records of the same batch that still follow their document's last one are written again.
+//! - Zeros behind that are reserved space, which a process that was killed could not give back. They are cut off and not reported.
 //! - Broken bytes anywhere else are damage: they are reported and left as they are, and a document that lacks a record is
 //!   unreadable. The segment stays in the log as long as such a document exists, and gets no more records if its end was torn as
 //!   well.
@@ -14,7 +15,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::options::StoreOptions;
 use crate::catalog::{Catalog, Contents, adopt};
@@ -156,6 +157,9 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
     };
     let torn = logged.torn.take();
     recovery.torn = torn.as_ref().map(|torn| cut_off(dir, torn)).transpose()?;
+    if let Some((path, end)) = logged.reserved {
+        truncate(dir, &path, end).map_err(StoreError::io("cut the reserved space off", &path))?;
+    }
     let log = Log::open(dir, options.segment_bytes, logged.last, logged.resume)?;
     let mut index = logged.index;
     index.segments.entry(log.number()).or_insert_with(|| log.segment());
@@ -194,19 +198,22 @@ fn cut_off(dir: &StoreDir, torn: &Torn) -> Result<TornTail, StoreError> {
     let kept_in = dir.join(&format!("{segment}-{}.torn", torn.damage.offset));
     let zeros = torn.is_only_zeros();
     if !zeros {
-        dir.keep_copy(path, torn.damage.offset, &kept_in).map_err(StoreError::io("write", &kept_in))?;
+        let rest = torn.damage.offset..torn.end;
+        dir.keep_copy(path, rest, &kept_in).map_err(StoreError::io("write", &kept_in))?;
     }
-    let cut = || -> io::Result<()> {
-        if torn.damage.offset == 0 {
-            dir.disk.remove(path)?;
-            return dir.sync();
-        }
-        let mut file = dir.disk.open_to_append(path)?;
-        file.set_len(torn.damage.offset)?;
-        file.sync()
+    let cut = if torn.damage.offset == 0 {
+        dir.disk.remove(path).and_then(|()| dir.sync())
+    } else {
+        truncate(dir, path, torn.damage.offset)
     };
-    cut().map_err(StoreError::io("cut the torn end of", path))?;
+    cut.map_err(StoreError::io("cut the torn end of", path))?;
     Ok(TornTail { damage: torn.damage.clone(), kept_in: (!zeros).then_some(kept_in), rescued: 0, dropped: 0 })
+}
+
+fn truncate(dir: &StoreDir, path: &Path, len: u64) -> io::Result<()> {
+    let mut file = dir.disk.open_to_append(path)?;
+    file.set_len(len)?;
+    file.sync()
 }
 
 /// Files that a later version has written are left alone, and so is everything beside them.

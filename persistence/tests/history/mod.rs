@@ -54,6 +54,8 @@ pub(crate) struct Seen {
     pub(crate) torn: u64,
     pub(crate) rescued: u64,
     pub(crate) adopted: u64,
+    /// Openings that found reserved space or something torn at the end of the log.
+    pub(crate) cut: u64,
     /// Openings that were interrupted.
     pub(crate) reopened: u64,
 }
@@ -67,6 +69,7 @@ impl Seen {
         self.torn += other.torn;
         self.rescued += other.rescued;
         self.adopted += other.adopted;
+        self.cut += other.cut;
         self.reopened += other.reopened;
     }
 }
@@ -148,9 +151,12 @@ impl History {
             if let (Some(disk), Some(changes)) = (&self.memory, changes) {
                 disk.fail_after(changes);
             }
-            let options = self.options();
+            let (options, before) = (self.options(), self.last_segment());
             match Store::open(&self.dir, options) {
                 Ok((store, recovery)) => {
+                    if let Some((path, len)) = before {
+                        self.seen.cut += u64::from(length(self.disk(), &path).is_some_and(|now| now < len));
+                    }
                     self.check(store, &recovery);
                     break;
                 }
@@ -165,6 +171,13 @@ impl History {
         if let Some(disk) = &self.memory {
             disk.fail_after(changes);
         }
+    }
+
+    /// The last segment of the log, and its length.
+    fn last_segment(&self) -> Option<(PathBuf, u64)> {
+        let files = self.disk.list(&self.dir).unwrap_or_default();
+        let path = files.into_iter().filter(|path| path.extension().is_some_and(|it| it == "log")).max()?;
+        length(self.disk(), &path).map(|len| (path, len))
     }
 
     fn options(&mut self) -> StoreOptions {
@@ -275,6 +288,10 @@ impl History {
     fn pick(&mut self) -> &'static str {
         DOCUMENTS[self.random.below_usize(DOCUMENTS.len())]
     }
+}
+
+fn length(disk: &dyn Disk, path: &Path) -> Option<u64> {
+    disk.open(path).and_then(|file| file.len()).ok()
 }
 
 /// Lets this many steps happen, and none after.

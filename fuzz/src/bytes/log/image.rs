@@ -161,16 +161,17 @@ impl Image {
     }
 
     /// The updates of each document in the order of the log, if every byte of the log and the catalog is sound and nothing
-    /// is covered by a snapshot.
+    /// is covered by a snapshot. Zeros at the end of the last segment are reserved space.
     pub(super) fn sound(&self) -> Option<BTreeMap<String, Updates>> {
         let mut documents: BTreeMap<String, Vec<_>> = BTreeMap::new();
         if self.catalog != header() {
             return None;
         }
         // One that is empty was never begun.
-        for segment in self.segments.iter().filter(|segment| !segment.is_empty()) {
+        for (number, segment) in (1..).zip(&self.segments).filter(|(_, segment)| !segment.is_empty()) {
             let mut rest = segment.strip_prefix(&header()[..])?;
-            while !rest.is_empty() {
+            let is_last = number == self.segments.len();
+            while !(rest.is_empty() || is_last && rest.iter().all(|&byte| byte == 0)) {
                 let record =
                     record::decode(rest, MARKER).ok().filter(|record| record.kind == Kind::Update)?;
                 let document = documents.entry(record.name.to_owned()).or_default();
