@@ -38,6 +38,8 @@ pub enum Outbound {
     Awareness(Rope),
     /// What the peer wanted back when all before it is durable.
     Confirmed(Bytes),
+    /// The peer may not do this, for the reason in these words.
+    Denied(String),
 }
 
 impl Outbound {
@@ -46,6 +48,7 @@ impl Outbound {
         match self {
             Self::Step1(bytes) | Self::Confirmed(bytes) => bytes.len(),
             Self::Step2(rope) | Self::Update(rope) | Self::Awareness(rope) => rope.len(),
+            Self::Denied(reason) => reason.len(),
         }
     }
 

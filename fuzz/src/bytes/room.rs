@@ -341,6 +341,7 @@ impl Stage {
             Outbound::Update(_) => {}
             Outbound::Awareness(states) => peer.learns(&states.to_bytes()),
             Outbound::Confirmed(token) => peer.is_acknowledged(token, &self.on_disk),
+            Outbound::Denied(reason) => panic!("nobody is denied anything: {reason}"),
         }
     }
 
