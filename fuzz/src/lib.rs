@@ -6,7 +6,7 @@
 //! | [`scenario`], [`edit`] | a run as data |
 //! | [`generate`] | a scenario from a seed |
 //! | [`replica`] | an editor's document: yrs, or real Yjs in Node |
-//! | [`provider`], [`awareness`] | the browser's side of a connection |
+//! | [`editor`], [`acknowledged`] | the browser's side of a connection, and what the server must keep |
 //! | [`simulation`] | carries out a scenario in simulated time, and checks it |
 //! | [`outcome`] | what it came to |
 //! | [`case`], [`corpus`] | scenarios in files |
@@ -24,8 +24,8 @@ pub mod scenario;
 
 pub mod generate;
 
-pub mod awareness;
-pub mod provider;
+pub mod acknowledged;
+pub mod editor;
 pub mod replica;
 
 pub mod outcome;

@@ -73,10 +73,10 @@ impl Run<'_> {
 
     fn duplicate(&mut self, seat: usize, updates: usize) {
         let place = &mut self.seats[seat];
-        let again: Vec<_> = place.provider.recent().take(updates).cloned().collect();
+        let again: Vec<_> = place.editor.recent().take(updates).cloned().collect();
         for update in again {
-            let frames = place.provider.send(update);
-            place.send(frames, self.server.acknowledges);
+            let frames = place.editor.send(update);
+            place.send(frames);
         }
     }
 
@@ -87,8 +87,8 @@ impl Run<'_> {
         // Whoever wrote it may be gone before the server has it, and who only read it brings it with its next connection.
         place.has_lost |= place.line.is_some();
         for update in place.replica.apply(&past)? {
-            let frames = place.provider.write(update);
-            place.send(frames, self.server.acknowledges);
+            let frames = place.editor.write(update);
+            place.send(frames);
         }
         Ok(())
     }
@@ -137,9 +137,9 @@ impl Run<'_> {
         self.disconnect(seat).await;
         let mut replica = self.replica(self.kind(seat))?;
         replica.apply(&former)?;
-        self.acknowledged.extend(self.seats[seat].provider.acknowledged());
+        self.acknowledged.extend(self.seats[seat].editor.acknowledged());
         let now = self.now();
-        self.seats[seat].replace(replica, now);
+        self.seats[seat].replace(replica, self.server.acknowledges, now);
         self.connect(seat).await
     }
 

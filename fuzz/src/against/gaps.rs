@@ -52,7 +52,7 @@ impl Gate {
         let (mut passed, mut changed) = (Vec::new(), false);
         while !reader.is_empty() {
             let start = reader.position();
-            // What is wrong with it is said by the provider.
+            // What is wrong with it is said by the editor.
             let Ok(message) = Message::read(&mut reader) else { return Ok(frame.clone()) };
             let (Message::Sync(SyncMessage::Step2(update)) | Message::Sync(SyncMessage::Update(update))) =
                 message

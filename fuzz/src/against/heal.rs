@@ -5,19 +5,21 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_engine::awareness::EXPIRY;
 use coscribe_engine::id_set::IdSet;
 use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::ClientId;
+use coscribe_provider::awareness::ClientAwareness;
+use coscribe_provider::line::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::gaps::Gate;
-use super::line::{Incoming, Line};
-use super::run::{AWARENESS_INTERVAL, Run, Stop, is_for_yjs, refused};
+use super::line::Line;
+use super::run::{AWARENESS_INTERVAL, Run, Stop, refused};
 use super::seat::Seat;
-use crate::awareness::{ClientAwareness, OUTDATED};
 use crate::difference;
+use crate::editor::Editor;
 use crate::outcome::Oracle;
-use crate::provider::Provider;
 use crate::replica::{Replica, View, YrsReplica};
 
 /// How often it is looked whether everybody has everything.
@@ -47,8 +49,7 @@ impl Run<'_> {
     /// Whether everybody has the server's answer, the same elements and the same deletions, and nothing waits for an
     /// acknowledgement.
     fn has_settled(&mut self) -> Result<bool, Stop> {
-        let acknowledges = self.server.acknowledges;
-        if !self.seats.iter().all(|seat| seat.is_settled(acknowledges)) {
+        if !self.seats.iter().all(Seat::is_settled) {
             return Ok(false);
         }
         let mut vectors = Vec::new();
@@ -68,14 +69,14 @@ impl Run<'_> {
     /// Time is up: what is wrong.
     fn unsettled(&mut self) -> Result<Stop, Stop> {
         let views = self.views()?;
-        let unanswered = self.seats.iter().position(|seat| !seat.provider.is_synced());
+        let unanswered = self.seats.iter().position(|seat| !seat.editor.provider().is_synced());
         let unanswered = unanswered.map(|seat| {
             (
                 Oracle::Waiting,
                 format!("the server has not answered replica {seat} with its state (SyncStep2)"),
             )
         });
-        let waits = |seat: &Seat<'_>| !seat.is_settled(self.server.acknowledges);
+        let waits = |seat: &Seat<'_>| !seat.is_settled();
         let (oracle, what) = unanswered
             .or_else(|| Some((Oracle::StateVector, self.lacks_elements(&views)?)))
             .or_else(|| Some((Oracle::DeleteSet, self.lacks_deletions(&views)?)))
@@ -176,7 +177,7 @@ impl Run<'_> {
         }
         let mut acknowledged = self.acknowledged.clone();
         for seat in &self.seats {
-            acknowledged.extend(seat.provider.acknowledged());
+            acknowledged.extend(seat.editor.acknowledged());
         }
         let mut reader = Reader::join(self).await?;
         let mut view = reader.read_until(Instant::now() + self.server.settle, |_| true).await?;
@@ -207,15 +208,17 @@ impl Run<'_> {
     /// Everybody sees the states of those who are here, at the latest when they have been renewed: clients ignore states
     /// that they have seen before a reconnect.
     async fn check_awareness(&mut self) -> Result<(), Stop> {
-        let deadline = Instant::now() + OUTDATED / 2 + AWARENESS_INTERVAL + self.server.settle;
+        let deadline = Instant::now() + EXPIRY / 2 + AWARENESS_INTERVAL + self.server.settle;
         loop {
-            let own =
-                |seat: &Seat<'_>| Some((seat.replica.client(), seat.provider.awareness().own()?.to_owned()));
+            let own = |seat: &Seat<'_>| {
+                Some((seat.replica.client(), seat.editor.provider().awareness().own()?.to_owned()))
+            };
             let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
-            let wrong = self.seats.iter().position(|seat| *seat.provider.awareness().states() != expected);
+            let wrong =
+                self.seats.iter().position(|seat| *seat.editor.provider().awareness().states() != expected);
             let Some(wrong) = wrong else { return Ok(()) };
             if Instant::now() > deadline {
-                let seen = self.seats[wrong].provider.awareness().states();
+                let seen = self.seats[wrong].editor.provider().awareness().states();
                 let detail = format!("replica {wrong} sees {seen:?} instead of {expected:?}");
                 return Err(Stop::Broken(Oracle::Awareness, detail));
             }
@@ -227,7 +230,7 @@ impl Run<'_> {
 /// Somebody who joins, reads, and says nothing.
 struct Reader {
     replica: YrsReplica,
-    provider: Provider,
+    editor: Editor,
     line: Line,
     /// What it has been sent too early; `None` if there must not be such.
     gate: Option<Gate>,
@@ -237,13 +240,11 @@ struct Reader {
 impl Reader {
     async fn join(run: &mut Run<'_>) -> Result<Self, Stop> {
         let mut replica = YrsReplica::new(0, false);
-        let mut awareness = ClientAwareness::new(0, Duration::ZERO);
-        awareness.set_own(None, Duration::ZERO);
-        let mut provider = Provider::new(awareness);
+        let mut editor = Editor::new(ClientAwareness::unseen(0));
         let mut line = run.open().await?;
-        provider.open(&mut replica)?.into_iter().for_each(|frame| line.send(frame));
+        editor.open(&mut replica, Duration::ZERO)?.into_iter().for_each(|frame| line.send(frame));
         let gate = run.server.allows_gaps.then(Gate::default);
-        Ok(Self { replica, provider, line, gate, start: Instant::now() })
+        Ok(Self { replica, editor, line, gate, start: Instant::now() })
     }
 
     /// Reads until it has the server's answer and a view satisfies it, or time is up; gives the view.
@@ -253,7 +254,7 @@ impl Reader {
         satisfied: impl Fn(&View) -> bool,
     ) -> Result<View, Stop> {
         loop {
-            if self.provider.is_synced() {
+            if self.editor.provider().is_synced() {
                 let view = self.replica.view()?;
                 if satisfied(&view) || Instant::now() > deadline {
                     return Ok(view);
@@ -261,12 +262,12 @@ impl Reader {
             }
             match timeout_at(deadline, poll_fn(|cx| self.line.poll(cx))).await {
                 Ok(Incoming::Frame(frame)) => self.take_in(&frame)?,
-                Ok(Incoming::Closed(how)) => {
+                Ok(Incoming::Ended(how)) => {
                     let detail =
                         format!("the server closed the connection of somebody who joined unasked, {how}");
                     return Err(Stop::Broken(Oracle::Refused, detail));
                 }
-                Err(_) if self.provider.is_synced() => return Ok(self.replica.view()?),
+                Err(_) if self.editor.provider().is_synced() => return Ok(self.replica.view()?),
                 Err(_) => {
                     let detail = "the server does not answer somebody who joins with its state (SyncStep2)";
                     return Err(Stop::Broken(Oracle::Waiting, detail.to_owned()));
@@ -276,15 +277,13 @@ impl Reader {
     }
 
     fn take_in(&mut self, frame: &Bytes) -> Result<(), Stop> {
-        if is_for_yjs(frame)? {
-            let frame = match &mut self.gate {
-                Some(gate) => &gate.pass(&mut self.replica, frame, self.provider.is_synced())?,
-                None => frame,
-            };
-            // What it would answer says nothing new: it has written nothing.
-            let answers = self.provider.receive(&mut self.replica, frame, self.start.elapsed());
-            answers.map_err(|error| refused("somebody who joins", &error))?;
-        }
+        let frame = match &mut self.gate {
+            Some(gate) => gate.pass(&mut self.replica, frame, self.editor.provider().is_synced())?,
+            None => frame.clone(),
+        };
+        // What it would answer says nothing new: it has written nothing.
+        let answers = self.editor.receive(&mut self.replica, frame, self.start.elapsed());
+        answers.map_err(|error| refused("somebody who joins", error))?;
         Ok(())
     }
 }

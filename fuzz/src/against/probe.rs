@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::{self, Message};
-use coscribe_engine::lib0::Reader;
+use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
+use coscribe_engine::message::{Inbound, Outbound};
+use coscribe_provider::line::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::line::{Incoming, Line};
-use super::run::{Stop, is_for_yjs};
+use super::line::Line;
 use super::target::Target;
 
 /// How long a server may take to answer at all.
@@ -28,12 +27,12 @@ const TOKEN: &[u8] = b"coscribe-fuzz";
 pub(super) async fn acknowledges(target: &Target, document: &str) -> anyhow::Result<bool> {
     let url = target.url(document);
     let mut line = Line::new(target.open(document).await?);
-    line.send(y_websocket::sync_frame(&SyncMessage::Step1(&[0])));
-    line.send(y_websocket::sync_status_frame(TOKEN));
+    let questions = [Inbound::Step1(Bytes::from_static(&[0])), Inbound::Confirm(Bytes::from_static(TOKEN))];
+    questions.iter().filter_map(encode_inbound).for_each(|frame| line.send(frame));
     let (mut deadline, mut answered) = (Instant::now() + PATIENCE, false);
     loop {
         match timeout_at(deadline, poll_fn(|cx| line.poll(cx))).await {
-            Ok(Incoming::Frame(frame)) => match read(&frame)? {
+            Ok(Incoming::Frame(frame)) => match read(frame)? {
                 Answer::State if !answered => {
                     (deadline, answered) = (Instant::now() + ACKNOWLEDGEMENT, true);
                 }
@@ -41,31 +40,29 @@ pub(super) async fn acknowledges(target: &Target, document: &str) -> anyhow::Res
                 Answer::State | Answer::Other => {}
             },
             // It may have been closed for the message that it does not know.
-            Ok(Incoming::Closed(_)) if answered => return Ok(false),
-            Ok(Incoming::Closed(how)) => bail!("{url}: the server closes the connection, {how}"),
+            Ok(Incoming::Ended(_)) if answered => return Ok(false),
+            Ok(Incoming::Ended(how)) => bail!("{url}: the server closes the connection, {how}"),
             Err(_) if answered => return Ok(false),
             Err(_) => bail!("{url}: no answer to SyncStep1 for {} s: is it y-websocket?", PATIENCE.as_secs()),
         }
     }
 }
 
+/// The first message of a frame that says something.
 enum Answer {
     State,
     Acknowledgement,
     Other,
 }
 
-fn read(frame: &Bytes) -> anyhow::Result<Answer> {
-    match is_for_yjs(frame) {
-        Ok(true) => {}
-        Ok(false) => return Ok(Answer::Other),
-        Err(Stop::Impossible(error)) => return Err(error),
-        Err(Stop::Broken(_, detail)) => bail!(detail),
+fn read(frame: Bytes) -> anyhow::Result<Answer> {
+    for message in Replies::of(frame) {
+        match message.context("the server does not speak y-websocket")? {
+            Outbound::Step2(_) => return Ok(Answer::State),
+            Outbound::Confirmed(token) if token == TOKEN => return Ok(Answer::Acknowledgement),
+            Outbound::Denied(reason) => bail!("the server denies access: {reason}"),
+            _ => {}
+        }
     }
-    let message = Message::read(&mut Reader::new(frame)).context("the server does not speak y-websocket")?;
-    Ok(match message {
-        Message::Sync(SyncMessage::Step2(_)) => Answer::State,
-        Message::SyncStatus(payload) if payload == TOKEN => Answer::Acknowledgement,
-        _ => Answer::Other,
-    })
+    Ok(Answer::Other)
 }

@@ -6,17 +6,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::lib0::Reader;
 use coscribe_engine::update::ClientId;
+use coscribe_provider::line::{End, Incoming, OpenError};
 use fastrand::Rng;
 use tokio::time::{Instant, timeout_at};
 
-use super::line::{Incoming, Line};
+use super::line::Line;
 use super::seat::Seat;
-use super::target::{OpenError, Target};
+use super::target::Target;
+use crate::acknowledged::Acknowledged;
 use crate::edit::Edit;
+use crate::editor::EditorError;
 use crate::outcome::{Coverage, Failure, Oracle};
-use crate::provider::{Acknowledged, ProviderError};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, View, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
 
@@ -25,8 +26,6 @@ const HASTE: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_millis(30);
 /// How often clients look after their awareness.
 pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
-/// The message that says that access is denied.
-const AUTH: u8 = 2;
 
 /// The server, and what is expected of it.
 #[derive(Debug)]
@@ -146,7 +145,7 @@ impl<'a> Run<'a> {
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
             let replica = self.replica(kind)?;
-            self.seats.push(Seat::new(replica, restores, self.now()));
+            self.seats.push(Seat::new(replica, self.server.acknowledges, restores, self.now()));
             self.connect(self.seats.len() - 1).await?;
         }
         for (number, scheduled) in scenario.steps.iter().enumerate() {
@@ -197,11 +196,11 @@ impl<'a> Run<'a> {
         for update in place.replica.edit(edit)? {
             if std::mem::take(&mut place.loses_next) {
                 place.has_lost = true;
-                place.provider.lose(update);
+                place.editor.lose(update);
                 continue;
             }
-            let frames = place.provider.write(update);
-            place.send(frames, self.server.acknowledges);
+            let frames = place.editor.write(update);
+            place.send(frames);
         }
         Ok(())
     }
@@ -210,14 +209,14 @@ impl<'a> Run<'a> {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
         let now = self.now();
         let place = &mut self.seats[seat];
-        let frame = place.provider.set_state(state, now);
-        place.send(frame, self.server.acknowledges);
+        let frames = place.editor.set_state(state, now);
+        place.send(frames);
     }
 
     fn ask(&mut self, seat: usize, times: usize) -> Result<(), Stop> {
-        let place = &mut self.seats[seat];
-        let frames = place.provider.ask_again(place.replica.as_mut(), times)?;
-        place.send(frames, self.server.acknowledges);
+        let (now, place) = (self.now(), &mut self.seats[seat]);
+        let frames = place.editor.ask_again(place.replica.as_mut(), times, now)?;
+        place.send(frames);
         Ok(())
     }
 
@@ -226,11 +225,11 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let mut line = self.open().await?;
-        let place = &mut self.seats[seat];
+        let (now, place) = (self.now(), &mut self.seats[seat]);
         line.delay = place.delay;
         place.line = Some(line);
-        let frames = place.provider.open(place.replica.as_mut())?;
-        place.send(frames, self.server.acknowledges);
+        let frames = place.editor.open(place.replica.as_mut(), now)?;
+        place.send(frames);
         Ok(())
     }
 
@@ -238,7 +237,7 @@ impl<'a> Run<'a> {
     pub(super) async fn open(&mut self) -> Result<Line, Stop> {
         self.account.connections += 1;
         match self.server.target.open(&self.document).await {
-            Ok(stream) => Ok(Line::new(stream)),
+            Ok(line) => Ok(Line::new(line)),
             Err(error @ OpenError::Refused { status: 401 | 403 | 404, .. }) => {
                 Err(Stop::Impossible(error.into()))
             }
@@ -251,7 +250,7 @@ impl<'a> Run<'a> {
     }
 
     /// A connection ended that nobody has closed: maybe because nobody is there any more.
-    async fn closed(&self, seat: usize, how: &str) -> Stop {
+    async fn closed(&self, seat: usize, how: &End) -> Stop {
         match self.server.target.open(&self.document).await {
             Err(error) if !matches!(error, OpenError::Refused { .. }) => gone(&error),
             _ => {
@@ -270,7 +269,7 @@ impl<'a> Run<'a> {
             if let Ok((seat, incoming)) = timeout_at(next, next_incoming(&mut self.seats)).await {
                 match incoming {
                     Incoming::Frame(frame) => self.take_in(seat, &frame)?,
-                    Incoming::Closed(how) => return Err(self.closed(seat, &how).await),
+                    Incoming::Ended(how) => return Err(self.closed(seat, &how).await),
                 }
             }
             let now = Instant::now();
@@ -287,23 +286,21 @@ impl<'a> Run<'a> {
         self.next_tick = Instant::now() + AWARENESS_INTERVAL;
         let now = self.now();
         for seat in &mut self.seats {
-            let frame = seat.provider.tick(now);
-            seat.send(frame, self.server.acknowledges);
+            let frames = seat.editor.tick(now);
+            seat.send(frames);
         }
     }
 
     fn take_in(&mut self, seat: usize, frame: &Bytes) -> Result<(), Stop> {
         let now = self.now();
         let place = &mut self.seats[seat];
-        if is_for_yjs(frame)? {
-            let frame = match self.server.allows_gaps {
-                true => &place.gate.pass(place.replica.as_mut(), frame, place.provider.is_synced())?,
-                false => frame,
-            };
-            let frames = place.provider.receive(place.replica.as_mut(), frame, now);
-            let frames = frames.map_err(|error| refused(&format!("replica {seat}"), &error))?;
-            place.send(frames, self.server.acknowledges);
-        }
+        let frame = match self.server.allows_gaps {
+            true => place.gate.pass(place.replica.as_mut(), frame, place.editor.provider().is_synced())?,
+            false => frame.clone(),
+        };
+        let frames = place.editor.receive(place.replica.as_mut(), frame, now);
+        let frames = frames.map_err(|error| refused(&format!("replica {seat}"), error))?;
+        place.send(frames);
         Ok(())
     }
 
@@ -338,35 +335,23 @@ async fn next_incoming(seats: &mut [Seat<'_>]) -> (usize, Incoming) {
     .await
 }
 
-/// Whether a frame has something that a Yjs client takes in. Others are ignored by clients, too.
-///
-/// # Errors
-/// If it says that access is denied.
-pub(super) fn is_for_yjs(frame: &[u8]) -> Result<bool, Stop> {
-    if frame.first() == Some(&AUTH) {
-        let mut reader = Reader::new(&frame[1..]);
-        let reason = reader.var_uint().and_then(|_| reader.var_string()).unwrap_or("without a reason");
-        return Err(Stop::Impossible(anyhow::anyhow!("the server denies access: {reason}")));
-    }
-    Ok(matches!(frame.first(), Some(0 | 1 | 3 | 102)))
-}
-
 /// Nobody takes connections any more.
 fn gone(error: &OpenError) -> Stop {
     Stop::Broken(Oracle::Refused, format!("the server is gone, it may have died: {error}"))
 }
 
 /// A frame that somebody does not take.
-pub(super) fn refused(who: &str, error: &ProviderError) -> Stop {
+pub(super) fn refused(who: &str, error: EditorError) -> Stop {
     match error {
-        ProviderError::Gap(_) => Stop::Broken(
+        EditorError::Gap(_) => Stop::Broken(
             Oracle::Gap,
             format!("{who} was sent what builds on something it does not have: {error}"),
         ),
-        ProviderError::Message(_) => {
+        EditorError::Message(_) => {
             Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}"))
         }
-        ProviderError::Replica(_) => {
+        EditorError::Denied(_) => Stop::Impossible(error.into()),
+        EditorError::Replica(_) => {
             Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}"))
         }
     }
@@ -386,8 +371,8 @@ impl From<ReplicaError> for Stop {
     }
 }
 
-impl From<ProviderError> for Stop {
-    fn from(error: ProviderError) -> Self {
-        refused("a replica", &error)
+impl From<EditorError> for Stop {
+    fn from(error: EditorError) -> Self {
+        refused("a replica", error)
     }
 }

@@ -1,25 +1,23 @@
-//! A replica's place in a run: its document, its provider, its connection, and what is wrong with that.
+//! A replica's place in a run: its document, its editor, its connection, and what is wrong with that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_provider::awareness::ClientAwareness;
 
 use super::gaps::Gate;
 use super::line::Line;
-use crate::awareness::ClientAwareness;
-use crate::provider::Provider;
+use crate::editor::Editor;
 use crate::replica::{Replica, ReplicaError};
 
 /// How many of its former states a replica can be replaced by.
 const HISTORY: usize = 8;
-/// The first byte of a SyncStatus.
-const SYNC_STATUS: u8 = 102;
 
 /// Somebody who takes part.
 pub(super) struct Seat<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
-    pub(super) provider: Provider,
+    pub(super) editor: Editor,
     pub(super) line: Option<Line>,
     /// What it has been sent too early.
     pub(super) gate: Gate,
@@ -34,9 +32,16 @@ pub(super) struct Seat<'a> {
 }
 
 impl<'a> Seat<'a> {
-    pub(super) fn new(replica: Box<dyn Replica + 'a>, history: bool, now: Duration) -> Self {
+    /// Asks for receipts if the server `acknowledges` what it has stored.
+    pub(super) fn new(
+        replica: Box<dyn Replica + 'a>,
+        acknowledges: bool,
+        history: bool,
+        now: Duration,
+    ) -> Self {
+        let editor = Editor::new(ClientAwareness::new(replica.client(), now));
         Self {
-            provider: Provider::new(ClientAwareness::new(replica.client(), now)),
+            editor: editor.with_receipts(acknowledges),
             replica,
             line: None,
             gate: Gate::default(),
@@ -47,13 +52,10 @@ impl<'a> Seat<'a> {
         }
     }
 
-    /// Puts frames on their way. A server that gives no SyncStatus back is not asked for one.
-    pub(super) fn send(&mut self, frames: impl IntoIterator<Item = Bytes>, acknowledges: bool) {
-        let Some(line) = &mut self.line else { return };
-        for frame in frames {
-            if acknowledges || frame.first() != Some(&SYNC_STATUS) {
-                line.send(frame);
-            }
+    /// Puts frames on their way.
+    pub(super) fn send(&mut self, frames: Vec<Bytes>) {
+        if let Some(line) = &mut self.line {
+            frames.into_iter().for_each(|frame| line.send(frame));
         }
     }
 
@@ -61,15 +63,15 @@ impl<'a> Seat<'a> {
     pub(super) fn leave(&mut self) -> Option<Line> {
         self.has_lost = false;
         self.gate.clear();
-        self.provider.close();
+        self.editor.close();
         self.line.take()
     }
 
     /// Whether it has the server's state, and all that it has sent is acknowledged, if the server does that.
     /// Something may wait for ever for what was lost with a replica that is no more.
-    pub(super) fn is_settled(&self, acknowledges: bool) -> bool {
-        self.provider.is_synced()
-            && (!acknowledges || self.provider.is_acknowledged())
+    pub(super) fn is_settled(&self) -> bool {
+        self.editor.provider().is_synced()
+            && self.editor.provider().is_confirmed()
             && self.line.as_ref().is_some_and(Line::is_idle)
     }
 
@@ -91,9 +93,9 @@ impl<'a> Seat<'a> {
     }
 
     /// Another replica takes the place.
-    pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
+    pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, acknowledges: bool, now: Duration) {
         let history = self.history.is_some();
         let (delay, gate) = (self.delay, std::mem::take(&mut self.gate));
-        *self = Self { delay, gate, ..Self::new(replica, history, now) };
+        *self = Self { delay, gate, ..Self::new(replica, acknowledges, history, now) };
     }
 }

@@ -1,65 +1,36 @@
 //! Where a server is, and what its documents are called there.
 
-use std::io;
 use std::str::FromStr;
-use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::http::uri::Authority;
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
-
-/// How long a connection may take to open.
-const PATIENCE: Duration = Duration::from_secs(10);
+use coscribe_provider::line::{Address, Line, OpenError};
 
 /// The address of a server, for any of its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    authority: Authority,
-    port: u16,
-    /// Path and query, with `{}` for the document.
-    path: String,
-}
-
-/// Why a connection does not open.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    /// Nobody is there.
-    #[error("cannot connect to {0}: {1}")]
-    Connect(Authority, io::Error),
-    /// Somebody is there who does not want it.
-    #[error("the server answers {status} to GET {path}{}", reason(body))]
-    Refused { status: u16, path: String, body: String },
-    /// Somebody is there who does not speak WebSocket.
-    #[error("no WebSocket at {0}: {1}")]
-    NotWebSocket(String, Box<tungstenite::Error>),
-    /// Somebody is there who does not answer.
-    #[error("{authority} does not answer for {} s", PATIENCE.as_secs())]
-    Silent { authority: Authority },
+    /// Its path has `{}` for the document.
+    address: Address,
 }
 
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        if url.starts_with("wss://") {
+        let address = Address::from_str(url).map_err(|error| error.to_string())?;
+        if address.is_secure() {
             return Err(
                 "there is no TLS here: give the ws:// address of the server behind the proxy".to_owned()
             );
         }
-        let rest = url.strip_prefix("ws://").ok_or("it must start with ws://")?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, rest) = rest.split_at(end);
-        let authority = Authority::from_str(authority).map_err(|error| format!("{authority:?}: {error}"))?;
-        let port = port(&authority)?;
-        let (path, query) =
-            rest.split_once('?').map_or((rest, String::new()), |(path, query)| (path, format!("?{query}")));
-        let path = if rest.contains("{}") {
-            path.to_owned()
-        } else {
-            format!("{}/{{}}", path.trim_end_matches('/'))
-        };
-        Ok(Self { authority, port, path: path + &query })
+        if address.path().contains("{}") {
+            return Ok(Self { address });
+        }
+        let (path, query) = address
+            .path()
+            .split_once('?')
+            .map_or((address.path(), None), |(path, query)| (path, Some(query)));
+        let query = query.map_or(String::new(), |query| format!("?{query}"));
+        let path = format!("{}/{{}}{query}", path.trim_end_matches('/'));
+        Ok(Self { address: address.with_path(path) })
     }
 }
 
@@ -71,59 +42,17 @@ impl Target {
 
     /// The URL of a document.
     pub(super) fn url(&self, document: &str) -> String {
-        format!("ws://{}{}", self.authority, self.path.replace("{}", document))
+        self.address(document).to_string()
     }
 
     /// Opens a connection to a document.
-    pub(super) async fn open(&self, document: &str) -> Result<WebSocketStream<TcpStream>, OpenError> {
-        let stream = self.connect().await?;
-        let url = self.url(document);
-        let handshake = timeout(PATIENCE, client_async(&url, stream)).await;
-        match handshake.map_err(|_| self.silent())? {
-            Ok((socket, _)) => Ok(socket),
-            Err(tungstenite::Error::Http(response)) => Err(OpenError::Refused {
-                status: response.status().as_u16(),
-                path: self.path.replace("{}", document),
-                body: String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned(),
-            }),
-            Err(error) => Err(OpenError::NotWebSocket(url, Box::new(error))),
-        }
+    pub(super) async fn open(&self, document: &str) -> Result<Line, OpenError> {
+        Line::open(&self.address(document)).await
     }
 
-    fn silent(&self) -> OpenError {
-        OpenError::Silent { authority: self.authority.clone() }
+    fn address(&self, document: &str) -> Address {
+        self.address.with_path(self.address.path().replace("{}", document))
     }
-
-    async fn connect(&self) -> Result<TcpStream, OpenError> {
-        let host = self.authority.host().trim_matches(['[', ']']);
-        let connected = timeout(PATIENCE, TcpStream::connect((host, self.port))).await;
-        let cannot = |error| OpenError::Connect(self.authority.clone(), error);
-        let stream = connected.map_err(|_| self.silent())?.map_err(cannot)?;
-        // Where nobody listens, the system may have taken the very port to connect from: then it is connected to itself.
-        if stream.local_addr().ok() == stream.peer_addr().ok() {
-            return Err(cannot(io::ErrorKind::ConnectionRefused.into()));
-        }
-        // Without it small frames wait for each other.
-        stream.set_nodelay(true).map_err(cannot)?;
-        Ok(stream)
-    }
-}
-
-/// The port; 80 if none is given.
-fn port(authority: &Authority) -> Result<u16, String> {
-    let Some(after_host) = authority.as_str().strip_prefix(authority.host()) else {
-        return Err("user and password cannot be sent: put a token into the query".to_owned());
-    };
-    match (after_host.strip_prefix(':'), authority.port_u16()) {
-        (None, _) => Ok(80),
-        (Some(_), Some(port)) => Ok(port),
-        (Some(port), None) => Err(format!("{port:?} is no port")),
-    }
-}
-
-fn reason(body: &str) -> String {
-    let line = body.lines().next().unwrap_or_default();
-    if line.is_empty() { String::new() } else { format!(": {line}") }
 }
 
 #[cfg(test)]
@@ -148,9 +77,5 @@ mod tests {
         let error = |url: &str| Target::from_str(url).unwrap_err();
         assert!(error("wss://h").contains("TLS"));
         assert!(error("http://h").contains("ws://"));
-        assert!(error("ws://").contains("\"\""));
-        assert_eq!(error("ws://h:99999"), "\"99999\" is no port");
-        assert!(error("ws://[::1]:x/d").contains('x'));
-        assert!(!error("ws://ada:secret@h").contains("secret"));
     }
 }

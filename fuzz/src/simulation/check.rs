@@ -7,9 +7,9 @@ use coscribe_engine::blocks::Blocks;
 use coscribe_engine::work::finish;
 
 use super::{Broken, Simulation};
+use crate::acknowledged::Acknowledged;
 use crate::difference;
 use crate::outcome::{Failure, Oracle};
-use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
 
 /// After so long everybody has renewed their awareness, also where the room did not ask for it.
@@ -45,7 +45,7 @@ impl Simulation<'_> {
     }
 
     fn check(&mut self) -> Result<(), Broken> {
-        self.check_providers()?;
+        self.check_editors()?;
         self.check_awareness()?;
         let first = self.check_replicas()?;
         self.check_server(&first)?;
@@ -67,13 +67,13 @@ impl Simulation<'_> {
     }
 
     /// Nobody waits for anything.
-    fn check_providers(&mut self) -> Result<(), Broken> {
+    fn check_editors(&mut self) -> Result<(), Broken> {
         for (number, seat) in self.seats.iter_mut().enumerate() {
             let waits = |what: &str| Err((Oracle::Waiting, format!("replica {number} waits for {what}")));
-            if !seat.provider.is_synced() {
+            if !seat.editor.provider().is_synced() {
                 return waits("the server's state");
             }
-            if !seat.provider.is_acknowledged() {
+            if !seat.editor.provider().is_confirmed() {
                 return waits("an acknowledgement");
             }
         }
@@ -144,11 +144,11 @@ impl Simulation<'_> {
     /// Everybody sees the states of those who are here.
     fn check_awareness(&mut self) -> Result<(), Broken> {
         let own = |seat: &super::Seat<'_>| {
-            Some((seat.replica.client(), seat.provider.awareness().own()?.to_owned()))
+            Some((seat.replica.client(), seat.editor.provider().awareness().own()?.to_owned()))
         };
         let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
         for (number, seat) in self.seats.iter().enumerate() {
-            let seen = seat.provider.awareness().states();
+            let seen = seat.editor.provider().awareness().states();
             if *seen != expected {
                 return Err((
                     Oracle::Awareness,
@@ -163,7 +163,7 @@ impl Simulation<'_> {
     pub(super) fn check_acknowledged(&mut self) -> Result<(), Failure> {
         let mut acknowledged = self.acknowledged.clone();
         for seat in &self.seats {
-            acknowledged.extend(seat.provider.acknowledged());
+            acknowledged.extend(seat.editor.acknowledged());
         }
         let stored = self.host.stored().map_err(|broken| self.broken(broken))?;
         match acknowledged.missing_in(stored.state_vector(), stored.delete_set()) {

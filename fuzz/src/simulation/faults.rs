@@ -81,10 +81,9 @@ impl Simulation<'_> {
     }
 
     fn duplicate(&mut self, seat: usize, updates: usize) {
-        let provider = &mut self.seats[seat].provider;
-        let again: Vec<_> = provider.recent().take(updates).cloned().collect();
+        let again: Vec<_> = self.seats[seat].editor.recent().take(updates).cloned().collect();
         for update in again {
-            let frames = self.seats[seat].provider.send(update);
+            let frames = self.seats[seat].editor.send(update);
             self.send(seat, frames);
         }
     }
@@ -96,7 +95,7 @@ impl Simulation<'_> {
         // Whoever wrote it may be gone before the server has it, and who only read it brings it with its next connection.
         self.seats[reader].has_lost |= self.seats[reader].link.is_some();
         for update in written.map_err(|error| self.replica_failed(&error))? {
-            let frames = self.seats[reader].provider.write(update);
+            let frames = self.seats[reader].editor.write(update);
             self.send(reader, frames);
         }
         Ok(())
@@ -146,7 +145,7 @@ impl Simulation<'_> {
         let mut replica =
             self.replica(self.scenario.replicas[seat]).map_err(|error| self.replica_failed(&error))?;
         replica.apply(&former).map_err(|error| self.replica_failed(&error))?;
-        self.acknowledged.extend(self.seats[seat].provider.acknowledged());
+        self.acknowledged.extend(self.seats[seat].editor.acknowledged());
         self.seats[seat].replace(replica, self.now);
         self.connect(seat)
     }

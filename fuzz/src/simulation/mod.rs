@@ -24,10 +24,11 @@ use self::bugs::Bugs;
 use self::host::{Broken, Host, Sent};
 use self::record::Record;
 use self::seat::{Link, Seat};
+use crate::acknowledged::Acknowledged;
 use crate::edit::Edit;
+use crate::editor::EditorError;
 use crate::frame;
 use crate::outcome::{Failure, Oracle, Outcome};
-use crate::provider::{Acknowledged, ProviderError};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
 
@@ -204,10 +205,10 @@ impl<'a> Simulation<'a> {
             let place = &mut self.seats[seat];
             if std::mem::take(&mut place.loses_next) {
                 place.has_lost = true;
-                place.provider.lose(update);
+                place.editor.lose(update);
                 continue;
             }
-            let frames = place.provider.write(update);
+            let frames = place.editor.write(update);
             self.send(seat, frames);
         }
         Ok(())
@@ -215,8 +216,8 @@ impl<'a> Simulation<'a> {
 
     fn move_cursor(&mut self, seat: usize, state: Option<u32>) -> Result<(), Failure> {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
-        let frame = self.seats[seat].provider.set_state(state, self.now);
-        self.send(seat, frame);
+        let frames = self.seats[seat].editor.set_state(state, self.now);
+        self.send(seat, frames);
         Ok(())
     }
 
@@ -230,8 +231,8 @@ impl<'a> Simulation<'a> {
         self.room(|room| frame::connect(room, peer, now))?;
         let place = &mut self.seats[seat];
         place.link = Some(Link::new(peer, now));
-        let frames = place.provider.open(place.replica.as_mut());
-        let frames = frames.map_err(|error| self.provider_failed(seat, &error))?;
+        let frames = place.editor.open(place.replica.as_mut(), now);
+        let frames = frames.map_err(|error| self.replica_failed(&error))?;
         self.send(seat, frames);
         self.serve()
     }
@@ -248,7 +249,7 @@ impl<'a> Simulation<'a> {
         let place = &mut self.seats[seat];
         (place.cut, place.stalled, place.has_lost) = (false, false, false);
         place.gathered = None;
-        place.provider.close();
+        place.editor.close();
         place.link.take()
     }
 
@@ -347,7 +348,7 @@ impl<'a> Simulation<'a> {
         match due {
             Due::ToServer { peer, frame, messages } => self.server_receives(peer, &frame, messages),
             Due::ToReplica { seat, peer, frame, message } => {
-                self.replica_receives(seat, peer, &frame, message)
+                self.replica_receives(seat, peer, frame, message)
             }
             Due::Commit => {
                 self.commit_due = false;
@@ -365,8 +366,8 @@ impl<'a> Simulation<'a> {
             Due::Awareness => {
                 for seat in 0..self.seats.len() {
                     self.release(seat);
-                    let frame = self.seats[seat].provider.tick(self.now);
-                    self.send(seat, frame);
+                    let frames = self.seats[seat].editor.tick(self.now);
+                    self.send(seat, frames);
                 }
                 self.schedule(AWARENESS_INTERVAL, Due::Awareness);
                 Ok(())
@@ -403,7 +404,7 @@ impl<'a> Simulation<'a> {
         &mut self,
         seat: usize,
         peer: PeerId,
-        frame: &[u8],
+        frame: Bytes,
         message: usize,
     ) -> Result<(), Failure> {
         let now = self.now;
@@ -412,8 +413,8 @@ impl<'a> Simulation<'a> {
             return Ok(());
         }
         self.record.arrived(message, now);
-        let frames = place.provider.receive(place.replica.as_mut(), frame, now);
-        let frames = frames.map_err(|error| self.provider_failed(seat, &error))?;
+        let frames = place.editor.receive(place.replica.as_mut(), frame, now);
+        let frames = frames.map_err(|error| self.editor_failed(seat, &error))?;
         self.send(seat, frames);
         Ok(())
     }
@@ -441,10 +442,10 @@ impl<'a> Simulation<'a> {
         self.broken((Oracle::Refused, error.to_string()))
     }
 
-    fn provider_failed(&self, seat: usize, error: &ProviderError) -> Failure {
+    fn editor_failed(&self, seat: usize, error: &EditorError) -> Failure {
         let oracle = match error {
-            ProviderError::Gap(_) => Oracle::Gap,
-            ProviderError::Message(_) | ProviderError::Replica(_) => Oracle::Refused,
+            EditorError::Gap(_) => Oracle::Gap,
+            EditorError::Message(_) | EditorError::Replica(_) | EditorError::Denied(_) => Oracle::Refused,
         };
         self.broken((oracle, format!("at replica {seat}: {error}")))
     }

@@ -1,4 +1,4 @@
-//! A replica's place in the simulation: its document, its provider, and what is wrong with its connection.
+//! A replica's place in the simulation: its document, its editor, and what is wrong with its connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::room::PeerId;
 use coscribe_engine::update::ClientId;
+use coscribe_provider::awareness::ClientAwareness;
 
-use crate::awareness::ClientAwareness;
-use crate::provider::Provider;
+use crate::editor::Editor;
 use crate::replica::Replica;
 
 /// How many of its former states a replica can be replaced by.
@@ -17,7 +17,7 @@ const HISTORY: usize = 8;
 /// Somebody who takes part.
 pub(super) struct Seat<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
-    pub(super) provider: Provider,
+    pub(super) editor: Editor,
     /// The connection as the server knows it.
     pub(super) link: Option<Link>,
     /// How long a message takes, each way.
@@ -69,7 +69,7 @@ impl Link {
 impl<'a> Seat<'a> {
     pub(super) fn new(replica: Box<dyn Replica + 'a>, latency: Duration, history: bool) -> Self {
         Self {
-            provider: provider(replica.client(), Duration::ZERO),
+            editor: editor(replica.client(), Duration::ZERO),
             replica,
             link: None,
             latency,
@@ -101,7 +101,7 @@ impl<'a> Seat<'a> {
 
     /// Another replica takes the place.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
-        self.provider = provider(replica.client(), now);
+        self.editor = editor(replica.client(), now);
         self.replica = replica;
         (self.loses_next, self.has_lost, self.gathered) = (false, false, None);
         if let Some(history) = &mut self.history {
@@ -110,6 +110,6 @@ impl<'a> Seat<'a> {
     }
 }
 
-fn provider(client: ClientId, now: Duration) -> Provider {
-    Provider::new(ClientAwareness::new(client, now))
+fn editor(client: ClientId, now: Duration) -> Editor {
+    Editor::new(ClientAwareness::new(client, now))
 }

@@ -17,8 +17,8 @@ impl Simulation<'_> {
 
     /// A replica asks for what it has asked before, in one frame.
     pub(super) fn ask(&mut self, seat: usize, times: usize) -> Result<(), Failure> {
-        let place = &mut self.seats[seat];
-        let frames = place.provider.ask_again(place.replica.as_mut(), times);
+        let (now, place) = (self.now, &mut self.seats[seat]);
+        let frames = place.editor.ask_again(place.replica.as_mut(), times, now);
         let frames = frames.map_err(|error| self.replica_failed(&error))?;
         if !frames.is_empty() {
             self.send(seat, [Bytes::from(frames.concat())]);
