@@ -1,6 +1,7 @@
 //! Providers over real sockets, to a server in this process that has one room of the engine.
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,6 +74,26 @@ async fn why_a_connection_does_not_open_is_told() {
     assert_eq!(opened.unwrap_err().to_string(), "the server answers 503 to GET /doc: full");
     drop(listener);
     assert!(matches!(Line::open(&address).await, Err(OpenError::Connect(..))));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_the_clear_where_tls_was_asked_for() {
+    let (listener, address) = listen().await;
+    let secure: Address = address.to_string().replace("ws://", "wss://").parse().unwrap();
+    let answer = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let len = stream.read(&mut request).await.unwrap();
+        assert!(!request[..len].starts_with(b"GET"));
+        stream.write_all(b"no TLS").await.unwrap();
+    };
+    tokio::select! {
+        opened = Line::open(&secure) => match (opened.unwrap_err(), cfg!(feature = "tls")) {
+            (OpenError::NoTls(_), false) | (OpenError::NotWebSocket(..), true) => {}
+            (error, _) => panic!("{error}"),
+        },
+        never = async { answer.await; pending().await } => never,
+    }
 }
 
 /// A whole client: a provider, its connections, and its document, which is nothing.

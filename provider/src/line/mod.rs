@@ -74,7 +74,11 @@ impl Line {
             let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(cx) else { return Poll::Pending };
             return Poll::Ready(match message {
                 Some(Ok(Message::Binary(frame))) => Incoming::Frame(frame),
-                Some(Ok(Message::Close(frame))) => Incoming::Ended(End::Closed(frame)),
+                Some(Ok(Message::Close(frame))) => {
+                    // The library has an answer ready, and who hears that it is over does not come back.
+                    let _ = self.poll_flush(cx);
+                    Incoming::Ended(End::Closed(frame))
+                }
                 // Pings are answered below this, and no Yjs client reads text.
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => Incoming::Ended(error.into()),
