@@ -86,7 +86,7 @@ impl ClientAwareness {
         awareness
     }
 
-    /// Only the client itself, which nobody is to see.
+    /// A client without a state of its own: the others do not see it.
     pub fn unseen(client: ClientId) -> Self {
         Self { client, states: BTreeMap::new(), meta: BTreeMap::new() }
     }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_said_to_be_gone_says_that_it_is_still_there() {
+    fn a_client_that_is_said_to_be_gone_says_that_it_is_still_there() {
         let mut awareness = ClientAwareness::new(7, Duration::ZERO);
         let gone = encode([State { client: 7, clock: 0, json: NULL.as_bytes() }].into_iter());
         let told = awareness.receive(&gone, Duration::ZERO).unwrap().unwrap();

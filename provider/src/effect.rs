@@ -1,4 +1,4 @@
-//! What a provider wants done, in this order.
+//! What a provider wants done. The order counts.
 
 use bytes::Bytes;
 use coscribe_engine::message::Inbound;

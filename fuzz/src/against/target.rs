@@ -24,11 +24,8 @@ impl FromStr for Target {
         if address.path().contains("{}") {
             return Ok(Self { address });
         }
-        let (path, query) = address
-            .path()
-            .split_once('?')
-            .map_or((address.path(), None), |(path, query)| (path, Some(query)));
-        let query = query.map_or(String::new(), |query| format!("?{query}"));
+        let end = address.path().find('?').unwrap_or(address.path().len());
+        let (path, query) = address.path().split_at(end);
         let path = format!("{}/{{}}{query}", path.trim_end_matches('/'));
         Ok(Self { address: address.with_path(path) })
     }

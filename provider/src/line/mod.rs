@@ -1,6 +1,6 @@
-//! A WebSocket to a server, with tokio: frames out, frames in. It answers pings, as browsers do, and sends none, as they do not.
+//! A WebSocket to a server, with tokio: frames out, frames in. Like a browser, it answers pings and sends none.
 //!
-//! Its sides can be polled one by one, so that whoever uses it decides what is read and written when. It does not compress.
+//! Its sides can be polled one by one, so that the caller decides what is read and written when. It does not compress.
 
 mod address;
 mod open;
@@ -75,7 +75,7 @@ impl Line {
             return Poll::Ready(match message {
                 Some(Ok(Message::Binary(frame))) => Incoming::Frame(frame),
                 Some(Ok(Message::Close(frame))) => {
-                    // The library has an answer ready, and who hears that it is over does not come back.
+                    // The library has its answer ready, and nobody polls a connection that has ended.
                     let _ = self.poll_flush(cx);
                     Incoming::Ended(End::Closed(frame))
                 }
@@ -117,7 +117,7 @@ impl Line {
         let _ = timeout(FAREWELL, self.socket.close(None)).await;
     }
 
-    /// The WebSocket itself, for who speaks it in ways that no provider does.
+    /// The WebSocket itself, to say over it what no provider says.
     pub fn socket(&mut self) -> &mut Socket {
         &mut self.socket
     }

@@ -26,7 +26,7 @@ pub struct Provider {
     connected: bool,
     /// The server has answered on this connection.
     synced: bool,
-    /// When the server was last asked, or is to be asked by who uses this.
+    /// When the server was last asked, or [`Effect::Resync`] said that it should be.
     asked: Duration,
     effects: VecDeque<Effect>,
 }
@@ -125,7 +125,7 @@ impl Provider {
         self.send(Inbound::Update(update));
     }
 
-    /// Asks what the document lacks, which has what this encoded state vector says.
+    /// Asks what the document lacks. It has what this encoded state vector says.
     pub fn ask(&mut self, state_vector: Bytes, now: Duration) {
         self.asked = now;
         self.send(Inbound::Step1(state_vector));

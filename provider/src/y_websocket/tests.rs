@@ -37,7 +37,7 @@ fn it_begins_with_a_question_and_its_awareness() {
 }
 
 #[test]
-fn who_is_not_to_be_seen_announces_nothing() {
+fn a_client_without_a_state_announces_nothing() {
     let mut provider = Provider::new(ClientAwareness::unseen(7));
     provider.opened(NOBODY, Duration::ZERO);
     assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Step1(NOBODY))]);
