@@ -6,7 +6,7 @@
 //! | [`awareness`] | awareness states as clients keep them |
 //! | [`receipts`] | what is known to be durable at the server |
 //! | [`effect`] | what a provider wants done |
-//! | [`line`] | a WebSocket to a server, with tokio (feature `line`) |
+//! | [`mod@line`] | a WebSocket to a server, with tokio (feature `line`) |
 //!
 //! A provider is a value machine: messages and `now` go in, [`Effect`]s come out. It takes what a room says
 //! ([`Outbound`](coscribe_engine::message::Outbound)) and says what a room takes
