@@ -8,15 +8,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, ConnectionError, Opening, Payload, Reading, Traffic};
 use crate::dialect::{Dialect, Incoming, nothing_lacking};
-
-/// Events handled in one turn: few, so that reading does not delay the messages that are due.
-const EVENTS: usize = 32;
-/// Bytes read at a time from one connection.
-const BUFFER: usize = 256 << 10;
-/// Reads of one connection in one turn, so that one that never runs dry does not starve the others.
-const READS: usize = 4;
-/// Handshakes under way at the same time: fewer than a listener's usual backlog.
-const HANDSHAKES: usize = 64;
+use crate::limits;
 
 /// Where and how editors connect.
 #[derive(Debug, Clone)]
@@ -77,10 +69,10 @@ impl Crowd {
     pub fn new(target: Target) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
-            events: Events::with_capacity(EVENTS),
+            events: Events::with_capacity(limits::EVENTS_PER_TURN),
             target,
             editors: Vec::new(),
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; limits::READ_BYTES],
             unread: Vec::new(),
             broken: Vec::new(),
             greeted: 0,
@@ -147,7 +139,7 @@ impl Crowd {
     ) -> anyhow::Result<()> {
         for (client, document) in (first_client..).zip(documents) {
             self.add(document, client)?;
-            while self.editors.len() - self.greeted > HANDSHAKES {
+            while self.editors.len() - self.greeted > limits::HANDSHAKES {
                 self.await_greeting(patience, &mut receive)?;
             }
         }
@@ -257,7 +249,7 @@ impl Crowd {
         if editor.stalled {
             return Ok(());
         }
-        for _ in 0..READS {
+        for _ in 0..limits::READS_PER_TURN {
             let (mut replies, mut at) = (Vec::new(), None);
             let reading = editor.connection.read(&mut self.buffer, &mut |payload| {
                 let at = *at.get_or_insert_with(Instant::now);

@@ -1,11 +1,10 @@
 //! Messages that a server compressed (RFC 7692, permessage-deflate), made readable again.
 
+use crate::limits;
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// The bytes that a sender cuts off the end of each compressed message.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// Larger than any message that a scenario causes.
-const MAX_MESSAGE: usize = 1 << 30;
 
 /// Inflates the messages of one connection.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl Inflater {
             if all_taken && self.message.len() < self.message.capacity() || status == Status::StreamEnd {
                 return Ok(&self.message);
             }
-            if self.message.len() > MAX_MESSAGE || (status == Status::BufError && !self.is_full()) {
+            if self.message.len() > limits::MESSAGE_BYTES || (status == Status::BufError && !self.is_full()) {
                 return Err(InflateError);
             }
         }

@@ -8,16 +8,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::{Clock, Update, UpdateError};
 use hdrhistogram::Histogram;
 
+use crate::limits;
 use crate::measure::micros;
 
 /// The client id of editor 0; encoded, it is as long as the ids that Yjs draws.
 pub const FIRST_CLIENT: u64 = 1 << 31;
-/// Longest latency that is recorded, ten minutes in microseconds; longer ones count as this.
-const LONGEST: u64 = 600_000_000;
 
 /// The shape of a crowd: rooms of the same size.
 #[derive(Debug, Copy, Clone)]
@@ -77,7 +76,8 @@ pub struct Ledger {
 impl Ledger {
     /// Empty books.
     pub fn new(shape: Shape) -> Self {
-        let latencies = Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are sound");
+        let latencies =
+            Histogram::new_with_bounds(1, limits::LONGEST_LATENCY_MICROS, 3).expect("the bounds are sound");
         Self {
             shape,
             sent: vec![Vec::new(); shape.all_writers()],
@@ -124,22 +124,22 @@ impl Ledger {
 
     fn receive_range(&mut self, editor: usize, at: Instant, client: u64, start: Clock, end: Clock) {
         let Shape { people, writers, .. } = self.shape;
-        let author = client.checked_sub(FIRST_CLIENT).and_then(|author| usize::try_from(author).ok());
-        let Some(author) =
-            author.filter(|author| author / people == editor / people && author % people < writers)
+        let writer = client.checked_sub(FIRST_CLIENT).and_then(|writer| usize::try_from(writer).ok());
+        let Some(writer) =
+            writer.filter(|writer| writer / people == editor / people && writer % people < writers)
         else {
             self.foreign += u64::from(end - start);
             return;
         };
-        if author == editor {
+        if writer == editor {
             return;
         }
-        let sent = &self.sent[author / people * writers + author % people];
+        let sent = &self.sent[writer / people * writers + writer % people];
         if end as usize > sent.len() {
             self.foreign += u64::from(end - start);
             return;
         }
-        let received = &mut self.received[editor * writers + author % people];
+        let received = &mut self.received[editor * writers + writer % people];
         let measured_from = self.measured_from.filter(|_| editor < self.measured_editors);
         let mut news = 0;
         received.add(start, end, |clock| {
@@ -168,7 +168,7 @@ impl Ledger {
         self.sent.iter().map(|clocks| clocks.len() as u64).sum()
     }
 
-    /// How many deliveries are missing: each clock should reach everybody in the room but its author.
+    /// How many deliveries are missing: each clock should reach everybody in the room but its writer.
     pub fn missing(&self) -> u64 {
         self.written() * (self.shape.people as u64 - 1) - self.delivered
     }
@@ -252,7 +252,7 @@ impl Received {
 mod tests {
     use std::time::Duration;
 
-    use coscribe_engine::state_vector::StateVector;
+    use coscribe_engine::document::state_vector::StateVector;
 
     use super::*;
     use crate::updates::typed;

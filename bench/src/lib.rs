@@ -8,6 +8,8 @@
 //! machine.
 #![forbid(unsafe_code)]
 
+pub mod limits;
+
 pub mod inflate;
 pub mod websocket;
 
@@ -29,6 +31,7 @@ pub mod servers;
 
 pub mod scenarios;
 
+pub mod figures;
 pub mod outcome;
 
 pub mod machine;

@@ -12,7 +12,7 @@ use coscribe_bench::dialect::Dialect;
 use coscribe_bench::machine::Machine;
 use coscribe_bench::outcome::{Load, Outcome};
 use coscribe_bench::relay;
-use coscribe_bench::results::{HOSTILE, Markers, RESULTS, Results, Run, rewrite};
+use coscribe_bench::results::{HOSTILE, Markers, Measurement, RESULTS, Results, rewrite};
 use coscribe_bench::scenarios::defaults;
 use coscribe_bench::scenarios::hostile::{self, Attack};
 use coscribe_bench::servers::{Installed, Running, Server};
@@ -26,7 +26,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    place: Place,
+    server_args: ServerArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -48,7 +48,7 @@ enum Command {
 
 /// Which server, and where to find it.
 #[derive(Args, Debug)]
-struct Place {
+struct ServerArgs {
     /// The server to start and load
     #[arg(long, global = true, value_enum, default_value = "coscribe")]
     server: Server,
@@ -134,7 +134,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns whether everything was sound.
-fn run(Cli { command, place }: Cli) -> anyhow::Result<bool> {
+fn run(Cli { command, server_args }: Cli) -> anyhow::Result<bool> {
     if let Command::Relay { listen } = command {
         return relay::run(listen).map(|()| true);
     }
@@ -142,38 +142,42 @@ fn run(Cli { command, place }: Cli) -> anyhow::Result<bool> {
     stay_on(cores.generator)?;
     raise_open_files()?;
     match command {
-        Command::Suite(args) => Suite { place, args, cores }.run(),
+        Command::Suite(args) => Suite { server_args, args, cores }.run(),
         Command::Load(load) => {
-            let outcome = load.run(&mut place.server(place.server, cores)?);
-            if place.json {
+            let outcome = load.run(&mut server_args.server(server_args.server, cores)?);
+            if server_args.json {
                 println!("{}", serde_json::to_string_pretty(&outcome)?);
             } else {
                 print!("{}", outcome.lines());
             }
             Ok(outcome.is_sound())
         }
-        Command::Hostile(args) => run_attacks(&place, &args, cores),
+        Command::Hostile(args) => run_attacks(&server_args, &args, cores),
         Command::Relay { .. } => unreachable!("handled above"),
     }
 }
 
 /// Runs attacks against a fresh server each, and prints a line for each; with `--json` those go to stderr.
-fn run_attacks(place: &Place, args: &HostileArgs, cores: Cores) -> anyhow::Result<bool> {
+fn run_attacks(server_args: &ServerArgs, args: &HostileArgs, cores: Cores) -> anyhow::Result<bool> {
     let attacks = hostile::all().filter(|attack| attack.name.contains(&args.only));
     if args.list {
         attacks.for_each(|attack| println!("{:32} {}", attack.name, attack.what));
         return Ok(true);
     }
-    let say = |line: String| if place.json { eprintln!("{line}") } else { println!("{line}") };
+    let say = |line: String| if server_args.json { eprintln!("{line}") } else { println!("{line}") };
     say(hostile::line("attack", &hostile::HEADER.map(str::to_owned)));
     let mut runs = Vec::new();
     for attack in attacks {
-        let run =
-            place.run_one(attack.name.to_owned(), place.server, hostile_load(attack, args.bound), cores);
+        let run = server_args.run_one(
+            attack.name.to_owned(),
+            server_args.server,
+            hostile_load(attack, args.bound),
+            cores,
+        );
         say(run.outcome.line(attack.name));
         runs.push(run);
     }
-    if place.json {
+    if server_args.json {
         println!("{}", serde_json::to_string_pretty(&runs)?);
     }
     Ok(runs.iter().all(|run| run.outcome.is_sound()))
@@ -189,7 +193,7 @@ fn raise_open_files() -> anyhow::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
-impl Place {
+impl ServerArgs {
     fn installed(&self) -> anyhow::Result<Installed> {
         let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("coscribe"));
         Ok(Installed {
@@ -213,17 +217,17 @@ impl Place {
     }
 
     /// Runs a load against a server that is started for it, unless it has an address.
-    fn run_one(&self, title: String, server: Server, load: Load, cores: Cores) -> Run {
+    fn run_one(&self, title: String, server: Server, load: Load, cores: Cores) -> Measurement {
         let outcome = match self.server(server, cores).context("could not be started") {
             Ok(mut running) => load.run(&mut running),
             Err(error) => Outcome::Failed { error: format!("{error:#}") },
         };
-        Run { title, server, load, outcome }
+        Measurement { title, server, load, outcome }
     }
 }
 
 struct Suite {
-    place: Place,
+    server_args: ServerArgs,
     args: SuiteArgs,
     cores: Cores,
 }
@@ -277,9 +281,9 @@ impl Suite {
     }
 
     /// Puts a table where it belongs in the README, if nothing was left out.
-    fn tell(&self, place: Markers, is_whole: bool, markdown: &str) -> anyhow::Result<()> {
+    fn tell(&self, markers: Markers, is_whole: bool, markdown: &str) -> anyhow::Result<()> {
         match &self.args.readme {
-            Some(readme) if is_whole && self.args.servers.is_empty() => rewrite(readme, place, markdown),
+            Some(readme) if is_whole && self.args.servers.is_empty() => rewrite(readme, markers, markdown),
             Some(readme) => {
                 eprintln!("{} is left unchanged, since this was only a part", readme.display());
                 Ok(())
@@ -289,7 +293,7 @@ impl Suite {
     }
 
     fn find_servers(&self) -> anyhow::Result<Results> {
-        let installed = self.place.installed()?;
+        let installed = self.server_args.installed()?;
         let all = [Server::Coscribe, Server::Relay, Server::YWebsocket, Server::Hocuspocus, Server::YSweet];
         let (mut servers, mut skipped) = (Vec::new(), Vec::new());
         for server in all {
@@ -308,9 +312,9 @@ impl Suite {
         Ok(Results { machine, servers, skipped, runs: Vec::new(), sweep: Vec::new() })
     }
 
-    fn run_one(&self, title: String, server: Server, load: Load) -> Run {
+    fn run_one(&self, title: String, server: Server, load: Load) -> Measurement {
         eprint!("{title}, {}: ", server.title());
-        let run = self.place.run_one(title, server, load, self.cores);
+        let run = self.server_args.run_one(title, server, load, self.cores);
         eprintln!("{}", run.outcome.cell());
         run
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use crate::limits;
 use bytes::Bytes;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
@@ -17,9 +18,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-
-/// Read buffer of each connection, in bytes; the library's default is 128 KiB.
-const READ_BUFFER: usize = 4 << 10;
 
 /// The connections of a room, by their numbers.
 type Room = HashMap<u64, UnboundedSender<Bytes>>;
@@ -85,7 +83,7 @@ async fn connection(stream: TcpStream, number: u64, relay: &RefCell<Relay>) -> R
         name = request.uri().path().to_owned();
         Ok(response)
     };
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+    let config = WebSocketConfig::default().read_buffer_size(limits::RELAY_READ_BYTES);
     let socket = tokio_tungstenite::accept_hdr_async_with_config(stream, note_path, Some(config)).await?;
     let (queue, queued) = unbounded_channel();
     relay.borrow_mut().rooms.entry(name.clone()).or_default().insert(number, queue);

@@ -24,7 +24,7 @@ const HIGHEST_POINT: f64 = 60_000.0;
 
 /// What one server did under one load.
 #[derive(Debug, Serialize)]
-pub struct Run {
+pub struct Measurement {
     /// What people did.
     pub title: String,
     /// Which server.
@@ -45,9 +45,9 @@ pub struct Results {
     /// Servers that were left out, and why.
     pub skipped: Vec<(Server, String)>,
     /// What was run for the table.
-    pub runs: Vec<Run>,
+    pub runs: Vec<Measurement>,
     /// What was run for the plot: 100 people in a room, at growing rates.
-    pub sweep: Vec<Run>,
+    pub sweep: Vec<Measurement>,
 }
 
 impl Results {
@@ -162,7 +162,7 @@ fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
 }
 
 /// Deliveries that the load asks for in a second, and their p99.
-fn point(run: &Run) -> Option<(f64, f64)> {
+fn point(run: &Measurement) -> Option<(f64, f64)> {
     let (Load::Typing(load), Outcome::Typing(report)) = (&run.load, &run.outcome) else { return None };
     let people = load.people as f64;
     let asked = load.rooms as f64

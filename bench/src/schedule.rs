@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::limits;
 use crate::measure::micros;
-
-/// Longest lateness that is recorded, a minute in microseconds; a longer one counts as this.
-const LONGEST: u64 = 60_000_000;
 
 /// A steady beat for a number of writers.
 #[derive(Debug)]
@@ -31,7 +29,8 @@ impl Schedule {
         let mut random = fastrand::Rng::with_seed(writers as u64);
         let mut turns: Vec<_> = (0..writers).map(|writer| (period.mul_f64(random.f64()), writer)).collect();
         turns.sort_unstable();
-        let lateness = Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are sound");
+        let lateness =
+            Histogram::new_with_bounds(1, limits::LONGEST_LATENESS_MICROS, 3).expect("the bounds are sound");
         Self { turns, period, start: Instant::now(), next: 0, lateness }
     }
 

@@ -16,10 +16,8 @@ use tempfile::TempDir;
 use crate::cores::{Cores, stay_on};
 use crate::crowd::Target;
 use crate::dialect::Dialect;
+use crate::limits;
 use crate::process::ProcessTree;
-
-/// How long a server may take to listen, and to end.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that this crate knows how to start.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -195,7 +193,7 @@ impl Server {
         stay_on(cores.generator)?;
         let mut child = spawned?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + limits::SERVER_START;
         while TcpStream::connect(address).is_err() {
             if child.try_wait()?.is_some() || Instant::now() > deadline {
                 drop(child.kill());
@@ -308,7 +306,7 @@ impl Started {
     fn terminate(&mut self) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("odd process id")?;
         kill_process(pid, Signal::TERM)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + limits::SERVER_START;
         while self.child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "{} does not end", self.server.title());
             std::thread::sleep(Duration::from_millis(10));

@@ -152,7 +152,7 @@ fn write_run(
 
 #[cfg(test)]
 mod tests {
-    use coscribe_engine::blocks::Blocks;
+    use coscribe_engine::document::blocks::Blocks;
     use coscribe_worker::document::Document;
 
     use super::*;

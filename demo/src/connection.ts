@@ -1,6 +1,6 @@
 /**
- * When a document's provider connects: y-websocket's own way of trying again has no jitter and tells nobody when, so it is
- * switched off after each close and done here.
+ * When the provider of a document connects. y-websocket's own reconnects have no jitter and do not say when they come, so they
+ * are switched off after each close and made here.
  */
 
 import * as decoding from 'lib0/decoding'
@@ -20,15 +20,15 @@ export type State =
 const FIRST_DELAY = 500
 const LONGEST_DELAY = 20_000
 
-/** A WebSocket that takes longer to open has failed; browsers themselves wait for minutes. */
+/** A WebSocket that takes longer to open, in milliseconds, has failed; browsers wait for minutes. */
 const ATTEMPT = 10_000
 
-/** A connection that lasted so long was a good one: the next delay is short again. */
+/** After a connection that lasted so many milliseconds the next delay is short again. */
 const PROVEN = 5_000
 
 const MESSAGE_AUTH = 2
 
-/** Doubled with each attempt; half of it by chance, so that a thousand pages don't come back in the same moment. */
+/** The pause before an attempt, in milliseconds: it doubles with each, and half of it is random, so that a thousand pages do not come back at once. */
 export function delay(attempt: number, random = Math.random()): number {
   const whole = Math.min(FIRST_DELAY * 2 ** attempt, LONGEST_DELAY)
   return whole / 2 + random * whole / 2
@@ -54,7 +54,7 @@ export class Connection {
     }
   }
 
-  /** Tries at once, unless it is connected or on its way. */
+  /** Connects at once, unless a connection is open or being opened. */
   connect(): void {
     if (this.state.kind === 'connected' || this.#provider.ws !== null) return
     this.#denied = null
@@ -66,7 +66,7 @@ export class Connection {
     this.#provider.connect()
   }
 
-  /** Tries at once if it waits. */
+  /** Ends the pause before the next attempt, if there is one. */
   hurry(): void {
     if (this.state.kind === 'waiting') this.connect()
   }
@@ -103,7 +103,7 @@ export class Connection {
     if (why === null && this.#attempts === 3) void this.#diagnose()
   }
 
-  /** Browsers don't say why a WebSocket fails. If the server answers plain HTTP, it is there and doesn't want this document. */
+  /** Browsers don't say why a WebSocket fails. A server that answers plain HTTP is there, and does not open this document. */
   async #diagnose(): Promise<void> {
     const answers = await fetch('/healthz', { cache: 'no-store' }).then(response => response.ok, () => false)
     if (answers && this.state.kind === 'waiting') {
@@ -124,8 +124,7 @@ export class Connection {
 }
 
 /**
- * What to tell a person when the server closed for good: 4400 to 4499, and 1008 and 1009, after which the same would be refused
- * again. Null if it did not.
+ * The words for a close after which another attempt would be refused as well: 4400 to 4499, 1008 and 1009. Null for other codes.
  */
 function refused({ code, reason }: CloseEvent, denied: string | null): string | null {
   const detail = denied ?? reason
@@ -140,7 +139,7 @@ function refused({ code, reason }: CloseEvent, denied: string | null): string | 
   }
 }
 
-/** What to tell a person when the server closed and may be tried again; null if there is nothing to tell. */
+/** The words for a close after which another attempt makes sense; null if there is nothing to say. */
 function reason({ code, reason }: CloseEvent): string | null {
   const said = reason === '' ? '' : ` It says: “${reason}”.`
   switch (code) {

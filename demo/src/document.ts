@@ -4,16 +4,16 @@ import { Awareness } from 'y-protocols/awareness'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 import { Connection } from './connection'
-import { Kept } from './kept'
+import { LocalCopy } from './local-copy'
 import { distrust, type Person } from './person'
-import { documentPath } from './room'
+import { documentPath } from './room-name'
 import { Saved } from './saved'
 import { Traffic } from './traffic'
 
-/** How long somebody counts as typing after a change. */
+/** How long a person counts as typing after a change, in milliseconds. */
 const TYPING = 1_500
 
-/** What the others see of somebody, as far as this page uses it; bindings have further fields. */
+/** An awareness state: the fields that this page uses; bindings have further fields. */
 export interface Shown {
   user: Person
   typing?: boolean
@@ -49,16 +49,16 @@ export class SharedDocument {
     })
   }
 
-  /** Takes in what this browser has kept of the document, and keeps what changes. Resolves to whether that is possible. */
+  /** Takes in this browser's copy of the document, and keeps the copy up to date. Resolves to whether the browser can. */
   async open(name: string): Promise<boolean> {
-    return await Kept.open(name, this.doc)
+    return await LocalCopy.open(name, this.doc)
   }
 
   introduce(person: Person): void {
     this.show('user', person)
   }
 
-  /** Sets a field of what the others see of this page. */
+  /** Sets a field of this page's awareness state. */
   show<Field extends keyof Shown>(field: Field, value: Shown[Field]): void {
     this.awareness.setLocalStateField(field, value)
   }

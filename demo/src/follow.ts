@@ -1,11 +1,11 @@
 /** Following a person: this page shows the part of the document that is on their screen, in the editor that they are in. */
 
 import type { SharedDocument } from './document'
-import type { Viewport } from './editors'
-import type { Place } from './place'
+import type { Viewport } from './editors/editor'
+import type { Room } from './room'
 import { Signal } from './signal'
 
-/** As often as this page tells where it is, in milliseconds. */
+/** The interval at which this page tells what part of a document it shows, in milliseconds. */
 const INTERVAL = 80
 
 export class Following {
@@ -13,8 +13,8 @@ export class Following {
   /** The page that is followed. */
   page: string | null = null
 
-  constructor(private readonly place: Place, private readonly go: (editor: Place['current']) => void) {
-    place.peopleChanged.listen(() => this.#moved())
+  constructor(private readonly room: Room, private readonly go: (editor: Room['current']) => void) {
+    room.peopleChanged.listen(() => this.#moved())
     addEventListener('keydown', event => { if (event.key === 'Escape') this.stop() })
   }
 
@@ -30,7 +30,7 @@ export class Following {
     this.changed.emit()
   }
 
-  /** Tells the others what this page shows of a document, and shows what the followed person does. */
+  /** Tells the others which part of a document this page shows, and shows the part that the followed page does. */
   attach(shared: SharedDocument, viewport: Viewport): void {
     let timer = 0
     viewport.element.addEventListener('scroll', () => {
@@ -44,8 +44,8 @@ export class Following {
       viewport.element.addEventListener(own, () => this.stop(), { passive: true })
     }
     const follow = (): void => {
-      if (this.page === null || this.place.document !== shared) return
-      const where = this.place.shownBy(this.page)?.viewport
+      if (this.page === null || this.room.document !== shared) return
+      const where = this.room.shownBy(this.page)?.viewport
       if (where !== undefined) viewport.show(where)
     }
     shared.awareness.on('change', follow)
@@ -54,8 +54,8 @@ export class Following {
 
   #moved(): void {
     if (this.page === null) return
-    const followed = this.place.others().find(({ person }) => person.page === this.page)
+    const followed = this.room.others().find(({ person }) => person.page === this.page)
     if (followed === undefined) this.stop()
-    else if (followed.editor !== null && followed.editor !== this.place.current) this.go(followed.editor)
+    else if (followed.editor !== null && followed.editor !== this.room.current) this.go(followed.editor)
   }
 }

@@ -8,29 +8,29 @@ import { panel } from './page/panel'
 import { status } from './page/status'
 import { tabs } from './page/tabs'
 import { personOfPage } from './person'
-import { Place } from './place'
-import { objection, roomOfPage } from './room'
+import { Room } from './room'
+import { objection, roomOfPage } from './room-name'
 import { applyTheme } from './theme'
 import './style.css'
 
 type Shown = { element: HTMLElement, left?: () => void }
 
-/** How often what depends on the time is shown anew, in milliseconds. */
+/** The interval at which tabs and status are rendered again, since they depend on the time, in milliseconds. */
 const TICK = 500
 
 applyTheme()
-const room = roomOfPage()
-const wrong = objection(room)
-if (wrong === null) open(room)
+const name = roomOfPage()
+const wrong = objection(name)
+if (wrong === null) open(name)
 else explain(wrong)
 
-function open(room: string): void {
-  const place = new Place(room, personOfPage(), new URLSearchParams(location.search).get('token'))
+function open(name: string): void {
+  const room = new Room(name, personOfPage(), new URLSearchParams(location.search).get('token'))
   const shown = new Map<EditorId, Promise<Shown>>()
   const stage = h('div', { class: 'stage' })
-  const following = new Following(place, go)
-  const bar = tabs(place, go)
-  const state = status(place)
+  const following = new Following(room, go)
+  const bar = tabs(room, go)
+  const state = status(room)
   const render = (): void => {
     bar.render()
     state.render()
@@ -38,9 +38,9 @@ function open(room: string): void {
 
   /** Shows an editor; it and its document are loaded when that happens for the first time. */
   async function go(editor: EditorId): Promise<void> {
-    const before = place.current
+    const before = room.current
     if (editor !== before) void shown.get(before)?.then(({ left }) => left?.())
-    const entered = place.enter(editor)
+    const entered = room.enter(editor)
     if (location.hash !== `#${editor}`) history.replaceState(null, '', `#${editor}`)
     if (!shown.has(editor)) shown.set(editor, mount(editor))
     for (const { id } of EDITORS) stage.querySelector<HTMLElement>(`#panel-${id}`)?.toggleAttribute('hidden', id !== editor)
@@ -54,7 +54,7 @@ function open(room: string): void {
     stage.append(element)
     const { load } = EDITORS.find(({ id }) => id === editor) ?? EDITORS[0]
     try {
-      const [{ mount }, shared] = await Promise.all([load(), place.enter(editor)])
+      const [{ mount }, shared] = await Promise.all([load(), room.enter(editor)])
       element.replaceChildren()
       const { viewport, left } = mount(element, shared)
       if (viewport !== undefined) following.attach(shared, viewport)
@@ -68,9 +68,9 @@ function open(room: string): void {
     }
   }
 
-  following.changed.listen(() => showFollowing(stage, place, following))
-  place.documentsChanged.listen(render)
-  document.body.append(header(place, following), intro(), h('main', {}, h('section', { class: 'card' }, bar.element, state.banner, stage, state.element), panel(place)))
+  following.changed.listen(() => showFollowing(stage, room, following))
+  room.documentsChanged.listen(render)
+  document.body.append(header(room, following), intro(), h('main', {}, h('section', { class: 'card' }, bar.element, state.banner, stage, state.element), panel(room)))
   setInterval(render, TICK)
   addEventListener('hashchange', () => { void go(editorOfPage()) })
   void go(editorOfPage())
@@ -86,8 +86,8 @@ function intro(): HTMLElement {
     '. “Saved” means: on the server’s disk.')
 }
 
-function showFollowing(stage: HTMLElement, place: Place, following: Following): void {
-  const followed = place.others().find(({ person }) => person.page === following.page)?.person
+function showFollowing(stage: HTMLElement, room: Room, following: Following): void {
+  const followed = room.others().find(({ person }) => person.page === following.page)?.person
   stage.classList.toggle('following', followed !== undefined)
   stage.style.setProperty('--person', followed?.color ?? '')
   stage.dataset['following'] = followed === undefined ? '' : `Following ${followed.name} · Esc stops it`

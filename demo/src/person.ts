@@ -1,10 +1,10 @@
-/** Who sits at this page, and what of the others' awareness is believed. */
+/** The person at this page, and how the others' awareness states are checked before anything uses them. */
 
 import * as Y from 'yjs'
 import type { Awareness } from 'y-protocols/awareness'
-import { ANIMALS, pick } from './room'
+import { ANIMALS, pick } from './room-name'
 
-/** As it stands in the field `user` of an awareness state; the names of the fields are those of the editors' bindings. */
+/** The field `user` of an awareness state; the editors' bindings give its fields their names. */
 export interface Person {
   name: string
   color: string
@@ -26,7 +26,7 @@ export function person(name: string, color: string, page: string): Person {
   return { name, color, colorLight: `${color}33`, page }
 }
 
-/** The person as it was chosen in this browser; before that, somebody of this window only, so that two windows differ. */
+/** The person chosen in this browser. Until one is chosen, each window has a person of its own, so that two windows differ. */
 export function personOfPage(): Person {
   const page = crypto.randomUUID?.() ?? String(Math.random())
   const stored = parse(localStorage.getItem(STORED) ?? sessionStorage.getItem(STORED))
@@ -38,12 +38,12 @@ export function personOfPage(): Person {
   return made
 }
 
-/** Keeps what the person has chosen, for all windows of this browser. */
+/** Keeps the chosen name and colour for all windows of this browser. */
 export function keep(chosen: Person): void {
   localStorage.setItem(STORED, JSON.stringify(chosen))
 }
 
-/** Letters on one line, and not too many. */
+/** A name on one line, of bounded length. */
 export function cleanName(name: string): string {
   const line = name.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()
   return [...line].slice(0, LONGEST_NAME).join('')
@@ -57,7 +57,7 @@ function parse(json: string | null): unknown {
   }
 }
 
-/** A person as somebody else describes themselves; null if that is none. */
+/** Another page's person, with name and colour cleaned; null if it describes none. */
 function believed(user: unknown): Person | null {
   if (typeof user !== 'object' || user === null) return null
   const { name, color, page } = user as Record<string, unknown>
@@ -70,8 +70,8 @@ function believed(user: unknown): Person | null {
 const NOBODY = person('Somebody', '#868e96', '')
 
 /**
- * Puts the others' states in order before any binding sees them: everybody has a name and a colour that is one, and positions
- * are positions. To be called before anything else listens to `awareness`.
+ * Repairs the others' states before any binding sees them: each has a name and a valid colour, and each position can be read.
+ * To be called before anything else listens to `awareness`.
  */
 export function distrust(awareness: Awareness, doc: Y.Doc): void {
   awareness.on('change', ({ added, updated }: { added: number[], updated: number[] }) => {
@@ -96,7 +96,7 @@ function positions(value: unknown, doc: Y.Doc): unknown {
   return ends.anchor === null || ends.head === null ? null : { ...value, ...ends }
 }
 
-/** Null if it cannot be read at all; it may well be in text that has not arrived yet. */
+/** Null if it cannot be read; a position in text that has not arrived yet is read. */
 function position(value: unknown, doc: Y.Doc): Y.RelativePosition | null {
   try {
     const position = Y.createRelativePositionFromJSON(value)

@@ -1,51 +1,114 @@
-/** Room names, and how they stand in URLs. A room is several documents: `<room>/codemirror`, `<room>/quill` and so on. */
+/** The room of this page: its documents, each opened when it is first shown, and the other people. */
 
-/** The server takes document names of 1,024 bytes; this leaves space for the part behind the room. */
-const LONGEST_NAME = 512
+import { SharedDocument, type Shown } from './document'
+import { EDITORS, type EditorId } from './editors'
+import { keep, person, type Person } from './person'
+import { Signal } from './signal'
 
-const ADJECTIVES = ['amber', 'bold', 'brave', 'bright', 'calm', 'clever', 'cosy', 'eager', 'fair', 'gentle', 'golden', 'happy', 'kind',
-  'lively', 'lucky', 'merry', 'mellow', 'nimble', 'noble', 'patient', 'plucky', 'quick', 'quiet', 'rosy', 'silver', 'sunny', 'swift', 'wise']
-export const ANIMALS = ['badger', 'beaver', 'crane', 'dolphin', 'falcon', 'finch', 'fox', 'gecko', 'hare', 'heron', 'ibis', 'koala', 'lark',
-  'lemur', 'lynx', 'magpie', 'marten', 'newt', 'otter', 'owl', 'panda', 'puffin', 'raven', 'robin', 'seal', 'stoat', 'swan', 'wren']
+/** Set while the connection is cut. It outlives a reload, so that people can try a reload without a connection, too. */
+const CUT = 'coscribe.cut'
 
-export function pick<T>(choices: readonly T[]): T {
-  return choices[Math.floor(Math.random() * choices.length)] as T
+/** Another person in the room. */
+export interface Other {
+  person: Person
+  editor: EditorId | null
 }
 
-/** A name that can be said over the phone: `quiet-otter-42`. */
-export function randomRoom(): string {
-  return `${pick(ADJECTIVES)}-${pick(ANIMALS)}-${10 + Math.floor(Math.random() * 90)}`
-}
+export class Room {
+  readonly documents = new Map<EditorId, SharedDocument>()
+  /** A document that stays empty: its awareness says who is here, and in which editor. */
+  readonly lobby: SharedDocument
+  /** A person came, went, moved or changed their name. */
+  readonly peopleChanged = new Signal()
+  /** A document was opened, or something about one has changed. */
+  readonly documentsChanged = new Signal()
+  /** False once this browser is known to keep no documents. */
+  keeps = true
+  current: EditorId = 'codemirror'
+  #cut = sessionStorage.getItem(CUT) !== null
 
-/** Why this can't be the name of a room; null if it can. */
-export function objection(room: string): string | null {
-  // Browsers resolve these before they ask the server, even when they are percent-encoded.
-  if (room === '.' || room === '..') return 'A room cannot be called by dots alone.'
-  const bytes = new TextEncoder().encode(room).length
-  if (bytes > LONGEST_NAME) return `The name of a room has at most ${LONGEST_NAME} bytes; this one has ${bytes}.`
-  return null
-}
+  constructor(readonly name: string, public me: Person, private readonly token: string | null) {
+    this.lobby = new SharedDocument(name, 'people', me, token)
+    this.lobby.awareness.on('change', () => this.peopleChanged.emit())
+    this.#begin(this.lobby)
+    addEventListener('online', () => this.hurry())
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.hurry() })
+  }
 
-/** The room that the page's URL names, or a new one, which is then put into the URL. */
-export function roomOfPage(): string {
-  const url = new URL(location.href)
-  const named = url.searchParams.get('room')?.trim()
-  if (named) return named
-  const room = randomRoom()
-  url.searchParams.set('room', room)
-  history.replaceState(null, '', url)
-  return room
-}
+  get document(): SharedDocument | undefined { return this.documents.get(this.current) }
 
-/** The URL to give to others: of this room and, if given, one editor; without anybody's token. */
-export function linkTo(room: string, editor?: string): string {
-  const url = new URL('/', location.href)
-  url.searchParams.set('room', room)
-  if (editor !== undefined) url.hash = editor
-  return url.href
-}
+  /** Whether the person has cut the connection. */
+  get isCut(): boolean { return this.#cut }
 
-/** What follows the server's address for one document of a room: percent-encoded, as y-websocket does not do it. */
-export function documentPath(room: string, part: string): string {
-  return `${encodeURIComponent(room)}/${part}`
+  /** Goes to an editor; its document is opened when that happens for the first time. */
+  async enter(editor: EditorId): Promise<SharedDocument> {
+    this.current = editor
+    this.lobby.show('editor', editor)
+    const opened = this.documents.get(editor)
+    if (opened !== undefined) return opened
+    const entered = new SharedDocument(this.name, editor, this.me, this.token)
+    this.documents.set(editor, entered)
+    entered.saved.changed.listen(() => this.documentsChanged.emit())
+    entered.awareness.on('change', () => this.documentsChanged.emit())
+    this.keeps = await entered.open(`coscribe/${this.name}/${editor}`)
+    this.#begin(entered)
+    return entered
+  }
+
+  rename(name: string, color: string): void {
+    this.me = person(name, color, this.me.page)
+    keep(this.me)
+    for (const shared of this.#all()) {
+      // y-codemirror.next only draws a caret anew if it was away; it comes back with the focus.
+      shared.awareness.setLocalStateField('cursor', null)
+      shared.introduce(this.me)
+    }
+    this.peopleChanged.emit()
+  }
+
+  /** Each other person once, in the order of their names. */
+  others(): Other[] {
+    const others = new Map<string, Other>()
+    for (const { user, editor } of this.lobby.others().values()) {
+      others.set(user.page, { person: user, editor: EDITORS.find(({ id }) => id === editor)?.id ?? null })
+    }
+    others.delete(this.me.page)
+    return [...others.values()].sort((a, b) => a.person.name.localeCompare(b.person.name))
+  }
+
+  /** The awareness state of a page in the current document. */
+  shownBy(page: string): Shown | undefined {
+    return [...this.document?.others().values() ?? []].find(({ user }) => user.page === page)
+  }
+
+  cut(): void {
+    this.#cut = true
+    sessionStorage.setItem(CUT, '')
+    for (const shared of this.#all()) shared.connection.cut()
+  }
+
+  /** Undoes `cut`, and connects refused documents again. */
+  connect(): void {
+    this.#cut = false
+    sessionStorage.removeItem(CUT)
+    for (const shared of this.#all()) shared.connection.connect()
+  }
+
+  /** Ends the pauses before the next attempts. */
+  hurry(): void {
+    for (const shared of this.#all()) shared.connection.hurry()
+  }
+
+  #begin(shared: SharedDocument): void {
+    const { connection } = shared
+    connection.changed.listen(() => {
+      // If one document can connect, the others can, too.
+      if (connection.state.kind === 'connected') this.hurry()
+      this.documentsChanged.emit()
+    })
+    if (this.#cut) connection.cut()
+    else connection.connect()
+  }
+
+  #all(): SharedDocument[] { return [this.lobby, ...this.documents.values()] }
 }

@@ -1,6 +1,6 @@
 /**
- * What of a document is on the server's disk. The page sends message 102 with a number of its own; the server gives it back
- * when everything that was sent before it is in its log and the log is synced.
+ * Which changes of a document are on the server's disk. The page sends SyncStatus (message 102) with a number of its own. The
+ * server sends the number back when all earlier messages of the page are in its log and the log is synced.
  */
 
 import * as decoding from 'lib0/decoding'
@@ -13,10 +13,10 @@ const MESSAGE_SYNC = 0
 const SYNC_STEP_1 = 0
 const MESSAGE_SAVED = 102
 
-/** Changes within it are asked for together. */
+/** Changes within so many milliseconds share one question. */
 const DEBOUNCE = 120
 
-/** An answer that takes longer is worth telling. */
+/** An answer that takes longer, in milliseconds, is shown to be late. */
 const LATE = 8_000
 
 interface Question {
@@ -29,7 +29,7 @@ export class Saved {
   readonly changed = new Signal()
   /** When the server last said that everything is on disk. */
   at: Date | null = null
-  /** From asking to the answer, in milliseconds. */
+  /** From the last question to its answer, in milliseconds. */
   roundTrip: number | null = null
   #changes = 0
   #savedChanges = 0
@@ -45,7 +45,7 @@ export class Saved {
     doc.on('update', (_update: Uint8Array, origin: unknown, _doc: Y.Doc, transaction: Y.Transaction) => {
       if (origin === provider) return
       if (transaction.local) this.#changes += 1
-      else this.at = null // out of this browser's store: the server may not have it
+      else this.at = null // from this browser's copy: the server may not have it
       this.#changed()
     })
     provider.on('connection-close', () => {
@@ -56,13 +56,13 @@ export class Saved {
     this.#listen()
   }
 
-  /** Changes of this page of which the server has not said that they are on disk. */
+  /** How many changes of this page the server has not yet confirmed. */
   get waiting(): number { return this.#changes - this.#savedChanges }
 
-  /** Whether the server has said that everything is on disk, and nothing was changed since. */
+  /** Whether the server has confirmed everything, and nothing has changed since. */
   get isSaved(): boolean { return this.at !== null && this.waiting === 0 }
 
-  /** Milliseconds for which an answer has been missing, if that is unusually long. */
+  /** How long an answer has been missing, in milliseconds; null if that is not unusual. */
   get late(): number | null {
     const oldest = this.#questions[0]
     if (oldest === undefined) return null
@@ -104,8 +104,8 @@ export class Saved {
     handlers[MESSAGE_SYNC] = (encoder, decoder, provider, emitSynced, type) => {
       const isQuestion = decoding.peekVarUint(decoder) === SYNC_STEP_1
       sync?.(encoder, decoder, provider, emitSynced, type)
-      // What was edited offline goes as the answer to the server's SyncStep1, right after this returns. Before that there is
-      // no point in asking: the server would speak of what it has been sent.
+      // The provider sends offline edits as its answer to the server's SyncStep1, right after this returns. An earlier question
+      // would not cover them.
       if (isQuestion && !this.#ready) {
         queueMicrotask(() => {
           this.#ready = true

@@ -1,4 +1,4 @@
-/** What goes over a document's connection. */
+/** Messages and bytes of a document's connection, both ways. */
 
 export interface Flow {
   messages: number
@@ -9,7 +9,7 @@ export class Traffic {
   readonly received: Flow = { messages: 0, bytes: 0 }
   readonly sent: Flow = { messages: 0, bytes: 0 }
 
-  /** A WebSocket for a provider, which counts into this. */
+  /** A WebSocket for a provider, whose messages count here. */
   socket(): typeof WebSocket {
     const { received, sent } = this
     return class extends WebSocket {

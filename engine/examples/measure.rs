@@ -1,12 +1,12 @@
-//! Prints what the engine costs: `cargo run --release -p coscribe-engine --example measure -- [update file]`.
+//! Prints the costs of the engine: `cargo run --release -p coscribe-engine --example measure -- [update file]`.
 //!
-//! Times are the best of ten runs, memory is what the allocator was asked for.
+//! Times are the best of ten runs, memory is the bytes that the allocator was asked for.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::update::Update;
 
@@ -69,7 +69,7 @@ fn typed_character(clock: u64) -> Bytes {
     update.into()
 }
 
-/// One block by each client, the origin of which is that of the next client.
+/// One block by each client, whose origin is the next client's block.
 fn chain(clients: u64) -> Vec<u8> {
     let mut update = Vec::new();
     write_var_uint(&mut update, clients);

@@ -1,4 +1,4 @@
-//! What peers and a room say to each other, without framing: a dialect turns it into frames, and frames into it.
+//! The messages between peers and a room, without framing: a dialect turns messages into frames, and frames into messages.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::rope::Rope;
 /// A message from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
-    /// It has what this encoded state vector says, and wants the rest.
+    /// The peer has the elements of this encoded state vector, and wants the rest.
     Step1(Bytes),
     /// The update that answers a question of the room.
     Step2(Bytes),
@@ -19,36 +19,43 @@ pub enum Inbound {
     Awareness(Bytes),
     /// It wants all awareness states.
     QueryAwareness,
-    /// It may have what the room lacks, and wants to be asked for it.
+    /// The peer may have elements that the room lacks, and wants to be asked for them.
     Offer,
     /// It wants this back when all that it sent before is durable.
     Confirm(Bytes),
+    /// A text of the application for the other peers, which is no part of the document.
+    Stateless(Bytes),
 }
 
 /// A message to peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outbound {
-    /// The room has what this encoded state vector says, and wants the rest.
+    /// The room has the elements of this encoded state vector, and wants the rest.
     Step1(Bytes),
     /// The update that the peer lacked.
     Step2(Rope),
-    /// An update: what is new.
+    /// An update with new blocks or deletions.
     Update(Rope),
     /// Awareness states: see [`crate::awareness`].
     Awareness(Rope),
-    /// What the peer wanted back when all before it is durable.
+    /// The token of a receipt: everything that the peer sent before it is durable.
     Confirmed(Bytes),
-    /// The peer may not do this, for the reason in these words.
-    Denied(String),
+    /// One more of the peer's messages with an update is durable, or was refused: see [`crate::peer::Terms::counted`].
+    Saved(bool),
+    /// What the peer has asked for is not allowed, in these words.
+    Denied(Cow<'static, str>),
+    /// A text of the application.
+    Stateless(Bytes),
 }
 
 impl Outbound {
-    /// The bytes of what it carries.
+    /// Its size in bytes.
     pub fn len(&self) -> usize {
         match self {
-            Self::Step1(bytes) | Self::Confirmed(bytes) => bytes.len(),
+            Self::Step1(bytes) | Self::Confirmed(bytes) | Self::Stateless(bytes) => bytes.len(),
+            Self::Saved(_) => 1,
+            Self::Denied(words) => words.len(),
             Self::Step2(rope) | Self::Update(rope) | Self::Awareness(rope) => rope.len(),
-            Self::Denied(reason) => reason.len(),
         }
     }
 
@@ -69,7 +76,7 @@ impl Outbound {
 /// Why a peer is sent away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parting {
-    /// What kind of reason it is. A dialect says it by a close code.
+    /// The kind of reason. A dialect maps it to a close code.
     pub reason: Reason,
     /// The reason in words, for people.
     pub words: Cow<'static, str>,

@@ -1,5 +1,5 @@
-//! Bytes in several parts, which are shared instead of copied: a document of many megabytes that is sent to many
-//! peers is in memory once.
+//! Bytes in several parts, which are shared and not copied: a document of many megabytes that is sent to many peers is in
+//! memory once.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub(crate) struct RopeWriter {
 }
 
 impl RopeWriter {
-    /// An empty rope. Where it `shares`, it takes [`Self::share`] at its word; a short one is better in one part.
+    /// An empty rope. Unless it `shares`, [`Self::share`] copies: a short rope is better in one part.
     pub(crate) fn new(shares: bool) -> Self {
         Self { parts: Vec::new(), len: 0, tail: Vec::new(), shares }
     }
@@ -103,7 +103,7 @@ impl RopeWriter {
         &mut self.tail
     }
 
-    /// Appends bytes, without a copy if they are worth a part of their own.
+    /// Appends bytes: as a shared part if they are long enough, else as a copy.
     pub(crate) fn share(&mut self, bytes: &Bytes) {
         if self.shares && bytes.len() >= ROPE_PART_BYTES {
             self.seal_tail();

@@ -1,4 +1,4 @@
-//! What work costs, and how long work pauses.
+//! The cost of work, and the pauses of long work.
 //!
 //! The engine has no clock, so it counts *steps*: a block read, an entry of a map found or changed, or
 //! [`BYTES_PER_STEP`] bytes checked or copied. A step takes some 5 to 50 ns. Work that can be long is an `async fn` that
@@ -13,13 +13,12 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Bytes that are checked or copied in about the time of one step.
+use crate::limits::COPIED_AT_ONCE;
+
+/// Bytes that are checked or copied in the time of about one step.
 pub const BYTES_PER_STEP: usize = 64;
 
-/// Bytes that are copied without a look at the counter.
-const COPIED_AT_ONCE: usize = 64 * 1024;
-
-/// Counts steps, and says when it is time to pause.
+/// Counts steps, and pauses when a slice of them is used up.
 #[derive(Debug)]
 pub struct Work {
     slice: u64,
@@ -80,7 +79,7 @@ impl Work {
     }
 }
 
-/// Drops a map that may be large. O(entries).
+/// Drops a map, with pauses. O(entries).
 pub(crate) async fn discard<K: Ord, V>(mut map: BTreeMap<K, V>, work: &mut Work) {
     while map.pop_first().is_some() {
         work.count(1);
@@ -88,7 +87,7 @@ pub(crate) async fn discard<K: Ord, V>(mut map: BTreeMap<K, V>, work: &mut Work)
     }
 }
 
-/// Copies bytes that may be many.
+/// Copies bytes, with pauses.
 pub(crate) async fn copy(bytes: &[u8], out: &mut Vec<u8>, work: &mut Work) {
     for piece in bytes.chunks(COPIED_AT_ONCE) {
         out.extend_from_slice(piece);

@@ -5,11 +5,11 @@ mod oracle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::write_var_uint;
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::Inbound;
-use coscribe_engine::room::{PeerId, Room, RoomLimits};
+use coscribe_engine::room::{PeerId, Room, RoomLimits, Terms};
 use coscribe_engine::update::Update;
 use coscribe_engine::work::finish;
 use oracle::Random;
@@ -23,7 +23,7 @@ const PEER: PeerId = PeerId(1);
 /// A room that has one peer.
 fn room() -> Room {
     let mut room = Room::default();
-    room.connect(PEER, Duration::ZERO);
+    room.connect(PEER, Terms::default(), Duration::ZERO);
     tick(&mut room);
     room
 }
@@ -202,7 +202,7 @@ fn a_room_that_keeps_what_is_deleted_has_all_that_yjs_keeps_without_garbage_coll
         let story = json!({ "seed": seed, "gc": false, "steps": 120 });
         let (updates, roots, canonical) = yjs.story("rich", story);
         let mut room = Room::new(RoomLimits { keep_deleted: true, ..RoomLimits::default() });
-        room.connect(PEER, Duration::ZERO);
+        room.connect(PEER, Terms::default(), Duration::ZERO);
         updates.iter().for_each(|update| receive(&mut room, update));
         room.resume_at(1);
         let state = room.blocks().encode_state();

@@ -3,9 +3,9 @@
 mod oracle;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::Reader;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use oracle::{Random, Roots, corpora, state_vector, yrs_document};
 use yrs::updates::decoder::{Decode, DecoderV1};
@@ -108,7 +108,7 @@ fn what_is_admitted_is_what_was_new() {
         shuffled.extend_from_within(..);
         random.shuffle(&mut shuffled);
         let (mut room, mut follower) = (Blocks::default(), Blocks::default());
-        let mut changes = coscribe_engine::blocks::Changes::default();
+        let mut changes = coscribe_engine::document::blocks::Changes::default();
         let mut flushed = Blocks::default();
         for update in &shuffled {
             let admission = room.admit(&Update::scan(update.clone()).expect("an update of Yjs"), 1);

@@ -4,11 +4,11 @@ mod oracle;
 
 use bytes::Bytes;
 use coscribe_engine::awareness::{Awareness, Speaker};
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::limits::MAX_SAFE_INTEGER;
 use coscribe_engine::peer::PeerId;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Update, UpdateError};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn var_uint(number: u64) -> Vec<u8> {
     out
 }
 
-/// One block by each client, the origin of which is that of the next client.
+/// One block by each client, whose origin is the next client's block.
 fn chain(clients: u64) -> Vec<u8> {
     let mut update = var_uint(clients);
     for client in 1..=clients {
@@ -44,7 +44,7 @@ fn chain(clients: u64) -> Vec<u8> {
     update
 }
 
-/// What the engine does with an update from the network, in full.
+/// All that the engine does with an update from the network.
 fn take(bytes: &[u8]) -> Result<Blocks, UpdateError> {
     let update = Update::scan(Bytes::copy_from_slice(bytes))?;
     let mut blocks = Blocks::default();

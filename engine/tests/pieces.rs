@@ -5,11 +5,11 @@ mod oracle;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
-use coscribe_engine::pieces::{Pieces, Starts};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::update::Update;
+use coscribe_engine::update::pieces::{Pieces, Starts};
 use oracle::Random;
 use oracle::yjs::Yjs;
 use serde_json::json;

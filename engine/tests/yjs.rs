@@ -4,9 +4,9 @@
 mod oracle;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use oracle::Random;
 use oracle::yjs::{Fixture, Yjs, fixtures};

@@ -124,7 +124,7 @@ function newNode (content) {
   return name === undefined ? new Y.XmlText(textOf(content)) : new Y.XmlElement(name)
 }
 
-/** What an attribute, or the text of an XML node, is set to. */
+/** Content as the value of an attribute, or as the text of an XML node. */
 function textOf (content) {
   const [[kind, given]] = Object.entries(content)
   switch (kind) {

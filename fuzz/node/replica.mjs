@@ -91,7 +91,7 @@ function refusing (act) {
   }
 }
 
-/** A document that shows what the updates say, and writes nothing itself. */
+/** A document that reads updates and writes none itself. */
 function load (updates) {
   const doc = new Y.Doc()
   for (const update of updates) {

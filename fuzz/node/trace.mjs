@@ -1,4 +1,4 @@
-// What real Yjs makes of updates, for as long as stdin is open. Responses go to stdout.
+// Reads updates with real Yjs, for as long as stdin is open. Responses go to stdout.
 //
 // A request and its response are each a list of parts; all integers are u32 little-endian:
 //   length of all that follows · parts × (length · bytes)
@@ -60,7 +60,7 @@ function parts (request) {
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
 
-/** Does it as soon as the pipe is ready: Node may have made it one that does not wait. */
+/** Retries a call until the pipe is ready: Node may have made the pipe one that does not block. */
 function whenReady (act) {
   for (;;) {
     try {

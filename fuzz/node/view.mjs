@@ -1,4 +1,4 @@
-// What a document shows, as JSON (src/replica/mod.rs says in what form): equal exactly when an editor shows the same.
+// The view of a document, as JSON (in the form that src/replica/view.rs describes): equal exactly when editors show the same.
 
 import { isDeepStrictEqual } from 'node:util'
 import * as Y from 'yjs'

@@ -1,8 +1,8 @@
 //! What is known to be stored: the server has given a receipt for it.
 
 use bytes::Bytes;
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::Update;
 
 /// What a server must not lose.

@@ -1,4 +1,4 @@
-//! The byte targets: each takes whatever bytes come, and panics if anything does not hold that must hold for all bytes.
+//! The byte targets: each takes any bytes, and panics if a promise that holds for all bytes is broken.
 //!
 //! They are plain functions, so that libFuzzer (`fuzz/bytes`) and `cargo test` (`fuzz/tests/bytes.rs`) run the same.
 
@@ -35,7 +35,7 @@ pub use room::room_with;
 pub use state_vector::state_vector;
 pub use update::update;
 
-/// A target: the name that its corpus has too, and what it does with bytes.
+/// A target: its name, which is also that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.

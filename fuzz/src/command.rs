@@ -1,4 +1,4 @@
-//! What can be done from the command line.
+//! The commands about simulated runs.
 
 pub(crate) mod replay;
 mod runner;
@@ -13,7 +13,6 @@ use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::flags;
 use coscribe_fuzz::generate::Shape;
-use coscribe_fuzz::replica::NodeProcess;
 use coscribe_fuzz::report::{Finding, replay_command};
 #[cfg(feature = "planted-bugs")]
 use coscribe_fuzz::simulation::PlantedBug;
@@ -35,24 +34,19 @@ struct Size {
     no_yjs: bool,
 }
 
-/// Replicas of real Yjs, unless something else is asked for.
-const YJS: usize = 2;
-
 impl Size {
     /// The shape of runs.
     fn shape(&self) -> Shape {
         let (replicas, edits) = (self.replicas, self.edits);
         let yjs = match self.yjs {
             _ if self.no_yjs => 0,
-            None if NodeProcess::start().is_err() => 0,
-            None => YJS.min(replicas - 1),
-            Some(yjs) => yjs.min(replicas),
+            asked => flags::yjs(asked, replicas),
         };
         Shape { replicas, yjs, edits }
     }
 }
 
-/// What is wrong with the simulated server on purpose.
+/// The bug of the simulated server, if one is planted.
 #[derive(Args, Debug, Clone, Copy)]
 struct Plant {
     /// Give the simulated server this bug, to see that it is found
@@ -83,7 +77,7 @@ fn seed_command(seed: u64, shape: &Shape, plant: Plant) -> String {
     format!("coscribe-fuzz replay --seed {seed} --replicas {replicas} --edits {edits} --yjs {yjs}{flag}")
 }
 
-/// Tells of a finding, writes its files, and says where they are. Gives the command that replays it.
+/// Prints a finding, writes its files, and prints where they are. Gives the command that replays it.
 fn write(finding: &Finding, directory: &Path, plant: Plant) -> anyhow::Result<String> {
     // First, in case it cannot be written.
     println!("{}", finding.failure);

@@ -1,6 +1,6 @@
 //! Scenarios that are worth keeping: each was the first to cover some kind of event under some kind of fault.
 //!
-//! They are replayed first the next time, and others are made from them.
+//! The next search replays them first, and makes others from them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +10,10 @@ use std::path::PathBuf;
 
 use fastrand::Rng;
 
-use crate::case::{Case, CaseError};
+use crate::limits;
 use crate::outcome::Coverage;
 use crate::scenario::{Scenario, Step};
-
-/// A scenario that was made from others has no more steps than this: otherwise they would grow from run to run.
-const MAX_STEPS: usize = 400;
+use crate::scenario_file::{ScenarioFile, ScenarioFileError};
 
 /// A directory of scenarios.
 #[derive(Debug)]
@@ -38,7 +36,7 @@ pub enum CorpusError {
     },
     /// A file in it is no scenario.
     #[error(transparent)]
-    Case(#[from] CaseError),
+    ScenarioFile(#[from] ScenarioFileError),
 }
 
 impl Corpus {
@@ -50,17 +48,17 @@ impl Corpus {
         let scenarios = file_names(&directory)
             .map_err(|source| CorpusError::Io { directory: directory.clone(), source })?
             .iter()
-            .map(|path| Ok(Case::read(path)?.scenario))
+            .map(|path| Ok(ScenarioFile::read(path)?.scenario))
             .collect::<Result<_, CorpusError>>()?;
         Ok(Self { directory, scenarios, covered: BTreeSet::new() })
     }
 
-    /// The scenarios that it has, those from the directory first.
+    /// All scenarios, those from the directory first.
     pub fn scenarios(&self) -> &[Scenario] {
         &self.scenarios
     }
 
-    /// Notes what a scenario covers. One that is new and covers what none before it did is kept; gives whether it was.
+    /// Notes the coverage of a scenario, and keeps the scenario if it adds to the coverage. Gives whether it was kept.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -72,7 +70,7 @@ impl Corpus {
         if self.scenarios.contains(scenario) {
             return Ok(false);
         }
-        let text = Case { scenario: scenario.clone(), failure: None }.to_json();
+        let text = ScenarioFile { scenario: scenario.clone(), failure: None }.to_json();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         fs::write(self.directory.join(format!("{:016x}.json", hasher.finish())), text)
@@ -81,8 +79,8 @@ impl Corpus {
         Ok(true)
     }
 
-    /// A new scenario made from those that it has: the beginning of one and the end of another, one with some steps removed
-    /// or repeated, or one with other accidents. `None` if it has none.
+    /// A new scenario made from others: the beginning of one and the end of another, one with some steps removed or
+    /// repeated, or one with another seed. `None` if the corpus is empty.
     pub fn mutated(&self, seed: u64) -> Option<Scenario> {
         let mut rng = Rng::with_seed(seed);
         let mut scenario = rng.choice(&self.scenarios)?.clone();
@@ -97,7 +95,7 @@ impl Corpus {
             }
             _ => {}
         }
-        scenario.steps.truncate(MAX_STEPS);
+        scenario.steps.truncate(limits::CORPUS_STEPS);
         Some(scenario)
     }
 }
@@ -119,7 +117,7 @@ fn some_steps(steps: &[Step], rng: &mut Rng) -> std::ops::Range<usize> {
     start..start + rng.usize(..=(steps.len() / 4)).min(steps.len() - start)
 }
 
-/// The beginning of the one, then the end of the other; with the replicas of the larger.
+/// The beginning of one scenario and the end of the other, with the replicas of the one that has more.
 fn splice(scenario: &mut Scenario, other: &Scenario, rng: &mut Rng) {
     scenario.steps.truncate(rng.usize(..=scenario.steps.len()));
     scenario.steps.extend_from_slice(&other.steps[rng.usize(..=other.steps.len())..]);

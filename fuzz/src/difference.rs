@@ -1,31 +1,30 @@
-//! Where two documents differ, in words: for somebody who has to find out why.
+//! Where two documents differ, in words, for people who have to find out why.
 
 use std::fmt::Write;
 use std::ops::Range;
 
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use serde_json::Value;
 
-/// How much of a value is shown.
-const SHOWN: usize = 80;
+use crate::limits;
 
-/// The first place where two contents differ: the path, and what is there in each. `None` if they are the same; 2.0 is 2.
+/// The first difference between two contents: its path, and the value of each. `None` if they are the same; 2.0 is 2.
 pub fn contents(left: &Value, right: &Value) -> Option<String> {
     let (path, left, right) = descend(left, right)?;
     let path = path.strip_prefix('.').unwrap_or(&path);
     Some(format!("{path} is {} and {}", shortened(left), shortened(right)))
 }
 
-/// What of the second state vector the first lacks. `None` if it lacks nothing.
+/// The first elements of the second state vector that the first lacks. `None` if it lacks none.
 pub fn lacks(there: &StateVector, all: &StateVector) -> Option<(ClientId, Range<Clock>)> {
     all.iter()
         .find(|&(client, clock)| there.get(client) < clock)
         .map(|(client, clock)| (client, there.get(client)..clock))
 }
 
-/// What of the second set the first lacks. `None` if it lacks nothing.
+/// The first deletions of the second set that the first lacks. `None` if it lacks none.
 pub fn lacks_deletion(there: &IdSet, all: &IdSet) -> Option<(ClientId, Range<Clock>)> {
     let mut union = there.clone();
     for (client, range) in all.iter() {
@@ -74,7 +73,7 @@ fn descend<'a>(left: &'a Value, right: &'a Value) -> Option<(String, &'a Value, 
 
 fn shortened(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(limits::VALUE_CHARACTERS) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text,
     }

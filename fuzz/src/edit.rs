@@ -1,26 +1,26 @@
-//! Edits as data: what a person does to a document, in terms that any replica can carry out in whatever state it is.
+//! Edits as data, in terms that any replica can carry out in any state.
 //!
-//! Places are taken modulo what is there, so that an edit means something in every state: a scenario stays one when
-//! other steps are taken out of it.
+//! Indices are taken modulo the length, so that an edit means something in every state: a scenario stays valid when other steps
+//! are removed from it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What one person does in one transaction.
+/// An edit in one transaction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Edit {
     /// A change of one shared type.
     Change {
-        /// Where to start.
+        /// The root to start from.
         root: Root,
-        /// From there, at each step, which of the shared types nested in it (modulo their number, in the order of elements
-        /// or of keys); the way ends early where nothing is nested.
+        /// The way to the shared type: at each step the index of a nested type (modulo their number, in the order of elements
+        /// or of keys); the way ends early where no type is nested.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         path: Vec<u32>,
-        /// What is done there. Nothing, if the type has no such change.
+        /// The change; a type that has no such change ignores it.
         action: Action,
     },
     /// Takes back the replica's own last change.
@@ -50,7 +50,7 @@ pub type Formats = BTreeMap<String, Value>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Action {
-    /// Puts something into a text, an array or an XML node.
+    /// Inserts content into a text, an array or an XML node.
     Insert {
         /// Where, modulo the length plus one.
         at: u32,
@@ -77,7 +77,7 @@ pub enum Action {
     Set {
         /// Which.
         key: String,
-        /// What to. For attributes: its text.
+        /// The new value. For attributes: its text.
         content: Content,
     },
     /// Removes an entry of a map, or an attribute of an XML node.
@@ -87,7 +87,7 @@ pub enum Action {
     },
 }
 
-/// What can be put into a shared type.
+/// Content for a shared type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Content {
@@ -106,7 +106,7 @@ pub enum Content {
     Document(String),
 }
 
-/// A shared type that is put into another. In an XML node only the last can be.
+/// A shared type that is inserted into another. An XML node takes only the last kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Nested {
@@ -136,7 +136,7 @@ impl Root {
 }
 
 impl Edit {
-    /// What kind of edit it is, for the account of what was tried.
+    /// The kind of the edit, for the coverage.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Change { path, action, .. } if !path.is_empty() => match action {

@@ -1,14 +1,15 @@
-//! What values of flags must be, so that nothing is tried that means nothing, or never ends.
+//! The values that flags may have: no run that means nothing, and none that never ends.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
-/// Most replicas of one run.
-const REPLICAS: u64 = 100;
-/// Most edits of one run: with so many it takes a quarter of a minute, with a third of them one second, and Ctrl-C waits for it.
-const EDITS: u64 = 10_000;
+use crate::limits;
+use crate::replica::NodeProcess;
+
+/// Replicas that run real Yjs, unless another number is asked for.
+const YJS: usize = 2;
 
 /// A time such as 90s, 10m or 2h.
 ///
@@ -21,12 +22,21 @@ pub fn time(text: &str) -> Result<Duration, String> {
 
 /// How many replicas a run has.
 pub fn replicas() -> RangedU64ValueParser<usize> {
-    range(1..=REPLICAS)
+    range(1..=limits::REPLICAS)
 }
 
 /// How many edits a run has.
 pub fn edits() -> RangedU64ValueParser<usize> {
-    range(0..=EDITS)
+    range(0..=limits::EDITS)
+}
+
+/// How many of the replicas run real Yjs: as many as are asked for; otherwise two and not all, where Node is found.
+pub fn yjs(asked: Option<usize>, replicas: usize) -> usize {
+    match asked {
+        None if NodeProcess::start().is_err() => 0,
+        None => YJS.min(replicas - 1),
+        Some(yjs) => yjs.min(replicas),
+    }
 }
 
 /// How many runs there are.

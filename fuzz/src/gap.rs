@@ -1,12 +1,12 @@
-//! Updates that build on what is not there.
+//! Gaps: elements that updates build on, and that are missing.
 
 use std::ops::Range;
 
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock, Content, Id, Run, Update};
 
-/// Whether an update builds on something that is neither known nor in it.
+/// Whether an update builds on elements that are neither known nor in it.
 pub(crate) fn has_gap(update: &Update, known: &StateVector) -> bool {
     let mut then = known.clone();
     for run in update.runs() {
@@ -23,7 +23,7 @@ pub(crate) fn has_gap(update: &Update, known: &StateVector) -> bool {
         || update.deletions().any(|(client, range)| range.end > then.get(client))
 }
 
-/// What updates build on, or delete, that is in none of them.
+/// The elements that updates build on or delete, and that none of them has.
 pub(crate) fn missing(updates: &[Update]) -> Vec<(ClientId, Range<Clock>)> {
     let (mut there, mut needed) = (IdSet::default(), IdSet::default());
     for update in updates {

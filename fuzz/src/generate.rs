@@ -1,7 +1,7 @@
 //! A scenario from a seed.
 //!
-//! People write in bursts and in few places, so that their edits meet; faults come now and then, mostly with others before
-//! they are healed, because two faults at once are what nobody has thought of.
+//! Replicas edit in bursts and in few places, so that their edits meet. Faults come now and then, mostly several before they are
+//! healed, because nobody thinks of two faults at once.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ impl Default for Shape {
     }
 }
 
-/// The scenario of a seed. The same, always.
+/// The scenario of a seed: always the same one.
 pub fn scenario(seed: u64, shape: &Shape) -> Scenario {
     let mut rng = Rng::with_seed(seed);
     let replicas = (0..shape.replicas.max(1)).map(|n| if n < shape.yjs { Kind::Yjs } else { Kind::Yrs });
@@ -84,7 +84,7 @@ fn pause(rng: &mut Rng) -> u32 {
     }
 }
 
-/// Somebody writes several things at once, and asks for others, which leaves in one frame or two; gives how many edits
+/// A replica makes several edits at once and asks for updates, in one frame or two; gives how many edits
 /// there are.
 fn batch(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) -> usize {
     let replica = rng.usize(..replicas);
@@ -102,8 +102,8 @@ fn batch(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) ->
     edits
 }
 
-/// Somebody puts a new node with others in it in the place of one, several times, and others write in whichever they see; gives
-/// how many edits there are.
+/// A replica replaces a node by a new one with nodes in it, several times, and others write in the node that they see; gives how
+/// many edits there are.
 fn remake(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) -> usize {
     let (replica, root, at) = (rng.usize(..replicas), [Root::Xml, Root::Array][rng.usize(..2)], rng.u32(..3));
     let before = steps.len();
@@ -131,7 +131,7 @@ fn remake(rng: &mut Rng, replicas: usize, style: Style, steps: &mut Vec<Step>) -
     steps.len() - before
 }
 
-/// Something in which others can be.
+/// A type in which others can be nested.
 fn node(rng: &mut Rng, root: Root) -> Content {
     match root {
         Root::Xml => Content::Type(Nested::Element(["table", "row"][rng.usize(..2)].to_owned())),
@@ -250,7 +250,7 @@ fn element(rng: &mut Rng, style: Style) -> Content {
     }
 }
 
-/// Objects have one member: in which order several are encoded is not decided by the seed.
+/// Objects have one member: the seed does not decide the order of several.
 fn value(rng: &mut Rng) -> Value {
     match rng.u8(..6) {
         0 => json!(rng.bool()),
@@ -262,7 +262,7 @@ fn value(rng: &mut Rng) -> Value {
     }
 }
 
-/// One at a time: in which order several are written is not decided by the seed.
+/// One format at a time: the seed does not decide the order of several.
 fn formats(rng: &mut Rng) -> Formats {
     let value = match rng.u8(..3) {
         0 => Value::Null,
@@ -281,7 +281,7 @@ fn length(rng: &mut Rng) -> u32 {
     rng.u32(1..6)
 }
 
-/// What people type and paste, with characters of two UTF-16 units.
+/// Texts as people type and paste them, with characters of two UTF-16 units.
 fn string(rng: &mut Rng) -> String {
     match rng.u8(..20) {
         0 => "😀".repeat(rng.usize(1..4)),

@@ -1,4 +1,4 @@
-//! Ctrl-C: a search ends early, and tells what it has found.
+//! Ctrl-C: a search ends early, and reports its findings.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// From now on Ctrl-C is noted; the second time it ends the process.
 ///
 /// # Errors
-/// If it was called before, or the system does not allow it.
+/// If this was called before, or the system does not allow it.
 pub fn listen() -> anyhow::Result<()> {
     let interrupt = || {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -20,7 +20,7 @@ pub fn listen() -> anyhow::Result<()> {
     ctrlc::set_handler(interrupt).context("cannot listen to Ctrl-C")
 }
 
-/// Whether it was pressed.
+/// Whether Ctrl-C was pressed.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! What a run came to: what was wrong, what was tried, and what went where.
+//! The outcome of a run: its failure, its coverage, and the timeline of its messages.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 /// The result of one run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The first thing that was wrong.
+    /// The first promise that was broken.
     pub failure: Option<Failure>,
-    /// What was tried.
+    /// The kinds of events and faults that were tried.
     pub coverage: Coverage,
-    /// What went where and when; empty unless it was asked for.
+    /// The messages and events by time; empty unless it was asked for.
     pub timeline: Timeline,
 }
 
-/// Something that must not be.
+/// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Which promise is broken.
+    /// The promise.
     pub oracle: Oracle,
-    /// Which step of the scenario was the last one; their number if it was what follows the last one.
+    /// The step of the scenario at which it broke; the number of steps if it broke in the last heal.
     pub step: usize,
     /// Simulated milliseconds since the start.
     pub time: u64,
-    /// What exactly, in words.
+    /// How it is broken, in words.
     pub detail: String,
 }
 
@@ -33,7 +33,7 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Oracle {
-    /// All replicas show the same.
+    /// All replicas show the same content.
     Content,
     /// All replicas have the same state vector.
     StateVector,
@@ -41,21 +41,21 @@ pub enum Oracle {
     DeleteSet,
     /// The server's blocks make the same document, in yrs and in Yjs.
     ServerDocument,
-    /// What is stored makes the same document.
+    /// The stored state makes the same document.
     Stored,
     /// Decoding and encoding a state changes nothing.
     Reencoding,
-    /// Nothing waits for a gap to fill when all is quiet.
+    /// No update is parked when all messages have arrived.
     Waiting,
-    /// What the server sends depends on nothing that the receiver does not have.
+    /// The server sends no update that depends on elements which the receiver lacks.
     Gap,
-    /// What was acknowledged survives.
+    /// Acknowledged updates survive.
     Acknowledged,
-    /// Everybody sees the awareness states of those who are here, and no others.
+    /// Every replica sees the awareness states of the connected ones, and no others.
     Awareness,
-    /// Everything comes to rest.
+    /// Messages and flushes come to an end.
     Rest,
-    /// No connection is closed by the server, and no replica refuses what it is sent.
+    /// The server closes no connection, and no replica refuses a message.
     Refused,
     /// The store opens, and documents can be read.
     Store,
@@ -63,7 +63,7 @@ pub enum Oracle {
     Panic,
 }
 
-/// Which kinds of events were tried, and under which faults.
+/// The kinds of events that were tried, and the faults under which they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Edits that were carried out.
@@ -72,7 +72,7 @@ pub struct Coverage {
     pub pairs: BTreeSet<(&'static str, &'static str)>,
 }
 
-/// What went where and when, for a drawing. Lane 0 is the server, lane `n` + 1 is replica `n`.
+/// The messages and events of a run by time, for a drawing. Lane 0 is the server, lane `n` + 1 is replica `n`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Timeline {
     /// Messages, in the order in which they were sent.
@@ -90,32 +90,32 @@ pub struct Message {
     pub to: usize,
     /// When, in simulated microseconds.
     pub sent: u64,
-    /// When it was taken in; `None` if it was lost.
+    /// When the receiver took it in; `None` if it was lost.
     pub arrived: Option<u64>,
-    /// What it is: `SyncStep1`, `update`, …
+    /// Its kind: `SyncStep1`, `update`, …
     pub label: &'static str,
     /// Its size in bytes.
     pub bytes: usize,
 }
 
-/// Something on a lane.
+/// An event on a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mark {
     /// When, in simulated microseconds.
     pub time: u64,
-    /// Where.
+    /// The lane.
     pub lane: usize,
-    /// What kind.
+    /// Its kind.
     pub kind: MarkKind,
-    /// What, in words.
+    /// Its words.
     pub label: String,
 }
 
-/// What kind of mark.
+/// The kind of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MarkKind {
-    /// Somebody edited, or moved a cursor.
+    /// A replica edited, or moved its cursor.
     Edit,
     /// A fault.
     Fault,
@@ -126,7 +126,7 @@ pub enum MarkKind {
 }
 
 impl Coverage {
-    /// Adds what another run tried.
+    /// Adds the coverage of another run.
     pub fn extend(&mut self, other: &Self) {
         self.edits += other.edits;
         self.pairs.extend(&other.pairs);

@@ -1,7 +1,8 @@
-//! How far a search has come.
+//! How far a search has come, and the line that shows it.
 
 use std::fmt;
-use std::time::Duration;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use crate::outcome::Coverage;
 
@@ -24,6 +25,51 @@ impl Progress {
         self.runs += 1;
         self.failures += u64::from(failed);
         self.coverage.extend(coverage);
+    }
+}
+
+/// The progress of a search on stderr: on a terminal always in the same line, elsewhere every ten seconds.
+#[derive(Debug)]
+pub struct ProgressLine {
+    /// What it shows.
+    pub progress: Progress,
+    start: Instant,
+    is_quiet: bool,
+    is_terminal: bool,
+    shown: Instant,
+}
+
+impl ProgressLine {
+    /// The line of a search that starts now; one that is quiet shows nothing.
+    pub fn new(is_quiet: bool) -> Self {
+        let (progress, now) = (Progress::default(), Instant::now());
+        Self { progress, start: now, is_quiet, is_terminal: io::stderr().is_terminal(), shown: now }
+    }
+
+    /// Shows the progress, if the line has not been renewed for a while.
+    pub fn show(&mut self) {
+        let interval = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        if self.is_quiet || self.shown.elapsed() < interval {
+            return;
+        }
+        (self.shown, self.progress.elapsed) = (Instant::now(), self.start.elapsed());
+        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+        // If nobody can read it, the search goes on all the same.
+        let _ = write!(io::stderr(), "{before}{}{after}", self.progress);
+    }
+
+    /// Clears the line for other output.
+    pub fn clear(&self) {
+        if self.is_terminal && !self.is_quiet {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+
+    /// Ends the line, and says on stdout how far the search has come in which time.
+    pub fn finish(&mut self) {
+        self.clear();
+        self.progress.elapsed = self.start.elapsed();
+        println!("{} in {} s", self.progress, self.progress.elapsed.as_secs());
     }
 }
 

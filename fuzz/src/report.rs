@@ -1,5 +1,6 @@
-//! What is written about a run: files that repeat it, here and in Yjs alone, and a page that draws it.
+//! The files about a finding: a scenario and a test that repeat it, a script for Yjs alone, and a page that draws it.
 
+mod finding;
 pub mod html;
 pub mod javascript;
 pub mod junit;
@@ -11,20 +12,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::case::Case;
-use crate::outcome::{Failure, Timeline};
-use crate::scenario::Scenario;
-
-/// A scenario that fails, and how.
-#[derive(Debug, Clone)]
-pub struct Finding {
-    /// The scenario.
-    pub scenario: Scenario,
-    /// What is wrong.
-    pub failure: Failure,
-    /// What went where.
-    pub timeline: Timeline,
-}
+pub use self::finding::Finding;
+use crate::scenario_file::ScenarioFile;
 
 /// The files of a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +29,6 @@ pub struct Written {
 }
 
 impl Finding {
-    /// Names it: the promise that is broken, and the seed.
-    pub fn name(&self) -> String {
-        format!("{}-{}", hyphenated(&format!("{:?}", self.failure.oracle)), self.scenario.seed)
-    }
-
     /// Writes its files into a directory, which is made if it is missing. Files of the same name are replaced.
     ///
     /// # Errors
@@ -55,7 +39,7 @@ impl Finding {
         let written =
             Written { json: path("json"), rust: path("rs"), javascript: path("mjs"), html: path("html") };
         let (scenario, failure) = (self.scenario.clone(), Some(self.failure.clone()));
-        fs::write(&written.json, Case { scenario, failure }.to_json())?;
+        fs::write(&written.json, ScenarioFile { scenario, failure }.to_json())?;
         fs::write(&written.rust, rust_test::test(self))?;
         fs::write(&written.javascript, javascript::script(self))?;
         let page = html::Page {
@@ -72,16 +56,4 @@ impl Finding {
 /// The command that replays a file.
 pub fn replay_command(file: &Path) -> String {
     format!("coscribe-fuzz replay {}", file.display())
-}
-
-/// `StateVector` as `state-vector`.
-fn hyphenated(name: &str) -> String {
-    let mut out = String::new();
-    for (place, char) in name.chars().enumerate() {
-        if place > 0 && char.is_uppercase() {
-            out.push('-');
-        }
-        out.extend(char.to_lowercase());
-    }
-    out
 }

@@ -1,5 +1,5 @@
-//! A run as data: who takes part, and what happens to them when. From the same scenario always comes the same run, to the
-//! byte; only what yrs undoes may come in another order.
+//! A run as data: its replicas, and the events that happen to them, with their times. The same scenario always gives the same
+//! run, to the byte; only yrs may undo several edits in another order.
 
 use std::fmt;
 
@@ -13,15 +13,15 @@ use crate::edit::Edit;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
-    /// Decides what the steps leave open: client ids, delays, what of the unsynced bytes a crash leaves.
+    /// Decides everything that the steps leave open: client ids, delays, which unsynced bytes a crash leaves.
     pub seed: u64,
-    /// Who takes part; steps name them by their place here.
+    /// The kind of each replica; steps name replicas by their index here.
     pub replicas: Vec<Kind>,
-    /// What happens, in this order. In the end everything is healed and compared once more.
+    /// The events, in their order. After the last one everything is healed and compared once more.
     pub steps: Vec<Step>,
 }
 
-/// What a replica runs.
+/// The library that a replica runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
@@ -31,19 +31,19 @@ pub enum Kind {
     Yjs,
 }
 
-/// Something happens.
+/// One event, and the pause before it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// Milliseconds after the step before it.
     #[serde(skip_serializing_if = "is_zero")]
     pub after: u32,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// As serde would do it, but what is misspelt is an error: serde cannot do that with flattened fields.
+/// As serde would do it, but a misspelt field is an error: serde cannot do that with flattened fields.
 impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
@@ -53,45 +53,45 @@ impl<'de> Deserialize<'de> for Step {
     }
 }
 
-/// What can happen. Replicas are taken modulo their number.
+/// An event. Indices of replicas are taken modulo their number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Event {
-    /// Somebody edits.
+    /// A replica edits.
     Edit {
-        /// Who.
+        /// The replica.
         replica: usize,
-        /// What.
+        /// The edit.
         edit: Edit,
     },
-    /// Somebody moves a cursor: the awareness state is this number; `None`: takes the state away.
+    /// A replica moves its cursor: its awareness state is this number; `None` removes the state.
     Cursor {
-        /// Who.
+        /// The replica.
         replica: usize,
-        /// Where to.
+        /// The number.
         state: Option<u32>,
     },
-    /// The next messages of somebody, as many as this, leave in one frame.
+    /// The next messages of a replica leave in one frame.
     Gather {
-        /// Who.
+        /// The replica.
         replica: usize,
         /// How many.
         messages: usize,
     },
-    /// Somebody asks in one frame for all that was asked before: what it lacks, who is here, and what is stored.
+    /// A replica repeats all its questions in one frame: for missing updates, for awareness, and for the SyncStatus.
     Ask {
-        /// Who.
+        /// The replica.
         replica: usize,
         /// How often.
         times: usize,
     },
-    /// Everything is connected, read and waited for; then all is compared.
+    /// All replicas connect and read until nothing is on its way; then everything is compared.
     Heal,
-    /// Something goes wrong, or takes its time.
+    /// A fault.
     Fault(Fault),
 }
 
-/// What can go wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
@@ -99,7 +99,7 @@ pub enum Fault {
     Disconnect(usize),
     /// A replica connects again, if it is not connected.
     Connect(usize),
-    /// Nothing passes any more between these replicas and the server, and nobody knows: what is sent is lost.
+    /// Nothing passes any more between these replicas and the server, and neither side knows: messages are lost.
     Partition(Vec<usize>),
     /// The replicas behind a partition notice it, and connect again.
     Rejoin,
@@ -111,10 +111,10 @@ pub enum Fault {
     Resume(usize),
     /// A replica sends its last updates again, the newest first: as many as this.
     Duplicate(usize, usize),
-    /// The second replica gets what the first has past the server, as tabs of one browser do. What it writes then may reach
-    /// the server before what it builds on.
+    /// The second replica gets the first one's updates past the server, as tabs of one browser do. Its next updates may reach
+    /// the server before those that they build on.
     Overtake(usize, usize),
-    /// The next update of a replica never reaches the server: there is a gap before those that follow.
+    /// The next update of a replica never reaches the server: there is a gap before later ones.
     Lose(usize),
     /// The server stops without warning, and starts again.
     Crash(Crash),
@@ -124,7 +124,7 @@ pub enum Fault {
     Evict,
     /// For so many milliseconds the disk is full, and nothing is stored.
     Full(u32),
-    /// A replica is replaced by what it was so many edits ago, as a new client: a browser profile from a backup.
+    /// A replica falls back to its state of so many edits ago, as a new client: a browser profile from a backup.
     Restore(usize, usize),
 }
 
@@ -132,14 +132,14 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Crash {
-    /// Whether the machine loses power: of what was not synced, anything may be lost. Otherwise only the process is killed,
-    /// and what was written is there.
+    /// Whether the machine loses power: any unsynced bytes may be lost. Otherwise only the process is killed, and all written
+    /// bytes are there.
     pub power: bool,
-    /// In the middle of what.
+    /// The work that it interrupts.
     pub during: During,
 }
 
-/// What the server is doing when it stops.
+/// The work of the server when it stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum During {
@@ -152,7 +152,7 @@ pub enum During {
 }
 
 impl Event {
-    /// What kind of event it is, for the account of what was tried.
+    /// The kind of the event, for the coverage.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Edit { edit, .. } => edit.kind(),
@@ -167,7 +167,7 @@ impl Event {
 }
 
 impl Fault {
-    /// What kind of fault it is, for the account of what was tried.
+    /// The kind of the fault, for the coverage.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Disconnect(_) => "disconnect",

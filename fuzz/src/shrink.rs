@@ -8,22 +8,19 @@ mod weight;
 use std::ops::Range;
 
 use self::weight::Weight;
+use crate::limits;
 use crate::outcome::Failure;
 use crate::scenario::{Event, Fault, Kind, Scenario, Step};
 
-/// No more runs than this are spent on one scenario.
-const MAX_RUNS: usize = 20_000;
-/// With no more steps than this, removing two at once is tried as well: one that stops reading and reads again.
-const MAX_STEPS_FOR_PAIRS: usize = 24;
-
-/// Cuts a scenario down for as long as `fails` gives a failure of the same oracle. Gives the smallest scenario that was found
-/// and its failure; `None` if `fails` finds nothing wrong with the scenario as it is.
+/// Cuts a scenario down as long as `fails` gives a failure of the same oracle. Gives the smallest scenario and its failure;
+/// `None` if the scenario does not fail in the first place.
 pub fn shrink(
     scenario: &Scenario,
     mut fails: impl FnMut(&Scenario) -> Option<Failure>,
 ) -> Option<(Scenario, Failure)> {
     let failure = fails(scenario)?;
-    let mut search = Search { best: scenario.clone(), weight: Weight::of(scenario), failure, runs: 1, fails };
+    let mut search =
+        Shrinking { best: scenario.clone(), weight: Weight::of(scenario), failure, runs: 1, fails };
     loop {
         let before = search.weight;
         search.remove_what_follows();
@@ -39,7 +36,7 @@ pub fn shrink(
     }
 }
 
-struct Search<F> {
+struct Shrinking<F> {
     best: Scenario,
     weight: Weight,
     failure: Failure,
@@ -47,11 +44,11 @@ struct Search<F> {
     fails: F,
 }
 
-impl<F: FnMut(&Scenario) -> Option<Failure>> Search<F> {
+impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
     /// Takes the candidate if it is simpler and fails in the same way.
     fn attempt(&mut self, candidate: Scenario) -> bool {
         let weight = Weight::of(&candidate);
-        if weight >= self.weight || self.runs == MAX_RUNS {
+        if weight >= self.weight || self.runs == limits::SHRINK_RUNS {
             return false;
         }
         self.runs += 1;
@@ -70,7 +67,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Search<F> {
         self.attempt(candidate)
     }
 
-    /// In the end everything is healed in any case, so what came after the failure is hardly needed.
+    /// Removes the steps after the failure: a run ends with a heal in any case, so they are hardly needed.
     fn remove_what_follows(&mut self) {
         for kept in [self.failure.step, self.failure.step + 1] {
             if kept < self.best.steps.len() && self.attempt_with(|scenario| scenario.steps.truncate(kept)) {
@@ -112,7 +109,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Search<F> {
     }
 
     fn remove_pairs_of_steps(&mut self) {
-        if self.best.steps.len() > MAX_STEPS_FOR_PAIRS {
+        if self.best.steps.len() > limits::STEPS_FOR_PAIRS {
             return;
         }
         let mut second = self.best.steps.len();
@@ -174,7 +171,7 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Search<F> {
     }
 }
 
-/// The scenario without a replica. What it does is done by its heir, or not at all.
+/// The scenario without a replica, whose steps go to its heir, or are removed.
 fn without_replica(scenario: &Scenario, removed: usize, heir: Option<usize>) -> Scenario {
     let count = scenario.replicas.len();
     let rename = |replica: usize| {

@@ -1,7 +1,7 @@
-//! `trace`: recorded updates, read in many orders, by Yjs, by yrs, and as coscribe keeps them. They must make the same document.
+//! `trace`: reads recorded updates in many orders, with Yjs, with yrs and with coscribe. They must always make the same document.
 
 mod check;
-mod outside;
+mod library;
 mod recording;
 mod roots;
 mod serve;
@@ -16,11 +16,12 @@ use clap::Args;
 use fastrand::Rng;
 use serde_json::json;
 
-use self::check::{Examiner, Finding, Verdict};
-use self::outside::Outside;
+use self::check::{Divergence, Examiner, Verdict};
+use self::library::LibraryProcess;
 use self::recording::Format;
 use self::roots::Given;
 use crate::flags;
+use crate::limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,9 +35,6 @@ Examples:
 Each recording is read as it was recorded, reversed, shuffled, with some updates twice, as a diff from somewhere in the middle, through
 a room, merged in groups by yrs and by Yjs, and as coscribe stores it. A gap in what was recorded is told, and is no finding; nor
 are differences of yrs to Yjs that are known.";
-
-/// How many findings are told in full.
-const TOLD: usize = 20;
 
 /// The flags of `trace`.
 #[derive(Args, Debug)]
@@ -71,7 +69,7 @@ pub struct Arguments {
     serve_yrs: bool,
 }
 
-/// Reads recordings in every way, and tells what differs.
+/// Reads recordings in every way, and prints the divergences.
 ///
 /// # Errors
 /// If the recordings cannot be read.
@@ -82,10 +80,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let path = arguments.path.unwrap_or_default();
     let recordings = recording::read(&path, arguments.format)?;
-    let yjs = if arguments.no_yjs { None } else { Outside::yjs(arguments.patience) };
+    let yjs = if arguments.no_yjs { None } else { LibraryProcess::yjs(arguments.patience) };
     let has_yjs = yjs.is_some();
     let mut examiner = Examiner {
-        outside: yjs.into_iter().chain([Outside::yrs(arguments.patience)?]).collect(),
+        libraries: yjs.into_iter().chain([LibraryProcess::yrs(arguments.patience)?]).collect(),
         roots: arguments.roots.into_iter().map(|Given(name, of)| (name, of)).collect(),
         shuffles: arguments.shuffles,
         rng: Rng::with_seed(arguments.seed),
@@ -120,16 +118,16 @@ fn tell(verdicts: &[Verdict], has_yjs: bool) {
     }
     let findings: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.findings).collect();
     let (known, new): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.known.is_some());
-    let mut alike: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
+    let mut alike: BTreeMap<_, Vec<&Divergence>> = BTreeMap::new();
     for finding in &new {
         alike.entry((&finding.recording, &finding.reader, finding.oracle)).or_default().push(finding);
     }
-    for ((recording, reader, oracle), findings) in alike.iter().take(TOLD) {
-        let (Finding { way, detail, .. }, others) = (findings[0], findings.len() - 1);
+    for ((recording, reader, oracle), findings) in alike.iter().take(limits::TOLD_DIVERGENCES) {
+        let (Divergence { way, detail, .. }, others) = (findings[0], findings.len() - 1);
         println!("{recording}, {way}, read by {reader}: {oracle:?}: {detail} (and {others} other ways)");
     }
-    if alike.len() > TOLD {
-        println!("… and {} more", alike.len() - TOLD);
+    if alike.len() > limits::TOLD_DIVERGENCES {
+        println!("… and {} more", alike.len() - limits::TOLD_DIVERGENCES);
     }
     let mut names: Vec<_> = known.iter().filter_map(|finding| finding.known).collect();
     names.sort_unstable();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages};
 use coscribe_engine::message::Inbound;
-use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
+use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits, Terms};
 use coscribe_engine::work::finish;
 use futures_util::{Sink, Stream};
 use tokio::net::TcpStream;
@@ -224,7 +224,7 @@ impl Server {
         let new = || Document { room: Room::new(RoomLimits::default()), outboxes: BTreeMap::new() };
         let document = self.documents.entry(name.to_owned()).or_insert_with(new);
         document.outboxes.insert(peer, sender);
-        document.room.connect(peer, Duration::ZERO);
+        document.room.connect(peer, Terms::default(), Duration::ZERO);
         for wish in &GREETING {
             finish(document.room.receive(peer, wish.clone(), Duration::ZERO));
         }
@@ -283,7 +283,7 @@ impl Document {
             };
             for outbox in to.iter().filter_map(|peer| self.outboxes.get(peer)) {
                 // Who has gone does not need it.
-                let _ = outbox.send(y_websocket::encode(&message).to_bytes());
+                let _ = outbox.send(y_websocket::encode(&message).expect("the dialect has it").to_bytes());
             }
             finish(self.room.tick(Duration::ZERO));
         }

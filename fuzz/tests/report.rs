@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use coscribe_fuzz::case::{Case, CaseError};
 use coscribe_fuzz::corpus::{Corpus, CorpusError};
 use coscribe_fuzz::edit::{Action, Content, Edit, Root};
 use coscribe_fuzz::generate::{self, Shape};
@@ -15,10 +14,11 @@ use coscribe_fuzz::outcome::{Coverage, Failure, Mark, MarkKind, Message, Oracle,
 use coscribe_fuzz::progress::Progress;
 use coscribe_fuzz::report::html::Page;
 use coscribe_fuzz::report::javascript;
-use coscribe_fuzz::report::junit::Blocks;
+use coscribe_fuzz::report::junit::JunitReport;
 use coscribe_fuzz::report::rust_test;
 use coscribe_fuzz::report::{Finding, Written};
 use coscribe_fuzz::scenario::{Crash, During, Event, Fault, Kind, Scenario, Step};
+use coscribe_fuzz::scenario_file::{ScenarioFile, ScenarioFileError};
 use coscribe_fuzz::simulation::{self, Surroundings};
 
 fn insert(replica: usize, text: &str) -> Event {
@@ -108,8 +108,8 @@ fn a_finding_is_written_as_four_files_and_read_again() {
         assert_eq!(*path, directory.join(format!("{name}.{extension}")));
         assert!(fs::metadata(path).unwrap().len() > 500, "{extension}");
     }
-    let case = Case::read(&json).unwrap();
-    assert_eq!(case, Case { scenario: finding.scenario, failure: Some(finding.failure) });
+    let case = ScenarioFile::read(&json).unwrap();
+    assert_eq!(case, ScenarioFile { scenario: finding.scenario, failure: Some(finding.failure) });
     assert!(fs::read_to_string(&html).unwrap().contains(&format!("coscribe-fuzz replay {}", json.display())));
 }
 
@@ -122,8 +122,12 @@ fn a_file_that_is_no_case_is_named() {
         "{\"scenario\": {\"seed\": 1, \"replicas\": [\"yrs\"], \"steps\": [{\"nonsense\": 1}]}}",
     )
     .unwrap();
-    assert!(matches!(Case::read(&missing), Err(CaseError::Io { path, .. }) if path == missing));
-    assert!(matches!(Case::read(&broken), Err(CaseError::Json { path, .. }) if path == broken));
+    assert!(
+        matches!(ScenarioFile::read(&missing), Err(ScenarioFileError::Io { path, .. }) if path == missing)
+    );
+    assert!(
+        matches!(ScenarioFile::read(&broken), Err(ScenarioFileError::Json { path, .. }) if path == broken)
+    );
 }
 
 #[test]
@@ -131,9 +135,9 @@ fn generated_scenarios_survive_their_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("case.json");
     for seed in 0..200 {
-        let case = Case { scenario: generate::scenario(seed, &Shape::default()), failure: None };
+        let case = ScenarioFile { scenario: generate::scenario(seed, &Shape::default()), failure: None };
         fs::write(&path, case.to_json()).unwrap();
-        assert_eq!(Case::read(&path).unwrap(), case, "seed {seed}");
+        assert_eq!(ScenarioFile::read(&path).unwrap(), case, "seed {seed}");
     }
 }
 
@@ -229,7 +233,7 @@ fn the_script_for_yjs_says_whether_yjs_converges() {
 
 #[test]
 fn ci_reads_a_test_case_for_each_thousand_runs() {
-    let mut blocks = Blocks::default();
+    let mut blocks = JunitReport::default();
     for number in 0..1_500 {
         blocks.add(number, Duration::from_millis(2));
     }
@@ -267,7 +271,10 @@ fn a_corpus_keeps_what_covers_something_new() {
 
     fs::write(directory.path().join("corpus/broken.json"), "nonsense").unwrap();
     let broken = Corpus::open(directory.path().join("corpus")).err().unwrap();
-    assert!(matches!(broken, CorpusError::Case(_)) && broken.to_string().contains("broken.json"), "{broken}");
+    assert!(
+        matches!(broken, CorpusError::ScenarioFile(_)) && broken.to_string().contains("broken.json"),
+        "{broken}"
+    );
 }
 
 #[test]
@@ -283,7 +290,7 @@ fn scenarios_made_from_a_corpus_differ_and_do_not_grow_for_ever() {
         let mutated = corpus.mutated(seed).unwrap();
         assert_eq!(corpus.mutated(seed).unwrap(), mutated);
         assert!(mutated.seed == seed && mutated.steps.len() <= 400 && !mutated.replicas.is_empty());
-        texts.insert(Case { scenario: Scenario { seed: 0, ..mutated }, failure: None }.to_json());
+        texts.insert(ScenarioFile { scenario: Scenario { seed: 0, ..mutated }, failure: None }.to_json());
     }
     assert!(texts.len() > 60, "{} different ones", texts.len());
 }

@@ -106,9 +106,9 @@ fn replicas_of_yjs_and_of_yrs_show_the_same_when_they_have_met() {
 #[test]
 fn an_update_with_a_gap_waits_for_what_is_missing() {
     let Some(process) = start() else { return };
-    let mut author = YrsReplica::new(1, false);
+    let mut writer = YrsReplica::new(1, false);
     let updates: Vec<_> =
-        ["a", "b", "c"].iter().flat_map(|text| author.edit(&write(0, text)).unwrap()).collect();
+        ["a", "b", "c"].iter().flat_map(|text| writer.edit(&write(0, text)).unwrap()).collect();
     let mut reader = NodeReplica::new(&process, 2, false).unwrap();
     let mut waited = Vec::new();
     for update in [0, 2, 1].map(|at| &updates[at]) {
@@ -122,17 +122,17 @@ fn an_update_with_a_gap_waits_for_what_is_missing() {
 #[test]
 fn a_diff_is_what_the_other_lacks() {
     let Some(process) = start() else { return };
-    let mut author = NodeReplica::new(&process, 1, false).unwrap();
+    let mut writer = NodeReplica::new(&process, 1, false).unwrap();
     let mut reader = NodeReplica::new(&process, 2, false).unwrap();
     for n in 0..20 {
-        author.edit(&write(n, "word")).unwrap();
-        author.edit(&delete(n, 1)).unwrap();
+        writer.edit(&write(n, "word")).unwrap();
+        writer.edit(&delete(n, 1)).unwrap();
         let (known, stranger) = (reader.state_vector().unwrap(), [0]);
-        let (diff, all) = (author.diff(&known).unwrap(), author.diff(&stranger).unwrap());
+        let (diff, all) = (writer.diff(&known).unwrap(), writer.diff(&stranger).unwrap());
         assert!(n == 0 || diff.len() < all.len());
         reader.apply(&diff).unwrap();
-        assert_eq!(reader.view().unwrap(), author.view().unwrap());
-        assert_eq!(process.view_of(&[all]).unwrap(), author.view().unwrap());
+        assert_eq!(reader.view().unwrap(), writer.view().unwrap());
+        assert_eq!(process.view_of(&[all]).unwrap(), writer.view().unwrap());
     }
 }
 
@@ -190,19 +190,19 @@ fn without_undo_nothing_is_taken_back() {
 #[test]
 fn formats_that_have_become_redundant_are_deleted_in_an_update_of_the_reader() {
     let Some(process) = start() else { return };
-    let mut author = NodeReplica::new(&process, 1, false).unwrap();
+    let mut writer = NodeReplica::new(&process, 1, false).unwrap();
     let mut reader = NodeReplica::new(&process, 2, false).unwrap();
-    for update in author.edit(&write(0, "bold")).unwrap() {
+    for update in writer.edit(&write(0, "bold")).unwrap() {
         reader.apply(&update).unwrap();
     }
-    let concurrent = author.edit(&format(0, 4, "bold", json!(true))).unwrap();
+    let concurrent = writer.edit(&format(0, 4, "bold", json!(true))).unwrap();
     let others = reader.edit(&format(0, 4, "bold", json!(true))).unwrap();
     let written: Vec<_> = concurrent.iter().flat_map(|update| reader.apply(update).unwrap()).collect();
     assert_eq!(written.len(), 1, "of two equal formats one is redundant");
     for update in others.iter().chain(&written) {
-        author.apply(update).unwrap();
+        writer.apply(update).unwrap();
     }
-    assert_eq!(author.view().unwrap(), reader.view().unwrap());
+    assert_eq!(writer.view().unwrap(), reader.view().unwrap());
 }
 
 #[test]

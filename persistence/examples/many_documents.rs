@@ -36,7 +36,7 @@ fn build(dir: &Path, documents: usize, checkpointed: bool) -> Result<(), Box<dyn
     let names = names.collect::<Result<Vec<_>, _>>()?;
     for names in names.chunks(1000) {
         let record =
-            |name| NewRecord { name, sequence: 1, time: 0, author: "", payload: &update, waits: false };
+            |name| NewRecord { name, sequence: 1, time: 0, subject: "", payload: &update, waits: false };
         store.append(&names.iter().map(record).collect::<Vec<_>>())?;
         if checkpointed {
             let checkpoint = |name| Checkpoint { name, sequence: 1, time: 0, state: &state };

@@ -66,7 +66,7 @@ fn live(disk: &MemoryDisk, name: &DocumentName, spent: &mut Spent) -> Result<(),
     timed(&mut spent.load, || store.load(name))?;
     for _ in 0..BATCHES {
         let sequence = store.last_sequence(name) + 1;
-        let record = NewRecord { name, sequence, time: 0, author: "", payload: &UPDATE, waits: false };
+        let record = NewRecord { name, sequence, time: 0, subject: "", payload: &UPDATE, waits: false };
         timed(&mut spent.append, || store.append(&[record]))?;
         if sequence % CHECKPOINT_BATCHES == 0 {
             let checkpoint = Checkpoint { name, sequence, time: 0, state: &[&UPDATE] };

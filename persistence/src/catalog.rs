@@ -12,18 +12,19 @@
 use std::collections::HashMap;
 use std::io;
 
+use crate::damage::Damage;
 use crate::disk::{Step, StoreDir};
-use crate::error::StoreError;
+use crate::error::{SnapshotError, StoreError};
 use crate::index::{Covered, Index, Position};
+use crate::limits::CATALOG_REWRITE_ENTRIES;
 use crate::name::DocumentName;
 use crate::record::{Kind, Record};
-use crate::segment::{self, AppendError, Damage, Found, HEADER_BYTES, Scan, Tail};
+use crate::segment::{self, AppendError, Found, HEADER_BYTES, Scan, Tail};
+use crate::snapshots::Snapshot;
 
 const FILE: &str = "catalog";
 const NEW_FILE: &str = "catalog.new";
 const DAMAGED_FILE: &str = "catalog.damaged";
-/// Below this many entries the file is not worth rewriting.
-const REWRITE_ENTRIES: usize = 10_000;
 
 /// The contents of the file.
 #[derive(Debug, Default)]
@@ -119,7 +120,7 @@ impl Catalog {
 
     /// Whether more than half of the entries are out of date.
     pub(crate) fn wants_rewrite(&self, index: &Index) -> bool {
-        self.entries > REWRITE_ENTRIES + 2 * index.catalog_len()
+        self.entries > CATALOG_REWRITE_ENTRIES + 2 * index.catalog_len()
     }
 
     /// Rewrites the file from the index.
@@ -129,6 +130,32 @@ impl Catalog {
         self.entries = index.catalog_len();
         Ok(())
     }
+}
+
+/// Restores lost entries of the catalog from the snapshots that still exist: for each document, the highest generation. Returns
+/// those documents.
+pub(crate) fn adopt(
+    covered: &mut HashMap<DocumentName, Covered>,
+    latest: Vec<(DocumentName, u64)>,
+    get: impl Fn(&DocumentName, u64) -> Result<Option<Snapshot>, SnapshotError>,
+) -> Vec<DocumentName> {
+    let mut adopted = Vec::new();
+    for (name, generation) in latest {
+        let known = covered.get(&name).copied().unwrap_or_default();
+        if generation <= known.generation {
+            continue;
+        }
+        // Unreadable, or of a deleted document: the entry stays as it is.
+        let Ok(Some(snapshot)) = get(&name, generation) else {
+            continue;
+        };
+        let born = Position::from_raw(snapshot.born);
+        if born >= known.born {
+            covered.insert(name.clone(), Covered { generation, sequence: snapshot.sequence, born });
+            adopted.push(name);
+        }
+    }
+    adopted
 }
 
 /// Replaces the file; a damaged one is copied first, so that somebody can look at it.
@@ -173,7 +200,7 @@ fn encode<'a>(entries: impl Iterator<Item = (&'a DocumentName, Covered, u64)>, t
             name: name.as_str(),
             sequence: covered.sequence,
             time,
-            author: "",
+            subject: "",
             payload: &payload,
             batch: tail.len(),
         };

@@ -3,9 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::damage::Damage;
 use crate::name::DocumentName;
-use crate::segment::Damage;
-use crate::snapshots::SnapshotError;
 
 /// Why a call to the store failed. A document that cannot be read is always one of these errors, never an empty
 /// document.
@@ -139,6 +138,29 @@ pub enum StoreError {
         path: PathBuf,
     },
 }
+
+/// Why a snapshot cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// It is damaged.
+    #[error("the snapshot is damaged: {0}")]
+    Damaged(&'static str),
+    /// It was written by a version that this one does not know.
+    #[error("the snapshot has format version {0}, which this version of coscribe does not know")]
+    UnknownVersion(u8),
+    /// The snapshot that was read back differs from the one that was written.
+    #[error("the snapshot that was read back differs from what was written")]
+    ReadBack,
+    /// A file system call failed. It may succeed later.
+    #[error("the file system: {0}")]
+    Io(#[from] io::Error),
+    /// A database of an earlier version cannot be read.
+    #[error("unreadable: {0}")]
+    Unreadable(String),
+}
+
+/// No lock of the store is ever poisoned.
+pub(crate) const POISONED: &str = "no thread panics while it holds a lock of the store";
 
 impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

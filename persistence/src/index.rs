@@ -1,4 +1,4 @@
-//! The store's index of what is on disk: which snapshot covers which document, and where its live records are.
+//! The store's index of the disk: which snapshot covers which document, and where its live records are.
 //!
 //! A record is live if no snapshot covers it and its document was not deleted after it. Memory grows with the number of
 //! documents: about 100 bytes for one with only a snapshot, 150 for one with only a record.
@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
 
+use crate::damage::Damage;
 use crate::name::DocumentName;
-use crate::segment::Damage;
-use crate::snapshots::Snapshot;
 
 /// A place in the log: segment number and offset. Ordered as the log was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -87,11 +86,6 @@ impl Position {
 impl Covered {
     pub(crate) fn has_snapshot(&self) -> bool {
         self.generation > 0
-    }
-
-    /// Whether the snapshot is from the checkpoint that covers the document.
-    pub(crate) fn is_by(&self, snapshot: &Snapshot) -> bool {
-        self.sequence == snapshot.sequence && self.born.raw() == snapshot.born
     }
 }
 
@@ -272,7 +266,7 @@ impl Index {
         fn table<K, V>(map: &HashMap<K, V>) -> usize {
             map.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1)
         }
-        /// Two counters beside the text, and what an allocator rounds up to.
+        /// Two counters beside the text, rounded up as an allocator does.
         fn name(name: &DocumentName) -> usize {
             (name.as_str().len() + 2 * size_of::<usize>()).next_multiple_of(16) + 8
         }

@@ -13,7 +13,7 @@
 //! | `snapshots/00000001.states`, … | segments of snapshots | `snapshots` |
 //! | `snapshots/index/` | sled: where each snapshot is; rebuilt from the segments if it is unusable | `snapshots` |
 //! | `lock` | locked while a process has the store open; holds its process id | `disk` |
-//! | `00000003-4711.torn` | the torn end of a segment, cut off when the store was opened after a crash | `recovery` |
+//! | `00000003-4711.torn` | the torn end of a segment, cut off when the store was opened after a crash | `store` |
 //! | `00000003.log.damaged` | a retired segment in which something could not be read | `log` |
 //! | `snapshots.earlier/`, `snapshots.broken-<time>/` | snapshots of an earlier version, which kept them in sled | `snapshots` |
 //!
@@ -25,37 +25,37 @@
 
 #![forbid(unsafe_code)]
 
-mod archive;
-mod catalog;
-mod checkpoint;
-mod disk;
-mod error;
-mod index;
-mod load;
-mod log;
+pub mod limits;
 mod name;
-mod reader;
 pub mod record;
-mod recovery;
-mod salvage;
+
+mod damage;
+mod error;
+
+mod disk;
 mod segment;
+
+mod catalog;
+mod index;
+mod log;
 mod snapshots;
+
+mod load;
 mod store;
-mod survey;
+
+mod reader;
 mod verify;
-mod volatile;
-mod window;
+
+mod archive;
 
 pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter};
-pub use disk::{Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
-pub use error::StoreError;
+pub use damage::Damage;
+pub use disk::{Choose, Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
+pub use error::{SnapshotError, StoreError};
 pub use load::StoredDocument;
-pub use name::{DocumentName, MAX_NAME_BYTES, NameError};
+pub use log::NewRecord;
+pub use name::{DocumentName, NameError};
 pub use reader::{ReadOptions, StoreReader};
-pub use recovery::{Recovery, TornTail};
-pub use salvage::{Missing, Salvage};
-pub use segment::Damage;
-pub use snapshots::{MAX_STATE_BYTES, SnapshotError, SnapshotIndex};
-pub use store::{Checkpoint, NewRecord, Store, StoreOptions};
+pub use snapshots::SnapshotIndex;
+pub use store::{Checkpoint, Missing, Recovery, Salvage, Store, StoreOptions, TornTail};
 pub use verify::{Gap, Report, UnreadableSnapshot, verify, verify_with};
-pub use volatile::Choose;

@@ -1,15 +1,15 @@
 //! Reading a document: its snapshot, and the records after it.
 
+use crate::damage::Damage;
 use crate::disk::StoreDir;
-use crate::error::StoreError;
+use crate::error::{SnapshotError, StoreError};
 use crate::index::{Covered, Index, RecordRef};
 use crate::log;
 use crate::name::DocumentName;
 use crate::record::{self, Kind};
-use crate::segment::Damage;
-use crate::snapshots::{Snapshot, SnapshotError};
+use crate::snapshots::Snapshot;
 
-/// What is stored of a document.
+/// The stored parts of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDocument {
     /// The state at the last checkpoint.
@@ -83,7 +83,7 @@ impl Whereabouts {
     }
 }
 
-/// The state that covers a document, checked against what covers it; `None` if no snapshot does.
+/// The state that covers a document, checked against the catalog's entry; `None` if no snapshot covers it.
 pub(crate) fn snapshot(
     name: &DocumentName,
     covered: Covered,

@@ -1,15 +1,14 @@
-//! The name of a document: what the log and the snapshots are keyed by.
+//! The name of a document: the key of the log and the snapshots.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Longest name in bytes: as long as a URL path segment may sensibly be, and small compared with a record.
-pub const MAX_NAME_BYTES: usize = 1024;
+use crate::limits::MAX_NAME_BYTES;
 
 /// A document's name: 1 to [`MAX_NAME_BYTES`] bytes of UTF-8, otherwise anything (`/`, spaces, control characters).
 ///
-/// Cheap to clone. `Display` gives the name as it is; `Debug` escapes it, which is what a log line wants.
+/// Cheap to clone. `Display` gives the name as it is; `Debug` escapes it, as a log line needs it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocumentName(Arc<str>);
 

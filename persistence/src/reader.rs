@@ -6,17 +6,16 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::catalog::Contents;
+use crate::catalog::{self, Contents};
+use crate::damage::Damage;
 use crate::disk::{self, Lock, StoreDir, SystemDisk};
-use crate::error::StoreError;
+use crate::error::{SnapshotError, StoreError};
 use crate::index::{Covered, Index};
 use crate::load::{self, StoredDocument, Whereabouts};
+use crate::log::contents::LogContents;
 use crate::name::DocumentName;
-use crate::recovery::{self, SNAPSHOTS_DIR};
-use crate::segment::Damage;
 use crate::snapshots::earlier::{self, Copy, Earlier};
-use crate::snapshots::{Snapshot, SnapshotError, Snapshots};
-use crate::survey::Survey;
+use crate::snapshots::{SNAPSHOTS_DIR, Snapshot, Snapshots};
 
 /// Options for reading a store.
 #[derive(Debug, Clone)]
@@ -65,7 +64,7 @@ impl StoreReader {
         let is_doubtful = contents.is_doubtful();
         let adopted = if is_doubtful {
             let failed = |source| StoreError::Snapshots { path: dir.join(SNAPSHOTS_DIR), source };
-            recovery::adopt(&mut covered, snapshots.list().map_err(failed)?, |name, generation| {
+            catalog::adopt(&mut covered, snapshots.list().map_err(failed)?, |name, generation| {
                 snapshots.get(name, generation, None)
             })
         } else {
@@ -73,17 +72,17 @@ impl StoreReader {
         };
         let expected = is_doubtful && contents.exists || covered.values().any(Covered::has_snapshot);
         let snapshots_lost = if expected { snapshots.lost() } else { None };
-        let survey = Survey::read(&dir, covered)?;
+        let logged = LogContents::read(&dir, covered)?;
         let found = Found {
-            records: survey.records,
-            torn: survey.torn.map(|torn| torn.damage),
-            damage: survey.damage,
-            catalog_missing: !contents.exists && (!survey.index.segments.is_empty() || !adopted.is_empty()),
+            records: logged.records,
+            torn: logged.torn.map(|torn| torn.damage),
+            damage: logged.damage,
+            catalog_missing: !contents.exists && (!logged.index.segments.is_empty() || !adopted.is_empty()),
             catalog_damage: contents.damage,
             adopted,
             snapshots_lost,
         };
-        Ok(Self { dir, snapshots, index: survey.index, found, lock })
+        Ok(Self { dir, snapshots, index: logged.index, found, lock })
     }
 
     /// Every stored document, readable or not, sorted.
@@ -91,7 +90,7 @@ impl StoreReader {
         self.index.names()
     }
 
-    /// What is stored of a document, as [`Store::load`](crate::Store::load) would return it.
+    /// The stored parts of a document, as [`Store::load`](crate::Store::load) would return them.
     pub fn load(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
         self.load_with(name, self.snapshot(name))
     }
@@ -176,7 +175,7 @@ impl ReadSnapshots {
         }
         let earlier =
             self.earlier.iter().filter_map(|(earlier, _)| earlier.get(name, generation).ok().flatten());
-        let mut by = earlier.filter(|snapshot| covered.is_none_or(|covered| covered.is_by(snapshot)));
+        let mut by = earlier.filter(|snapshot| covered.is_none_or(|covered| snapshot.is_from(&covered)));
         by.next().map_or(found, |snapshot| Ok(Some(snapshot)))
     }
 

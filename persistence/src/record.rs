@@ -1,4 +1,4 @@
-//! THE format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
+//! The format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -9,31 +9,28 @@
 //! | 12 | 1 | version, [`VERSION`] |
 //! | 13 | 1 | kind, see [`Kind`] |
 //! | 14 | 2 | length of the document name, 1 ..= 1024 |
-//! | 16 | 2 | length of the author, 0 ..= [`MAX_AUTHOR_BYTES`] |
+//! | 16 | 2 | length of the subject, 0 ..= [`MAX_SUBJECT_BYTES`] |
 //! | 18 | 2 | zero |
 //! | 20 | 4 | length of the payload, 0 ..= [`MAX_PAYLOAD_BYTES`] |
 //! | 24 | 8 | batch: the offset in the segment of the first record that was written and synced together with this one |
 //! | 32 | 8 | sequence |
 //! | 40 | 8 | time, ms since the Unix epoch |
-//! | 48 | | document name, author (both UTF-8), payload |
+//! | 48 | | document name, subject (both UTF-8), payload |
 //!
-//! The marker is what a reader looks for to find the next record after a damaged one. It is random, so that nobody
-//! can plant a record of another document inside an update.
+//! A reader looks for the marker to find the next record after a damaged one. It is random, so that nobody can plant a record
+//! of another document inside an update.
 //!
 //! The batch tells a torn write from corruption: a power loss may leave a later page of a batch on disk without an earlier one,
 //! so broken bytes before a sound record are corruption only if that record was written after they had been synced, that is, in a
 //! later batch.
 
-use crate::name::{DocumentName, MAX_NAME_BYTES};
+use crate::limits::{MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, MAX_SUBJECT_BYTES};
+use crate::name::DocumentName;
 
 /// The version that is written, and the only one that is read.
 pub const VERSION: u8 = 1;
 /// Bytes before the document name.
 pub const HEADER_BYTES: usize = 48;
-/// Longest author. Long enough for an e-mail address or a token's subject.
-pub const MAX_AUTHOR_BYTES: usize = 256;
-/// Largest payload. A document of this size is beyond what an editor opens.
-pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
 
 const CRC_START: usize = 12;
 
@@ -46,7 +43,7 @@ pub enum Kind {
     Checkpoint = 2,
     /// In the catalog: the document was deleted.
     Deleted = 3,
-    /// In a segment of snapshots: the payload is a state, behind the prefix described in [`crate::snapshots`].
+    /// In a segment of snapshots: the payload is a state, behind the prefix that `snapshots/record.rs` describes.
     Snapshot = 4,
     /// In the log: the payload is a parked update. It takes a sequence number like any update.
     Waiting = 5,
@@ -63,8 +60,8 @@ pub struct Record<'a> {
     pub sequence: u64,
     /// Milliseconds since the Unix epoch.
     pub time: u64,
-    /// Who wrote it, as the caller names them.
-    pub author: &'a str,
+    /// The subject that wrote it; empty if that is unknown.
+    pub subject: &'a str,
     /// The update.
     pub payload: &'a [u8],
     /// The offset of the batch in its segment.
@@ -93,7 +90,7 @@ impl Record<'_> {
 
     /// Size of the record in bytes.
     pub fn encoded_len(&self) -> usize {
-        HEADER_BYTES + self.name.len() + self.author.len() + self.payload.len()
+        HEADER_BYTES + self.name.len() + self.subject.len() + self.payload.len()
     }
 
     /// Appends the record to `out`. The lengths must be in bounds: `Store` checks them before it writes anything.
@@ -117,14 +114,14 @@ impl Record<'_> {
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&[VERSION, self.kind as u8]);
         out.extend_from_slice(&short(self.name.len()));
-        out.extend_from_slice(&short(self.author.len()));
+        out.extend_from_slice(&short(self.subject.len()));
         out.extend_from_slice(&[0; 2]);
         out.extend_from_slice(&payload_len.to_le_bytes());
         out.extend_from_slice(&self.batch.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.time.to_le_bytes());
         out.extend_from_slice(self.name.as_bytes());
-        out.extend_from_slice(self.author.as_bytes());
+        out.extend_from_slice(self.subject.as_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + CRC_START..]), self.payload);
         let crc = more.iter().fold(crc, |crc, part| crc32c::crc32c_append(crc, part));
         out[start + 8..start + CRC_START].copy_from_slice(&crc.to_le_bytes());
@@ -165,13 +162,13 @@ pub(crate) struct Head {
 
 impl Head {
     /// Most bytes before a payload.
-    pub(crate) const MOST_BYTES: usize = HEADER_BYTES + MAX_NAME_BYTES + MAX_AUTHOR_BYTES;
+    pub(crate) const MOST_BYTES: usize = HEADER_BYTES + MAX_NAME_BYTES + MAX_SUBJECT_BYTES;
 
     /// The head of the record that starts like `bytes`; `None` if no record does.
     pub(crate) fn read(bytes: &[u8], marker: u64) -> Option<Self> {
         let header = read_header(bytes, marker).ok()?;
         let name = DocumentName::from_bytes(bytes[HEADER_BYTES..].get(..header.name_len)?).ok()?;
-        let payload_at = HEADER_BYTES + header.name_len + header.author_len;
+        let payload_at = HEADER_BYTES + header.name_len + header.subject_len;
         Some(Self { kind: header.kind, name, payload_at, payload_len: header.payload_len })
     }
 }
@@ -186,13 +183,13 @@ fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordErr
     let header = read_header(bytes, marker)?;
     let body = bytes[HEADER_BYTES..].get(..header.body_len()).ok_or(Torn)?;
     let (name, rest) = body.split_at(header.name_len);
-    let (author, payload) = rest.split_at(header.author_len);
+    let (subject, payload) = rest.split_at(header.subject_len);
     let record = Record {
         kind: header.kind,
         name: std::str::from_utf8(name).map_err(|_| Nonsense("the document name is not UTF-8"))?,
         sequence: u64::from_le_bytes(take(bytes, 32)),
         time: u64::from_le_bytes(take(bytes, 40)),
-        author: std::str::from_utf8(author).map_err(|_| Nonsense("the author is not UTF-8"))?,
+        subject: std::str::from_utf8(subject).map_err(|_| Nonsense("the subject is not UTF-8"))?,
         payload,
         batch: u64::from_le_bytes(take(bytes, 24)),
     };
@@ -203,13 +200,13 @@ fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordErr
 struct Header {
     kind: Kind,
     name_len: usize,
-    author_len: usize,
+    subject_len: usize,
     payload_len: usize,
 }
 
 impl Header {
     fn body_len(&self) -> usize {
-        self.name_len + self.author_len + self.payload_len
+        self.name_len + self.subject_len + self.payload_len
     }
 }
 
@@ -225,16 +222,16 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
     }
     let kind = Kind::from_byte(header[13]).ok_or(Nonsense("the record's kind is unknown"))?;
     let name_len = usize::from(u16::from_le_bytes(take(header, 14)));
-    let author_len = usize::from(u16::from_le_bytes(take(header, 16)));
+    let subject_len = usize::from(u16::from_le_bytes(take(header, 16)));
     let payload_len = u32::from_le_bytes(take(header, 20)) as usize;
     if name_len == 0
         || name_len > MAX_NAME_BYTES
-        || author_len > MAX_AUTHOR_BYTES
+        || subject_len > MAX_SUBJECT_BYTES
         || payload_len > MAX_PAYLOAD_BYTES
     {
         return Err(Nonsense("the record's lengths are out of bounds"));
     }
-    Ok(Header { kind, name_len, author_len, payload_len })
+    Ok(Header { kind, name_len, subject_len, payload_len })
 }
 
 impl Kind {
@@ -263,7 +260,7 @@ mod tests {
             name: "notes/ä",
             sequence: 7,
             time: 1_700_000_000_000,
-            author: "ann",
+            subject: "ann",
             payload: &[0, 1, 2, 254, 255],
             batch: 4096,
         }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::index::{Covered, Index};
 use crate::load::StoredDocument;
 use crate::name::DocumentName;
 use crate::reader::{ReadOptions, StoreReader};
-use crate::segment::Damage;
 
-/// What [`verify`] found.
+/// The findings of [`verify`].
 #[derive(Debug, Default)]
 pub struct Report {
     /// Segments of the log.

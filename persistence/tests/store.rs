@@ -240,12 +240,12 @@ fn names_may_hold_anything_but_nothing() {
 fn what_is_too_large_is_refused() {
     let scene = Scene::new();
     let store = scene.open_clean();
-    let (a, author) = (name("a"), "x".repeat(257));
+    let (a, subject) = (name("a"), "x".repeat(257));
     let mut long = record(&a, 1, b"");
-    long.author = &author;
+    long.subject = &subject;
     assert!(matches!(
         store.append(&[long]),
-        Err(StoreError::TooLarge { what: "an author", bytes: 257, limit: 256 })
+        Err(StoreError::TooLarge { what: "a subject", bytes: 257, limit: 256 })
     ));
     assert_eq!(store.failure(), None);
 }

@@ -1,8 +1,8 @@
-//! Awareness as clients keep it: what y-protocols does in a browser, written after its behaviour.
+//! Awareness as clients keep it, written after the behaviour of y-protocols in a browser.
 //!
 //! A state is replaced by one with a higher clock, and removed by a null with the same clock or a higher one. A client whose
-//! own state is removed by somebody else says that it is still there, with the next clock. States that were not renewed for
-//! [`EXPIRY`] are dropped; the own one is renewed after half that time.
+//! own state is removed by another says that it is still there, with the next clock. States that were not renewed for
+//! [`AWARENESS_EXPIRY`] are dropped; the own one is renewed after half that time.
 //!
 //! The encoding is that of [`coscribe_engine::awareness`].
 
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::awareness::EXPIRY;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
+use coscribe_engine::limits::AWARENESS_EXPIRY;
 use coscribe_engine::update::ClientId;
 
 /// A removed state on the wire.
@@ -74,7 +74,7 @@ struct Meta {
 pub struct ClientAwareness {
     client: ClientId,
     states: BTreeMap<ClientId, String>,
-    /// Clocks of all clients that were ever seen, also of those that have gone.
+    /// Clocks of all clients seen so far, also of clients that are gone.
     meta: BTreeMap<ClientId, Meta>,
 }
 
@@ -91,7 +91,7 @@ impl ClientAwareness {
         Self { client, states: BTreeMap::new(), meta: BTreeMap::new() }
     }
 
-    /// Sets the own state, or takes it away; gives what is to be told.
+    /// Sets the own state, or takes it away; gives the message about it.
     pub fn set_own(&mut self, state: Option<String>, now: Duration) -> Bytes {
         let clock = self.meta.get(&self.client).map_or(0, |meta| meta.clock + 1);
         self.meta.insert(self.client, Meta { clock, updated: now });
@@ -107,12 +107,12 @@ impl ClientAwareness {
         self.states.get(&self.client).map(String::as_str)
     }
 
-    /// All states that it knows.
+    /// All known states.
     pub fn states(&self) -> &BTreeMap<ClientId, String> {
         &self.states
     }
 
-    /// What is told when a connection opens: the own state, if there is one.
+    /// The message for a connection that opens: the own state, if there is one.
     pub fn announce(&self) -> Option<Bytes> {
         self.own().map(|_| self.encode([self.client]))
     }
@@ -123,7 +123,7 @@ impl ClientAwareness {
         self.states.retain(|&client, _| client == own);
     }
 
-    /// Takes in states; gives what is told about all that changed, as clients do, whoever the states are of.
+    /// Takes in states; gives the message about all changed states, which clients send also for states that are not their own.
     ///
     /// # Errors
     /// If the bytes are no awareness states.
@@ -158,12 +158,12 @@ impl ClientAwareness {
         known.is_some() || !removes
     }
 
-    /// Time has passed: gives what is told of a renewed own state and of states that nobody renews.
+    /// Time has passed: gives the message about a renewed own state, and about states that nobody renews.
     pub fn tick(&mut self, now: Duration) -> Option<Bytes> {
         let mut changed = Vec::new();
         let old = |meta: &Meta, age: Duration| now.saturating_sub(meta.updated) >= age;
         if let Some(own) = self.own().map(str::to_owned)
-            && old(&self.meta[&self.client], EXPIRY / 2)
+            && old(&self.meta[&self.client], AWARENESS_EXPIRY / 2)
         {
             self.set_own(Some(own), now);
             changed.push(self.client);
@@ -171,7 +171,7 @@ impl ClientAwareness {
         let outdated: Vec<_> = self
             .states
             .keys()
-            .filter(|&client| *client != self.client && old(&self.meta[client], EXPIRY))
+            .filter(|&client| *client != self.client && old(&self.meta[client], AWARENESS_EXPIRY))
             .copied()
             .collect();
         for client in outdated {
@@ -184,7 +184,7 @@ impl ClientAwareness {
     /// When [`Self::tick`] has something to do. O(states).
     pub fn next_tick(&self) -> Option<Duration> {
         let due = |client: &ClientId| {
-            let lasts = if *client == self.client { EXPIRY / 2 } else { EXPIRY };
+            let lasts = if *client == self.client { AWARENESS_EXPIRY / 2 } else { AWARENESS_EXPIRY };
             self.meta[client].updated + lasts
         };
         self.states.keys().map(due).min()

@@ -1,4 +1,4 @@
-//! The command line: what `coscribe` can be told to do.
+//! The command line.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use crate::{commands, config, serve};
 
 /// A self-hosted collaboration server for Yjs editors.
 ///
-/// Editors connect with an unmodified y-websocket provider; every document is a path below the server's address. What the
-/// server has acknowledged is on disk.
+/// Editors connect with an unmodified y-websocket provider; every document is a path below the server's address. An
+/// acknowledged update is on disk.
 #[derive(Parser, Debug)]
 #[command(
     version,
@@ -40,7 +40,7 @@ enum Command {
     /// Exits with 0 if everything is sound, 1 if there are problems, 2 if it could not look.
     Verify {
         #[command(flatten)]
-        place: config::Place,
+        store: config::StoreArgs,
         #[command(flatten)]
         args: commands::verify::Args,
     },
@@ -51,18 +51,18 @@ enum Command {
     /// not be running on the same directory.
     Export {
         #[command(flatten)]
-        place: config::Place,
+        store: config::StoreArgs,
         #[command(flatten)]
         args: commands::export::Args,
     },
     /// Read documents from files that export has written
     ///
     /// Takes a directory that `coscribe export` wrote, or one file with a Yjs v1 update. Each update is checked before it is
-    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. What is not imported
-    /// is named, and the exit code is 1. The server must not be running on the same directory.
+    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. A document that is not
+    /// imported is named, and the exit code is 1. The server must not be running on the same directory.
     Import {
         #[command(flatten)]
-        place: config::Place,
+        store: config::StoreArgs,
         #[command(flatten)]
         args: commands::import::Args,
     },
@@ -78,9 +78,9 @@ enum Command {
     },
 }
 
-/// Does what the command line says.
+/// Runs the command that the command line names.
 pub fn main() -> ExitCode {
-    let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| refuse(&error));
+    let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| exit(&error));
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
@@ -96,9 +96,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = logged(args.resolve()?);
             serve::run(config)
         }
-        Command::Verify { place, args } => commands::verify::run(&args, &logged(place.resolve()?).data),
-        Command::Export { place, args } => commands::export::run(&args, &logged(place.resolve()?)),
-        Command::Import { place, args } => commands::import::run(&args, &logged(place.resolve()?)),
+        Command::Verify { store, args } => commands::verify::run(&args, &logged(store.resolve()?).data),
+        Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),
+        Command::Import { store, args } => commands::import::run(&args, &logged(store.resolve()?)),
         Command::Worker => {
             coscribe_worker::run()?;
             Ok(ExitCode::SUCCESS)
@@ -116,13 +116,13 @@ fn arguments() -> Vec<OsString> {
     arguments
 }
 
-/// Ends the process, as clap does it, but says so when the wrong value came from a variable.
-fn refuse(error: &clap::Error) -> ! {
+/// Ends the process, as clap does, but says so where the wrong value came from a variable.
+fn exit(error: &clap::Error) -> ! {
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split(' ').next()
         && !env::args().any(|given| given.starts_with(flag))
     {
-        let variable = flag.replacen("--", "COSCRIBE_", 1).replace('-', "_").to_uppercase();
+        let variable = config::variable(flag);
         if env::var_os(&variable).is_some() {
             eprintln!("in the environment variable {variable}:");
         }

@@ -1,4 +1,4 @@
-//! Plain HTTP: whether the server lives and can save, what it has counted, and the demo for people who open the address in a browser.
+//! Plain HTTP: whether the server lives and can save, its metrics, and the demo for people who open the address in a browser.
 
 mod demo;
 
@@ -24,7 +24,7 @@ pub(crate) fn routes(journal: SharedJournal, metrics: Arc<Metrics>) -> Router {
         .merge(demo::routes())
 }
 
-/// What plain routes tell of.
+/// The state that plain routes report.
 #[derive(Clone)]
 struct Observed {
     journal: SharedJournal,
@@ -39,7 +39,7 @@ async fn ready(State(observed): State<Observed>) -> impl IntoResponse {
     }
 }
 
-/// What has been counted so far.
+/// The metrics, as text.
 async fn scrape(State(observed): State<Observed>) -> Result<impl IntoResponse, StatusCode> {
     let text = observed.metrics.encode().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))

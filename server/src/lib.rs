@@ -1,4 +1,4 @@
-//! The coscribe server: Yjs editors connect to it, and what they write stays on disk.
+//! The coscribe server: Yjs editors connect to it, and their documents stay on disk.
 //!
 //! The `coscribe` program is [`main`]. A program of yours, or a test, can start a server in its own process:
 //!
@@ -17,9 +17,12 @@ mod config;
 mod connection;
 mod http;
 mod journal;
+mod limits;
 mod load;
 mod metrics;
 mod net;
+#[cfg(test)]
+mod readme;
 mod rooms;
 mod serve;
 

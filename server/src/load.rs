@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How often it is measured, where anybody asks.
+/// The time between two measurements, where anybody asks.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a measurement counts beside those before it.
+/// The weight of a measurement beside the earlier ones.
 const WEIGHT: f32 = 0.25;
 
 /// The share of all processors that the process uses, on average over some forty milliseconds.
 #[derive(Debug)]
 pub(crate) struct Load {
     processors: f32,
-    /// When it was last measured, and what the process had used by then, in nanoseconds.
+    /// When it was last measured, and the processor time of the process by then, in nanoseconds.
     measured: AtomicU64,
     used: AtomicU64,
     /// The bits of the share.
@@ -39,7 +39,7 @@ impl Load {
     pub(crate) fn share(&self, now: Duration) -> f32 {
         let (now, before) = (nanos(now), self.measured.load(Ordering::Relaxed));
         let passed = now.saturating_sub(before);
-        // One of those who ask measures.
+        // One of the callers measures.
         let measures = passed >= nanos(INTERVAL)
             && self.measured.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if measures {
@@ -50,7 +50,7 @@ impl Load {
         f32::from_bits(self.share.load(Ordering::Relaxed))
     }
 
-    /// What was measured over so many nanoseconds. What is long past counts nothing.
+    /// Takes a measurement over so many nanoseconds. Measurements long past count nothing.
     fn note(&self, measured: f32, passed: u64) {
         let before = f32::from_bits(self.share.load(Ordering::Relaxed));
         let intervals = passed as f32 / nanos(INTERVAL) as f32;

@@ -1,4 +1,4 @@
-//! What the server counts, for Prometheus: enough to explain a slow minute, nothing per document, and no more than a few
+//! The counters of the server, for Prometheus: enough to explain a slow minute, nothing per document, and no more than a few
 //! atomic additions for each message.
 
 use std::fmt;
@@ -12,10 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// What a scraper is told that [`Metrics::encode`] gives.
+/// The content type of the text that [`Metrics::encode`] gives.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All that is counted.
+/// All counters.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     /// Open WebSockets.
@@ -38,9 +38,9 @@ pub(crate) struct Metrics {
     pub(crate) sent_bytes: Counter,
     /// Bytes from and to the sockets.
     pub(crate) wire_bytes: WireBytes,
-    /// Bytes of what a flush sends to each peer, before compression.
+    /// Bytes that a flush sends to each peer, before compression.
     pub(crate) flush_bytes: Histogram,
-    /// What a flush and its writing cost.
+    /// The time that a flush and its writing cost.
     pub(crate) flush_seconds: Histogram,
     /// From when an update is handed to the log to when it is on disk.
     pub(crate) log_append_seconds: Histogram,
@@ -131,7 +131,7 @@ impl Metrics {
         }
         registry.register_with_unit(
             "flush",
-            "Size of what a flush sends to each peer, before compression",
+            "Bytes that a flush sends to each peer, before compression",
             Unit::Bytes,
             self.flush_bytes.clone(),
         );

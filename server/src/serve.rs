@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::process;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
@@ -19,25 +18,15 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Listen};
+use crate::connection::register::{ConnectionLimits, Connections};
 use crate::http;
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
+use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_THREADS};
 use crate::metrics::Metrics;
-use crate::net::connections::{Connections, Limits};
-use crate::net::listener::{self, Server};
+use crate::net::listener;
+use crate::net::server::Server;
 use crate::rooms::Rooms;
-
-/// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
-const LOADING_THREADS: usize = 8;
-
-/// Documents that the background checkpoints hold open at a time.
-const BACKGROUND_ROOMS: usize = 64;
-
-/// How often it is looked whether the directory of the documents is still there.
-const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long connections may take to agree to be closed, after the last was asked to.
-const LAST_CONNECTIONS: Duration = Duration::from_secs(4);
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -49,7 +38,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     result
 }
 
-/// Sends back what it is sent, until it is killed.
+/// Sends every message back, until it is killed.
 pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     runtime.block_on(async {
@@ -62,7 +51,7 @@ pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
 /// Each connection takes a file descriptor, and the usual limit on those is for programs that use `select`.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it may not be raised, what there is must do.
+    // Where it may not be raised, the present one must do.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
@@ -106,12 +95,14 @@ impl Running {
         let store = open_store(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (journal, threads) =
-            LocalJournal::start(Arc::clone(&store), config.commit_window, Arc::clone(&metrics))
+            LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
                 .context("cannot start")?;
         let journal: SharedJournal = Arc::new(journal);
         let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
-        let limits =
-            Limits { total: config.max_connections, per_address: config.max_connections_per_address };
+        let limits = ConnectionLimits {
+            total: config.max_connections.get(),
+            per_address: config.max_connections_per_address.get(),
+        };
         let server = Arc::new(Server {
             config,
             connections: Connections::new(limits, Arc::clone(&metrics)),
@@ -131,7 +122,7 @@ impl Running {
         &self.addresses
     }
 
-    /// Closes all connections, stores what they have sent, and ends.
+    /// Closes all connections, stores their updates, and ends.
     ///
     /// # Errors
     /// If not everything is stored.
@@ -172,7 +163,7 @@ fn announce(addresses: &[SocketAddr]) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Looks now and then whether the directory is still there: without it, what is written is gone when the server ends.
+/// Looks now and then whether the directory is still there: without it, all that is written is gone when the server ends.
 async fn watch_directory(store: Arc<Store>) {
     loop {
         sleep(DIRECTORY_INTERVAL).await;
@@ -201,11 +192,11 @@ async fn checkpoint_in_background(rooms: Arc<Rooms>, journal: SharedJournal) {
     }
 }
 
-/// Connections first, then the rooms when they have processed what those had sent, then the log when it has all of it.
+/// Connections first; then the rooms, when they have processed all messages; then the log, when it has all records.
 async fn stop(server: &Server, journal: JournalThreads) {
-    server.rooms.refuse();
-    server.connections.close_all(server.config.shutdown_spread).await;
-    if timeout(LAST_CONNECTIONS, server.connections.all_closed()).await.is_err() {
+    server.rooms.close_doors();
+    server.connections.close_all(server.config.shutdown_spread.get()).await;
+    if timeout(LAST_CLOSES, server.connections.all_closed()).await.is_err() {
         debug!("some connections did not agree to be closed");
     }
     server.rooms.stop();

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{DocumentName, NewRecord, Store, StoreOptions};
 use documents::{chain, deletion, embed, format_value, hook, nested, string_in_array, text};
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ impl Place {
                     name: &name,
                     sequence,
                     time: 1,
-                    author: "test",
+                    subject: "test",
                     payload,
                     waits: false,
                 }])

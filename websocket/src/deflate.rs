@@ -11,6 +11,7 @@ use coscribe_engine::rope::Rope;
 use flate2::{Compress, Compression, FlushCompress};
 
 use crate::extensions::WindowBits;
+use crate::limits::{LONG_BYTES, WORTH_COMPRESSING_BYTES};
 
 pub(crate) use self::long::Block;
 pub use self::long::Long;
@@ -18,12 +19,6 @@ pub use self::long::Long;
 /// An empty block: a sender cuts it off the end of each compressed message, and a receiver puts it back (RFC 7692,
 /// section 7.2.1).
 pub const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-
-/// Below this, compression costs more than it gives.
-const WORTH_COMPRESSING: usize = 1 << 10;
-
-/// From here on compression takes long enough to be in the way of others: half a millisecond.
-const LONG: usize = 64 << 10;
 
 /// The number of window sizes.
 const WINDOWS: usize = 7;
@@ -36,7 +31,7 @@ pub struct Outgoing {
     derived: Option<Arc<Derived>>,
 }
 
-/// Compressed forms of a message, each made when it is first needed, for all who get it.
+/// Compressed forms of a message, each made when it is first needed, for all its receivers.
 #[derive(Debug, Default)]
 struct Derived {
     /// Of a short message, by window size; `None` where compression gains too little.
@@ -66,7 +61,7 @@ pub enum Form {
 impl Outgoing {
     /// A message that has not been compressed yet.
     pub fn new(plain: Rope) -> Outgoing {
-        let worth = plain.len() >= WORTH_COMPRESSING;
+        let worth = plain.len() >= WORTH_COMPRESSING_BYTES;
         Outgoing { plain, derived: worth.then(Arc::default) }
     }
 
@@ -84,7 +79,7 @@ impl Payload {
         let (Some(window), Some(derived)) = (self.window, derived) else {
             return Form::Plain(plain.clone());
         };
-        if plain.len() >= LONG {
+        if plain.len() >= LONG_BYTES {
             let long = derived.long[index(window)].get_or_init(|| Arc::new(Long::new(plain.clone(), window)));
             return Form::Long(Arc::clone(long));
         }
@@ -168,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_window_is_readable_with_no_larger_one() {
-        for len in [LONG - 1, LONG, 5 * LONG + 3] {
+        for len in [LONG_BYTES - 1, LONG_BYTES, 5 * LONG_BYTES + 3] {
             let words = words(len);
             let outgoing = Outgoing::new(words.clone().into());
             for bits in 9..=15 {
@@ -181,13 +176,13 @@ mod tests {
 
     #[tokio::test]
     async fn peers_with_the_same_window_share_one_compression() {
-        let short = Outgoing::new(vec![7; LONG - 1].into());
+        let short = Outgoing::new(vec![7; LONG_BYTES - 1].into());
         let form = || match short.payload(Some(WindowBits(15))).form() {
             Form::Deflated(bytes) => bytes,
             other => panic!("{other:?}"),
         };
         assert_eq!(form().as_ptr(), form().as_ptr());
-        let long = Outgoing::new(vec![7; LONG].into());
+        let long = Outgoing::new(vec![7; LONG_BYTES].into());
         let form = || match long.payload(Some(WindowBits(15))).form() {
             Form::Long(long) => long,
             other => panic!("{other:?}"),
@@ -204,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_is_compressed_as_far_as_it_is_read() {
-        let long = Outgoing::new(vec![7; 100 * LONG].into());
+        let long = Outgoing::new(vec![7; 100 * LONG_BYTES].into());
         let Form::Long(long) = long.payload(Some(WindowBits(15))).form() else { panic!("it is long") };
         assert!(matches!(long.block(0).await, Block::Deflated { is_last: false, .. }));
         assert_eq!(long.compressed_blocks().await, 1);
@@ -213,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_small_or_gains_nothing_stays_as_it_is() {
         let noise = |len| std::iter::repeat_with(|| fastrand::u8(..)).take(len).collect::<Vec<_>>();
-        for plain in [vec![7; WORTH_COMPRESSING - 1], noise(LONG - 1), noise(3 * LONG)] {
+        for plain in [vec![7; WORTH_COMPRESSING_BYTES - 1], noise(LONG_BYTES - 1), noise(3 * LONG_BYTES)] {
             let (sent, compressed) = wire(&Outgoing::new(plain.clone().into()), Some(15)).await;
             assert!(!compressed && sent == plain);
         }

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,15 +16,10 @@ use crate::end::End;
 use crate::extensions::WindowBits;
 use crate::handshake::Handshake;
 use crate::large::MessageBytes;
+use crate::limits::{ECHO_HEADER_TIMEOUT, ECHO_MESSAGE_BYTES};
 use crate::socket::WireBytes;
 use crate::transport::Transport;
 use crate::upgrade::{serve_http, stream_of};
-
-/// More than any suite sends as one message.
-const MAX_MESSAGE_BYTES: usize = 32 << 20;
-
-/// How long the header of a request may take.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves for ever, each connection on a task of its own.
 ///
@@ -34,7 +28,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn run(listener: TcpListener) -> io::Result<Infallible> {
     loop {
         let (stream, from) = listener.accept().await?;
-        tokio::spawn(serve_http(stream, from, HEADER_TIMEOUT, service_fn(answer)));
+        tokio::spawn(serve_http(stream, from, ECHO_HEADER_TIMEOUT, service_fn(answer)));
     }
 }
 
@@ -58,7 +52,7 @@ async fn serve(
     window: Option<WindowBits>,
     client_window: Option<usize>,
 ) {
-    let limit = MessageBytes::up_to(MAX_MESSAGE_BYTES);
+    let limit = MessageBytes::up_to(ECHO_MESSAGE_BYTES);
     let mut transport = Transport::new(stream, read_ahead, client_window, limit, WireBytes::default());
     let end = echo(&mut transport, window).await;
     transport.close(end).await;

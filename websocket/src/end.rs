@@ -1,4 +1,4 @@
-//! Why the open part of a connection's life is over, and what the peer is told.
+//! Why a connection ends, and the close code and words for its peer.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use tungstenite::error::ProtocolError;
 
 use crate::inflate::InflateError;
 
-// Close codes for what a peer does against the protocol itself (RFC 6455, section 7.4.1).
+// Close codes for a peer that breaks the protocol itself (RFC 6455, section 7.4.1).
 
 /// The peer does not speak WebSocket.
 pub const PROTOCOL_ERROR: u16 = 1002;
@@ -25,7 +25,7 @@ pub struct Close {
     pub reason: Cow<'static, str>,
 }
 
-/// How the open part of a connection's life ended.
+/// How a connection ended.
 #[derive(Debug)]
 pub enum End {
     /// The stream is at its end or broken.
@@ -41,7 +41,7 @@ impl End {
         End::ByUs(Close { code, reason: reason.into() })
     }
 
-    /// What an error while reading or writing means for the connection.
+    /// The end of a connection after an error while reading or writing.
     pub fn after(error: &Error) -> End {
         match error {
             Error::ConnectionClosed | Error::AlreadyClosed => End::ByPeer,
@@ -59,7 +59,7 @@ impl End {
                 }
                 None => End::Gone,
             },
-            // Not by its Debug form: that of some errors has the message in it.
+            // Not by their Debug form: for some errors it has the message in it.
             _ => End::Gone,
         }
     }

@@ -1,13 +1,15 @@
-//! Negotiation of permessage-deflate: what a client may offer, and what is answered (RFC 7692, section 7; the header's
-//! grammar is that of RFC 6455, section 9.1).
+//! Negotiation of permessage-deflate: the offers of a client, and the answer (RFC 7692, section 7; the grammar of the header is
+//! in RFC 6455, section 9.1).
 //!
-//! Each message that we send is compressed by itself, so that it is compressed once for all peers. So is each that a browser
-//! sends, and a connection keeps no window between messages. Other clients may go on with what they have sent before if they
-//! don't say otherwise: some refuse to do without, and their offers are like those of browsers.
+//! Each message from the server is compressed by itself, so that it is compressed once for all peers. Browsers do the same, so
+//! that a connection keeps no window between messages. Other clients may refer to their earlier messages, unless they say
+//! otherwise: some refuse to do without, and their offers look like those of browsers.
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, header};
+
+use crate::limits;
 
 /// The only extension that is spoken here.
 const NAME: &str = "permessage-deflate";
@@ -45,12 +47,12 @@ pub(crate) struct Agreed {
 enum Client {
     /// Each message by itself.
     ByItself,
-    /// With a window over what it has sent before: of this size, or of any if it has offered no choice.
+    /// With a window over its earlier messages: of this size, or of any if it has offered no choice.
     Continuing(Option<WindowBits>),
 }
 
-/// The window of a client that goes on with what it has sent before and lets us choose: 4 KiB hold many edits.
-const CLIENT_WINDOW: WindowBits = WindowBits(12);
+/// The window of a client that refers to its earlier messages and lets us choose.
+const CLIENT_WINDOW: WindowBits = WindowBits(limits::CLIENT_WINDOW_BITS);
 
 /// The header does not follow its grammar: such a connection must fail.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +78,7 @@ impl Agreed {
         self.server_max_window_bits.unwrap_or(WindowBits::MAX)
     }
 
-    /// How many bytes of what the client has sent before a message may refer to.
+    /// How many bytes of earlier messages a message of the client may refer to.
     pub(crate) fn client_window(self) -> usize {
         match self.client {
             Client::ByItself => 0,
@@ -147,7 +149,7 @@ fn window_bits(value: &str) -> Option<u8> {
     value.parse().ok().filter(|bits| plain && (8..=15).contains(bits))
 }
 
-/// What is left to read of one header line.
+/// The rest of one header line.
 struct List<'a> {
     rest: &'a str,
 }

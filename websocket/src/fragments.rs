@@ -12,10 +12,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::deflate::{Block, Form, Long};
-
-/// Larger messages are written in fragments. tungstenite copies what it writes into a buffer that it keeps, and moves all
-/// the rest of it for each part that the kernel takes; so it never gets more than this.
-const FRAGMENT: usize = 8 << 10;
+use crate::limits::FRAGMENT_BYTES;
 
 /// A message of which some may have been written.
 pub(crate) struct Writing {
@@ -26,7 +23,7 @@ pub(crate) struct Writing {
     taken: usize,
     /// The rest of the last one that was taken.
     rest: Bytes,
-    /// What follows the parts.
+    /// The blocks that follow the parts.
     blocks: Option<Blocks>,
 }
 
@@ -50,11 +47,11 @@ impl Writing {
 
     /// The next frame; the last one is final. `kind` says whether the message is text or binary.
     pub(crate) fn poll_fragment(&mut self, cx: &mut Context<'_>, kind: Data) -> Poll<Result<Frame, Error>> {
-        let mut fragment = self.take(FRAGMENT);
+        let mut fragment = self.take(FRAGMENT_BYTES);
         // A block may be empty.
         while fragment.is_empty() && self.blocks.is_some() {
             ready!(self.poll_block(cx))?;
-            fragment = self.take(FRAGMENT);
+            fragment = self.take(FRAGMENT_BYTES);
         }
         let begins = !std::mem::replace(&mut self.begun, true);
         let ends = self.rest.is_empty() && self.taken == self.parts.parts().len() && self.blocks.is_none();
@@ -131,9 +128,13 @@ mod tests {
 
     #[test]
     fn a_message_is_cut_into_frames_whatever_parts_it_has() {
-        for parts in
-            [vec![0], vec![3], vec![FRAGMENT], vec![FRAGMENT + 1, 0, 5, 3 * FRAGMENT], vec![700; 100]]
-        {
+        for parts in [
+            vec![0],
+            vec![3],
+            vec![FRAGMENT_BYTES],
+            vec![FRAGMENT_BYTES + 1, 0, 5, 3 * FRAGMENT_BYTES],
+            vec![700; 100],
+        ] {
             let total: usize = parts.iter().sum();
             let whole: Vec<u8> = (0..total).map(|n| (n % 251).to_le_bytes()[0]).collect();
             let mut rest = Bytes::from(whole.clone());
@@ -153,7 +154,7 @@ mod tests {
                     break;
                 }
             }
-            assert_eq!((out.len(), frames), (total, total.div_ceil(FRAGMENT).max(1)));
+            assert_eq!((out.len(), frames), (total, total.div_ceil(FRAGMENT_BYTES).max(1)));
             assert_eq!(out, whole);
         }
     }

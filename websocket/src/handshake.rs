@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455, section 4.2): whether a request is one, what is negotiated, and the answer.
+//! The opening handshake (RFC 6455, section 4.2): whether a request is one, the negotiation, and the answer.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tungstenite::handshake::derive_accept_key;
@@ -108,7 +108,7 @@ impl HandshakeError {
     }
 }
 
-/// Checks what a handshake must have, and gives the value of `Sec-WebSocket-Accept`.
+/// Checks the headers that a handshake must have, and gives the value of `Sec-WebSocket-Accept`.
 fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::Method);

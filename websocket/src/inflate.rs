@@ -2,7 +2,7 @@
 //! compression.
 //!
 //! Frames of plain messages pass as they are, faults and all: tungstenite sees them. So does everything with a reserved bit
-//! that is not the beginning of a compressed message. What is taken out are compressed messages, whole and in however many
+//! that is not the beginning of a compressed message. Compressed messages are taken out, whole and in however many
 //! frames; control frames between these pass. Nothing is inflated before the last byte is there, so a peer occupies no more
 //! memory than it has sent; then it is inflated a piece at a time, as fast as it is read, into frames of one message. Large
 //! ones wait for their turn, because a thousand connections that each send a few kilobytes could fill any memory.
@@ -23,14 +23,12 @@ use tokio::time::Instant;
 use self::header::{BINARY, COMPRESSED, CONTINUATION, CONTROL, FIN, Header, OPCODE, RESERVED, TEXT};
 use self::inflation::{Inflation, Window};
 use crate::large::{Claim, MessageBytes, Right};
+use crate::limits::{INFLATED_IN_A_TURN, LARGE_INFLATIONS};
 use crate::permit::Permit;
 use crate::yielding::wake_after_others;
 
-/// Compressed bytes that are read before others have the processor, whatever they inflate to: it may be nothing.
-const INPUT: usize = 16 << 10;
-
-/// Larger messages that are inflated at the same time, by all connections of the process, and not yet handed on.
-static LARGE_MESSAGES: Semaphore = Semaphore::const_new(4);
+/// One for each large message that is being inflated, and not yet handed on, in the whole process.
+static TURNS: Semaphore = Semaphore::const_new(LARGE_INFLATIONS);
 
 /// Why a compressed message cannot be read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +53,7 @@ pub struct Inflating {
     message: usize,
     /// The right to read it on, if it is larger than usual.
     claim: Claim,
-    /// What came from the socket; up to `taken` it has been dealt with.
+    /// Bytes from the socket; those before `taken` are done.
     received: Vec<u8>,
     taken: usize,
     step: Step,
@@ -149,9 +147,9 @@ impl Inflating {
         }
     }
 
-    /// Passes on as many bytes as `out` has room for, and says whether there were any. Pending while another's turn comes first,
-    /// and after 16 KiB of compressed bytes that inflated to nothing. O(bytes in + bytes out); a message that may be above the
-    /// usual size is inflated twice.
+    /// Passes on as many bytes as `out` has room for, and says whether there were any. Pending while another's turn comes
+    /// first, and after 16 KiB of compressed bytes that inflated to nothing. O(bytes in + bytes out); a message that may be
+    /// above the usual size is inflated twice.
     ///
     /// # Errors
     /// If the peer breaks the protocol or a limit. Nothing more can be passed on then.
@@ -163,7 +161,7 @@ impl Inflating {
         let before = out.filled().len();
         // More is only asked for when the message before has been handed on.
         self.release();
-        let mut input = INPUT;
+        let mut input = INFLATED_IN_A_TURN;
         while out.remaining() > 0 {
             if input == 0 {
                 if out.filled().len() > before {
@@ -174,8 +172,7 @@ impl Inflating {
             }
             let unusual = self.message > self.limits.usual;
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
-            if unusual && self.claim.poll(cx).is_pending()
-                || large && self.turn.poll(&LARGE_MESSAGES, cx).is_pending()
+            if unusual && self.claim.poll(cx).is_pending() || large && self.turn.poll(&TURNS, cx).is_pending()
             {
                 return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
             }
@@ -249,7 +246,7 @@ impl Inflating {
         Ok(true)
     }
 
-    /// Decides what becomes of a frame whose header is known.
+    /// Decides how to go on with a frame whose header is known.
     fn begin_frame(&mut self) -> Result<Step, InflateError> {
         let Header { bytes: [first, ..], .. } = self.header;
         let (last, reserved, opcode) = (first & FIN != 0, first & RESERVED, first & OPCODE);

@@ -1,5 +1,5 @@
-//! Messages above the usual size. They are rare and may take a large part of the memory, so a few of them are read at the same
-//! time, in the whole process. The others are not read meanwhile, so that TCP holds them back.
+//! Messages above the usual size. They are rare and may take a large part of the memory, so the whole process reads only a few
+//! of them at the same time. The others are not read meanwhile, and TCP holds them back.
 
 use std::mem;
 use std::task::{Context, Poll, ready};
@@ -8,16 +8,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use crate::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND, SLOWEST_GRACE};
 use crate::permit::Permit;
 
-/// How many are read, or have been read and are still in memory.
-static RIGHTS: Semaphore = Semaphore::const_new(2);
-
-/// Bytes a second that have to come of such a message, on average: others wait.
-const SLOWEST: f64 = 64.0 * 1024.0;
-
-/// How much longer it may take.
-const GRACE: Duration = Duration::from_secs(10);
+/// One for each message that is read, or has been read and is still in memory.
+static RIGHTS: Semaphore = Semaphore::const_new(LARGE_MESSAGES);
 
 /// How large a message may be, before and after decompression.
 #[derive(Debug, Copy, Clone)]
@@ -73,11 +68,11 @@ impl Claim {
 
     /// When the message is too slow if no more of it has come.
     pub(crate) fn too_slow_at(&self) -> Option<Instant> {
-        let enough = Duration::from_secs_f64(self.received as f64 / SLOWEST);
-        self.since.map(|since| since + GRACE + enough)
+        let enough = Duration::from_secs_f64(self.received as f64 / f64::from(SLOWEST_BYTES_PER_SECOND));
+        self.since.map(|since| since + SLOWEST_GRACE + enough)
     }
 
-    /// Gives the right to whoever has the message now.
+    /// Gives away the right, together with the message.
     pub(crate) fn take(&mut self) -> Option<Right> {
         let Claim { permit, since, .. } = mem::take(self);
         since.map(|_| Right { _permit: permit.take() })

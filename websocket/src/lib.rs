@@ -1,9 +1,9 @@
-//! The server's side of WebSocket (RFC 6455) with permessage-deflate (RFC 7692), whatever is said over it.
+//! The server's side of WebSocket (RFC 6455) with permessage-deflate (RFC 7692), for messages of any kind.
 //!
 //! | Module | A connection's way |
 //! |---|---|
 //! | `upgrade` | an HTTP/1.1 connection, and the TCP stream that is left when a request was upgraded |
-//! | `handshake`, `extensions` | whether a request is a sound handshake, what is negotiated, the answer |
+//! | `handshake`, `extensions` | whether a request is a sound handshake, the negotiation, the answer |
 //! | `transport` | messages in and out on one task; `end`: why that is over, and the Close frame that says so |
 //! | `socket`, `inflate`, `large` | the way in: bytes, signs of life, decompression, messages that take turns |
 //! | `deflate`, `fragments` | the way out: compression once for all peers, frames of 8 KiB |
@@ -15,9 +15,11 @@
 //! Memory and work are bounded for each connection by the bytes that it sends, and for the whole process by semaphores: two
 //! messages above the usual size, four inflations above 64 KiB, two blocks of compression at the same time.
 //!
-//! What this crate does not do: it does not know what a message says, whom it is for or how fast a peer may send; it has no
-//! configuration; and it is no client.
+//! This crate does not know the meaning of a message, its receivers or how fast a peer may send. It has no configuration, and
+//! it is no client.
 #![forbid(unsafe_code)]
+
+pub mod limits;
 
 mod upgrade;
 
@@ -44,7 +46,7 @@ pub use extensions::{Malformed, WindowBits};
 pub use handshake::{Handshake, HandshakeError, is_wanted};
 pub use inflate::{InflateError, Inflating};
 pub use large::{MessageBytes, Right};
-pub use socket::{Life, WireBytes};
-pub use transport::{READ_BUFFER, Transport};
+pub use socket::{SignsOfLife, WireBytes};
+pub use transport::Transport;
 pub use tungstenite::{Error, Message};
 pub use upgrade::{Gone, serve_http, stream_of};

@@ -1,4 +1,4 @@
-//! A share of something of which the whole process has little, for those who are polled.
+//! A permit of a semaphore, for code that is polled.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +15,7 @@ pub(crate) enum Permit {
 }
 
 impl Permit {
-    /// Ready when it is there. Those who wait for it get it in order.
+    /// Ready when it is there. Waiters get it in order.
     pub(crate) fn poll(&mut self, of: &'static Semaphore, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self {

@@ -15,13 +15,8 @@ use tokio::time::Instant;
 
 use crate::inflate::Inflating;
 use crate::large::Right;
+use crate::limits::{READ_BYTES, READ_IN_A_TURN};
 use crate::yielding::wake_after_others;
-
-/// Most that is read at a time.
-const READ: usize = 4 << 10;
-
-/// What a connection may read, or inflate, before others have their turn: some 0.1 ms, if it is all small frames.
-const TURN: usize = 16 << 10;
 
 /// Where sockets count their bytes, with frame headers and as they are on the wire. Clones count in the same place.
 #[derive(Debug, Clone, Default)]
@@ -32,21 +27,21 @@ pub struct WireBytes {
     pub sent: Counter,
 }
 
-/// A TCP stream and what was last seen of the other end.
+/// A TCP stream and the signs of life of its peer.
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// What was read of the stream and not passed on. There is rarely any: a buffer for each connection that waits for it would
-    /// be most of what an idle connection takes.
+    /// Bytes that were read and not passed on. There are rarely any: a buffer for them would be most of the memory of an idle
+    /// connection.
     inflating: Box<Inflating>,
     /// A message larger than usual waits for its turn.
     waiting: bool,
-    /// What was last seen of the other end.
-    pub(crate) life: Life,
+    /// When the peer was last seen.
+    pub(crate) signs_of_life: SignsOfLife,
     /// The one task that reads and writes.
     task: Waker,
     /// All that had come was read and passed on.
     dry: bool,
-    /// What is left of the turn.
+    /// Bytes that are left of the turn.
     turn: usize,
     /// Bytes that came from the stream and were not asked for yet.
     received: usize,
@@ -57,40 +52,40 @@ pub(crate) struct Socket {
 
 /// When the peer last gave a sign of life: bytes that arrived, or bytes that the kernel took although it was full before,
 /// which means that the peer has acknowledged others.
-pub struct Life {
+pub struct SignsOfLife {
     seen: Instant,
-    /// The kernel takes nothing more of what we write.
+    /// The kernel takes no more bytes from this side.
     full: bool,
-    /// We don't read, because others come first.
+    /// This side does not read, because others come first.
     unread: bool,
 }
 
 impl Socket {
     /// Wraps a stream, on which all that comes goes through `inflating`.
     pub(crate) fn new(stream: TcpStream, inflating: Inflating, wire_bytes: WireBytes) -> Socket {
-        let life = Life { seen: Instant::now(), full: false, unread: false };
+        let signs_of_life = SignsOfLife { seen: Instant::now(), full: false, unread: false };
         Socket {
             stream,
             inflating: Box::new(inflating),
             waiting: false,
-            life,
+            signs_of_life,
             task: Waker::noop().clone(),
             dry: false,
-            turn: TURN,
+            turn: READ_IN_A_TURN,
             received: 0,
             written: 0,
             wire_bytes,
         }
     }
 
-    /// Has this task woken when a read or write that has failed with `WouldBlock` is worth another try.
-    pub(crate) fn wake(&mut self, task: &Waker) {
+    /// Sets the task that is woken when a read or write that has failed with `WouldBlock` is worth another try.
+    pub(crate) fn set_task(&mut self, task: &Waker) {
         self.task.clone_from(task);
     }
 
     /// The task has been given the processor: it may read on.
     pub(crate) fn begin_turn(&mut self) {
-        self.turn = TURN;
+        self.turn = READ_IN_A_TURN;
     }
 
     /// The last message that was read has gone elsewhere: another connection may inflate a large one.
@@ -115,8 +110,8 @@ impl Socket {
 
     /// Ready if reading may bring something, or lets tungstenite write a pong that has been waiting.
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.dry && !self.life.full {
-            // An error is seen by who reads.
+        if self.dry && !self.signs_of_life.full {
+            // Reading shows the error.
             let _ = ready!(self.stream.poll_read_ready(cx));
         }
         Poll::Ready(())
@@ -142,7 +137,7 @@ impl Socket {
             if passed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 break;
             }
-            let mut bytes = [const { MaybeUninit::uninit() }; READ];
+            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
             let mut received = ReadBuf::uninit(&mut bytes);
             ready!(self.poll_stream(cx, &mut received))?;
             if received.filled().is_empty() {
@@ -155,11 +150,11 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Who is left unread because others come first gives no sign of life.
+    /// A peer that is left unread because others come first can give no sign of life.
     fn note_waiting(&mut self) {
         let waits = self.inflating.is_waiting();
         if mem::replace(&mut self.waiting, waits) != waits {
-            self.life.set_unread(waits);
+            self.signs_of_life.set_unread(waits);
         }
     }
 
@@ -169,7 +164,7 @@ impl Socket {
         ready!(polled)?;
         let received = buf.filled().len();
         if received > 0 {
-            self.life.see();
+            self.signs_of_life.see();
             self.received += received;
             self.wire_bytes.received.inc_by(received as u64);
         }
@@ -177,7 +172,7 @@ impl Socket {
     }
 }
 
-impl Life {
+impl SignsOfLife {
     /// When the peer is to be given up if nothing more is seen of it: after `silence`, or after `stall` where silence is no
     /// sign of death because its pongs cannot reach us or our pings cannot reach it.
     pub fn deadline(&self, silence: Duration, stall: Duration) -> Instant {
@@ -185,7 +180,7 @@ impl Life {
         self.seen + if excused { stall } else { silence }
     }
 
-    /// Tells whether we leave unread what the peer sends. That this changes counts as a sign of life.
+    /// Notes whether the bytes of the peer are left unread. A change counts as a sign of life.
     pub fn set_unread(&mut self, unread: bool) {
         self.unread = unread;
         self.see();
@@ -211,9 +206,9 @@ impl io::Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(&self.task), buf);
         // Taking bytes is no sign of life while the kernel has room for them, whether or not the peer is there.
-        let was_full = mem::replace(&mut self.life.full, written.is_pending());
+        let was_full = mem::replace(&mut self.signs_of_life.full, written.is_pending());
         if was_full && written.is_ready() {
-            self.life.see();
+            self.signs_of_life.see();
         }
         if let Poll::Ready(Ok(written)) = written {
             self.written += written as u64;

@@ -1,5 +1,4 @@
-//! The messages of one WebSocket, whatever they say: reading, writing in fragments, and closing so that the other side hears
-//! why.
+//! The messages of one WebSocket: reading, writing in fragments, and closing so that the other side hears why.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -9,7 +8,6 @@ use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::thread;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -26,23 +24,11 @@ use crate::end::{Close, End};
 use crate::fragments::Writing;
 use crate::inflate::Inflating;
 use crate::large::{MessageBytes, Right};
-use crate::socket::{Life, Socket, WireBytes};
-
-/// Bytes of tungstenite's read buffer. A message that is shorter may share it with others. The default of 128 KiB for each
-/// connection is far more than an editor sends at once, and the socket reads more than this at a time.
-pub const READ_BUFFER: usize = 1 << 10;
-
-/// Small frames are collected up to here before they are written.
-const WRITE_BUFFER: usize = 4 << 10;
-
-/// More than a fragment and all that fits before it; a peer that pings without reading the pongs ends here.
-const MAX_WRITE_BUFFER: usize = 64 << 10;
-
-/// What is written at once. The kernel may take megabytes, and copies them while others wait.
-const WRITTEN_AT_ONCE: usize = 16 << 10;
-
-/// What is written in a turn, where there is more than that: some 20 us.
-const WRITTEN_IN_A_TURN: usize = 64 << 10;
+use crate::limits::{
+    CLOSE_TIMEOUT, MAX_WRITE_BUFFER, READ_BUFFER, WRITE_BUFFER, WRITTEN_AT_ONCE, WRITTEN_BETWEEN_LOOKS,
+    WRITTEN_IN_A_TURN,
+};
+use crate::socket::{SignsOfLife, Socket, WireBytes};
 
 /// Connections with much to write take turns: on half of the processors, or on the only one now and then.
 static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
@@ -50,16 +36,12 @@ static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new((processors / 2).max(1))
 });
 
-/// What the connections of a thread write before the runtime looks for what has come to the sockets, beside what each writes at
-/// once: less than a millisecond. A flush to hundreds of peers is no reason to look after each of them.
-const WRITTEN_BETWEEN_LOOKS: usize = 512 << 10;
-
 thread_local! {
-    /// What was written since the last look.
+    /// Bytes that were written since the last look.
     static WRITTEN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts what is about to be written without a look, if it may be.
+/// Counts bytes that are about to be written without a look, if they may be.
 fn needs_no_look(bytes: usize) -> bool {
     let written = WRITTEN.get() + bytes;
     let fits = written <= WRITTEN_BETWEEN_LOOKS;
@@ -80,16 +62,13 @@ async fn next_turn() -> Option<SemaphorePermit<'static>> {
     turn
 }
 
-/// How long the other side may take to agree to a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// A control frame has 125 bytes, two of which are the code.
 const LONGEST_REASON: usize = 123;
 
 type NextTurn = Pin<Box<dyn Future<Output = Option<SemaphorePermit<'static>>> + Send>>;
 
-/// A WebSocket on which the handshake is over. It inflates messages and answers pings. One task reads and writes: whoever
-/// polled last is woken for both.
+/// A WebSocket on which the handshake is over. It inflates messages and answers pings. One task reads and writes: the
+/// one that polled last is woken for both.
 pub struct Transport {
     websocket: WebSocket<Socket>,
     /// The messages that are to be written, in order.
@@ -136,8 +115,8 @@ impl Transport {
     }
 
     /// When the peer was last seen.
-    pub fn life(&mut self) -> &mut Life {
-        &mut self.websocket.get_mut().life
+    pub fn signs_of_life(&mut self) -> &mut SignsOfLife {
+        &mut self.websocket.get_mut().signs_of_life
     }
 
     /// The task has been given the processor: it may read on.
@@ -175,14 +154,14 @@ impl Transport {
     /// It is also pending while a large message waits for its right.
     ///
     /// # Errors
-    /// At the end of the stream, and when the peer breaks the protocol or a limit: [`End::after`] says what that means. After
+    /// At the end of the stream, and when the peer breaks the protocol or a limit: [`End::after`] says which. After
     /// an error nothing more can be read.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         if self.ended {
             return Poll::Ready(Err(Error::AlreadyClosed));
         }
         let socket = self.websocket.get_mut();
-        socket.wake(cx.waker());
+        socket.set_task(cx.waker());
         ready!(socket.poll_read_ready(cx));
         let read = ready!(unless_blocked(self.websocket.read()));
         self.ended = read.is_err();
@@ -195,13 +174,13 @@ impl Transport {
         self.poll_next(cx)
     }
 
-    /// Writes all messages down to the kernel: 16 KiB at once, and more in turns of 64 KiB. Compresses those which nobody has
-    /// compressed yet, see [`Payload::form`].
+    /// Writes all messages down to the kernel: 16 KiB at once, and more in turns of 64 KiB. Compresses messages that
+    /// nobody has compressed yet, see [`Payload::form`].
     ///
     /// # Errors
     /// If the connection is broken.
     pub fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.websocket.get_mut().wake(cx.waker());
+        self.websocket.get_mut().set_task(cx.waker());
         let (mut _turn, mut left) = (None, WRITTEN_AT_ONCE);
         loop {
             if let Some(next) = &mut self.next_turn {
@@ -239,7 +218,7 @@ impl Transport {
         let flushed = unless_blocked(self.websocket.flush());
         self.blocked = flushed.is_pending();
         match flushed {
-            // What was to be said in reply to the peer's Close frame has been said.
+            // The reply to the peer's Close frame has been written.
             Poll::Ready(Err(Error::ConnectionClosed)) => Poll::Ready(Ok(())),
             flushed => flushed,
         }
@@ -261,7 +240,7 @@ impl Transport {
     /// peer still sends, up to the end of its stream. A socket that is dropped with unread bytes is reset, and the peer would
     /// never see why. Takes three seconds at most.
     pub async fn close(self, end: End) {
-        // Rarely needed and not small: not part of what every open connection holds.
+        // Rarely needed and not small: open connections do not hold it.
         let _ = timeout(CLOSE_TIMEOUT, Box::pin(self.finish(end))).await;
     }
 

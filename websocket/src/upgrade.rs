@@ -40,8 +40,8 @@ where
 #[derive(Debug)]
 pub struct Gone;
 
-/// The TCP connection of a request that came through [`serve_http`], as soon as that has been answered, and what was read
-/// behind the handshake. Hyper's layers and its buffer are left behind: they would only cost memory.
+/// The TCP connection of a request that came through [`serve_http`], as soon as the request has been answered, and the bytes
+/// that were read behind the handshake. Hyper's layers and buffer are left behind: they would only cost memory.
 ///
 /// # Errors
 /// If the connection is closed before that.

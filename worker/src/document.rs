@@ -18,8 +18,8 @@ mod json;
 mod legible;
 mod text;
 
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use thiserror::Error;
 use yrs::updates::decoder::Decode;
@@ -32,7 +32,7 @@ pub struct Document {
     doc: Doc,
 }
 
-/// What yrs says about the ids of a document, to compare with what [`coscribe_engine::blocks`] says without running it.
+/// What yrs says about the ids of a document, to compare with what [`coscribe_engine::document::blocks`] says without running it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Summary {
     /// The next clock of each client.

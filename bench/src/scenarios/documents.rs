@@ -10,12 +10,11 @@ use super::{broken, read_documents, room_names};
 use crate::crowd::Crowd;
 use crate::dialect::{self, Dialect, Incoming};
 use crate::ledger::FIRST_CLIENT;
+use crate::limits;
 use crate::measure::{Cost, Meter};
 use crate::servers::Running;
 use crate::updates::typed;
 
-/// How long one document may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Documents that are opened again at the end.
 const CHECKED: usize = 100;
 
@@ -108,13 +107,17 @@ fn visit(crowd: &mut Crowd, rooms: &[String], load: &Load) -> anyhow::Result<()>
             }
         }
         while crowd.present() >= before.max(1) {
-            crowd.turn(progress + PATIENCE, |room, _, message| {
+            crowd.turn(progress + limits::DOCUMENT, |room, _, message| {
                 if matches!(message, Incoming::Step2(_)) {
                     synced.push(room);
                 }
             })?;
             synced.retain(|&room| !type_and_leave(crowd, room, load.characters));
-            anyhow::ensure!(progress.elapsed() < PATIENCE, "no document was left for {PATIENCE:?}");
+            anyhow::ensure!(
+                progress.elapsed() < limits::DOCUMENT,
+                "no document was left for {:?}",
+                limits::DOCUMENT
+            );
         }
     }
     Ok(())
@@ -138,7 +141,7 @@ fn count_incomplete(server: &Running, rooms: &[String], characters: Clock) -> an
     let (numbers, names): (Vec<_>, Vec<_>) = rooms.iter().cloned().enumerate().step_by(step).unzip();
     let documents = read_documents(&server.target, &names)?;
     let lacks = |(room, document): &(usize, _)| {
-        let document: &coscribe_engine::blocks::Blocks = document;
+        let document: &coscribe_engine::document::blocks::Blocks = document;
         document.state_vector().get(FIRST_CLIENT + *room as u64) < characters
     };
     Ok(numbers.into_iter().zip(documents).filter(lacks).count())

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use serde::Serialize;
 
-use super::{CONNECT_PATIENCE, broken, room_names, settle};
+use super::{broken, room_names, settle};
 use crate::crowd::Crowd;
 use crate::ledger::FIRST_CLIENT;
+use crate::limits;
 use crate::measure::{Cost, Meter};
 use crate::servers::Running;
 
@@ -54,7 +55,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     let room = room_names(1).remove(0);
     server.prepare([room.as_str()])?;
     let documents = std::iter::repeat_n(room.as_str(), REHEARSAL);
-    rehearsal.add_all(documents, FIRST_CLIENT, CONNECT_PATIENCE, |_, _, _| {})?;
+    rehearsal.add_all(documents, FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
     settle(&mut rehearsal, |_, _, _| {})?;
 
     let rooms = room_names(load.rooms);
@@ -62,7 +63,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     let mut crowd = Crowd::new(server.target.clone())?;
     let meter = Meter::start(server.process, &crowd)?;
     let documents = rooms.iter().cycle().take(load.connections).map(String::as_str);
-    crowd.add_all(documents, FIRST_CLIENT, CONNECT_PATIENCE, |_, _, _| {})?;
+    crowd.add_all(documents, FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
     settle(&mut crowd, |_, _, _| {})?;
     let connecting = meter.stop(&crowd)?;
 

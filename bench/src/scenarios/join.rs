@@ -5,30 +5,27 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use serde::Serialize;
 
-use super::{CONNECT_PATIENCE, read_documents, room_names, settle};
+use super::{read_documents, room_names, settle};
 use crate::connection::Payload;
 use crate::crowd::{Crowd, Target};
 use crate::dialect::{self, Dialect, Incoming};
 use crate::inflate::Inflater;
 use crate::ledger::FIRST_CLIENT;
+use crate::limits;
 use crate::measure::{Cost, Meter};
 use crate::servers::Running;
 use crate::updates::document;
 
 /// Who wrote the document.
-const AUTHOR: u64 = FIRST_CLIENT - 1000;
-/// How long the server may take to have the document, and joiners to get it.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// After a silence of this length, a joiner who seems to have the document has everything.
-const QUIET: Duration = Duration::from_millis(200);
+const WRITER: u64 = FIRST_CLIENT - 1000;
 
 /// The document, and how many open it.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -85,20 +82,20 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     ensure!(server.target.dialect != Dialect::Relay, "a relay has no documents");
     let update = match &load.document {
         Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
-        None => document(AUTHOR, load.bytes).0,
+        None => document(WRITER, load.bytes).0,
     };
     let whole = Blocks::from_update(&update)?.state_vector().clone();
     let room = room_names(1).remove(0);
     server.prepare([room.as_str()])?;
-    let mut author = Crowd::new(server.target.clone())?;
-    author.add_all([room.as_str()], AUTHOR, CONNECT_PATIENCE, |_, _, _| {})?;
-    settle(&mut author, |_, _, _| {})?;
-    author.send(0, |prefix| dialect::update(prefix, &update));
-    await_document(&mut author, &server.target, &room, &whole)?;
+    let mut writer = Crowd::new(server.target.clone())?;
+    writer.add_all([room.as_str()], WRITER, limits::CONNECT, |_, _, _| {})?;
+    settle(&mut writer, |_, _, _| {})?;
+    writer.send(0, |prefix| dialect::update(prefix, &update));
+    await_document(&mut writer, &server.target, &room, &whole)?;
 
     let one = median(load.repeat, || join(server, &room, 1, &whole))?;
     let many = median(load.repeat, || join(server, &room, load.joiners, &whole))?;
-    drop(author);
+    drop(writer);
     let (mut one_after_restart, mut many_after_restart) = (None, None);
     if server.can_restart() {
         let mut after_restart = |joiners| {
@@ -113,16 +110,16 @@ pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     Ok(Report { bytes: update.len(), one, many, one_after_restart, many_after_restart })
 }
 
-/// Sends what the author has written, until a newcomer gets all of it.
+/// Sends what the writer has written, until a newcomer gets all of it.
 fn await_document(
-    author: &mut Crowd,
+    writer: &mut Crowd,
     target: &Target,
     room: &str,
     whole: &StateVector,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + limits::JOIN;
     loop {
-        settle(author, |_, _, _| {})?;
+        settle(writer, |_, _, _| {})?;
         let documents = read_documents(target, &[room.to_owned()])?;
         if documents[0].state_vector() == whole {
             return Ok(());
@@ -193,8 +190,8 @@ fn join(server: &Running, room: &str, joiners: usize, whole: &StateVector) -> an
         crowd.add(room, FIRST_CLIENT + joiner as u64)?;
     }
     let mut last = start;
-    while last.elapsed() < QUIET || (start.elapsed() < PATIENCE && !arrivals.may_be_all()) {
-        crowd.turn_unread(Instant::now() + QUIET, |joiner, at, payload| {
+    while last.elapsed() < limits::JOIN_QUIET || (start.elapsed() < limits::JOIN && !arrivals.may_be_all()) {
+        crowd.turn_unread(Instant::now() + limits::JOIN_QUIET, |joiner, at, payload| {
             last = at;
             arrivals.note(joiner, at, &payload);
         })?;

@@ -9,21 +9,15 @@ pub mod stalled;
 pub mod typing;
 mod writing;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 
 use crate::crowd::{Crowd, Target};
 use crate::dialect::Incoming;
 use crate::ledger::FIRST_CLIENT;
-
-/// How long an editor may take to connect while others do.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
-/// After a silence of this length, nothing more comes.
-const QUIET: Duration = Duration::from_millis(300);
-/// A crowd that is not quiet by then is left as it is.
-const LONGEST_SETTLING: Duration = Duration::from_secs(30);
+use crate::limits;
 
 /// A load with the defaults of the command line.
 pub fn defaults<L: Parser>() -> L {
@@ -38,10 +32,10 @@ fn room_names(count: usize) -> Vec<String> {
 
 /// Lets a crowd read until nothing has come for a while.
 fn settle(crowd: &mut Crowd, mut receive: impl FnMut(usize, Instant, Incoming<'_>)) -> anyhow::Result<()> {
-    let end = Instant::now() + LONGEST_SETTLING;
+    let end = Instant::now() + limits::SETTLING;
     let mut last = Instant::now();
-    while last.elapsed() < QUIET && Instant::now() < end {
-        crowd.turn(last + QUIET, |editor, at, message| {
+    while last.elapsed() < limits::QUIET && Instant::now() < end {
+        crowd.turn(last + limits::QUIET, |editor, at, message| {
             last = at;
             receive(editor, at, message);
         })?;
@@ -62,7 +56,7 @@ fn read_documents(target: &Target, rooms: &[String]) -> anyhow::Result<Vec<Block
     };
     let mut crowd = Crowd::new(target.clone())?;
     let newcomer = FIRST_CLIENT - rooms.len() as u64;
-    crowd.add_all(rooms.iter().map(String::as_str), newcomer, CONNECT_PATIENCE, &mut receive)?;
+    crowd.add_all(rooms.iter().map(String::as_str), newcomer, limits::CONNECT, &mut receive)?;
     settle(&mut crowd, &mut receive)?;
     failure.map_or(Ok(documents), |error| Err(error.into()))
 }

@@ -8,10 +8,11 @@ use coscribe_provider::awareness::{State, decode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{CONNECT_PATIENCE, broken, room_names, settle};
+use super::{broken, room_names, settle};
 use crate::crowd::Crowd;
 use crate::dialect::{self, Incoming};
 use crate::ledger::FIRST_CLIENT;
+use crate::limits;
 use crate::measure::{Cost, Meter, Times, micros};
 use crate::schedule::Schedule;
 use crate::servers::Running;
@@ -20,11 +21,6 @@ use crate::servers::Running;
 const FIRST_CLOCK: u64 = 1;
 /// A cursor that was not seen to move for longer is stuck.
 const SEEN_OFTEN_ENOUGH: Duration = Duration::from_secs(1);
-/// Longest time that is recorded, ten minutes in microseconds; a longer one counts as this.
-const LONGEST: u64 = 600_000_000;
-
-/// Moves between two reads when the schedule is behind.
-const MOVES: usize = 32;
 
 /// How many cursors move how often.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -89,7 +85,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     server.prepare([room.as_str()])?;
     let mut crowd = Crowd::new(server.target.clone())?;
     let documents = std::iter::repeat_n(room.as_str(), load.cursors);
-    crowd.add_all(documents, FIRST_CLIENT, CONNECT_PATIENCE, |_, _, _| {})?;
+    crowd.add_all(documents, FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
     settle(&mut crowd, |_, _, _| {})?;
     let mut cursors = Cursors::new(load.cursors);
     let mut schedule = Schedule::new(load.cursors, load.rate);
@@ -114,7 +110,8 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
 impl Cursors {
     fn new(count: usize) -> Self {
         let now = Instant::now();
-        let times = || Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are sound");
+        let times =
+            || Histogram::new_with_bounds(1, limits::LONGEST_GAP_MICROS, 3).expect("the bounds are sound");
         Self {
             moved: vec![vec![now]; count],
             seen: vec![Seen { clock: 0, at: now, stuck: false }; count * count],
@@ -135,7 +132,7 @@ impl Cursors {
     fn move_for(&mut self, crowd: &mut Crowd, schedule: &mut Schedule, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            for _ in 0..MOVES {
+            for _ in 0..limits::MOVES_PER_TURN {
                 let Some(cursor) = schedule.due(Instant::now()) else { break };
                 let moved = &mut self.moved[cursor];
                 let (client, clock) = (FIRST_CLIENT + cursor as u64, FIRST_CLOCK + moved.len() as u64);

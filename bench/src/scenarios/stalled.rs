@@ -8,16 +8,14 @@ use clap::Parser;
 use serde::Serialize;
 
 use super::writing::Writing;
-use super::{CONNECT_PATIENCE, broken, room_names, settle};
+use super::{broken, room_names, settle};
 use crate::crowd::Crowd;
 use crate::dialect::Dialect;
 use crate::ledger::{FIRST_CLIENT, Shape};
+use crate::limits;
 use crate::measure::{Cost, Meter, Times};
 use crate::servers::Running;
 use crate::updates::set_value;
-
-/// How long to wait for those who stalled, when nothing comes any more.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who stalls, and what the others do.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -72,7 +70,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     server.prepare([room.as_str()])?;
     let mut crowd = Crowd::new(server.target.clone())?;
     let live = std::iter::repeat_n(room.as_str(), load.live);
-    crowd.add_all(live, FIRST_CLIENT, CONNECT_PATIENCE, |_, _, _| {})?;
+    crowd.add_all(live, FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
     settle(&mut crowd, |_, _, _| {})?;
 
     let mut writing = Writing::new(shape, load.rate, server.process, |client, clock| {
@@ -102,7 +100,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     let cost = meter.stop(&crowd)?;
 
     (load.live..shape.people).for_each(|reader| crowd.resume(reader));
-    let caught_up = writing.drain(&mut crowd, PATIENCE, never_sent)?;
+    let caught_up = writing.drain(&mut crowd, limits::STALLED_QUIET, never_sent)?;
     Ok(Report {
         latency_before,
         latency,

@@ -6,10 +6,11 @@ use clap::Parser;
 use serde::Serialize;
 
 use super::writing::Writing;
-use super::{CONNECT_PATIENCE, broken, read_documents, room_names, settle};
+use super::{broken, read_documents, room_names, settle};
 use crate::crowd::{Crowd, Target};
 use crate::dialect::Dialect;
 use crate::ledger::{FIRST_CLIENT, Ledger, Shape};
+use crate::limits;
 use crate::measure::{Cost, Meter, Times};
 use crate::servers::Running;
 use crate::updates::typed;
@@ -100,7 +101,7 @@ pub fn run(server: &Running, load: &Load) -> anyhow::Result<Report> {
     server.prepare(rooms.iter().map(String::as_str))?;
     let mut crowd = Crowd::new(server.target.clone())?;
     let documents = rooms.iter().flat_map(|room| std::iter::repeat_n(room.as_str(), shape.people));
-    crowd.add_all(documents, FIRST_CLIENT, CONNECT_PATIENCE, |_, _, _| {})?;
+    crowd.add_all(documents, FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
     settle(&mut crowd, |_, _, _| {})?;
 
     let mut writing = Writing::new(shape, load.rate, server.process, typed);

@@ -7,18 +7,12 @@ use coscribe_engine::update::Clock;
 use crate::crowd::Crowd;
 use crate::dialect::{self, Incoming};
 use crate::ledger::{Ledger, Shape};
+use crate::limits;
 use crate::process::ProcessTree;
 use crate::schedule::Schedule;
 
 /// How often the server's memory is checked.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
-/// A server that takes more than this is stopped before it takes the machine with it.
-const MEMORY_LIMIT: u64 = 4 << 30;
-
-/// Longest wait for deliveries, even while some still come.
-const LONGEST_DRAIN: Duration = Duration::from_secs(120);
-/// Writes between two reads when the schedule is behind.
-const WRITES: usize = 32;
 
 /// A crowd at work.
 pub(super) struct Writing<W> {
@@ -54,7 +48,7 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
     pub(super) fn go_on_for(&mut self, crowd: &mut Crowd, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            for _ in 0..WRITES {
+            for _ in 0..limits::WRITES_PER_TURN {
                 let Some(writer) = self.schedule.due(Instant::now()) else { break };
                 let (editor, client, clock) = self.ledger.write(writer, Instant::now());
                 crowd.send(editor, |prefix| dialect::update(prefix, &(self.update)(client, clock)));
@@ -73,7 +67,7 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
     ) -> anyhow::Result<Duration> {
         let start = Instant::now();
         let (mut last, mut delivered) = (start, self.ledger.delivered());
-        while self.ledger.missing() > never && last.elapsed() < patience && start.elapsed() < LONGEST_DRAIN {
+        while self.ledger.missing() > never && last.elapsed() < patience && start.elapsed() < limits::DRAIN {
             self.turn(crowd, (last + patience).min(Instant::now() + WATCH_INTERVAL))?;
             if self.ledger.delivered() > delivered {
                 (last, delivered) = (Instant::now(), self.ledger.delivered());
@@ -105,7 +99,11 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
         {
             self.watched = Instant::now();
             let resident = process.resident()?;
-            anyhow::ensure!(resident < MEMORY_LIMIT, "stopped: over {} GB resident", MEMORY_LIMIT >> 30);
+            anyhow::ensure!(
+                resident < limits::SERVER_MEMORY_BYTES,
+                "stopped: over {} GB resident",
+                limits::SERVER_MEMORY_BYTES >> 30
+            );
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ import { classHighlighter } from '@lezer/highlight'
 import { GFM, parser } from '@lezer/markdown'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
 import type * as Y from 'yjs'
-import type { Mount, Viewport } from '.'
+import type { Mount, Viewport } from './editor'
 import { fromShare, toShare } from './position'
 import './codemirror.css'
 

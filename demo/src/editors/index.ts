@@ -1,26 +1,6 @@
-/** The editors of a room. Each has a document of its own, and is loaded when somebody first goes to it. */
+/** The editors of a room. Each has a document of its own, and is loaded when the person first goes to it. */
 
-import type { SharedDocument } from '../document'
-
-export interface Editor {
-  focus(): void
-  /** For following somebody: what part of the document is on the screen. */
-  viewport?: Viewport
-  /** The person has gone to another editor. */
-  left?(): void
-}
-
-export interface Viewport {
-  /** What scrolls. */
-  element: HTMLElement
-  /** What is at its top; any JSON. */
-  where(): unknown
-  /** Scrolls to what somebody else's `where` gave. */
-  show(where: unknown): void
-}
-
-/** Puts an editor for a document into an element of the page. */
-export type Mount = (parent: HTMLElement, shared: SharedDocument) => Editor
+import type { Mount } from './editor'
 
 export const EDITORS = [
   { id: 'codemirror', title: 'CodeMirror', about: 'Markdown in CodeMirror 6', load: () => import('./codemirror') },

@@ -13,9 +13,9 @@ import 'monaco-editor/esm/vs/editor/contrib/wordOperations/browser/wordOperation
 import EditorWorker from 'monaco-editor/esm/vs/editor/editor.worker.js?worker'
 import { MonacoBinding } from 'y-monaco'
 import * as Y from 'yjs'
-import type { Mount } from '.'
 import type { SharedDocument } from '../document'
 import { isDark, themeChanged } from '../theme'
+import type { Mount } from './editor'
 import './monaco.css'
 
 self.MonacoEnvironment = { getWorker: () => new EditorWorker() }

@@ -1,4 +1,4 @@
-/** Places in a shared type as they are told to others: an element of it, and how far it is scrolled past that. */
+/** Scroll positions as they are told to other pages: an element of a shared type, and how much of it is above the edge. */
 
 import * as Y from 'yjs'
 
@@ -14,7 +14,7 @@ export function toShare(type: Shareable, { index, offset }: Position): unknown {
   return { at: Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(type, index)), offset }
 }
 
-/** Null if it is nothing that can be shown: others may send anything. */
+/** Null if it cannot be shown: others may send anything. */
 export function fromShare(shared: unknown, type: Shareable): Position | null {
   if (typeof shared !== 'object' || shared === null || type.doc === null) return null
   const { at, offset } = shared as Record<string, unknown>

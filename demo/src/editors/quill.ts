@@ -3,12 +3,12 @@ import History from 'quill/modules/history'
 import QuillCursors from 'quill-cursors'
 import { QuillBinding } from 'y-quill'
 import * as Y from 'yjs'
-import type { Mount } from '.'
 import { h } from '../dom'
+import type { Mount } from './editor'
 import 'quill/dist/quill.snow.css'
 import './quill.css'
 
-/** Undo by Yjs instead of Quill: only what this person did, wherever it is by now. */
+/** Undo by Yjs instead of Quill: it undoes only edits of this person, wherever they are by now. */
 class SharedHistory extends History {
   manager: Y.UndoManager | undefined
   override undo(): void { this.manager?.undo() }

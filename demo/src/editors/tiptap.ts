@@ -4,8 +4,8 @@ import CollaborationCaret from '@tiptap/extension-collaboration-caret'
 import { Placeholder } from '@tiptap/extensions'
 import StarterKit from '@tiptap/starter-kit'
 import type * as Y from 'yjs'
-import type { Mount, Viewport } from '.'
 import { h } from '../dom'
+import type { Mount, Viewport } from './editor'
 import { fromShare, toShare } from './position'
 import './tiptap.css'
 
@@ -36,7 +36,7 @@ export const mount: Mount = (parent, shared) => {
   }
 }
 
-/** Buttons, and which of them are in force where the cursor is. */
+/** Fills the toolbar with buttons; those whose format is in force at the cursor are pressed. */
 function fill(bar: HTMLElement, editor: Tiptap): void {
   const act = (): ReturnType<Tiptap['chain']> => editor.chain().focus()
   const buttons = [

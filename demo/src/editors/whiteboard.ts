@@ -1,8 +1,8 @@
-import type { Mount } from '.'
 import { h, icon } from '../dom'
 import { Pointers } from '../whiteboard/pointers'
 import { BOARD, INKS, Shapes } from '../whiteboard/shapes'
 import { ShapesView } from '../whiteboard/view'
+import type { Mount } from './editor'
 import './whiteboard.css'
 
 const TOOLS = {
@@ -17,7 +17,7 @@ type Tool = keyof typeof TOOLS
 
 const NOTE = { width: 220, height: 150 }
 
-/** Below it, writing is too small to read: the board is scrolled instead. */
+/** Below this scale, text is too small to read: the board scrolls instead. */
 const SMALLEST_SCALE = 0.45
 
 export const mount: Mount = (parent, shared) => {
@@ -42,7 +42,7 @@ class Board {
   #surface: HTMLElement
   #view: ShapesView
   #scale = 1
-  /** What goes on with the pointer that is down. */
+  /** Called with each move of the pointer while it is down. */
   #drag: ((x: number, y: number) => void) | null = null
 
   constructor(private readonly shapes: Shapes, private readonly pointers: Pointers) {
@@ -64,7 +64,7 @@ class Board {
     this.#surface.dataset['tool'] = tool
   }
 
-  /** Without a pointer: a box or note in the middle. */
+  /** Puts a box or note into the middle, for people without a pointer. */
   insert(tool: 'box' | 'note'): void {
     this.shapes.undo.stopCapturing()
     const { width, height } = tool === 'note' ? NOTE : { width: 240, height: 160 }

@@ -1,4 +1,4 @@
-/** The page for a room that cannot be. */
+/** The page that explains why a room cannot be opened. */
 
 import { h } from '../dom'
 

@@ -3,10 +3,10 @@
 import * as Y from 'yjs'
 import { h, svg } from '../dom'
 import type { SharedDocument } from '../document'
-import type { Place } from '../place'
+import type { Room } from '../room'
 import type { Flow } from '../traffic'
 
-/** How many seconds the curves show. */
+/** The seconds that the curves show. */
 const SPAN = 60
 
 interface Second {
@@ -14,16 +14,16 @@ interface Second {
   sent: Flow
 }
 
-/** What the panel has noted of one document. */
+/** The figures of one document so far. */
 interface Notes {
   seconds: Second[]
   last: Second
-  /** Of the document as one update, in bytes; measured again when it has changed. */
+  /** The bytes of the document as one update; measured again after a change. */
   size: number
   changed: boolean
 }
 
-export function panel(place: Place): HTMLDetailsElement {
+export function panel(room: Room): HTMLDetailsElement {
   const notes = new Map<SharedDocument, Notes>()
   const received = curve('received')
   const sent = curve('sent')
@@ -47,14 +47,14 @@ export function panel(place: Place): HTMLDetailsElement {
   }
 
   const show = (): void => {
-    const shared = place.document
+    const shared = room.document
     if (!element.open || shared === undefined || document.hidden) return
     const noted = notes.get(shared)
     if (noted === undefined) return
     shared.saved.probe()
     measure(shared, noted)
     const second = noted.seconds.at(-1)
-    name.textContent = name.title = `${place.room}/${place.current}`
+    name.textContent = name.title = `${room.name}/${room.current}`
     clients.textContent = String(shared.awareness.getStates().size)
     size.textContent = bytes(noted.size)
     roundTrip.textContent = shared.saved.roundTrip === null ? '–' : `${shared.saved.roundTrip.toFixed(1)} ms`
@@ -67,7 +67,7 @@ export function panel(place: Place): HTMLDetailsElement {
   }
   element.addEventListener('toggle', show)
   setInterval(() => {
-    for (const shared of place.documents.values()) note(shared)
+    for (const shared of room.documents.values()) note(shared)
     show()
   }, 1000)
   return element

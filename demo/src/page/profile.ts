@@ -2,12 +2,12 @@
 
 import { h } from '../dom'
 import { cleanName, COLOURS } from '../person'
-import type { Place } from '../place'
+import type { Room } from '../room'
 
-export function profile(place: Place): void {
-  const name = h('input', { type: 'text', name: 'name', maxlength: '32', required: true, autocomplete: 'nickname', value: place.me.name })
+export function profile(room: Room): void {
+  const name = h('input', { type: 'text', name: 'name', maxlength: '32', required: true, autocomplete: 'nickname', value: room.me.name })
   const colours = Object.entries(COLOURS).map(([called, colour]) => {
-    const swatch = h('input', { type: 'radio', name: 'colour', value: colour, checked: colour === place.me.color, 'aria-label': called, title: called })
+    const swatch = h('input', { type: 'radio', name: 'colour', value: colour, checked: colour === room.me.color, 'aria-label': called, title: called })
     swatch.style.setProperty('--person', colour)
     return swatch
   })
@@ -18,8 +18,8 @@ export function profile(place: Place): void {
     h('div', { class: 'row' }, h('button', { type: 'submit', class: 'primary' }, 'Done')))
   const dialog = h('dialog', { class: 'profile' }, form)
   form.addEventListener('submit', () => {
-    const colour = colours.find(({ checked }) => checked)?.value ?? place.me.color
-    place.rename(cleanName(name.value) || place.me.name, colour)
+    const colour = colours.find(({ checked }) => checked)?.value ?? room.me.color
+    room.rename(cleanName(name.value) || room.me.name, colour)
   })
   dialog.addEventListener('close', () => dialog.remove())
   document.body.append(dialog)

@@ -2,7 +2,7 @@
 
 import type { Connection } from '../connection'
 import { h, icon } from '../dom'
-import type { Place } from '../place'
+import type { Room } from '../room'
 import type { Saved } from '../saved'
 import { ICONS } from './icons'
 
@@ -13,25 +13,25 @@ interface Words {
   text: string
 }
 
-export function status(place: Place): { element: HTMLElement, banner: HTMLElement, render: () => void } {
+export function status(room: Room): { element: HTMLElement, banner: HTMLElement, render: () => void } {
   const connection = h('span', { class: 'pill', id: 'connection' })
   const saved = h('span', { class: 'saved', id: 'saved' })
   const typing = h('span', { class: 'typing' })
   // Read out when it changes; without the seconds, which change all the time.
   const live = h('p', { class: 'hidden', role: 'status' })
-  const cut = h('button', { type: 'button', class: 'cut', onclick: () => place.isCut ? place.connect() : place.cut() })
+  const cut = h('button', { type: 'button', class: 'cut', onclick: () => room.isCut ? room.connect() : room.cut() })
   const banner = h('div', { class: 'banner', hidden: true })
   const element = h('footer', {}, connection, cut, typing, saved, live)
   const render = (): void => {
-    const document = place.document
+    const document = room.document
     if (document === undefined) return
     show(connection, connectionWords(document.connection))
     announce(live, connectionWords(document.connection, false).text)
-    showSaved(saved, savedWords(document.saved, document.connection, place))
-    cut.textContent = place.isCut ? 'Connect again' : 'Cut the connection'
-    cut.title = place.isCut ? 'Takes up the connection' : 'Try it: go on typing without a connection'
-    typing.textContent = typingWords(place)
-    fillBanner(banner, place)
+    showSaved(saved, savedWords(document.saved, document.connection, room))
+    cut.textContent = room.isCut ? 'Connect again' : 'Cut the connection'
+    cut.title = room.isCut ? 'Takes up the connection' : 'Try it: go on typing without a connection'
+    typing.textContent = typingWords(room)
+    fillBanner(banner, room)
   }
   return { element, banner, render }
 }
@@ -65,11 +65,11 @@ function connectionWords({ state }: Connection, withSeconds = true): Words {
   }
 }
 
-function savedWords(saved: Saved, { state }: Connection, { keeps }: Place): Words {
+function savedWords(saved: Saved, { state }: Connection, { keeps }: Room): Words {
   const changes = `${saved.waiting} change${saved.waiting === 1 ? '' : 's'} waiting`
   if (state.kind !== 'connected') {
-    const place = keeps ? 'kept in this browser' : 'only in this window'
-    if (saved.waiting > 0) return { mood: 'bad', text: `${changes}, ${place}` }
+    const kept = keeps ? 'kept in this browser' : 'only in this window'
+    if (saved.waiting > 0) return { mood: 'bad', text: `${changes}, ${kept}` }
     return saved.at === null ? { mood: 'busy', text: keeps ? 'Kept in this browser, not compared with the server yet' : '' } : savedAt(saved.at)
   }
   if (saved.isUnknown) return { mood: 'bad', text: 'This server does not say what is saved' }
@@ -81,35 +81,35 @@ function savedAt(at: Date): Words {
   return { mood: 'good', text: `Saved on disk at ${at.toLocaleTimeString('en-GB')}` }
 }
 
-function typingWords(place: Place): string {
-  const typing = [...place.document?.others().values() ?? []].filter(({ typing }) => typing === true).map(({ user }) => user.name)
+function typingWords(room: Room): string {
+  const typing = [...room.document?.others().values() ?? []].filter(({ typing }) => typing === true).map(({ user }) => user.name)
   if (typing.length === 0) return ''
-  const verb = place.current === 'whiteboard' ? 'drawing' : 'typing'
+  const verb = room.current === 'whiteboard' ? 'drawing' : 'typing'
   if (typing.length > 2) return `${typing.length} people are ${verb}…`
   return `${typing.join(' and ')} ${typing.length === 1 ? 'is' : 'are'} ${verb}…`
 }
 
-function fillBanner(banner: HTMLElement, place: Place): void {
-  const words = bannerWords(place)
+function fillBanner(banner: HTMLElement, room: Room): void {
+  const words = bannerWords(room)
   banner.hidden = words === null
   const [text, label] = words ?? ['', '']
   if (banner.dataset['text'] === text) return
   banner.dataset['text'] = text
-  banner.replaceChildren(h('span', {}, text), h('button', { type: 'button', onclick: () => place.isCut ? place.connect() : retry(place) }, label))
+  banner.replaceChildren(h('span', {}, text), h('button', { type: 'button', onclick: () => room.isCut ? room.connect() : retry(room) }, label))
 }
 
-function retry(place: Place): void {
-  place.hurry()
-  if (place.document?.connection.state.kind === 'refused') place.connect()
+function retry(room: Room): void {
+  room.hurry()
+  if (room.document?.connection.state.kind === 'refused') room.connect()
 }
 
-/** What the banner says, and what is on its button. */
-function bannerWords(place: Place): [string, string] | null {
-  const state = place.document?.connection.state
-  const fate = place.keeps ? 'Edits are kept in this browser and will be sent' : 'Edits are kept in this window, as long as it is open, and will be sent'
+/** The text of the banner, and the label of its button. */
+function bannerWords(room: Room): [string, string] | null {
+  const state = room.document?.connection.state
+  const fate = room.keeps ? 'Edits are kept in this browser and will be sent' : 'Edits are kept in this window, as long as it is open, and will be sent'
   if (state?.kind === 'cut') return [`You have cut the connection. Go on typing: ${fate.charAt(0).toLowerCase()}${fate.slice(1)} when you connect again.`, 'Connect again']
-  if (state?.kind === 'refused') return [`${state.why} What you have typed is kept in this ${place.keeps ? 'browser' : 'window'}.`, 'Try again']
+  if (state?.kind === 'refused') return [`${state.why} What you have typed is kept in this ${room.keeps ? 'browser' : 'window'}.`, 'Try again']
   if (state?.kind === 'waiting') return [`${state.why ?? 'There is no connection to the server.'} ${fate} as soon as it is back.`, 'Try now']
-  if (place.document?.saved.isUnknown) return ['This server passes edits on, but does not say when they are on disk: it is not coscribe, or too old.', 'Try again']
+  if (room.document?.saved.isUnknown) return ['This server passes edits on, but does not say when they are on disk: it is not coscribe, or too old.', 'Try again']
   return null
 }

@@ -2,12 +2,12 @@
 
 import { h, listIn } from '../dom'
 import { EDITORS, type EditorId } from '../editors'
-import type { Other, Place } from '../place'
+import type { Other, Room } from '../room'
 
 /** So many of those who are in an editor have a dot on its tab. */
 const MOST_DOTS = 4
 
-export function tabs(place: Place, go: (editor: EditorId) => void): { element: HTMLElement, render: () => void } {
+export function tabs(room: Room, go: (editor: EditorId) => void): { element: HTMLElement, render: () => void } {
   const all = EDITORS.map(({ id, title, about }) => {
     const dots = h('span', { class: 'dots' })
     const tab = h('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `panel-${id}`, onclick: () => go(id) }, h('span', { class: 'label', 'data-text': title }, title), dots)
@@ -18,21 +18,21 @@ export function tabs(place: Place, go: (editor: EditorId) => void): { element: H
   element.addEventListener('keydown', event => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
     if (step === undefined) return
-    const next = all[(all.findIndex(({ id }) => id === place.current) + step + all.length) % all.length]
+    const next = all[(all.findIndex(({ id }) => id === room.current) + step + all.length) % all.length]
     next?.tab.focus()
     if (next !== undefined) go(next.id)
   })
   const render = (): void => {
-    const others = place.others()
+    const others = room.others()
     for (const { id, about, tab, showDots } of all) {
       const here = others.filter(({ editor }) => editor === id)
-      tab.setAttribute('aria-selected', String(id === place.current))
-      tab.tabIndex = id === place.current ? 0 : -1
+      tab.setAttribute('aria-selected', String(id === room.current))
+      tab.tabIndex = id === room.current ? 0 : -1
       tab.title = [about, ...here.map(({ person }) => `${person.name} is here`)].join('\n')
-      tab.classList.toggle('unsaved', (place.documents.get(id)?.saved.waiting ?? 0) > 0)
+      tab.classList.toggle('unsaved', (room.documents.get(id)?.saved.waiting ?? 0) > 0)
       showDots(here.slice(0, MOST_DOTS))
     }
   }
-  place.peopleChanged.listen(render)
+  room.peopleChanged.listen(render)
   return { element, render }
 }

@@ -3,7 +3,7 @@
 import { h, svg } from '../dom'
 import type { SharedDocument } from '../document'
 
-/** As often as somebody's pointer is told to the others, in milliseconds. */
+/** The interval at which this page tells where its pointer is, in milliseconds. */
 const INTERVAL = 40
 
 interface Point { x: number, y: number }

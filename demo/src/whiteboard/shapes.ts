@@ -1,6 +1,6 @@
 /**
- * What is on the whiteboard: a Y.Map from id to shape, each a Y.Map of its own, so that two people can change different
- * things of one shape. Whatever comes from others is checked when it is read.
+ * The shapes on the whiteboard: a Y.Map from id to shape, each a Y.Map of its own, so that two people can change different
+ * fields of one shape. Shapes of others are checked when they are read.
  */
 
 import * as Y from 'yjs'
@@ -8,7 +8,7 @@ import * as Y from 'yjs'
 export const BOARD = { width: 1600, height: 1000 }
 export const INKS = ['black', 'blue', 'green', 'amber', 'red', 'violet'] as const
 
-/** Changes made by this page's person carry it, and only these are undone. */
+/** The origin of this page's changes: only these are undone. */
 export const OWN = 'whiteboard'
 
 export type Kind = 'stroke' | 'box' | 'note'
@@ -21,7 +21,7 @@ export interface Shape {
   width: number
   height: number
   ink: number
-  /** When it was made, which is also what lies above what. */
+  /** When it was made; later shapes lie above earlier ones. */
   made: number
   /** Pairs of coordinates, relative to x and y. */
   points: number[]
@@ -37,7 +37,7 @@ export class Shapes {
     this.undo = new Y.UndoManager(this.#map, { trackedOrigins: new Set([OWN]) })
   }
 
-  /** Calls with the ids of shapes that were made, changed or removed, and at once with all that there are. */
+  /** Calls `changed` with the ids of shapes that were made, changed or removed; the first call, at once, has all ids. */
   observe(changed: (ids: Set<string>) => void): void {
     this.#map.observeDeep(events => {
       changed(new Set(events.flatMap(event => event.path.length === 0 ? [...event.keys.keys()] : [String(event.path[0])])))
@@ -45,7 +45,7 @@ export class Shapes {
     changed(new Set(this.#map.keys()))
   }
 
-  /** Null if there is none, or it makes no sense. */
+  /** Null if there is no such shape, or its fields make no sense. */
   read(id: string): Shape | null {
     const map = this.#map.get(id)
     if (!(map instanceof Y.Map)) return null

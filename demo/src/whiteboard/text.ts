@@ -11,12 +11,12 @@ export function bindText(field: HTMLTextAreaElement, text: Y.Text): void {
   })
 }
 
-/** Turns what changed in the field into one deletion and one insertion. */
+/** Turns a change of the field into one deletion and one insertion. */
 function write(field: HTMLTextAreaElement, text: Y.Text): void {
   const before = text.toString()
   const after = field.value
   const longest = Math.min(before.length, after.length)
-  // Never past the cursor: with equal letters around, it says which of them was typed.
+  // Never past the cursor: among equal letters, it says which one was typed.
   const typed = Math.min(field.selectionStart, longest)
   let start = 0
   while (start < typed && before[start] === after[start]) start++
@@ -28,7 +28,7 @@ function write(field: HTMLTextAreaElement, text: Y.Text): void {
   }, OWN)
 }
 
-/** Shows what others wrote, and keeps the selection on the same letters. */
+/** Shows a change of others, and keeps the selection on the same letters. */
 function show(field: HTMLTextAreaElement, text: Y.Text, event: Y.YTextEvent): void {
   let { selectionStart: start, selectionEnd: end } = field
   let index = 0

@@ -1,10 +1,10 @@
-//! Who a client's state belongs to when two connections speak for it.
+//! The owner of a client's state when two connections speak for the client.
 //!
-//! A client whose network was cut is back on a new connection before the server knows that the old one is dead. So a newer
-//! peer that brings a higher clock *claims* the state, unless the owner has renewed it since that peer came: then there are
-//! two. The owner is asked for a sign of life, a WebSocket ping. If it answers it keeps the state, and is asked again after a
-//! while if the claim still stands. If it is silent the state is taken from it; if it answers after all, because it was only
-//! slow, it gets it back. So nobody can take what belongs to a living connection for longer than that takes to answer.
+//! A client whose network was cut is back on a new connection before the server knows that the old one is dead. So a newer peer
+//! that brings a higher clock *claims* the state, unless the owner has renewed it since that peer came: then both are alive.
+//! The owner is asked for a sign of life, a WebSocket ping. If it answers, it keeps the state, and is asked again after a while
+//! if the claim still stands. If it is silent, the state is taken from it. If it was only slow and answers later, it gets the
+//! state back. So a peer can take the state of a living connection only for as long as that connection takes to answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,41 +12,35 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Awareness, Incoming, NULL, Received, Settled, Speaker, State};
-use crate::limits::AWARENESS_CLIENTS_PER_PEER;
+use crate::limits::{AWARENESS_CLIENTS_PER_PEER, SIGN_OF_LIFE, SIGN_OF_LIFE_COUNTS};
 use crate::peer::PeerId;
 use crate::update::ClientId;
 
-/// How long an owner may take to give a sign of life. Others see the cursor of who is back this much later.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-
-/// How long a sign of life counts: so often at most is a peer asked for one.
-const LIVES: Duration = Duration::from_secs(5);
-
-/// What peers say of clients that belong to others.
+/// The claims of peers to clients that belong to others.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     claims: BTreeMap<ClientId, Claim>,
-    /// When something is to be done about each.
+    /// The time at which each claim is due.
     due: BTreeSet<(Duration, ClientId)>,
     /// How many claims each peer has.
     counts: BTreeMap<PeerId, usize>,
     /// When each peer that was asked has last given a sign of life.
     alive: BTreeMap<PeerId, Duration>,
-    /// What was taken from peers that were silent and are still here.
+    /// Clients that were taken from silent peers that are still here.
     lost: BTreeMap<PeerId, BTreeSet<ClientId>>,
-    /// What has changed its owner and not its clock, so that somebody may not see it.
+    /// Clients whose owner has changed but not their clock, so that somebody may not see them.
     unraised: Vec<(PeerId, ClientId)>,
 }
 
 #[derive(Debug)]
 struct Claim {
-    /// `None` if it has gone meanwhile, without its state.
+    /// `None` if the peer has gone meanwhile.
     peer: Option<PeerId>,
     clock: u64,
     json: Bytes,
     came: Duration,
     due: Duration,
-    /// Whether the owner has been asked; else it gave a sign of life a moment ago.
+    /// Whether the owner has been asked; if not, it gave a sign of life a moment ago.
     asked: bool,
 }
 
@@ -61,14 +55,14 @@ impl Claims {
         self.claims.get(&client).is_some_and(|claim| claim.asked)
     }
 
-    /// The owner of a client has reached this clock.
+    /// Drops a claim whose clock the owner of the client has reached.
     pub(super) fn outrun(&mut self, client: ClientId, clock: u64) {
         if self.claims.get(&client).is_some_and(|claim| claim.clock <= clock) {
             self.drop_claim(client);
         }
     }
 
-    /// Nobody claims a client any more.
+    /// Drops the claim to a client, and gives its peer, clock, state and time.
     pub(super) fn drop_claim(&mut self, client: ClientId) -> Option<(PeerId, u64, Bytes, Duration)> {
         let claim = self.claims.remove(&client)?;
         self.due.remove(&(claim.due, client));
@@ -77,7 +71,8 @@ impl Claims {
         Some((peer, claim.clock, claim.json, claim.came))
     }
 
-    /// A peer has gone. Where the owner was asked, its last word is that its client has gone, too.
+    /// Forgets a peer that has gone. If the owner of a claimed client was asked, the last word of the peer is that the client
+    /// has gone.
     pub(super) fn forget(&mut self, peer: PeerId) {
         self.alive.remove(&peer);
         self.lost.remove(&peer);
@@ -112,13 +107,13 @@ impl Claims {
     }
 
     fn lives_until(&self, owner: PeerId, now: Duration) -> Option<Duration> {
-        self.alive.get(&owner).map(|&alive| alive + LIVES).filter(|&until| until > now)
+        self.alive.get(&owner).map(|&alive| alive + SIGN_OF_LIFE_COUNTS).filter(|&until| until > now)
     }
 }
 
 impl Awareness {
-    /// A peer speaks for a client that belongs to another. Who begins with a clock that is known may be
-    /// back as it was; later that is an echo. Of several who claim a client the newest is heard: a network may be cut again.
+    /// Receives a state of a client that belongs to another peer. A peer that begins with a known clock may be back unchanged;
+    /// a known clock later is an echo. Of several claims the newest counts, because a network may be cut again.
     pub(super) fn claim(
         &mut self,
         speaker: &Speaker,
@@ -161,7 +156,8 @@ impl Awareness {
         *self.claims.counts.entry(peer).or_default() += 1;
     }
 
-    /// Clients that have changed their owner and not their clock, so that somebody may not see them: the owners are to raise it.
+    /// Takes the clients whose owner has changed but not their clock, so that somebody may not see them. The owners are to
+    /// raise it.
     pub fn take_unraised(&mut self) -> Vec<(PeerId, ClientId)> {
         std::mem::take(&mut self.claims.unraised)
     }
@@ -171,7 +167,8 @@ impl Awareness {
         self.claims.due.first().map(|&(due, _)| due)
     }
 
-    /// Takes from owners that were asked and are silent what is claimed, and has others asked again. O(these · log clients).
+    /// Takes claimed states from owners that were asked and are silent, and has the other owners asked again. O(due claims ·
+    /// log clients).
     pub fn settle(&mut self, now: Duration) -> Settled {
         let mut settled = Settled::default();
         while let Some(&(due, client)) = self.claims.due.first()
@@ -194,7 +191,7 @@ impl Awareness {
         settled
     }
 
-    /// An owner that was asked for a sign of life is silent, or has not renewed its state.
+    /// Takes a state from an owner that was asked for a sign of life and is silent, or that has not renewed the state.
     pub(super) fn take_from_owner(&mut self, client: ClientId) {
         let Some(&State { owner, clock, .. }) = self.states.get(&client) else { return };
         if self.hand_over(client) {
@@ -204,7 +201,7 @@ impl Awareness {
         }
     }
 
-    /// Gives the state of a client to the peer that claims it, if it has one for it.
+    /// Gives the state of a client to the peer that claims it, if there is one.
     pub(super) fn hand_over(&mut self, client: ClientId) -> bool {
         let Some((owner, clock, json, came)) = self.claims.drop_claim(client) else { return false };
         if json == NULL || self.speaks_for(owner) >= AWARENESS_CLIENTS_PER_PEER {
@@ -219,14 +216,14 @@ impl Awareness {
         true
     }
 
-    /// A peer has given the sign of life that it was asked for. Gives the clients that it gets back: it has to announce them
-    /// with clocks above those that the others have seen meanwhile. O(its clients · log clients).
+    /// Notes that a peer has given the sign of life that it was asked for. Gives the clients that it gets back: it has to
+    /// announce them with clocks above those that the others have seen meanwhile. O(its clients · log clients).
     pub fn alive(&mut self, peer: PeerId, now: Duration) -> Vec<ClientId> {
         self.claims.alive.insert(peer, now);
         for client in self.owned.get(&peer).into_iter().flatten() {
             match self.claims.claims.get(client) {
                 Some(Claim { peer: None, .. }) => drop(self.claims.drop_claim(*client)),
-                Some(_) => self.claims.put_off(*client, now + LIVES, false),
+                Some(_) => self.claims.put_off(*client, now + SIGN_OF_LIFE_COUNTS, false),
                 None => {}
             }
         }

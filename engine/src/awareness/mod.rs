@@ -1,12 +1,13 @@
-//! Awareness: who is here and where their cursors are. Never stored.
+//! Awareness: the people who are here, and their cursors. Never stored.
 //!
 //! Encoded as in y-protocols: `count, (client, clock, varString JSON or "null")*`. A state counts if its clock is
 //! higher than the known one, or equal and the state is null. A state belongs to the peer that introduced its client
 //! id: no other peer can change it, and it goes when that peer goes. A newer peer with a higher clock may claim it, and gets
 //! it if the owner gives no sign of life (`claims.rs`).
 //!
-//! Clients ignore a state at a clock they know, also after they have dropped it with their connection. So for each state
-//! is kept when its clock last rose, and for each client that left, when: whoever was here before sees what rose after that.
+//! Clients ignore a state at a clock that they know, even after they have dropped the state with their connection. So each
+//! state has the moment at which its clock last rose, and each client that left has the moment at which it left. A client that
+//! is back sees the states that rose after it left.
 
 mod claims;
 
@@ -17,56 +18,52 @@ use bytes::Bytes;
 
 use self::claims::Claims;
 use crate::lib0::{ReadError, Reader, write_var_uint};
-use crate::limits::{AWARENESS_CLIENTS_PER_PEER, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, ROPE_BYTES};
+use crate::limits::{
+    AWARENESS_CLIENTS_PER_PEER, AWARENESS_EXPIRY, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, AWARENESS_TOLD,
+    ROPE_BYTES,
+};
 use crate::peer::PeerId;
 use crate::rope::{Rope, RopeWriter};
 use crate::update::ClientId;
 use crate::work::{Work, finish};
 
-/// How long a state lives that its owner does not renew. Clients renew every 15 s.
-pub const EXPIRY: Duration = Duration::from_secs(30);
-
-/// A state that comes again as it was need not be told to those who know it if they have heard of it within this time:
-/// clients renew theirs 15 s later, look every 3 s whether it is time, and drop what they have not heard of for 30 s.
-const TOLD: Duration = Duration::from_secs(8);
-
-/// Counts rises of clocks and removals in one room. 0 is before all of them, when states were known elsewhere: before the
-/// room was opened, or before what it has forgotten.
+/// Counts rises of clocks and removals in one room. 0 comes before all of them: states may have been seen before the room was
+/// opened, or before the removals that it has forgotten.
 pub type Moment = u64;
 
 /// The state of a client that has left.
 const NULL: &[u8] = b"null";
 
-/// Who awareness comes from.
+/// The connection that awareness comes from.
 #[derive(Debug, Copy, Clone)]
 pub struct Speaker {
     /// The connection.
     pub peer: PeerId,
     /// When it was opened.
     pub came: Duration,
-    /// Whether it says something of awareness for the first time: clients begin with their own state.
+    /// Whether this is its first awareness message: clients begin with their own state.
     pub begins: bool,
 }
 
-/// What awareness from a peer changed.
+/// The result of awareness from a peer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Clients whose state is new.
     pub changed: BTreeSet<ClientId>,
-    /// Clients whose clock has risen while their state stayed, of which everybody has heard a moment ago.
+    /// Clients whose clock has risen while their state stayed the same, and everybody has heard of it a moment ago.
     pub renewed: BTreeSet<ClientId>,
-    /// Clients of the sender that the others would not see, because they know them as gone at this clock or a later
-    /// one. Sending them their own removal makes them announce themselves with a higher clock.
+    /// Clients of the sender that the others would not see, because they know them as gone at this clock or a later one. Such a
+    /// client that is sent its own removal announces itself with a higher clock.
     pub unseen: BTreeSet<ClientId>,
     /// Peers that are to give a sign of life, because the sender claims their clients.
     pub probe: BTreeSet<PeerId>,
-    /// Up to when the sender may know clocks, if it spoke for a client of its own.
+    /// The moment up to which the sender may know clocks, if it spoke for a client of its own.
     pub knows: Option<Moment>,
-    /// What was left out because it was too much, in words.
+    /// What was over a limit and left out, in words.
     pub left_out: Option<&'static str>,
 }
 
-/// What time brings: see [`Awareness::settle`].
+/// The result of [`Awareness::settle`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Clients whose state is new.
@@ -81,9 +78,9 @@ struct State {
     json: Bytes,
     owner: PeerId,
     renewed: Duration,
-    /// When the clock last rose; 0 if it is as it was introduced, which others may have seen before the room was opened.
+    /// When the clock last rose; 0 if it is the first one, which others may have seen before the room was opened.
     risen: Moment,
-    /// When the state was last one that all are to be told.
+    /// When the state was last broadcast.
     told: Duration,
 }
 
@@ -98,9 +95,9 @@ pub struct Awareness {
     /// The clients by when their clock last rose.
     rises: BTreeSet<(Moment, ClientId)>,
     claims: Claims,
-    /// Clients that have left: the clock at which the others know them as gone, and when they left.
+    /// Clients that have left: the clock at which the others know them as gone, and the moment at which they left.
     removed: BTreeMap<ClientId, (u64, Moment)>,
-    /// The same clients by when they left.
+    /// The same clients by the moment at which they left.
     removals: BTreeMap<Moment, ClientId>,
     /// The last removal that was forgotten.
     forgotten: Moment,
@@ -109,8 +106,8 @@ pub struct Awareness {
 }
 
 impl Awareness {
-    /// Takes in encoded states from a peer. O(bytes · log clients). What is over a limit is left out: others see the last state
-    /// of such a client that was not, or nothing.
+    /// Takes in encoded states from a peer. O(bytes · log clients). A state that is over a limit is left out: the others see
+    /// the client's last state that was not, or nothing.
     ///
     /// # Errors
     /// If the bytes are malformed; then nothing was taken in.
@@ -157,7 +154,7 @@ impl Awareness {
     /// Checks states that a peer has sent before any of them is taken in.
     async fn check(encoded: &[u8], work: &mut Work) -> Result<(), ReadError> {
         let mut reader = Reader::new(encoded);
-        // A client, a clock and a string of at least one character with its length.
+        // A client, a clock, and a string of at least one character with its length.
         for _ in 0..reader.count(4)? {
             let incoming = Incoming::read(&mut reader)?;
             crate::lib0::check_json(crate::lib0::check_utf8(incoming.json)?)?;
@@ -168,8 +165,8 @@ impl Awareness {
         Ok(())
     }
 
-    /// A state is too large to be taken in. Its owner has renewed it with that, and goes on from this clock: the others are
-    /// told the last one that was not too large under it. The owner, which knows the clock, keeps what it has.
+    /// Renews the last state of a client whose new one is too large. The owner goes on from the new clock, so the others are
+    /// told the last state under that clock. The owner knows the clock, and keeps its own state.
     fn renew_as_it_was(
         &mut self,
         speaker: &Speaker,
@@ -230,13 +227,17 @@ impl Awareness {
         }
     }
 
-    /// A peer brings a state of a client that is its own, or nobody's.
+    /// Takes a state of a client that belongs to the peer, or to nobody.
     fn take_state(&mut self, peer: PeerId, incoming: &Incoming<'_>, now: Duration, received: &mut Received) {
         let &Incoming { client, clock, json } = incoming;
         let known = self.states.get(&client);
         let told = match known {
-            // While it has not risen, some may not see it.
-            Some(known) if known.risen > 0 && known.json == json && now.saturating_sub(known.told) < TOLD => {
+            // Until its clock has risen, somebody may not see it.
+            Some(known)
+                if known.risen > 0
+                    && known.json == json
+                    && now.saturating_sub(known.told) < AWARENESS_TOLD =>
+            {
                 received.changed.remove(&client);
                 received.renewed.insert(client);
                 known.told
@@ -260,13 +261,13 @@ impl Awareness {
         self.moment
     }
 
-    /// For how many clients a peer speaks, or may do so again.
+    /// How many clients a peer speaks for, or may speak for again.
     fn speaks_for(&self, peer: PeerId) -> usize {
         self.owned.get(&peer).map_or(0, BTreeSet::len) + self.claims.lost(peer)
     }
 
-    /// Removes the states of a peer that has gone, or gives them to those who claim them; gives their clients. O(these · log
-    /// clients).
+    /// Removes the states of a peer that has gone, or gives them to the peers that claim them; gives their clients. O(its
+    /// clients · log clients).
     pub fn leave(&mut self, peer: PeerId) -> Vec<ClientId> {
         self.claims.forget(peer);
         let leaving: Vec<_> = self.owned.get(&peer).into_iter().flatten().copied().collect();
@@ -279,10 +280,10 @@ impl Awareness {
         leaving
     }
 
-    /// Removes states that were not renewed in time, or gives them to those who claim them; gives their clients. O(these · log
-    /// clients).
+    /// Removes states that were not renewed in time, or gives them to the peers that claim them; gives their clients. O(these
+    /// clients · log clients).
     pub fn expire(&mut self, now: Duration) -> Vec<ClientId> {
-        let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > EXPIRY;
+        let expired = |&&(renewed, _): &&(Duration, ClientId)| now.saturating_sub(renewed) > AWARENESS_EXPIRY;
         let leaving: Vec<_> = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
         for &client in &leaving {
             if !self.claims.is_asked(client) {
@@ -303,7 +304,7 @@ impl Awareness {
         self.states.contains_key(&client)
     }
 
-    /// Whom the state of a client belongs to.
+    /// The peer that the state of a client belongs to.
     pub fn owner(&self, client: ClientId) -> Option<PeerId> {
         self.states.get(&client).map(|state| state.owner)
     }
@@ -318,25 +319,25 @@ impl Awareness {
         self.moment
     }
 
-    /// Clients that have left after a moment, and have not come back. Of very many the first are forgotten.
+    /// Clients that have left after a moment, and have not come back. If there are very many, the first are forgotten.
     pub fn removed_since(&self, moment: Moment) -> impl Iterator<Item = ClientId> {
         self.removals.range(moment + 1..).map(|(_, &client)| client)
     }
 
-    /// The clients, with their owners, that are not seen by somebody who knows clocks up to a moment.
+    /// The clients, with their owners, that a peer does not see if it knows clocks up to a moment.
     pub fn known_at(&self, moment: Moment) -> impl Iterator<Item = (PeerId, ClientId)> {
         let owned = |&(_, client): &(Moment, ClientId)| Some((self.owner(client)?, client));
         self.rises.range(..=(moment, ClientId::MAX)).filter_map(owned)
     }
 
-    /// Encodes the states of some clients; those who have left are null. O(clients · log and bytes).
+    /// Encodes the states of some clients; clients that have left are null. O(clients · log, and bytes).
     pub fn encode(&self, clients: impl ExactSizeIterator<Item = ClientId>) -> Vec<u8> {
         let clients: Vec<_> = clients.collect();
         finish(self.encode_in_slices(&clients, &BTreeSet::new(), &mut Work::default())).to_bytes().into()
     }
 
-    /// The same, with pauses; where there is much, long states are shared. Of those `as_gone` it says that they have left, at the
-    /// clock that they have: a client that is here and hears that of itself announces itself with a higher one.
+    /// The same, with pauses. Long states are shared if there are many bytes. Clients in `as_gone` are encoded as gone at their
+    /// present clock: a client that is here and hears this of itself announces itself with a higher clock.
     pub(crate) async fn encode_in_slices(
         &self,
         clients: &[ClientId],
@@ -413,7 +414,7 @@ impl Awareness {
     }
 }
 
-/// A state as it comes.
+/// An encoded state.
 struct Incoming<'a> {
     client: ClientId,
     clock: u64,

@@ -2,8 +2,11 @@
 //!
 //! 0 SyncStep1 (a state vector: send me what I lack) · 1 SyncStep2 (an update: what you lacked) · 2 Update (what is new).
 
+use bytes::Bytes;
+
 use super::MessageError;
 use crate::lib0::{Reader, var_uint_len, write_var_buf, write_var_uint};
+use crate::message::Inbound;
 
 const STEP_1: u64 = 0;
 pub(super) const STEP_2: u64 = 1;
@@ -32,6 +35,15 @@ impl<'a> SyncMessage<'a> {
             STEP_2 => Ok(Self::Step2(reader.var_buf()?)),
             UPDATE => Ok(Self::Update(reader.var_buf()?)),
             unknown => Err(MessageError::UnknownSyncType(unknown)),
+        }
+    }
+
+    /// The message as a part of the frame that it was read from.
+    pub(super) fn inbound(self, frame: &Bytes) -> Inbound {
+        match self {
+            Self::Step1(known) => Inbound::Step1(frame.slice_ref(known)),
+            Self::Step2(update) => Inbound::Step2(frame.slice_ref(update)),
+            Self::Update(update) => Inbound::Update(frame.slice_ref(update)),
         }
     }
 

@@ -9,12 +9,11 @@
 
 use bytes::Bytes;
 
-use super::MessageError;
 use super::sync::{self, SyncMessage};
+use super::{MessageError, rope_frame};
 use crate::lib0::{Reader, write_var_buf, write_var_uint};
-use crate::limits::ROPE_BYTES;
 use crate::message::{Inbound, Outbound};
-use crate::rope::{Rope, RopeWriter};
+use crate::rope::Rope;
 
 /// The number of sync messages.
 pub const SYNC: u64 = 0;
@@ -25,8 +24,7 @@ pub const AUTH: u64 = 2;
 const QUERY_AWARENESS: u64 = 3;
 const SYNC_STATUS: u64 = 102;
 
-/// In a message about access: it is denied.
-const DENIED: u64 = 0;
+const AUTH_DENIED: u64 = 0;
 
 /// Awareness of nobody: fires no event at a client, and keeps its watchdog quiet, which WebSocket pings don't.
 pub const KEEP_ALIVE: &[u8] = &[1, 1, 0];
@@ -70,9 +68,7 @@ impl<'a> Message<'a> {
     /// The message as a part of the frame that it was read from.
     fn inbound(self, frame: &Bytes) -> Inbound {
         match self {
-            Self::Sync(SyncMessage::Step1(known)) => Inbound::Step1(frame.slice_ref(known)),
-            Self::Sync(SyncMessage::Step2(update)) => Inbound::Step2(frame.slice_ref(update)),
-            Self::Sync(SyncMessage::Update(update)) => Inbound::Update(frame.slice_ref(update)),
+            Self::Sync(message) => message.inbound(frame),
             Self::Awareness(states) => Inbound::Awareness(frame.slice_ref(states)),
             Self::QueryAwareness => Inbound::QueryAwareness,
             Self::SyncStatus(token) => Inbound::Confirm(frame.slice_ref(token)),
@@ -161,9 +157,9 @@ fn read_reply(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Option<Outbound>
     let mut after_type = reader.clone();
     if after_type.var_uint()? == AUTH {
         *reader = after_type;
-        let is_denied = reader.var_uint()? == DENIED;
+        let is_denied = reader.var_uint()? == AUTH_DENIED;
         let reason = reader.var_string()?.to_owned();
-        return Ok(is_denied.then_some(Outbound::Denied(reason)));
+        return Ok(is_denied.then_some(Outbound::Denied(reason.into())));
     }
     Ok(Some(match Message::read(reader) {
         Ok(Message::Sync(SyncMessage::Step1(known))) => Outbound::Step1(frame.slice_ref(known)),
@@ -176,7 +172,7 @@ fn read_reply(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Option<Outbound>
     }))
 }
 
-/// The frame of a message to a server; `None` for an offer, which a client makes by connecting.
+/// The frame of a message to a server, if the dialect has any: an offer is made by connecting.
 pub fn encode_inbound(message: &Inbound) -> Option<Bytes> {
     Some(match message {
         Inbound::Step1(known) => sync_frame(&SyncMessage::Step1(known)),
@@ -185,29 +181,27 @@ pub fn encode_inbound(message: &Inbound) -> Option<Bytes> {
         Inbound::Awareness(states) => awareness_frame(states),
         Inbound::QueryAwareness => query_awareness_frame(),
         Inbound::Confirm(token) => sync_status_frame(token),
-        Inbound::Offer => return None,
+        Inbound::Offer | Inbound::Stateless(_) => return None,
     })
 }
 
-/// The frame of a message to clients. It shares the memory of what is large in it.
-pub fn encode(message: &Outbound) -> Rope {
-    match message {
+/// The frame of a message to clients, if the dialect has any. It shares the memory of what is large in it.
+pub fn encode(message: &Outbound) -> Option<Rope> {
+    Some(match message {
         Outbound::Step1(known) => sync_frame(&SyncMessage::Step1(known)).into(),
-        Outbound::Step2(update) => rope_frame(&[SYNC, sync::STEP_2], update),
-        Outbound::Update(update) => rope_frame(&[SYNC, sync::UPDATE], update),
-        Outbound::Awareness(states) => rope_frame(&[AWARENESS], states),
+        Outbound::Step2(update) => rope_frame(head(&[SYNC, sync::STEP_2]), update),
+        Outbound::Update(update) => rope_frame(head(&[SYNC, sync::UPDATE]), update),
+        Outbound::Awareness(states) => rope_frame(head(&[AWARENESS]), states),
         Outbound::Confirmed(token) => sync_status_frame(token).into(),
         Outbound::Denied(reason) => denied_frame(reason).into(),
-    }
+        Outbound::Saved(_) | Outbound::Stateless(_) => return None,
+    })
 }
 
-/// A frame of these numbers and one buffer.
-fn rope_frame(numbers: &[u64], buffer: &Rope) -> Rope {
-    let mut frame = RopeWriter::new(buffer.len() > ROPE_BYTES);
-    numbers.iter().for_each(|&number| write_var_uint(frame.tail(), number));
-    write_var_uint(frame.tail(), buffer.len() as u64);
-    frame.append(buffer);
-    frame.finish()
+fn head(numbers: &[u64]) -> Vec<u8> {
+    let mut head = Vec::new();
+    numbers.iter().for_each(|&number| write_var_uint(&mut head, number));
+    head
 }
 
 /// A frame with one sync message.
@@ -236,9 +230,7 @@ pub fn sync_status_frame(payload: &[u8]) -> Bytes {
 }
 
 fn denied_frame(reason: &str) -> Bytes {
-    let mut frame = Vec::with_capacity(8 + reason.len());
-    write_var_uint(&mut frame, AUTH);
-    write_var_uint(&mut frame, DENIED);
+    let mut frame = head(&[AUTH, AUTH_DENIED]);
     write_var_buf(&mut frame, reason.as_bytes());
     frame.into()
 }
@@ -311,12 +303,13 @@ mod tests {
             (Outbound::Update(update), &[0, 2, 2, 0, 0]),
             (Outbound::Awareness(vec![0].into()), KEEP_ALIVE),
             (Outbound::Confirmed(token), &[102, 1, 7]),
-            (Outbound::Denied("no".to_owned()), &[2, 0, 2, b'n', b'o']),
+            (Outbound::Denied("no".into()), &[2, 0, 2, b'n', b'o']),
         ] {
-            let written = encode(&message).to_bytes();
+            let written = encode(&message).expect("the dialect has it").to_bytes();
             assert_eq!(written[..], *frame);
             assert_eq!(Replies::of(written).collect::<Vec<_>>(), [Ok(message)]);
         }
+        assert_eq!(encode(&Outbound::Saved(true)), None);
     }
 
     #[test]

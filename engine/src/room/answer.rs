@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 
 use super::peer::{Missed, Owed, Peer};
 use super::{Effect, Room, Snapshot};
-use crate::changes::Bookmark;
+use crate::document::changes::Bookmark;
+use crate::document::state_vector::StateVector;
 use crate::limits::ANSWERS_AT_ONCE;
 use crate::message::Outbound;
 use crate::peer::PeerId;
-use crate::state_vector::StateVector;
 use crate::update::ClientId;
+
+/// What a peer hears that may not write, and does.
+const READ_ONLY: &str = "you may read this document, but not change it";
 
 impl Room {
     /// The whole document, to be stored. O(clients, chunks and deletions); where nobody waits for the room, all is collected
@@ -56,10 +59,15 @@ impl Room {
         if peer.lagging {
             return 0;
         }
-        let Owed { step_1, mut state, awareness, mut removals, renewals } = std::mem::take(&mut peer.owed);
+        let Owed { step_1, offered, denial, mut state, awareness, mut removals, renewals } =
+            std::mem::take(&mut peer.owed);
         let missed = peer.missed.take();
         let mut bytes = 0;
+        if denial {
+            bytes += self.send(id, Outbound::Denied(READ_ONLY.into()));
+        }
         if step_1 {
+            self.peer(id).questions.ask(offered);
             bytes += self.send_step_1(id).await;
         }
         if let Some(Missed { since, moment }) = missed {
@@ -147,13 +155,13 @@ impl Room {
         self.send(peer, Outbound::Awareness(states))
     }
 
-    /// Gives back what is due.
+    /// Gives the receipts that are due.
     fn send_receipts(&mut self, id: PeerId) -> usize {
         let durable = self.durable;
         let mut bytes = 0;
-        while let Some(token) = self.peers.get_mut(&id).and_then(|peer| next_receipt(peer, durable)) {
-            self.work.count_bytes(token.len());
-            bytes += self.send(id, Outbound::Confirmed(token));
+        while let Some(receipt) = self.peers.get_mut(&id).and_then(|peer| peer.receipts.next(durable)) {
+            self.work.count_bytes(receipt.len());
+            bytes += self.send(id, receipt);
         }
         bytes
     }
@@ -172,9 +180,4 @@ impl Room {
     pub(super) fn peer(&mut self, peer: PeerId) -> &mut Peer {
         self.peers.get_mut(&peer).expect("only called for peers that are here")
     }
-}
-
-fn next_receipt(peer: &mut Peer, durable: u64) -> Option<bytes::Bytes> {
-    let is_due = |(due, _): &mut (Option<u64>, _)| due.is_some_and(|due| due <= durable);
-    peer.receipts.pop_front_if(is_due).map(|(_, token)| token)
 }

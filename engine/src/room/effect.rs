@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use crate::document::read_back::ReadBack;
 use crate::limits::{DOCUMENT_BYTES, PARKED_BYTES};
 use crate::message::{Outbound, Parting};
 use crate::peer::PeerId;
-use crate::reread::Amount;
 use crate::rope::Rope;
 
 /// Bounds of one room.
@@ -16,7 +16,7 @@ pub struct RoomLimits {
     /// Memory that the document may take: no update is admitted that would make it larger. One that is larger already can
     /// still be read, and deleted from.
     pub document_bytes: usize,
-    /// Whether what is deleted keeps its content: see [`crate::blocks::Blocks::keep_deleted`].
+    /// Whether what is deleted keeps its content: see [`crate::document::blocks::Blocks::keep_deleted`].
     pub keep_deleted: bool,
 }
 
@@ -52,7 +52,7 @@ pub enum Effect {
         /// The update, v1; or what waits, as [`Room::load_waiting`] reads it.
         update: Rope,
         /// Who sent it; `None` where several did.
-        author: Option<PeerId>,
+        source: Option<PeerId>,
         /// Whether it is no update that others can have, but what waits for one that is missing.
         waits: bool,
     },
@@ -91,7 +91,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether the encoded document, read back, is this one. O(its bytes); memory for its delete set and its longest block.
     pub fn reads_back(&self) -> bool {
-        Amount::read(&self.state).is_ok_and(|Amount { state, deleted, .. }| {
+        ReadBack::read(&self.state).is_ok_and(|ReadBack { state, deleted, .. }| {
             let mut deletions = Vec::new();
             deleted.encode(&mut deletions);
             state.encode() == self.state_vector && deletions == self.deletions

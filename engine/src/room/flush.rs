@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::peer::{Authors, Peer};
+use super::peer::{Peer, Sources};
 use super::{Effect, Room};
-use crate::changes::Bookmark;
+use crate::document::changes::Bookmark;
 use crate::limits::APPEND_BYTES;
 use crate::message::Outbound;
 use crate::peer::PeerId;
@@ -49,7 +49,7 @@ pub(super) enum Unlogged {
     One(PeerId, Bytes),
     /// What changed since a moment becomes one record.
     Several {
-        author: PeerId,
+        source: PeerId,
         since: Bookmark,
         /// Bytes of the updates, about.
         bytes: usize,
@@ -68,16 +68,16 @@ impl Unlogged {
 pub(super) struct Unflushed {
     since: Bookmark,
     updates: Updates,
-    authors: Authors,
+    sources: Sources,
     /// Clients whose awareness has changed.
     awareness: BTreeSet<ClientId>,
-    awareness_authors: Authors,
+    awareness_sources: Sources,
 }
 
 impl Unflushed {
     pub(super) fn since(since: Bookmark) -> Self {
-        let (authors, awareness_authors) = Default::default();
-        Self { since, updates: Updates::None, authors, awareness: BTreeSet::new(), awareness_authors }
+        let (sources, awareness_sources) = Default::default();
+        Self { since, updates: Updates::None, sources, awareness: BTreeSet::new(), awareness_sources }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -90,21 +90,21 @@ impl Unflushed {
     }
 
     /// An update brought changes, which may be that update as it came.
-    pub(super) fn add(&mut self, author: PeerId, as_it_came: Option<Bytes>) {
+    pub(super) fn add(&mut self, source: PeerId, as_it_came: Option<Bytes>) {
         self.updates.add(as_it_came);
-        self.authors.add(author);
+        self.sources.add(source);
     }
 
     /// Nobody has seen all of it.
     pub(super) fn came_from_several(&mut self) {
-        self.authors = Authors::Several;
+        self.sources = Sources::Several;
     }
 
     /// A peer changed the awareness of some clients.
-    pub(super) fn awareness_came(&mut self, author: PeerId, clients: BTreeSet<ClientId>) {
+    pub(super) fn awareness_came(&mut self, source: PeerId, clients: BTreeSet<ClientId>) {
         if !clients.is_empty() {
             self.awareness.extend(clients);
-            self.awareness_authors.add(author);
+            self.awareness_sources.add(source);
         }
     }
 
@@ -112,7 +112,7 @@ impl Unflushed {
     pub(super) fn awareness_changed(&mut self, clients: Vec<ClientId>) {
         if !clients.is_empty() {
             self.awareness.extend(clients);
-            self.awareness_authors = Authors::Several;
+            self.awareness_sources = Sources::Several;
         }
     }
 }
@@ -133,11 +133,11 @@ impl Room {
     pub(super) async fn begin_record(&mut self, peer: PeerId) {
         match self.unlogged {
             Unlogged::Nothing => {}
-            Unlogged::Several { author, bytes, .. } if author == peer && bytes < APPEND_BYTES => {}
-            Unlogged::One(author, _) if author == peer => {
+            Unlogged::Several { source, bytes, .. } if source == peer && bytes < APPEND_BYTES => {}
+            Unlogged::One(source, _) if source == peer => {
                 self.log().await;
                 let since = self.trail.bookmark();
-                self.unlogged = Unlogged::Several { author, since, bytes: 0 };
+                self.unlogged = Unlogged::Several { source, since, bytes: 0 };
             }
             _ => self.log().await,
         }
@@ -147,11 +147,11 @@ impl Room {
     pub(super) async fn log(&mut self) {
         match std::mem::take(&mut self.unlogged) {
             Unlogged::Nothing => {}
-            Unlogged::One(author, update) => self.append(Some(author), update.into(), false),
-            Unlogged::Several { author, since, bytes } => {
+            Unlogged::One(source, update) => self.append(Some(source), update.into(), false),
+            Unlogged::Several { source, since, bytes } => {
                 if bytes > 0 {
                     let update = Box::pin(self.merge_since(&since)).await;
-                    self.append(Some(author), update, false);
+                    self.append(Some(source), update, false);
                 }
                 self.trail.release(since, &mut self.work).await;
             }
@@ -173,9 +173,9 @@ impl Room {
     }
 
     /// Appends an update to the log, or what waits.
-    pub(super) fn append(&mut self, author: Option<PeerId>, update: Rope, waits: bool) {
+    pub(super) fn append(&mut self, source: Option<PeerId>, update: Rope, waits: bool) {
         self.sequence += 1;
-        self.effects.push_back(Effect::Append { sequence: self.sequence, update, author, waits });
+        self.effects.push_back(Effect::Append { sequence: self.sequence, update, source, waits });
     }
 
     /// What was appended after the last durable sequence is not stored and will not be, as on a full disk: the document is
@@ -193,12 +193,9 @@ impl Room {
         self.due = waiting.iter().map(|&peer| (self.sequence, peer)).collect();
         for peer in waiting {
             let (durable, sequence) = (self.durable, self.sequence);
-            let receipts = &mut self.peer(peer).receipts;
-            for due in receipts.iter_mut().filter_map(|(due, _)| due.as_mut()) {
-                *due = if *due > durable { sequence } else { *due };
-            }
-            let receipts = receipts.len();
-            self.work.count(4 + receipts);
+            let Some(peer) = self.peers.get_mut(&peer) else { continue };
+            peer.receipts.postpone(durable, sequence);
+            self.work.count(4 + peer.receipts.len());
             self.work.pause().await;
         }
     }
@@ -209,12 +206,12 @@ impl Room {
         self.flushed_moment = self.awareness.moment();
         let unflushed = std::mem::replace(&mut self.unflushed, Unflushed::since(self.trail.bookmark()));
         if let Some(update) = self.merge(&unflushed.since, unflushed.updates).await {
-            self.broadcast(Outbound::Update(update), unflushed.authors);
+            self.broadcast(Outbound::Update(update), unflushed.sources);
         }
         if !unflushed.awareness.is_empty() {
             let clients: Vec<_> = unflushed.awareness.into_iter().collect();
             let states = self.awareness.encode_in_slices(&clients, &BTreeSet::new(), &mut self.work).await;
-            self.broadcast(Outbound::Awareness(states), unflushed.awareness_authors);
+            self.broadcast(Outbound::Awareness(states), unflushed.awareness_sources);
         }
         self.trail.release(unflushed.since, &mut self.work).await;
     }
@@ -237,10 +234,10 @@ impl Room {
         diff
     }
 
-    /// A message for all who keep up, but for the author if it is one.
-    fn broadcast(&mut self, message: Outbound, authors: Authors) {
+    /// A message for all who keep up, but for the source if it is one.
+    fn broadcast(&mut self, message: Outbound, sources: Sources) {
         let gets = |&(&id, peer): &(&PeerId, &Peer)| {
-            peer.keeps_up() && !matches!(authors, Authors::Only(author) if author == id)
+            peer.keeps_up() && !matches!(sources, Sources::Only(source) if source == id)
         };
         let to: Vec<_> = self.peers.iter().filter(gets).map(|(&peer, _)| peer).collect();
         self.work.count(self.peers.len());

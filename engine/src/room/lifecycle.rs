@@ -194,7 +194,7 @@ impl Lifecycle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::{PeerId, RoomLimits};
+    use crate::room::{PeerId, RoomLimits, Terms};
     use crate::work::finish;
 
     const LIMITS: LifecycleLimits =
@@ -210,7 +210,7 @@ mod tests {
     fn written() -> (Room, Lifecycle) {
         let mut room = Room::new(RoomLimits::default());
         let mut life = Lifecycle::new(LIMITS, Stored::default(), false, 0, START);
-        room.connect(PeerId(1), START);
+        room.connect(PeerId(1), Terms::default(), START);
         life.occupied(true, START);
         write(&mut room, &mut life, 0);
         (room, life)

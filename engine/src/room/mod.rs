@@ -9,14 +9,15 @@
 //! - What a peer asks for is *owed* to it, and given once at the next tick, however often it asks until then.
 //! - A peer whose outbox is over its limit is *lagging*: it is sent nothing. What it misses is kept once for all who
 //!   lag (`changes.rs`). When its outbox is empty it gets one diff, and what it is owed.
-//! - A SyncStatus is given back when all that its sender sent before is durable: not while a part of it waits for a
-//!   gap to fill.
+//! - A receipt is given when all that its peer sent before is durable: not while a part of it waits for a gap to fill, and
+//!   not before what the peer is owed.
 
 mod answer;
 mod effect;
 mod flush;
 mod lifecycle;
 mod peer;
+mod receipts;
 mod receive;
 mod refusal;
 mod renewal;
@@ -34,19 +35,16 @@ use self::refusal::Refusals;
 use self::renewal::Renewal;
 use self::window::FlushWindow;
 use crate::awareness::{Awareness, Moment};
-use crate::blocks::{Blocks, LoadError};
-use crate::changes::Trail;
-use crate::limits::SLICE_STEPS;
+use crate::document::blocks::{Blocks, LoadError};
+use crate::document::changes::Trail;
+use crate::limits::{AWARENESS_EXPIRY_INTERVAL, SLICE_STEPS};
 use crate::message::Parting;
 use crate::rope::Rope;
 use crate::work::Work;
 
 pub use self::effect::{Effect, RoomLimits, Snapshot};
 pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
-pub use crate::peer::PeerId;
-
-/// How often awareness is searched for states that were not renewed.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+pub use crate::peer::{Access, PeerId, Terms};
 
 /// A live document and its peers.
 #[derive(Debug)]
@@ -183,18 +181,18 @@ impl Room {
         self.effects.pop_front()
     }
 
-    /// A peer has come.
-    pub fn connect(&mut self, peer: PeerId, now: Duration) {
+    /// A peer has come, on these terms.
+    pub fn connect(&mut self, peer: PeerId, terms: Terms, now: Duration) {
         if self.awareness.is_empty() {
-            self.next_expiry = now + EXPIRY_INTERVAL;
+            self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
         }
-        self.peers.insert(peer, Peer { came: now, ..Peer::default() });
+        self.peers.insert(peer, Peer { came: now, terms, ..Peer::default() });
     }
 
     /// A peer has gone, and its awareness goes with it. What it left waiting stays. O(these · log).
     pub async fn disconnect(&mut self, peer: PeerId) {
         let Some(gone) = self.peers.remove(&peer) else { return };
-        for due in gone.receipts.iter().filter_map(|(due, _)| *due) {
+        for due in gone.receipts.dues() {
             self.due.remove(&(due, peer));
         }
         if let Some(due) = gone.leaves_at {
@@ -263,7 +261,7 @@ impl Room {
     /// O(what it sends), but what others have is shared.
     pub async fn tick(&mut self, now: Duration) {
         if now >= self.next_expiry && !self.awareness.is_empty() {
-            self.next_expiry = now + EXPIRY_INTERVAL;
+            self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
             let expired = self.awareness.expire(now);
             self.unflushed.awareness_changed(expired);
         }

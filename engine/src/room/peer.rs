@@ -1,14 +1,13 @@
 //! What a room knows of a peer, and owes it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-
+use super::receipts::{Questions, Receipts};
 use crate::awareness::Moment;
-use crate::changes::Bookmark;
-use crate::peer::PeerId;
-use crate::state_vector::StateVector;
+use crate::document::changes::Bookmark;
+use crate::document::state_vector::StateVector;
+use crate::peer::{PeerId, Terms};
 use crate::update::ClientId;
 
 /// A peer of a room.
@@ -16,9 +15,12 @@ use crate::update::ClientId;
 pub(super) struct Peer {
     /// When it came.
     pub(super) came: Duration,
-    /// What it wants back, and the sequence that must be durable first; `None` while something it sent waits for a gap to
-    /// fill.
-    pub(super) receipts: VecDeque<(Option<u64>, Bytes)>,
+    /// What it may do, and wants to hear.
+    pub(super) terms: Terms,
+    /// What it is given when what it sent is durable.
+    pub(super) receipts: Receipts,
+    /// What it was asked and has not answered.
+    pub(super) questions: Questions,
     /// Whether it was asked for what is missing, and has not answered.
     pub(super) asked: bool,
     /// Its outbox is over the limit: it is sent nothing.
@@ -36,6 +38,8 @@ pub(super) struct Peer {
     pub(super) knows: Option<Moment>,
     /// When it is closed, because an update of it was refused for good.
     pub(super) leaves_at: Option<Duration>,
+    /// Whether it has tried to write though it may not.
+    pub(super) tried_to_write: bool,
     /// Whether it was warned of that some of its awareness is left out.
     pub(super) warned: bool,
     /// Whether it is among those that are to be answered.
@@ -63,6 +67,10 @@ pub(super) struct Missed {
 pub(super) struct Owed {
     /// The question what the room lacks.
     pub(super) step_1: bool,
+    /// It has wanted that question.
+    pub(super) offered: bool,
+    /// To hear that it may not write.
+    pub(super) denial: bool,
     /// What a peer with this state vector lacks.
     pub(super) state: Option<StateVector>,
     /// The awareness of everybody.
@@ -73,21 +81,21 @@ pub(super) struct Owed {
     pub(super) renewals: BTreeSet<ClientId>,
 }
 
-/// Who wrote what a flush holds.
+/// The sources of a flush.
 #[derive(Debug, Default, Copy, Clone)]
-pub(super) enum Authors {
+pub(super) enum Sources {
     #[default]
     Nobody,
     Only(PeerId),
     Several,
 }
 
-impl Authors {
+impl Sources {
     /// Somebody else, or the same.
     pub(super) fn add(&mut self, peer: PeerId) {
         *self = match *self {
             Self::Nobody => Self::Only(peer),
-            Self::Only(author) if author == peer => Self::Only(peer),
+            Self::Only(source) if source == peer => Self::Only(peer),
             _ => Self::Several,
         };
     }

@@ -6,17 +6,28 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::flush::Unlogged;
+use super::peer::Peer;
 use super::refusal::is_sound;
 use super::violation::Violation;
 use super::{Effect, Room};
 use crate::awareness::Speaker;
-use crate::blocks::{Changes, Intake, Sender};
 use crate::dialect::MessageError;
-use crate::limits::{MAX_RUNS_FROM_PEER, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
-use crate::message::Inbound;
-use crate::peer::PeerId;
-use crate::state_vector::StateVector;
+use crate::document::blocks::{Arrival, Changes, Intake};
+use crate::document::state_vector::StateVector;
+use crate::limits::{MAX_RUNS_FROM_PEER, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
+use crate::message::{Inbound, Outbound};
+use crate::peer::{Access, PeerId};
 use crate::update::Update;
+
+/// What has become of an update.
+enum Taken {
+    /// It is part of the document, and was before or will be in the log.
+    AsAWhole,
+    /// A part of it waits for what is missing.
+    InPart,
+    /// Nothing of it is kept.
+    Refused,
+}
 
 impl Room {
     /// A message has come from a peer. One that breaks a rule closes its connection. O(bytes of the message and of what it
@@ -45,14 +56,20 @@ impl Room {
                 self.take_question(peer, &known).await
             }
             Inbound::Step2(update) => {
+                let known = self.peer(peer);
                 // What is still missing then it does not have: to ask again would go on for ever.
-                self.peer(peer).asked = false;
-                self.take_update(peer, update, false, now).await.map(drop)
+                known.asked = false;
+                let is_counted = known.questions.answer();
+                let taken = self.take_update(peer, update, false, now).await?;
+                self.acknowledge(peer, &taken, is_counted);
+                Ok(())
             }
             Inbound::Update(update) => {
-                if self.take_update(peer, update, true, now).await? {
+                let taken = self.take_update(peer, update, true, now).await?;
+                if matches!(taken, Taken::InPart) {
                     self.ask(peer);
                 }
+                self.acknowledge(peer, &taken, true);
                 Ok(())
             }
             Inbound::Awareness(states) => self.take_awareness(peer, &states, now).await,
@@ -61,10 +78,11 @@ impl Room {
                 Ok(())
             }
             Inbound::Offer => {
-                self.owe(peer, |owed| owed.step_1 = true);
+                self.owe(peer, |owed| (owed.step_1, owed.offered) = (true, true));
                 Ok(())
             }
             Inbound::Confirm(token) => self.take_confirm(peer, &token),
+            Inbound::Stateless(text) => self.pass_on(peer, text),
         }
     }
 
@@ -81,23 +99,27 @@ impl Room {
         Ok(())
     }
 
-    /// Takes in an update, and says whether a part of it waits for what is missing. `holds`: see [`Sender`].
+    /// Takes in an update. `holds`: see [`Arrival`].
     async fn take_update(
         &mut self,
         peer: PeerId,
         update: Bytes,
         holds: bool,
         now: Duration,
-    ) -> Result<bool, Violation> {
+    ) -> Result<Taken, Violation> {
+        let may_write = self.peer(peer).terms.access == Access::Write;
         let update = match Update::scan_or_locate(update, MAX_RUNS_FROM_PEER, &mut self.work).await {
-            Ok(update) => update,
-            Err((error, Some(at))) if is_sound(error) => {
-                return self.refuse_update(peer, &[at], &Violation::Update(error), now).map(|()| false);
+            Ok(update) if may_write => update,
+            Ok(update) => return Ok(self.read_only(peer, &update).await),
+            Err((error, Some(at))) if is_sound(error) && may_write => {
+                return self
+                    .refuse_update(peer, &[at], &Violation::Update(error), now)
+                    .map(|()| Taken::Refused);
             }
             Err((error, _)) => return Err(error.into()),
         };
         if let Err((refused, violation)) = self.check_update(&update).await {
-            return self.refuse_update(peer, &refused, &violation, now).map(|()| false);
+            return self.refuse_update(peer, &refused, &violation, now).map(|()| Taken::Refused);
         }
         self.begin_record(peer).await;
         let intake = self.take_in(peer, &update, holds).await;
@@ -108,26 +130,57 @@ impl Room {
             self.unflushed.add(peer, intake.as_it_came.then(|| update.bytes().clone()));
         }
         if intake.woken {
-            // What had waited came from others: the author has not seen it.
+            // What had waited came from others: the source has not seen it.
             self.unflushed.came_from_several();
         }
-        for author in intake.freed {
-            self.date_receipts(PeerId(author));
+        for source in intake.freed {
+            self.date_receipts(PeerId(source));
         }
-        if intake.refused { Err(Violation::TooMuchWaits) } else { Ok(intake.parked) }
+        if intake.refused {
+            return Err(Violation::TooMuchWaits);
+        }
+        Ok(if intake.parked { Taken::InPart } else { Taken::AsAWhole })
+    }
+
+    /// What becomes of an update from a peer that may not write: nothing, but it need not hear that where all is known.
+    /// O(blocks and deleted ranges · log).
+    async fn read_only(&mut self, peer: PeerId, update: &Update) -> Taken {
+        if self.blocks.has_all_of(update, &mut self.work).await {
+            return Taken::AsAWhole;
+        }
+        let known = self.peer(peer);
+        if !mem::replace(&mut known.tried_to_write, true) && !known.terms.counted {
+            self.owe(peer, |owed| owed.denial = true);
+        }
+        Taken::Refused
+    }
+
+    /// Notes that a peer is to hear of a message with an update, if it counts these.
+    fn acknowledge(&mut self, id: PeerId, taken: &Taken, is_counted: bool) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.terms.counted && is_counted) else {
+            return;
+        };
+        if matches!(taken, Taken::Refused) {
+            peer.receipts.add_refused();
+            return self.owe(id, |_| {});
+        }
+        peer.receipts.add_saved();
+        if !self.blocks.parked().waits_for(id.0) {
+            self.date_receipts(id);
+        }
     }
 
     /// Takes in an update, and notes what of it is to be logged.
     async fn take_in(&mut self, peer: PeerId, update: &Update, holds: bool) -> Intake {
-        let sender = Sender { author: Some(peer.0), holds };
+        let arrival = Arrival { source: Some(peer.0), holds };
         let Self { blocks, trail, work, unlogged, .. } = self;
         if let Unlogged::Several { bytes, .. } = unlogged {
-            let intake = blocks.take_in(update, sender, trail.changes(), work).await;
+            let intake = blocks.take_in(update, arrival, trail.changes(), work).await;
             *bytes += if intake.changed { update.bytes().len() } else { 0 };
             return intake;
         }
         let mut changes = Changes::default();
-        let intake = blocks.take_in(update, sender, &mut changes, work).await;
+        let intake = blocks.take_in(update, arrival, &mut changes, work).await;
         if intake.changed && intake.as_it_came {
             *unlogged = Unlogged::One(peer, update.bytes().clone());
         } else if intake.changed {
@@ -178,6 +231,21 @@ impl Room {
         Ok(())
     }
 
+    /// Passes a text of the application on to all other peers that can be sent it. A peer that lags misses it.
+    fn pass_on(&mut self, from: PeerId, text: Bytes) -> Result<(), Violation> {
+        if text.len() > STATELESS_BYTES {
+            return Err(Violation::StatelessTooLarge);
+        }
+        let hears =
+            |&(&id, peer): &(&PeerId, &Peer)| id != from && peer.terms.hears_stateless && peer.keeps_up();
+        let to: Vec<_> = self.peers.iter().filter(hears).map(|(&peer, _)| peer).collect();
+        self.work.count(self.peers.len());
+        if !to.is_empty() {
+            self.effects.push_back(Effect::Broadcast { message: Outbound::Stateless(text), to });
+        }
+        Ok(())
+    }
+
     fn take_confirm(&mut self, peer: PeerId, token: &[u8]) -> Result<(), Violation> {
         if token.len() > SYNC_STATUS_BYTES {
             return Err(Violation::SyncStatusTooLarge);
@@ -185,7 +253,7 @@ impl Room {
         if self.peer(peer).receipts.len() >= UNANSWERED_SYNC_STATUSES {
             return Err(Violation::TooManySyncStatuses);
         }
-        self.peer(peer).receipts.push_back((None, Bytes::copy_from_slice(token)));
+        self.peer(peer).receipts.add_token(token);
         self.work.count_bytes(token.len());
         if !self.blocks.parked().waits_for(peer.0) {
             self.date_receipts(peer);
@@ -197,12 +265,10 @@ impl Room {
     fn date_receipts(&mut self, id: PeerId) {
         let due = self.sequence + u64::from(!self.unlogged.is_empty());
         // Where something that it sent was refused, not all that has come will be durable.
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.leaves_at.is_none()) else { return };
-        let mut dated = false;
-        for (undated, _) in peer.receipts.iter_mut().rev().take_while(|(due, _)| due.is_none()) {
-            *undated = Some(due);
-            dated = true;
-        }
+        let is_sound =
+            |peer: &&mut Peer| peer.leaves_at.is_none() && (peer.terms.counted || !peer.tried_to_write);
+        let Some(peer) = self.peers.get_mut(&id).filter(is_sound) else { return };
+        let dated = peer.receipts.date(due);
         if dated && due <= self.durable {
             self.owe(id, |_| {});
         } else if dated {

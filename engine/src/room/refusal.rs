@@ -14,21 +14,14 @@ use std::time::Duration;
 
 use super::Room;
 use super::violation::Violation;
-use crate::limits::{REFUSED_CLIENTS, REFUSED_CLIENTS_OF_UPDATE};
+use crate::document::state_vector::StateVector;
+use crate::limits::{
+    FIRST_REFUSAL_DELAY, LONGEST_REFUSAL_DELAY, REFUSAL_FORGIVEN, REFUSED_CLIENTS, REFUSED_CLIENTS_OF_UPDATE,
+};
 use crate::message::Parting;
 use crate::peer::PeerId;
-use crate::state_vector::StateVector;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
 use crate::work::Work;
-
-/// How long a peer stays that brings a refused update for the second time. It is doubled each time.
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-
-/// How long it stays at most.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
-
-/// A client whose updates were not refused for so long is not slowed down.
-const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// Stands for the clients of messages that were not read. Yjs has none of this number: it does not fit into 53 bits.
 const UNREAD: ClientId = ClientId::MAX;
@@ -109,7 +102,7 @@ impl Refusals {
             }
             let fresh = || Refused { from: clock, parting: parting.clone(), times: 0, last: now };
             let known = self.of_clients.entry(client).or_insert_with(fresh);
-            if now.saturating_sub(known.last) > FORGIVEN {
+            if now.saturating_sub(known.last) > REFUSAL_FORGIVEN {
                 known.times = 0;
             }
             times = times.max(known.times);
@@ -121,7 +114,9 @@ impl Refusals {
         }
         match times.checked_sub(1) {
             None => Duration::ZERO,
-            Some(doublings) => (FIRST_DELAY * 2_u32.saturating_pow(doublings.min(16))).min(LONGEST_DELAY),
+            Some(doublings) => {
+                (FIRST_REFUSAL_DELAY * 2_u32.saturating_pow(doublings.min(16))).min(LONGEST_REFUSAL_DELAY)
+            }
         }
     }
 

@@ -12,18 +12,10 @@ use std::time::Duration;
 use super::peer::Peer;
 use super::{Effect, Room};
 use crate::awareness::{Moment, Received};
+use crate::limits::{BETWEEN_RENEWALS, COMERS_GATHER, RENEWALS_GATHER};
 use crate::message::Outbound;
 use crate::peer::PeerId;
 use crate::update::ClientId;
-
-/// How long comers are collected: those who come back at once are served at once.
-const GATHERING: Duration = Duration::from_millis(100);
-
-/// Least time between two rounds, in which everybody may be asked again.
-const BETWEEN_ROUNDS: Duration = Duration::from_millis(400);
-
-/// How long answers are collected. What comes later goes out as it comes.
-const ANSWERING: Duration = Duration::from_millis(200);
 
 /// Who has come, and what was asked for them.
 #[derive(Debug, Default)]
@@ -69,14 +61,14 @@ impl Renewal {
 
     /// There is to be a round.
     fn call(&mut self, now: Duration) {
-        let earliest = self.last.map_or(Duration::ZERO, |last| last + BETWEEN_ROUNDS);
-        self.due.get_or_insert(earliest.max(now + GATHERING));
+        let earliest = self.last.map_or(Duration::ZERO, |last| last + BETWEEN_RENEWALS);
+        self.due.get_or_insert(earliest.max(now + COMERS_GATHER));
     }
 
     /// Clients are asked: their answers are collected.
     fn expect(&mut self, clients: impl Iterator<Item = ClientId>, now: Duration) -> &mut Round {
         let round = self.round.get_or_insert_default();
-        round.until = now + ANSWERING;
+        round.until = now + RENEWALS_GATHER;
         round.asked.extend(clients);
         round
     }

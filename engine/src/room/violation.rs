@@ -31,6 +31,8 @@ pub(super) enum Violation {
     SyncStatusTooLarge,
     #[error("too many unanswered acknowledgement requests")]
     TooManySyncStatuses,
+    #[error("stateless message too large")]
+    StatelessTooLarge,
 }
 
 impl Violation {

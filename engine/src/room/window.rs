@@ -5,8 +5,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-/// Longest time between two flushes: one frame of a screen.
-const LONGEST: Duration = Duration::from_millis(16);
+use crate::limits::FLUSH_WINDOW;
 
 /// How busy the process is while the time between flushes grows from nothing to the longest.
 const LOAD: Range<f32> = 0.25..0.75;
@@ -59,7 +58,7 @@ impl FlushWindow {
     pub(super) fn length(&self) -> Duration {
         let busy = place(self.load, LOAD).max(place(self.demand, DEMAND));
         // Of a float's rounding there may be a nanosecond more.
-        LONGEST.mul_f32(busy).min(LONGEST)
+        FLUSH_WINDOW.mul_f32(busy).min(FLUSH_WINDOW)
     }
 }
 
@@ -96,7 +95,7 @@ mod tests {
         for (load, millis) in [(0.3, 1), (0.5, 7), (1.0, 15), (f32::INFINITY, 15)] {
             window.set_load(load);
             let length = window.length();
-            assert!(length > Duration::from_millis(millis) && length <= LONGEST, "{length:?}");
+            assert!(length > Duration::from_millis(millis) && length <= FLUSH_WINDOW, "{length:?}");
             window.set_load(0.0);
             assert_eq!(window.length(), Duration::ZERO, "it is quiet again");
         }
@@ -106,6 +105,6 @@ mod tests {
     fn one_room_that_costs_much_lets_them_gather_by_itself() {
         let (some, many) = (room(500, 1), room(8_000, 1));
         assert!(some.length() > Duration::from_millis(1) && some.length() < Duration::from_millis(4));
-        assert_eq!(many.length(), LONGEST);
+        assert_eq!(many.length(), FLUSH_WINDOW);
     }
 }

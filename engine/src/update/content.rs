@@ -1,17 +1,16 @@
-//! The content of blocks: passed over, and checked, in one go where it is short and with pauses where it is long.
+//! The content of blocks. Short content is checked or passed over in one go, long content with pauses.
 
-use super::scan::read_len;
+use super::fields::read_len;
 use super::{Clock, Content, UpdateError};
-use crate::json::JsonCheck;
-use crate::lib0::{AnyWalk, ReadError, Reader, Walked, check_utf8, utf16_len};
-use crate::limits::{MAX_CLOCK, SHORT_BYTES};
+use crate::lib0::{AnyWalk, JsonCheck, ReadError, Reader, Walked, check_utf8, utf16_len};
+use crate::limits::{MAX_CLOCK, SHORT_BYTES, SHORT_JSON_BYTES};
 use crate::work::{BYTES_PER_STEP, Work};
 
 /// Steps that [`SHORT_BYTES`] take.
 const SHORT_STEPS: usize = SHORT_BYTES / BYTES_PER_STEP;
 
-/// Passes over the content of a block at `clock`, which was checked before; gives its length in elements. O(bytes), but
-/// O(1) for what is not a list or a String.
+/// Passes over the content of a block at `clock`, which was checked before; gives its length in elements. O(bytes) for lists
+/// and Strings, else O(1).
 pub(super) fn skip_content(
     reader: &mut Reader<'_>,
     content: Content,
@@ -54,8 +53,8 @@ fn skip_element(reader: &mut Reader<'_>, content: Content) -> Result<(), ReadErr
     }
 }
 
-/// Passes over the content of a block at `clock`, with pauses where it is long; gives its length in elements. With `CHECK`
-/// unset, what only a first reading must check is passed over. O(bytes).
+/// Passes over the content of a block at `clock`, with pauses where it is long; gives its length in elements. Without `CHECK`,
+/// checks that only the first reading needs are left out. O(bytes).
 pub(super) async fn read_content<const CHECK: bool>(
     reader: &mut Reader<'_>,
     content: Content,
@@ -69,11 +68,11 @@ pub(super) async fn read_content<const CHECK: bool>(
     let start = reader.position();
     let len = match read_short::<CHECK>(reader, content)? {
         Some(len) => {
-            // Where there is more, it was passed over.
+            // Bytes beyond these were passed over.
             work.count_bytes((reader.position() - start).min(SHORT_BYTES));
             len
         }
-        // Rare, and large: no block that is short should carry it along.
+        // Rare, and its future is large: short blocks should not carry it along.
         None => Box::pin(read_long::<CHECK>(reader, content, work)).await?,
     };
     work.pause().await;
@@ -117,7 +116,7 @@ fn read_short<const CHECK: bool>(
     Ok(Some(len))
 }
 
-/// A string, if it is short. What follows a long one is not to be read.
+/// A string, if it is short. Nothing is to be read after a long one.
 fn short_text<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, ReadError> {
     let text = reader.var_buf()?;
     if CHECK && text.len() <= SHORT_BYTES {
@@ -129,8 +128,7 @@ fn short_text<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<Option<&
 fn short_json<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<Option<()>, ReadError> {
     let Some(text) = short_text::<CHECK>(reader)? else { return Ok(None) };
     if CHECK {
-        // A format's value or an embed: it takes several times as long as a string.
-        if text.len() > SHORT_BYTES / 8 {
+        if text.len() > SHORT_JSON_BYTES {
             return Ok(None);
         }
         crate::lib0::check_json(check_utf8(text)?)?;

@@ -16,37 +16,39 @@
 //! for all other content.
 
 mod content;
-mod encode;
+mod fields;
+pub mod pieces;
+pub(crate) mod rope_reader;
 mod scan;
 mod slice;
 
-pub(crate) use encode::{write_deletion, write_deletions_header, write_section_header};
+pub(crate) use fields::{read_clock, read_len, write_deletion, write_deletions_header, write_section_header};
 pub use scan::{Deletions, Run, RunBlocks, Update};
-pub(crate) use scan::{read_block_at, read_clock, read_len, skip_block_at, view_block};
+pub(crate) use scan::{read_block_at, skip_block_at, view_block};
 pub use slice::Piece;
 pub(crate) use slice::{Cutter, Places, Remains};
 
 use crate::lib0::ReadError;
 
-/// A Yjs client id: who wrote a block. Not a connection.
+/// A Yjs client id: the writer of a block. Not a connection.
 pub type ClientId = u64;
 
-/// A position in what one client has written, counted in elements.
+/// A position among the elements that one client has written.
 pub type Clock = u32;
 
 /// The id of one element of a document.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    /// Who wrote it.
+    /// The client that wrote it.
     pub client: ClientId,
     /// Its place among the elements of that client, counted from 0.
     pub clock: Clock,
 }
 
-/// What a block holds: the low 5 bits of its info byte.
+/// The content of a block: the low 5 bits of its info byte.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Elements of which nothing is known but that they are gone.
+    /// Elements that are gone: only their number is known.
     Gc,
     /// An item without its content.
     Deleted,
@@ -82,7 +84,7 @@ const CONTENT: u8 = 0x1f;
 impl Content {
     fn from_info(info: u8) -> Result<Self, UpdateError> {
         Ok(match info & CONTENT {
-            // Flags have no meaning here, and yrs takes what has any for an item.
+            // Flags have no meaning here, and yrs takes a block with flags for an item.
             0 if info == 0 => Self::Gc,
             1 => Self::Deleted,
             2 => Self::Json,
@@ -104,15 +106,15 @@ impl Content {
 pub struct Block<'a> {
     /// The id of its first element.
     pub id: Id,
-    /// How many elements it has; may be 0, which means nothing to anyone.
+    /// How many elements it has. It may be 0: such a block means nothing.
     pub len: Clock,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
     /// The element to its left when it was written.
     pub origin: Option<Id>,
     /// The element to its right when it was written.
     pub right_origin: Option<Id>,
-    /// The item whose type it lives in, where it names one.
+    /// The item of the type that it lives in, if it names one.
     pub parent: Option<Id>,
     /// The whole encoded block.
     bytes: &'a [u8],
@@ -150,7 +152,7 @@ impl<'a> Block<'a> {
         self.content != Content::Gc && self.info() & HAS_KEY != 0
     }
 
-    /// The ids that must be known before this block can be.
+    /// The ids that must be known before this block.
     pub fn dependencies(&self) -> impl Iterator<Item = Id> {
         [self.origin, self.right_origin, self.parent].into_iter().flatten()
     }

@@ -1,17 +1,18 @@
-//! Bytes to blocks: every byte is checked once, and nothing is kept but where the blocks are.
+//! Bytes to blocks: every byte is checked once, and only the places of the blocks are kept.
 
 use bytes::Bytes;
 
 use super::content::{check_text, read_content, skip_content};
+use super::fields::{read_clock, read_id, read_len};
 use super::{Block, ClientId, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id, UpdateError};
 use crate::lib0::{Reader, check_utf8};
-use crate::limits::{MAX_CLOCK, MAX_RUNS, SHORT_BYTES};
+use crate::limits::{MAX_RUNS, SHORT_BYTES};
 use crate::work::{Work, finish};
 
-/// What is known of bytes that a scan has passed.
+/// Why bytes that a scan has passed can be read without an error.
 pub(super) const CHECKED: &str = "these bytes were checked";
 
-/// Where a run of blocks is in the bytes of an update.
+/// The place of a run of blocks in the bytes of an update.
 #[derive(Debug, Copy, Clone)]
 struct Section {
     start: Id,
@@ -30,15 +31,15 @@ pub struct Update {
 }
 
 impl Update {
-    /// Checks `bytes`, one whole v1 update. O(bytes), and memory for each run of blocks.
+    /// Checks `bytes`, one whole v1 update. O(bytes), and some memory for each run of blocks.
     ///
     /// # Errors
-    /// Whatever makes a Yjs client fail on these bytes, or read them otherwise than another would.
+    /// If a Yjs client would fail on these bytes, or two clients would read them differently.
     pub fn scan(bytes: Bytes) -> Result<Self, UpdateError> {
         finish(Self::scan_in_slices(bytes, MAX_RUNS, &mut Work::default()))
     }
 
-    /// The same, with pauses, for an update that may have so many runs of blocks.
+    /// The same, with pauses, for an update with at most `max_runs` runs of blocks.
     ///
     /// # Errors
     /// As for [`Self::scan`].
@@ -46,7 +47,7 @@ impl Update {
         Self::scan_or_locate(bytes, max_runs, work).await.map_err(|(error, _)| error)
     }
 
-    /// The same; an error in a block comes with the id of that.
+    /// The same; an error in a block comes with the id of that block.
     pub(crate) async fn scan_or_locate(
         bytes: Bytes,
         max_runs: usize,
@@ -61,7 +62,7 @@ impl Update {
         }
     }
 
-    /// Reads all of it, and gives where its delete set begins.
+    /// Reads the whole update, and gives the position of its delete set.
     async fn scan_sections(
         bytes: &Bytes,
         sections: &mut Sections,
@@ -101,7 +102,7 @@ impl Update {
         Run { next: section.start, blocks: section.blocks as usize, bytes }
     }
 
-    /// Whether it has blocks that say nothing: those of no length, and gaps.
+    /// Whether it has blocks without elements, or gaps.
     pub(crate) fn has_skips(&self) -> bool {
         self.has_skips
     }
@@ -111,13 +112,13 @@ impl Update {
         Deletions::new(Reader::new(&self.bytes[self.deletions_at..]))
     }
 
-    /// Whether it says nothing at all.
+    /// Whether it has neither blocks nor deletions.
     pub fn is_empty(&self) -> bool {
         self.sections.is_empty() && self.deletions().next().is_none()
     }
 }
 
-/// The runs that were found so far.
+/// The runs found so far.
 #[derive(Debug, Default)]
 struct Sections {
     all: Vec<Section>,
@@ -172,7 +173,7 @@ async fn scan_section(
     Ok(())
 }
 
-/// A position in an update, which is not longer than 32 bits can count.
+/// A position in an update, whose length fits into 32 bits.
 fn offset(position: usize) -> u32 {
     u32::try_from(position).expect("the update was measured")
 }
@@ -192,19 +193,19 @@ async fn scan_delete_set(reader: &mut Reader<'_>, work: &mut Work) -> Result<(),
     Ok(())
 }
 
-/// Blocks of one client that follow each other without a gap, from checked bytes.
+/// Consecutive blocks of one client, without a gap, from checked bytes.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The id of the first element of the next block.
     pub(crate) next: Id,
     /// How many blocks there are.
     pub(crate) blocks: usize,
-    /// Them, encoded.
+    /// The encoded blocks.
     pub(crate) bytes: Bytes,
 }
 
 impl Run {
-    /// Who wrote it.
+    /// The client that wrote it.
     pub fn client(&self) -> ClientId {
         self.next.client
     }
@@ -215,7 +216,7 @@ impl Run {
     }
 }
 
-/// Reads blocks of one client that follow each other, from checked bytes.
+/// Reads consecutive blocks of one client from checked bytes.
 #[derive(Debug)]
 pub struct RunBlocks<'a> {
     next: Id,
@@ -302,21 +303,6 @@ impl Iterator for Deletions<'_> {
     }
 }
 
-pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, UpdateError> {
-    let clock = Clock::try_from(reader.var_uint()?).map_err(|_| UpdateError::ClockOutOfRange)?;
-    if clock > MAX_CLOCK { Err(UpdateError::ClockOutOfRange) } else { Ok(clock) }
-}
-
-/// A number of elements after `clock`.
-pub(crate) fn read_len(reader: &mut Reader<'_>, clock: Clock) -> Result<Clock, UpdateError> {
-    let len = read_clock(reader)?;
-    if len > MAX_CLOCK - clock { Err(UpdateError::ClockOutOfRange) } else { Ok(len) }
-}
-
-fn read_id(reader: &mut Reader<'_>) -> Result<Id, UpdateError> {
-    Ok(Id { client: reader.var_uint()?, clock: read_clock(reader)? })
-}
-
 /// Reads one block whose first element is `id`.
 async fn read_block<'a>(reader: &mut Reader<'a>, id: Id, work: &mut Work) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
@@ -335,7 +321,7 @@ pub(crate) fn read_block_at<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block
     finish(read_block(reader, id, &mut Work::default()))
 }
 
-/// Passes over one block whose first element is `id`, without a look at its content.
+/// Passes over one block whose first element is `id`, without reading its content.
 pub(crate) fn skip_block_at<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
     let mut block = read_header(reader, id)?;
@@ -344,7 +330,7 @@ pub(crate) fn skip_block_at<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block
     Ok(block)
 }
 
-/// Reads what precedes the content of a block, but for whether its strings are UTF-8.
+/// Reads the header of a block. Whether its strings are UTF-8 is not checked.
 fn read_header<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Block<'a>, UpdateError> {
     let start = reader.position();
     let info = reader.u8()?;

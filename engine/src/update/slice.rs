@@ -6,51 +6,48 @@
 use std::ops::Range;
 
 use super::content::read_element;
-use super::encode::write_id;
+use super::fields::write_id;
 use super::scan::CHECKED;
 use super::{Block, Clock, Content, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, Id};
 use crate::lib0::{Reader, utf16_len, write_var_uint};
-use crate::limits::MAX_CONTENT_BYTES;
+use crate::limits::{MAX_CONTENT_BYTES, SHORT_HEADER_BYTES};
 use crate::work::{Work, copy, finish};
 
 /// Half of a surrogate pair cannot be written in UTF-8; clients write this in its place.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
-/// What the header of a block takes unless it has a long name or key.
-const HEADER_ALLOWANCE: usize = 256;
-
-/// What the length of content takes that is as long as it may be, which content that was cut has before it.
+/// Bytes of the length in front of content that was cut and is as long as content may be.
 const LENGTH_BYTES: usize = 2;
 
 /// Bytes that a character takes in UTF-8 if it takes two units in UTF-16.
 const SURROGATE_PAIR_BYTES: usize = 4;
 
-/// What remains of blocks that were deleted.
+/// The remains of a deleted block.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Remains {
-    /// Where they were: they are written as Deleted.
+    /// Its place: it is written as Deleted.
     Place,
-    /// How many elements they had: they are written as GC.
+    /// Its number of elements: it is written as GC.
     Length,
 }
 
-/// A part of a block, or what remains of it.
+/// A part of a block, or the remains of that part.
 #[derive(Debug, Copy, Clone)]
 pub struct Piece<'a> {
     block: Block<'a>,
     from: Clock,
     to: Clock,
-    /// What is left of it, if not all.
+    /// The remains, if the part was deleted.
     remains: Option<Remains>,
-    /// Where its characters or elements are, if that has been found out.
+    /// The place of its characters or elements, if that is known.
     span: Option<Span<'a>>,
 }
 
-/// What a piece has of the characters or elements of its block.
+/// The characters or elements of a piece in its block.
 #[derive(Debug, Copy, Clone)]
 struct Span<'a> {
     bytes: &'a [u8],
-    /// Whether a surrogate pair is cut before, and after.
+    /// Whether a surrogate pair is cut at the start, and at the end.
     cuts: [bool; 2],
 }
 
@@ -67,7 +64,7 @@ impl<'a> Piece<'a> {
         Self { block, from, to, remains: None, span: None }
     }
 
-    /// What remains of it. A block of which nothing but its length was known gets no more.
+    /// Its remains. GC, of which only the length is known, stays GC.
     pub(crate) fn reduced_to(self, remains: Remains) -> Self {
         Self { remains: (self.block.content != Content::Gc).then_some(remains), ..self }
     }
@@ -87,7 +84,7 @@ impl<'a> Piece<'a> {
         self.to - self.from
     }
 
-    /// What it holds.
+    /// Its content.
     pub fn content(&self) -> Content {
         match self.remains {
             None => self.block.content,
@@ -118,20 +115,20 @@ impl<'a> Piece<'a> {
     /// Whether it can be stored as it is, without a cut.
     pub(crate) fn is_short(&self) -> bool {
         let content = if self.remains.is_some() { 0 } else { self.block.content_bytes().len() };
-        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && self.copied_header() <= HEADER_ALLOWANCE
+        content <= MAX_CONTENT_BYTES + LENGTH_BYTES && self.copied_header() <= SHORT_HEADER_BYTES
     }
 
-    /// Whether it takes more bytes than a block should that can be cut.
+    /// Whether it takes more bytes than a block that can be cut should.
     pub(crate) fn is_long(&self) -> bool {
         let content = match self.span {
             _ if self.remains.is_some() => 0,
             Some(span) => span.bytes.len(),
             None => self.block.content_bytes().len(),
         };
-        self.copied_header() + content > MAX_CONTENT_BYTES + HEADER_ALLOWANCE
+        self.copied_header() + content > MAX_CONTENT_BYTES + SHORT_HEADER_BYTES
     }
 
-    /// Bytes that it has of the header of its block.
+    /// How many bytes of its block's header it has.
     pub(crate) fn copied_header(&self) -> usize {
         if self.from == 0 && self.content() != Content::Gc { self.block.content_at } else { 0 }
     }
@@ -146,7 +143,7 @@ impl<'a> Piece<'a> {
         self.write_content(out);
     }
 
-    /// The same, with pauses, into just the memory that it takes.
+    /// The same, with pauses. Reserves only the memory that the piece takes.
     pub(crate) async fn write_in_slices(&self, out: &mut Vec<u8>, work: &mut Work) {
         let Block { bytes, content_at, .. } = self.block;
         if self.is_whole() {
@@ -164,7 +161,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// The first byte, where it is not the one of the whole block.
+    /// The first byte of a piece that is not a whole block.
     fn info(&self) -> u8 {
         let content = if self.remains.is_some() { 1 } else { self.block.info() & super::CONTENT };
         if self.from == 0 {
@@ -241,7 +238,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Finds parts in the content of a block, each behind the one before. O(bytes of the block), over all of them.
+/// Finds parts in the content of a block, in order. O(bytes of the block), over all of them.
 #[derive(Debug)]
 pub(crate) struct Places<'a> {
     content: Content,
@@ -264,7 +261,7 @@ impl<'a> Places<'a> {
         Self { content, bytes, is_ascii, element: 0, at: 0 }
     }
 
-    /// The part of a block between two clocks inside it, which are not before those that were asked for earlier.
+    /// The part of a block between two clocks inside it. They may not lie before clocks that were asked for earlier.
     pub(crate) fn piece(&mut self, block: Block<'a>, from: Clock, to: Clock) -> Piece<'a> {
         let piece = Piece::between(block, from, to);
         match block.content {
@@ -281,11 +278,12 @@ impl<'a> Places<'a> {
         if before {
             start += SURROGATE_PAIR_BYTES;
         }
-        // A part may lie within one pair: then nothing is between its ends.
+        // A part may lie within one pair: then it has no bytes.
         Span { bytes: self.bytes.get(start..end).unwrap_or_default(), cuts: [before, after] }
     }
 
-    /// Where an element begins, or the character that holds it; and whether it is the second half of a surrogate pair.
+    /// The position of an element, or of the character that holds it, and whether the element is the second half of a surrogate
+    /// pair.
     fn find(&mut self, element: Clock) -> (usize, bool) {
         if self.is_ascii {
             return (element as usize, false);
@@ -305,7 +303,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Cuts a piece so that no part has more than so many bytes of characters or elements, as far as these can be cut.
+/// Cuts a piece so that no part has more than a given number of bytes of characters or elements, as far as these can be cut.
 #[derive(Debug)]
 pub(crate) struct Cutter<'a> {
     piece: Piece<'a>,
@@ -316,13 +314,13 @@ pub(crate) struct Cutter<'a> {
 }
 
 impl<'a> Cutter<'a> {
-    /// The parts of a piece, in order. Behind a long key the first character or element is alone, so that no deletion beside
-    /// it copies the key.
+    /// The parts of a piece, in order. After a long key the first character or element is alone, so that no deletion beside it
+    /// copies the key.
     pub(crate) fn new(piece: Piece<'a>, max_bytes: usize) -> Self {
         let Piece { block, from, remains, .. } = piece;
         let is_list = matches!(block.content, Content::String | Content::Json | Content::Any);
         let can_be_cut = is_list && remains.is_none();
-        let long_header = from == 0 && block.content_at > HEADER_ALLOWANCE;
+        let long_header = from == 0 && block.content_at > SHORT_HEADER_BYTES;
         let first = if long_header { 1 } else { max_bytes };
         let cuts = can_be_cut && payload(&block).len() > first;
         Self { piece, stretches: cuts.then(|| Stretches::of(&block, first)), max_bytes, done: false }
@@ -354,7 +352,7 @@ struct Stretch<'a> {
 }
 
 impl<'a> Stretch<'a> {
-    /// What it has of a part that lies in it. O(bytes of the stretch).
+    /// The characters or elements of a part that lies in the stretch. O(bytes of the stretch).
     fn part(&self, block: &Block<'_>, from: Clock, to: Clock) -> Span<'a> {
         let start = self.elements.start;
         if (from, to) == (start, self.elements.end) {

@@ -80,7 +80,7 @@ impl Roots {
 }
 
 /// The encoded state vector of a yrs document, entries in our order.
-pub(crate) fn state_vector(document: &Doc) -> coscribe_engine::state_vector::StateVector {
+pub(crate) fn state_vector(document: &Doc) -> coscribe_engine::document::state_vector::StateVector {
     let bytes = document.transact().state_vector().encode_v1();
-    coscribe_engine::state_vector::StateVector::decode(&bytes).expect("a state vector")
+    coscribe_engine::document::state_vector::StateVector::decode(&bytes).expect("a state vector")
 }

@@ -1,6 +1,7 @@
 //! A room under simulated time: what peers send goes in, what each of them gets comes out.
 
 mod awareness;
+mod counted;
 mod refusal;
 mod stage;
 mod waiting;
@@ -8,13 +9,13 @@ mod waiting;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{self, KEEP_ALIVE};
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{write_var_buf, write_var_uint};
 use coscribe_engine::message::Reason;
 use coscribe_engine::room::{Effect, Room, RoomLimits};
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::work::finish;
 
 use stage::{A, B, C, Stage, awareness, is_step_1, number, typed, update, update_of};
@@ -29,7 +30,7 @@ fn a_new_peer_is_asked_for_what_the_server_lacks_and_told_who_is_here() {
 }
 
 #[test]
-fn an_update_is_logged_and_goes_to_all_but_its_author() {
+fn an_update_is_logged_and_goes_to_all_but_its_source() {
     let mut stage = Stage::with(&[A, B, C]);
     stage.send(A, update(&typed(1, 0, "x")));
     assert_eq!(stage.log, [(1, Bytes::from(typed(1, 0, "x")))]);
@@ -393,7 +394,7 @@ fn a_stored_gap_is_an_error_however_much_waits_for_it() {
 }
 
 #[test]
-fn authors_who_depend_on_each_other_are_taken_in_and_loaded_however_much_that_is() {
+fn clients_that_depend_on_each_other_are_taken_in_and_loaded_however_much_that_is() {
     // Each writes a word behind the other's last one, again and again.
     let blocks = |client: u8, other: u8| {
         let mut blocks = vec![100, client, 0];

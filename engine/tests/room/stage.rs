@@ -1,15 +1,16 @@
 //! A room, simulated time, and what peers send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::dialect::hocuspocus::{self, Frame, Request};
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{self, GREETING, Message, Messages};
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::message::{Outbound, Parting, Reason};
-use coscribe_engine::room::{Effect, PeerId, Room};
+use coscribe_engine::room::{Access, Effect, PeerId, Room, Terms};
 use coscribe_engine::work::finish;
 
 pub(crate) const A: PeerId = PeerId(1);
@@ -31,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) closed: Vec<(PeerId, Reason, String)>,
     pub(crate) probed: Vec<PeerId>,
     pub(crate) warned: Vec<PeerId>,
+    /// Peers that speak the dialect of Hocuspocus, of a document `d`.
+    pub(crate) hocuspocus: BTreeSet<PeerId>,
 }
 
 impl Stage {
@@ -82,15 +85,50 @@ impl Stage {
     }
 
     fn deliver(&mut self, message: &Outbound, to: &[PeerId]) {
-        let frame = y_websocket::encode(message).to_bytes();
         for &peer in to {
-            self.frames.entry(peer).or_default().push(frame.clone());
+            let frame = if self.hocuspocus.contains(&peer) {
+                hocuspocus::encode(b"d", message)
+            } else {
+                y_websocket::encode(message)
+            };
+            let frame = frame.expect("the dialect has it").to_bytes();
+            self.frames.entry(peer).or_default().push(frame);
         }
+    }
+
+    /// A peer comes, as one does that speaks the dialect of Hocuspocus.
+    pub(crate) fn open(&mut self, peer: PeerId, access: Access) {
+        self.hocuspocus.insert(peer);
+        self.room.connect(peer, hocuspocus::terms(access), self.now);
+        for wish in &hocuspocus::GREETING {
+            finish(self.room.receive(peer, wish.clone(), self.now));
+        }
+    }
+
+    /// A peer that speaks the dialect of Hocuspocus says this of the document.
+    pub(crate) fn say(&mut self, peer: PeerId, body: &[u8]) {
+        let frame = [b"\x01d", body].concat().into();
+        let Ok(Frame::Addressed { request: Ok(Request::Say(wish, message)), .. }) = Frame::read(&frame)
+        else {
+            panic!("not for the room: {frame:?}");
+        };
+        for message in wish.into_iter().chain([message]) {
+            finish(self.room.receive(peer, message, self.now));
+        }
+        self.flush();
     }
 
     /// A peer comes, as one does that speaks the dialect of y-websocket.
     pub(crate) fn connect(&mut self, peer: PeerId) {
-        self.room.connect(peer, self.now);
+        self.room.connect(peer, Terms::default(), self.now);
+        for wish in &GREETING {
+            finish(self.room.receive(peer, wish.clone(), self.now));
+        }
+    }
+
+    /// A peer comes that may only read.
+    pub(crate) fn read(&mut self, peer: PeerId) {
+        self.room.connect(peer, Terms { access: Access::Read, ..Terms::default() }, self.now);
         for wish in &GREETING {
             finish(self.room.receive(peer, wish.clone(), self.now));
         }

@@ -1,9 +1,9 @@
 //! What waits for a gap to fill belongs to the document: it outlives who sent it, and the server.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::message::Reason;
 use coscribe_engine::room::{PeerId, Room, RoomLimits};
 use coscribe_engine::work::finish;
@@ -42,7 +42,7 @@ fn half_a_replacement(stage: &mut Stage) {
 }
 
 #[test]
-fn what_waits_outlives_its_author() {
+fn what_waits_outlives_its_source() {
     let mut stage = Stage::with(&[A, B]);
     half_a_replacement(&mut stage);
     finish(stage.room.disconnect(A));

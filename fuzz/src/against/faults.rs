@@ -1,94 +1,95 @@
-//! What can go wrong from outside, and how it is mended.
+//! The faults that can be made from outside, and how they are mended.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::restart::restart;
-use super::run::{Run, Stop, hastened};
+use super::run::{Run, hastened};
+use super::stop::Stop;
 use crate::scenario::Fault;
 
-/// How long nobody is there when all have left.
+/// How long the document is without editors when all have left.
 const ABSENCE: Duration = Duration::from_millis(20);
 
 impl Run<'_> {
     pub(super) async fn fault(&mut self, fault: &Fault) -> Result<(), Stop> {
-        let seats = self.seats.len();
+        let editors = self.editors.len();
         match fault {
-            Fault::Disconnect(replica) => self.disconnect(replica % seats).await,
-            Fault::Connect(replica) => self.connect(replica % seats).await?,
+            Fault::Disconnect(replica) => self.disconnect(replica % editors).await,
+            Fault::Connect(replica) => self.connect(replica % editors).await?,
             Fault::Partition(replicas) => {
-                for line in replicas.iter().map(|replica| replica % seats) {
-                    if let Some(line) = &mut self.seats[line].line {
+                for replica in replicas {
+                    if let Some(line) = &mut self.editors[replica % editors].line {
                         line.cut = true;
                     }
                 }
             }
             Fault::Rejoin => self.rejoin().await?,
-            Fault::Delay(replica, millis) => self.delay(replica % seats, hastened(*millis)),
-            Fault::Stall(replica) => self.stall(replica % seats, true),
-            Fault::Resume(replica) => self.stall(replica % seats, false),
-            Fault::Duplicate(replica, updates) => self.duplicate(replica % seats, *updates),
-            Fault::Overtake(author, reader) => self.overtake(author % seats, reader % seats)?,
+            Fault::Delay(replica, millis) => self.delay(replica % editors, hastened(*millis)),
+            Fault::Stall(replica) => self.stall(replica % editors, true),
+            Fault::Resume(replica) => self.stall(replica % editors, false),
+            Fault::Duplicate(replica, updates) => self.duplicate(replica % editors, *updates),
+            Fault::Overtake(source, reader) => self.overtake(source % editors, reader % editors)?,
             Fault::Lose(replica) => {
-                let seat = &mut self.seats[replica % seats];
-                seat.loses_next = seat.line.is_some();
+                let editor = &mut self.editors[replica % editors];
+                editor.loses_next = editor.line.is_some();
             }
             Fault::Crash(_) => self.crash().await?,
             Fault::Checkpoint | Fault::Evict | Fault::Full(_) => self.leave_alone().await?,
-            Fault::Restore(replica, edits) => self.restore(replica % seats, *edits).await?,
+            Fault::Restore(replica, edits) => self.restore(replica % editors, *edits).await?,
         }
         Ok(())
     }
 
-    async fn disconnect(&mut self, seat: usize) {
-        if let Some(line) = self.seats[seat].leave() {
+    async fn disconnect(&mut self, replica: usize) {
+        if let Some(line) = self.editors[replica].leave() {
             line.close().await;
         }
     }
 
-    /// Who is behind a partition notices it, and connects again. The server takes the old connection for alive.
+    /// The editors behind a partition notice it, and connect again. The server takes their old connections for alive.
     async fn rejoin(&mut self) -> Result<(), Stop> {
-        for seat in 0..self.seats.len() {
-            if self.seats[seat].line.as_ref().is_some_and(|line| line.cut) {
-                self.ghosts.extend(self.seats[seat].leave());
-                self.connect(seat).await?;
+        for replica in 0..self.editors.len() {
+            if self.editors[replica].line.as_ref().is_some_and(|line| line.cut) {
+                self.ghosts.extend(self.editors[replica].leave());
+                self.connect(replica).await?;
             }
         }
         Ok(())
     }
 
-    fn delay(&mut self, seat: usize, delay: Duration) {
-        self.seats[seat].delay = delay;
-        if let Some(line) = &mut self.seats[seat].line {
+    fn delay(&mut self, replica: usize, delay: Duration) {
+        self.editors[replica].delay = delay;
+        if let Some(line) = &mut self.editors[replica].line {
             line.delay = delay;
         }
     }
 
-    fn stall(&mut self, seat: usize, stalled: bool) {
-        if let Some(line) = &mut self.seats[seat].line {
+    fn stall(&mut self, replica: usize, stalled: bool) {
+        if let Some(line) = &mut self.editors[replica].line {
             line.stalled = stalled;
         }
     }
 
-    fn duplicate(&mut self, seat: usize, updates: usize) {
-        let place = &mut self.seats[seat];
-        let again: Vec<_> = place.editor.recent().take(updates).cloned().collect();
+    fn duplicate(&mut self, replica: usize, updates: usize) {
+        let editor = &mut self.editors[replica];
+        let again: Vec<_> = editor.provider.recent().take(updates).cloned().collect();
         for update in again {
-            let frames = place.editor.send(update);
-            place.send(frames);
+            let frames = editor.provider.send(update);
+            editor.send(frames);
         }
     }
 
-    fn overtake(&mut self, author: usize, reader: usize) -> Result<(), Stop> {
-        let known = self.seats[reader].replica.state_vector()?;
-        let past = self.seats[author].replica.diff(&known)?;
-        let place = &mut self.seats[reader];
-        // Whoever wrote it may be gone before the server has it, and who only read it brings it with its next connection.
-        place.has_lost |= place.line.is_some();
-        for update in place.replica.apply(&past)? {
-            let frames = place.editor.write(update);
-            place.send(frames);
+    fn overtake(&mut self, source: usize, reader: usize) -> Result<(), Stop> {
+        let known = self.editors[reader].replica.state_vector()?;
+        let past = self.editors[source].replica.diff(&known)?;
+        let editor = &mut self.editors[reader];
+        // The source may be gone before the server has the update; then the reader brings it with its next connection.
+        editor.has_lost |= editor.line.is_some();
+        for update in editor.replica.apply(&past)? {
+            let frames = editor.provider.write(update);
+            editor.send(frames);
         }
         Ok(())
     }
@@ -96,11 +97,11 @@ impl Run<'_> {
     /// The server is killed and started again, if there is a command for that; otherwise all connections break.
     async fn crash(&mut self) -> Result<(), Stop> {
         let mut left = Vec::new();
-        for seat in 0..self.seats.len() {
+        for replica in 0..self.editors.len() {
             // It is still open when the server is killed.
-            if let Some(line) = self.seats[seat].leave() {
+            if let Some(line) = self.editors[replica].leave() {
                 self.ghosts.push(line);
-                left.push(seat);
+                left.push(replica);
             }
         }
         if let Some(command) = &self.server.restart {
@@ -115,9 +116,10 @@ impl Run<'_> {
 
     /// Everybody leaves, so that the server may close the document, and comes back.
     async fn leave_alone(&mut self) -> Result<(), Stop> {
-        let left: Vec<_> = (0..self.seats.len()).filter(|&seat| self.seats[seat].line.is_some()).collect();
-        for &seat in &left {
-            self.disconnect(seat).await;
+        let left: Vec<_> =
+            (0..self.editors.len()).filter(|&replica| self.editors[replica].line.is_some()).collect();
+        for &replica in &left {
+            self.disconnect(replica).await;
         }
         self.ghosts.clear();
         sleep(ABSENCE).await;
@@ -125,36 +127,36 @@ impl Run<'_> {
         self.connect_all(left).await
     }
 
-    async fn connect_all(&mut self, seats: Vec<usize>) -> Result<(), Stop> {
-        for seat in seats {
-            self.connect(seat).await?;
+    async fn connect_all(&mut self, editors: Vec<usize>) -> Result<(), Stop> {
+        for replica in editors {
+            self.connect(replica).await?;
         }
         Ok(())
     }
 
-    async fn restore(&mut self, seat: usize, edits: usize) -> Result<(), Stop> {
-        let Some(former) = self.seats[seat].former(edits) else { return Ok(()) };
-        self.disconnect(seat).await;
-        let mut replica = self.replica(self.kind(seat))?;
-        replica.apply(&former)?;
-        self.acknowledged.extend(self.seats[seat].editor.acknowledged());
+    async fn restore(&mut self, replica: usize, edits: usize) -> Result<(), Stop> {
+        let Some(former) = self.editors[replica].former(edits) else { return Ok(()) };
+        self.disconnect(replica).await;
+        let mut restored = self.new_replica(self.kind(replica))?;
+        restored.apply(&former)?;
+        self.acknowledged.extend(self.editors[replica].provider.acknowledged());
         let now = self.now();
-        self.seats[seat].replace(replica, self.server.acknowledges, now);
-        self.connect(seat).await
+        self.editors[replica].replace(restored, self.server.acknowledges, now);
+        self.connect(replica).await
     }
 
     /// Everybody is connected, reads, and has nothing lost.
     pub(super) async fn mend(&mut self) -> Result<(), Stop> {
         self.rejoin().await?;
         self.ghosts.clear();
-        for seat in 0..self.seats.len() {
-            self.delay(seat, Duration::ZERO);
-            self.seats[seat].loses_next = false;
-            if self.seats[seat].has_lost {
-                self.disconnect(seat).await;
+        for replica in 0..self.editors.len() {
+            self.delay(replica, Duration::ZERO);
+            self.editors[replica].loses_next = false;
+            if self.editors[replica].has_lost {
+                self.disconnect(replica).await;
             }
-            self.stall(seat, false);
-            self.connect(seat).await?;
+            self.stall(replica, false);
+            self.connect(replica).await?;
         }
         Ok(())
     }

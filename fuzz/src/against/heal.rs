@@ -1,32 +1,33 @@
-//! What must be true when everybody is connected again, and what the server must have when nobody is.
+//! The promises that must hold when all editors are connected again, and when none is.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::awareness::EXPIRY;
-use coscribe_engine::id_set::IdSet;
-use coscribe_engine::state_vector::StateVector;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
+use coscribe_engine::limits::AWARENESS_EXPIRY;
 use coscribe_engine::update::ClientId;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::line::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::gaps::Gate;
+use super::editor::ConnectedEditor;
+use super::gate::Gate;
 use super::line::Line;
-use super::run::{AWARENESS_INTERVAL, Run, Stop, refused};
-use super::seat::Seat;
+use super::run::{AWARENESS_INTERVAL, Run};
+use super::stop::{Stop, refused};
+use crate::checked_provider::CheckedProvider;
 use crate::difference;
-use crate::editor::Editor;
 use crate::outcome::Oracle;
 use crate::replica::{Replica, View, YrsReplica};
 
-/// How often it is looked whether everybody has everything.
+/// The interval between two looks whether every editor has everything.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 impl Run<'_> {
-    /// Everybody is connected; when they have all there is they must be equal, and so must be whoever comes new.
+    /// Connects all editors; once they have everything they must be equal, and a new peer must get the same.
     pub(super) async fn heal(&mut self, awareness: bool) -> Result<(), Stop> {
         self.mend().await?;
         let deadline = Instant::now() + self.server.settle;
@@ -46,97 +47,99 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether everybody has the server's answer, the same elements and the same deletions, and nothing waits for an
+    /// Whether every editor has the server's answer, the same elements and the same deletions, and waits for no
     /// acknowledgement.
     fn has_settled(&mut self) -> Result<bool, Stop> {
-        if !self.seats.iter().all(Seat::is_settled) {
+        if !self.editors.iter().all(ConnectedEditor::is_settled) {
             return Ok(false);
         }
         let mut vectors = Vec::new();
-        for seat in &mut self.seats {
-            vectors.push(state_vector(seat.replica.as_mut())?);
+        for editor in &mut self.editors {
+            vectors.push(state_vector(editor.replica.as_mut())?);
         }
         if vectors.windows(2).any(|two| two[0] != two[1]) {
             return Ok(false);
         }
         let mut sets = Vec::new();
-        for seat in &mut self.seats {
-            sets.push(seat.replica.view()?.delete_set);
+        for editor in &mut self.editors {
+            sets.push(editor.replica.view()?.delete_set);
         }
         Ok(sets.windows(2).all(|two| two[0] == two[1]))
     }
 
-    /// Time is up: what is wrong.
+    /// The failure of editors that have not settled in time.
     fn unsettled(&mut self) -> Result<Stop, Stop> {
         let views = self.views()?;
-        let unanswered = self.seats.iter().position(|seat| !seat.editor.provider().is_synced());
-        let unanswered = unanswered.map(|seat| {
+        let unanswered = self.editors.iter().position(|editor| !editor.provider.is_synced());
+        let unanswered = unanswered.map(|replica| {
             (
                 Oracle::Waiting,
-                format!("the server has not answered replica {seat} with its state (SyncStep2)"),
+                format!("the server has not answered replica {replica} with its state (SyncStep2)"),
             )
         });
-        let waits = |seat: &Seat<'_>| !seat.is_settled();
+        let waits = |editor: &ConnectedEditor<'_>| !editor.is_settled();
         let (oracle, what) = unanswered
             .or_else(|| Some((Oracle::StateVector, self.lacks_elements(&views)?)))
             .or_else(|| Some((Oracle::DeleteSet, self.lacks_deletions(&views)?)))
             .unwrap_or_else(|| {
-                let seat = self.seats.iter().position(waits).unwrap_or_default();
-                (Oracle::Waiting, format!("something that replica {seat} has sent is not acknowledged"))
+                let replica = self.editors.iter().position(waits).unwrap_or_default();
+                (Oracle::Waiting, format!("something that replica {replica} has sent is not acknowledged"))
             });
         Ok(Stop::Broken(oracle, format!("{:?} after everybody had connected {what}", self.server.settle)))
     }
 
-    /// Which replica lacks what somebody wrote, if one does.
+    /// The replica that lacks another's elements, in words, if one does.
     fn lacks_elements(&self, views: &[View]) -> Option<String> {
         let mut all = StateVector::default();
         for (client, clock) in views.iter().flat_map(|view| view.state_vector.iter()) {
             all.set(client, clock.max(all.get(client)));
         }
-        let lacks = |(seat, view): (usize, &View)| Some((seat, difference::lacks(&view.state_vector, &all)?));
-        let (seat, lacking) = views.iter().enumerate().find_map(lacks)?;
+        let lacks =
+            |(replica, view): (usize, &View)| Some((replica, difference::lacks(&view.state_vector, &all)?));
+        let (replica, lacking) = views.iter().enumerate().find_map(lacks)?;
         let (client, clocks) = &lacking;
-        let has = |&seat: &usize| views[seat].state_vector.get(*client) == clocks.end;
+        let has = |&replica: &usize| views[replica].state_vector.get(*client) == clocks.end;
         let who: Vec<_> = (0..views.len()).filter(has).collect();
-        let (author, what) = (self.author(*client), difference::elements(&lacking));
-        Some(format!("replica {seat} lacks what {author} wrote ({what}); replicas {who:?} have it"))
+        let (source, what) = (self.source(*client), difference::elements(&lacking));
+        Some(format!("replica {replica} lacks what {source} wrote ({what}); replicas {who:?} have it"))
     }
 
-    /// Which replica does not know that something is deleted, if one does not.
+    /// The replica that lacks a deletion, in words, if one does.
     fn lacks_deletions(&self, views: &[View]) -> Option<String> {
         let mut all = IdSet::default();
         views.iter().for_each(|view| all.extend(&view.delete_set));
-        let lacks =
-            |(seat, view): (usize, &View)| Some((seat, difference::lacks_deletion(&view.delete_set, &all)?));
-        let (seat, lacking) = views.iter().enumerate().find_map(lacks)?;
-        let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
+        let lacks = |(replica, view): (usize, &View)| {
+            Some((replica, difference::lacks_deletion(&view.delete_set, &all)?))
+        };
+        let (replica, lacking) = views.iter().enumerate().find_map(lacks)?;
+        let (source, what) = (self.source(lacking.0), difference::elements(&lacking));
         Some(format!(
-            "replica {seat} does not know that something of {author} is deleted ({what}), others do"
+            "replica {replica} does not know that something of {source} is deleted ({what}), others do"
         ))
     }
 
-    fn author(&self, client: ClientId) -> String {
-        let seat = self.seats.iter().position(|seat| seat.replica.client() == client);
-        seat.map_or_else(|| "a replica that is no more".to_owned(), |seat| format!("replica {seat}"))
+    fn source(&self, client: ClientId) -> String {
+        let replica = self.editors.iter().position(|editor| editor.replica.client() == client);
+        replica.map_or_else(|| "a replica that is no more".to_owned(), |replica| format!("replica {replica}"))
     }
 
     fn views(&mut self) -> Result<Vec<View>, Stop> {
-        Ok(self.seats.iter_mut().map(|seat| seat.replica.view()).collect::<Result<_, _>>()?)
+        Ok(self.editors.iter_mut().map(|editor| editor.replica.view()).collect::<Result<_, _>>()?)
     }
 
-    /// With the same elements and deletions, replicas show the same; gives what they show.
+    /// With the same elements and deletions, replicas show the same; gives their common view.
     fn check_replicas(&mut self) -> Result<View, Stop> {
         let mut views = self.views()?;
-        for (seat, view) in views.iter().enumerate().skip(1) {
+        for (replica, view) in views.iter().enumerate().skip(1) {
             if let Some(difference) = difference::contents(&views[0].content, &view.content) {
-                let detail = format!("replicas 0 and {seat} have the same elements, and {difference}");
+                let detail = format!("replicas 0 and {replica} have the same elements, and {difference}");
                 return Err(Stop::Broken(Oracle::Content, detail));
             }
         }
         Ok(views.swap_remove(0))
     }
 
-    /// Who comes new sees the same.
+    /// A new peer sees the same.
     async fn check_reader(&mut self, expected: &View) -> Result<(), Stop> {
         let mut reader = Reader::join(self).await?;
         let deadline = Instant::now() + self.server.settle;
@@ -150,8 +153,8 @@ impl Run<'_> {
             |what: String| Err(Stop::Broken(Oracle::ServerDocument, format!("somebody who joins {what}")));
         let lacking = difference::lacks(&view.state_vector, &expected.state_vector);
         if let Some(lacking) = lacking {
-            let (author, what) = (self.author(lacking.0), difference::elements(&lacking));
-            return broken(format!("does not get what {author} wrote and everybody else has ({what})"));
+            let (source, what) = (self.source(lacking.0), difference::elements(&lacking));
+            return broken(format!("does not get what {source} wrote and everybody else has ({what})"));
         }
         if let Some(extra) = difference::lacks(&expected.state_vector, &view.state_vector) {
             return broken(format!("gets what nobody else has: {}", difference::elements(&extra)));
@@ -170,14 +173,14 @@ impl Run<'_> {
         }
     }
 
-    /// Nobody is connected: who comes first must find what was promised to be there.
+    /// No editor is connected: a new peer must find everything that was acknowledged or settled.
     pub(super) async fn check_kept(&mut self, when: &str) -> Result<(), Stop> {
         if !self.server.keeps {
             return Ok(());
         }
         let mut acknowledged = self.acknowledged.clone();
-        for seat in &self.seats {
-            acknowledged.extend(seat.editor.acknowledged());
+        for editor in &self.editors {
+            acknowledged.extend(editor.provider.acknowledged());
         }
         let mut reader = Reader::join(self).await?;
         let mut view = reader.read_until(Instant::now() + self.server.settle, |_| true).await?;
@@ -205,20 +208,20 @@ impl Run<'_> {
         }
     }
 
-    /// Everybody sees the states of those who are here, at the latest when they have been renewed: clients ignore states
-    /// that they have seen before a reconnect.
+    /// Every editor sees the awareness states of all, at the latest after they are renewed: clients ignore states that they
+    /// have seen before a reconnect.
     async fn check_awareness(&mut self) -> Result<(), Stop> {
-        let deadline = Instant::now() + EXPIRY / 2 + AWARENESS_INTERVAL + self.server.settle;
+        let deadline = Instant::now() + AWARENESS_EXPIRY / 2 + AWARENESS_INTERVAL + self.server.settle;
         loop {
-            let own = |seat: &Seat<'_>| {
-                Some((seat.replica.client(), seat.editor.provider().awareness().own()?.to_owned()))
+            let own = |editor: &ConnectedEditor<'_>| {
+                Some((editor.replica.client(), editor.provider.awareness().own()?.to_owned()))
             };
-            let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
+            let expected: BTreeMap<_, _> = self.editors.iter().filter_map(own).collect();
             let wrong =
-                self.seats.iter().position(|seat| *seat.editor.provider().awareness().states() != expected);
+                self.editors.iter().position(|editor| *editor.provider.awareness().states() != expected);
             let Some(wrong) = wrong else { return Ok(()) };
             if Instant::now() > deadline {
-                let seen = self.seats[wrong].editor.provider().awareness().states();
+                let seen = self.editors[wrong].provider.awareness().states();
                 let detail = format!("replica {wrong} sees {seen:?} instead of {expected:?}");
                 return Err(Stop::Broken(Oracle::Awareness, detail));
             }
@@ -227,12 +230,12 @@ impl Run<'_> {
     }
 }
 
-/// Somebody who joins, reads, and says nothing.
+/// A peer that joins, reads, and writes nothing.
 struct Reader {
     replica: YrsReplica,
-    editor: Editor,
+    provider: CheckedProvider,
     line: Line,
-    /// What it has been sent too early; `None` if there must not be such.
+    /// Updates that it was sent too early; `None` if the server must not send such.
     gate: Option<Gate>,
     start: Instant,
 }
@@ -240,11 +243,11 @@ struct Reader {
 impl Reader {
     async fn join(run: &mut Run<'_>) -> Result<Self, Stop> {
         let mut replica = YrsReplica::new(0, false);
-        let mut editor = Editor::new(ClientAwareness::unseen(0));
+        let mut provider = CheckedProvider::new(ClientAwareness::unseen(0));
         let mut line = run.open().await?;
-        editor.open(&mut replica, Duration::ZERO)?.into_iter().for_each(|frame| line.send(frame));
+        provider.open(&mut replica, Duration::ZERO)?.into_iter().for_each(|frame| line.send(frame));
         let gate = run.server.allows_gaps.then(Gate::default);
-        Ok(Self { replica, editor, line, gate, start: Instant::now() })
+        Ok(Self { replica, provider, line, gate, start: Instant::now() })
     }
 
     /// Reads until it has the server's answer and a view satisfies it, or time is up; gives the view.
@@ -254,7 +257,7 @@ impl Reader {
         satisfied: impl Fn(&View) -> bool,
     ) -> Result<View, Stop> {
         loop {
-            if self.editor.provider().is_synced() {
+            if self.provider.is_synced() {
                 let view = self.replica.view()?;
                 if satisfied(&view) || Instant::now() > deadline {
                     return Ok(view);
@@ -267,7 +270,7 @@ impl Reader {
                         format!("the server closed the connection of somebody who joined unasked, {how}");
                     return Err(Stop::Broken(Oracle::Refused, detail));
                 }
-                Err(_) if self.editor.provider().is_synced() => return Ok(self.replica.view()?),
+                Err(_) if self.provider.is_synced() => return Ok(self.replica.view()?),
                 Err(_) => {
                     let detail = "the server does not answer somebody who joins with its state (SyncStep2)";
                     return Err(Stop::Broken(Oracle::Waiting, detail.to_owned()));
@@ -278,11 +281,11 @@ impl Reader {
 
     fn take_in(&mut self, frame: &Bytes) -> Result<(), Stop> {
         let frame = match &mut self.gate {
-            Some(gate) => gate.pass(&mut self.replica, frame, self.editor.provider().is_synced())?,
+            Some(gate) => gate.pass(&mut self.replica, frame, self.provider.is_synced())?,
             None => frame.clone(),
         };
         // What it would answer says nothing new: it has written nothing.
-        let answers = self.editor.receive(&mut self.replica, frame, self.start.elapsed());
+        let answers = self.provider.receive(&mut self.replica, frame, self.start.elapsed());
         answers.map_err(|error| refused("somebody who joins", error))?;
         Ok(())
     }

@@ -1,7 +1,6 @@
-//! What a server can do, found out once at the start.
+//! Whether a server acknowledges, asked once at the start.
 
 use std::future::poll_fn;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -12,15 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::line::Line;
 use super::target::Target;
+use crate::limits;
 
-/// How long a server may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How much longer than its state an acknowledgement may take.
-const ACKNOWLEDGEMENT: Duration = Duration::from_secs(1);
 const TOKEN: &[u8] = b"coscribe-fuzz";
 
-/// Whether the server gives SyncStatus messages back, as coscribe and y-sweet do: what it then loses is lost after it was
-/// acknowledged.
+/// Whether the server gives SyncStatus messages back, as coscribe and y-sweet do. Such a server must not lose
+/// what it gave one back for.
 ///
 /// # Errors
 /// If it cannot be reached, or does not speak y-websocket.
@@ -29,12 +25,12 @@ pub(super) async fn acknowledges(target: &Target, document: &str) -> anyhow::Res
     let mut line = Line::new(target.open(document).await?);
     let questions = [Inbound::Step1(Bytes::from_static(&[0])), Inbound::Confirm(Bytes::from_static(TOKEN))];
     questions.iter().filter_map(encode_inbound).for_each(|frame| line.send(frame));
-    let (mut deadline, mut answered) = (Instant::now() + PATIENCE, false);
+    let (mut deadline, mut answered) = (Instant::now() + limits::FIRST_ANSWER, false);
     loop {
         match timeout_at(deadline, poll_fn(|cx| line.poll(cx))).await {
             Ok(Incoming::Frame(frame)) => match read(frame)? {
                 Answer::State if !answered => {
-                    (deadline, answered) = (Instant::now() + ACKNOWLEDGEMENT, true);
+                    (deadline, answered) = (Instant::now() + limits::ACKNOWLEDGEMENT, true);
                 }
                 Answer::Acknowledgement => return Ok(true),
                 Answer::State | Answer::Other => {}
@@ -43,7 +39,10 @@ pub(super) async fn acknowledges(target: &Target, document: &str) -> anyhow::Res
             Ok(Incoming::Ended(_)) if answered => return Ok(false),
             Ok(Incoming::Ended(how)) => bail!("{url}: the server closes the connection, {how}"),
             Err(_) if answered => return Ok(false),
-            Err(_) => bail!("{url}: no answer to SyncStep1 for {} s: is it y-websocket?", PATIENCE.as_secs()),
+            Err(_) => bail!(
+                "{url}: no answer to SyncStep1 for {} s: is it y-websocket?",
+                limits::FIRST_ANSWER.as_secs()
+            ),
         }
     }
 }

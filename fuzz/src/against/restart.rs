@@ -1,4 +1,4 @@
-//! Restarts of the server, and whatever else commands of the user's do.
+//! Commands of the user: restarts of the server, and others.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,10 +7,9 @@ use anyhow::{Context, bail, ensure};
 use tokio::time::sleep;
 
 use super::target::Target;
+use crate::limits;
 
-/// How long a server may take to take connections again.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is tried.
+/// The interval between two attempts to connect.
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Restarts the server, and waits until it takes connections to a document.
@@ -21,15 +20,15 @@ pub(super) async fn restart(command: &str, target: &Target, document: &str) -> a
     run(command)?;
     let start = Instant::now();
     while let Err(error) = target.open(document).await {
-        if start.elapsed() > PATIENCE {
-            bail!("{} s after {command:?}: {error}", PATIENCE.as_secs());
+        if start.elapsed() > limits::RESTART {
+            bail!("{} s after {command:?}: {error}", limits::RESTART.as_secs());
         }
         sleep(INTERVAL).await;
     }
     Ok(())
 }
 
-/// Runs a command of the user's, with its output on stderr.
+/// Runs a command of the user, with its output on stderr.
 ///
 /// # Errors
 /// If it does not run, or fails.

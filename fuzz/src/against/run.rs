@@ -1,4 +1,4 @@
-//! Carries out a scenario on one document of a real server, in real time that passes faster than the scenario says.
+//! Carries out a scenario on one document of a real server, in real time but faster than the scenario says.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -11,23 +11,23 @@ use coscribe_provider::line::{End, Incoming, OpenError};
 use fastrand::Rng;
 use tokio::time::{Instant, timeout_at};
 
+use super::editor::ConnectedEditor;
 use super::line::Line;
-use super::seat::Seat;
+use super::stop::{Stop, refused};
 use super::target::Target;
 use crate::acknowledged::Acknowledged;
 use crate::edit::Edit;
-use crate::editor::EditorError;
+use crate::limits;
 use crate::outcome::{Coverage, Failure, Oracle};
-use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, View, YrsReplica};
+use crate::replica::{NodeProcess, NodeReplica, Replica, View, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
 
-/// So many times faster than the scenario says time passes, and no step waits longer than this.
+/// Time passes so many times faster than the scenario says.
 const HASTE: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_millis(30);
-/// How often clients look after their awareness.
+/// The interval at which editors renew their awareness.
 pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The server, and what is expected of it.
+/// The server, and the promises that it is expected to keep.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) target: Target,
@@ -37,31 +37,22 @@ pub(super) struct Server {
     pub(super) acknowledges: bool,
     /// Whether documents must be there when everybody has left them, and after a restart.
     pub(super) keeps: bool,
-    /// How long it has until everybody has everything.
+    /// How long it may take until every editor has everything.
     pub(super) settle: Duration,
-    /// Whether it may send an update before what that builds on.
+    /// Whether it may send an update before those that it builds on.
     pub(super) allows_gaps: bool,
     /// Whether awareness is compared.
     pub(super) awareness: bool,
 }
 
-/// Why a run does not go on.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// A promise is broken.
-    Broken(Oracle, String),
-    /// It cannot be tried.
-    Impossible(anyhow::Error),
-}
-
-/// What was done in a run.
+/// The account of a run: what it did, and its failure.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) coverage: Coverage,
     pub(super) connections: usize,
     pub(super) restarts: usize,
     pub(super) heals: usize,
-    /// Updates that came before what they build on.
+    /// Updates that came before those that they build on.
     pub(super) gaps: usize,
     pub(super) failure: Option<Failure>,
 }
@@ -74,15 +65,15 @@ pub(super) struct Run<'a> {
     pub(super) document: String,
     rng: Rng,
     start: Instant,
-    /// When clients look after their awareness next.
+    /// When editors renew their awareness next.
     next_tick: Instant,
-    pub(super) seats: Vec<Seat<'a>>,
-    /// Connections that the server takes for alive, and nobody is there.
+    pub(super) editors: Vec<ConnectedEditor<'a>>,
+    /// Connections that the server takes for alive, though their editors have left.
     pub(super) ghosts: Vec<Line>,
     next_client: ClientId,
-    /// What was acknowledged to replicas that are no more.
+    /// Updates that were acknowledged to replicas that are gone.
     pub(super) acknowledged: Acknowledged,
-    /// What everybody had at the last heal.
+    /// The common view at the last heal.
     pub(super) settled: Option<View>,
     /// Kinds of faults since then.
     faults: BTreeSet<&'static str>,
@@ -109,7 +100,7 @@ pub(super) async fn carry_out(
         }
         Err(Stop::Impossible(error)) => return Err(error),
     }
-    run.account.gaps += run.seats.iter().map(|seat| seat.gate.gaps).sum::<usize>();
+    run.account.gaps += run.editors.iter().map(|editor| editor.gate.gaps).sum::<usize>();
     Ok(run.account)
 }
 
@@ -130,7 +121,7 @@ impl<'a> Run<'a> {
             rng,
             start: Instant::now(),
             next_tick: Instant::now() + AWARENESS_INTERVAL,
-            seats: Vec::new(),
+            editors: Vec::new(),
             ghosts: Vec::new(),
             acknowledged: Acknowledged::default(),
             settled: None,
@@ -144,20 +135,20 @@ impl<'a> Run<'a> {
         let restores =
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
-            let replica = self.replica(kind)?;
-            self.seats.push(Seat::new(replica, self.server.acknowledges, restores, self.now()));
-            self.connect(self.seats.len() - 1).await?;
+            let replica = self.new_replica(kind)?;
+            self.editors.push(ConnectedEditor::new(replica, self.server.acknowledges, restores, self.now()));
+            self.connect(self.editors.len() - 1).await?;
         }
         for (number, scheduled) in scenario.steps.iter().enumerate() {
             *step = number;
-            self.wait(hastened(scheduled.after).min(LONGEST_PAUSE)).await?;
+            self.wait(hastened(scheduled.after).min(limits::LONGEST_PAUSE)).await?;
             self.count(&scheduled.event);
             match &scheduled.event {
-                Event::Edit { replica, edit } => self.edit(replica % self.seats.len(), edit)?,
-                Event::Cursor { replica, state } => self.move_cursor(replica % self.seats.len(), *state),
+                Event::Edit { replica, edit } => self.edit(replica % self.editors.len(), edit)?,
+                Event::Cursor { replica, state } => self.move_cursor(replica % self.editors.len(), *state),
                 // Other servers read one message of a frame.
                 Event::Gather { .. } => {}
-                Event::Ask { replica, times } => self.ask(replica % self.seats.len(), *times)?,
+                Event::Ask { replica, times } => self.ask(replica % self.editors.len(), *times)?,
                 Event::Heal => self.heal(false).await?,
                 Event::Fault(fault) => self.fault(fault).await?,
             }
@@ -167,7 +158,7 @@ impl<'a> Run<'a> {
     }
 
     /// A new replica.
-    pub(super) fn replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, Stop> {
+    pub(super) fn new_replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, Stop> {
         let client = self.next_client;
         self.next_client = self.rng.u64(1..1 << 31);
         let undo = self
@@ -181,8 +172,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub(super) fn kind(&self, seat: usize) -> Kind {
-        self.scenario.replicas[seat]
+    pub(super) fn kind(&self, replica: usize) -> Kind {
+        self.scenario.replicas[replica]
     }
 
     /// Time since the start.
@@ -190,46 +181,46 @@ impl<'a> Run<'a> {
         self.start.elapsed()
     }
 
-    fn edit(&mut self, seat: usize, edit: &Edit) -> Result<(), Stop> {
-        let place = &mut self.seats[seat];
-        place.remember()?;
-        for update in place.replica.edit(edit)? {
-            if std::mem::take(&mut place.loses_next) {
-                place.has_lost = true;
-                place.editor.lose(update);
+    fn edit(&mut self, replica: usize, edit: &Edit) -> Result<(), Stop> {
+        let editor = &mut self.editors[replica];
+        editor.remember()?;
+        for update in editor.replica.edit(edit)? {
+            if std::mem::take(&mut editor.loses_next) {
+                editor.has_lost = true;
+                editor.provider.lose(update);
                 continue;
             }
-            let frames = place.editor.write(update);
-            place.send(frames);
+            let frames = editor.provider.write(update);
+            editor.send(frames);
         }
         Ok(())
     }
 
-    fn move_cursor(&mut self, seat: usize, state: Option<u32>) {
+    fn move_cursor(&mut self, replica: usize, state: Option<u32>) {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
         let now = self.now();
-        let place = &mut self.seats[seat];
-        let frames = place.editor.set_state(state, now);
-        place.send(frames);
+        let editor = &mut self.editors[replica];
+        let frames = editor.provider.set_state(state, now);
+        editor.send(frames);
     }
 
-    fn ask(&mut self, seat: usize, times: usize) -> Result<(), Stop> {
-        let (now, place) = (self.now(), &mut self.seats[seat]);
-        let frames = place.editor.ask_again(place.replica.as_mut(), times, now)?;
-        place.send(frames);
+    fn ask(&mut self, replica: usize, times: usize) -> Result<(), Stop> {
+        let (now, editor) = (self.now(), &mut self.editors[replica]);
+        let frames = editor.provider.ask_again(editor.replica.as_mut(), times, now)?;
+        editor.send(frames);
         Ok(())
     }
 
-    pub(super) async fn connect(&mut self, seat: usize) -> Result<(), Stop> {
-        if self.seats[seat].line.is_some() {
+    pub(super) async fn connect(&mut self, replica: usize) -> Result<(), Stop> {
+        if self.editors[replica].line.is_some() {
             return Ok(());
         }
         let mut line = self.open().await?;
-        let (now, place) = (self.now(), &mut self.seats[seat]);
-        line.delay = place.delay;
-        place.line = Some(line);
-        let frames = place.editor.open(place.replica.as_mut(), now)?;
-        place.send(frames);
+        let (now, editor) = (self.now(), &mut self.editors[replica]);
+        line.delay = editor.delay;
+        editor.line = Some(line);
+        let frames = editor.provider.open(editor.replica.as_mut(), now)?;
+        editor.send(frames);
         Ok(())
     }
 
@@ -249,12 +240,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A connection ended that nobody has closed: maybe because nobody is there any more.
-    async fn closed(&self, seat: usize, how: &End) -> Stop {
+    /// The server has ended a connection: perhaps because it is gone.
+    async fn closed(&self, replica: usize, how: &End) -> Stop {
         match self.server.target.open(&self.document).await {
             Err(error) if !matches!(error, OpenError::Refused { .. }) => gone(&error),
             _ => {
-                let detail = format!("the server closed the connection of replica {seat} unasked, {how}");
+                let detail = format!("the server closed the connection of replica {replica} unasked, {how}");
                 Stop::Broken(Oracle::Refused, detail)
             }
         }
@@ -264,12 +255,12 @@ impl<'a> Run<'a> {
     pub(super) async fn wait(&mut self, time: Duration) -> Result<(), Stop> {
         let until = Instant::now() + time;
         loop {
-            let due = self.seats.iter().filter_map(|seat| seat.line.as_ref()?.next_due()).min();
+            let due = self.editors.iter().filter_map(|editor| editor.line.as_ref()?.next_due()).min();
             let next = due.into_iter().chain([until, self.next_tick]).min().unwrap_or(until);
-            if let Ok((seat, incoming)) = timeout_at(next, next_incoming(&mut self.seats)).await {
+            if let Ok((replica, incoming)) = timeout_at(next, next_incoming(&mut self.editors)).await {
                 match incoming {
-                    Incoming::Frame(frame) => self.take_in(seat, &frame)?,
-                    Incoming::Ended(how) => return Err(self.closed(seat, &how).await),
+                    Incoming::Frame(frame) => self.take_in(replica, &frame)?,
+                    Incoming::Ended(how) => return Err(self.closed(replica, &how).await),
                 }
             }
             let now = Instant::now();
@@ -285,22 +276,22 @@ impl<'a> Run<'a> {
     fn tick(&mut self) {
         self.next_tick = Instant::now() + AWARENESS_INTERVAL;
         let now = self.now();
-        for seat in &mut self.seats {
-            let frames = seat.editor.tick(now);
-            seat.send(frames);
+        for editor in &mut self.editors {
+            let frames = editor.provider.tick(now);
+            editor.send(frames);
         }
     }
 
-    fn take_in(&mut self, seat: usize, frame: &Bytes) -> Result<(), Stop> {
+    fn take_in(&mut self, replica: usize, frame: &Bytes) -> Result<(), Stop> {
         let now = self.now();
-        let place = &mut self.seats[seat];
+        let editor = &mut self.editors[replica];
         let frame = match self.server.allows_gaps {
-            true => place.gate.pass(place.replica.as_mut(), frame, place.editor.provider().is_synced())?,
+            true => editor.gate.pass(editor.replica.as_mut(), frame, editor.provider.is_synced())?,
             false => frame.clone(),
         };
-        let frames = place.editor.receive(place.replica.as_mut(), frame, now);
-        let frames = frames.map_err(|error| refused(&format!("replica {seat}"), error))?;
-        place.send(frames);
+        let frames = editor.provider.receive(editor.replica.as_mut(), frame, now);
+        let frames = frames.map_err(|error| refused(&format!("replica {replica}"), error))?;
+        editor.send(frames);
         Ok(())
     }
 
@@ -320,11 +311,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The next that comes on any connection; what is due is written.
-async fn next_incoming(seats: &mut [Seat<'_>]) -> (usize, Incoming) {
+/// Waits for the next frame or end of any connection, and writes frames that are due.
+async fn next_incoming(editors: &mut [ConnectedEditor<'_>]) -> (usize, Incoming) {
     poll_fn(|cx| {
-        for (number, seat) in seats.iter_mut().enumerate() {
-            if let Some(line) = &mut seat.line
+        for (number, editor) in editors.iter_mut().enumerate() {
+            if let Some(line) = &mut editor.line
                 && let Poll::Ready(incoming) = line.poll(cx)
             {
                 return Poll::Ready((number, incoming));
@@ -335,44 +326,12 @@ async fn next_incoming(seats: &mut [Seat<'_>]) -> (usize, Incoming) {
     .await
 }
 
-/// Nobody takes connections any more.
+/// The failure of a server that accepts no connections any more.
 fn gone(error: &OpenError) -> Stop {
     Stop::Broken(Oracle::Refused, format!("the server is gone, it may have died: {error}"))
-}
-
-/// A frame that somebody does not take.
-pub(super) fn refused(who: &str, error: EditorError) -> Stop {
-    match error {
-        EditorError::Gap(_) => Stop::Broken(
-            Oracle::Gap,
-            format!("{who} was sent what builds on something it does not have: {error}"),
-        ),
-        EditorError::Message(_) => {
-            Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}"))
-        }
-        EditorError::Denied(_) => Stop::Impossible(error.into()),
-        EditorError::Replica(_) => {
-            Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}"))
-        }
-    }
 }
 
 /// A time of a scenario, in real time.
 pub(super) fn hastened(millis: u32) -> Duration {
     Duration::from_millis(millis.into()) / HASTE
-}
-
-impl From<ReplicaError> for Stop {
-    fn from(error: ReplicaError) -> Self {
-        match error {
-            ReplicaError::Refused(_) => Self::Broken(Oracle::Refused, error.to_string()),
-            ReplicaError::Process(_) => Self::Impossible(error.into()),
-        }
-    }
-}
-
-impl From<EditorError> for Stop {
-    fn from(error: EditorError) -> Self {
-        refused("a replica", error)
-    }
 }

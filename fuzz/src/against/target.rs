@@ -1,4 +1,4 @@
-//! Where a server is, and what its documents are called there.
+//! The address of a server, and the URLs of its documents.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! Documents as yrs reads them: what the engine makes of updates must be the same document as what came.
+//! Documents as yrs reads them: the engine's encoding must make the same document as the updates that came.
 //!
 //! Not all that can be admitted converges. The place of a block follows from its origins, and those of a hostile client need
 //! not make sense (an origin to the right of the right origin, say): where it ends up then depends on the order in which
@@ -6,9 +6,9 @@
 //! without the engine, to one document in every order that is tried.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::write_var_uint;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Content, Id};
 
 use super::elements::{Element, Elements};

@@ -1,11 +1,11 @@
-//! What untrusted bytes may cost.
+//! The memory that untrusted bytes may cost.
 //!
-//! Memory is counted, and the sum of all allocations stands for work: what is copied or built again and again shows there
-//! long before it shows on a clock, and it is the same on every machine.
+//! Memory is counted, and the sum of all allocations stands for work: repeated copying and building shows there long
+//! before it shows on a clock, and the sum is the same on every machine.
 
 use allocation_counter::{AllocationInfo, measure};
 
-/// What every input may take, however small: tables and buffers of a fixed size.
+/// The bytes that every input may take, however small: tables and buffers of a fixed size.
 const CONSTANT: usize = 64 << 10;
 
 /// Most bytes that something may allocate for each byte of its input.
@@ -27,7 +27,7 @@ pub(super) fn bounded<T>(len: usize, limit: Limit, run: impl FnOnce() -> T) -> T
     result.expect("it ran")
 }
 
-/// Runs something within [`bounded`] that does not count: what a target does for itself. (Only `inflate` does.)
+/// Runs something within [`bounded`] that does not count: the target's own work. (Only `inflate` does.)
 pub(super) fn uncounted<T>(run: impl FnOnce() -> T) -> T {
     let mut result = None;
     allocation_counter::opt_out(|| result = Some(run()));

@@ -1,14 +1,16 @@
-//! Awareness under whatever several peers send: a state is changed by its owner only, and belongs to another only when its
-//! owner is gone or silent; clocks never go back, what is refused changes nothing, and what is encoded can be received. A room that hears the same does no more than it may.
+//! Awareness under any messages of several peers: only its owner changes a state, and another peer owns it only after the owner is
+//! gone or silent; clocks never go back, refused messages change nothing, and encoded states can be received. A room that gets
+//! the same messages does no more than it may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::awareness::{Awareness, EXPIRY, Received, Speaker};
+use coscribe_engine::awareness::{Awareness, Received, Speaker};
 use coscribe_engine::dialect::y_websocket::awareness_frame;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_engine::limits::AWARENESS_CLIENTS_PER_PEER;
+use coscribe_engine::limits::AWARENESS_EXPIRY;
 use coscribe_engine::peer::PeerId;
 use coscribe_engine::update::ClientId;
 
@@ -72,7 +74,7 @@ impl Stage {
                 let asked = self.asked.clone();
                 let kept = self.hand_over(&expired, |owner| asked.contains_key(&owner));
                 let expired: Vec<_> = expired.into_iter().filter(|client| !kept.contains(client)).collect();
-                self.remove(&expired, |_, renewed| renewed.map(|renewed| now - renewed > EXPIRY));
+                self.remove(&expired, |_, renewed| renewed.map(|renewed| now - renewed > AWARENESS_EXPIRY));
             }
         }
         Ok(())
@@ -214,7 +216,7 @@ impl Stage {
         states.into_iter().map(|(client, clock, state)| (client, (clock, state.to_owned()))).collect()
     }
 
-    /// Whoever receives all states has the same.
+    /// A peer that receives all states has the same.
     fn check_encoding(&self) {
         let mut copy = Awareness::default();
         let clients: Vec<_> = self.awareness.clients().collect();

@@ -1,13 +1,13 @@
-//! Updates are admitted into a document; what it says of them is checked against [`super::model`] and against yrs, and
-//! what it passes on and encodes has no gap and says the same. A room to which they are sent does no more than it may.
+//! Updates are admitted into a document, which is checked against [`super::model`] and against yrs. The updates that it passes on
+//! and encodes have no gap and make the same document. A room that gets the same updates does no more than it may.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::{Blocks, Changes};
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::sync_frame;
+use coscribe_engine::document::blocks::{Blocks, Changes};
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::room::PeerId;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Clock, Update};
 
 use super::allocation::{Limit, bounded};
@@ -19,7 +19,7 @@ use super::{against_yrs, collection, oracle, rounds};
 /// bytes, may copy one whole chunk.
 const ADMIT: Limit = Limit { peak: 256, sum: 8192 };
 
-/// Takes `data` as updates, each preceded by its length, of two authors who take turns.
+/// Takes `data` as updates, each preceded by its length, of two peers who take turns.
 pub fn blocks(data: &[u8]) {
     let mut history = History { model: Some(Model::default()), ..History::default() };
     for update in frames(data) {
@@ -81,12 +81,12 @@ impl History {
     fn admit(&mut self, update: &Update) {
         self.came.push(update.bytes().clone());
         self.len += update.bytes().len();
-        let author = self.came.len() as u64 % 2;
+        let source = self.came.len() as u64 % 2;
         let blocks = &mut self.blocks;
         let (before, growth, parked) = (blocks.memory(), blocks.growth(update), blocks.parked().bytes());
-        let admission = bounded(self.len, ADMIT, || blocks.admit(update, author));
+        let admission = bounded(self.len, ADMIT, || blocks.admit(update, source));
         assert_eq!(admission.update.is_none(), admission.changes.is_empty());
-        assert!(!admission.parked || self.blocks.parked().waits_for(author), "what is parked waits");
+        assert!(!admission.parked || self.blocks.parked().waits_for(source), "what is parked waits");
         assert!(!admission.woken || parked > 0, "only what is parked can wake");
         assert!(growth <= update.bytes().len() && self.blocks.memory() <= before + 256 * self.len + 4096);
         self.parked |= !self.blocks.parked().is_empty();
@@ -96,7 +96,7 @@ impl History {
         }
     }
 
-    /// What an admission says is new has no gap for whoever has everything before, and nor has a flush of several.
+    /// The new part of an update has no gap for a replica that has everything before, and neither has a flush of several.
     fn pass_on(&mut self, update: Option<Bytes>, changes: &Changes) {
         if let Some(update) = update {
             self.follower.load(&update).expect("what is passed on has no gap");
@@ -138,7 +138,7 @@ impl History {
         }
     }
 
-    /// Who was passed on everything has the same, and a replica that stood anywhere gets just what it lacks.
+    /// A replica that was passed on everything has the same document, and one that stood anywhere gets just the missing elements.
     fn check_diffs(&self) {
         let state = self.blocks.encode_state();
         let all = elements_of(&state);
@@ -170,8 +170,8 @@ impl History {
     /// What lies below deleted types goes, whether that is looked for once or after each update.
     fn check_collection(&self) {
         let mut often = Blocks::default();
-        for (update, author) in self.came.iter().zip([1, 0].into_iter().cycle()) {
-            often.admit(&Update::scan(update.clone()).expect("it was read before"), author);
+        for (update, source) in self.came.iter().zip([1, 0].into_iter().cycle()) {
+            often.admit(&Update::scan(update.clone()).expect("it was read before"), source);
             often.collect();
         }
         collection::check(&[self.blocks.encode_state(), often.encode_state()]);

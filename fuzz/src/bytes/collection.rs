@@ -1,18 +1,18 @@
-//! What a collection does, said in another way: element by element, again and again until nothing changes.
+//! A plain model of collection: element by element, again and again until nothing changes.
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::update::{Content, Id, Update};
 
 use super::elements::{self, Element, Elements};
-
-/// Documents with more elements take too long in this way.
-const MOST: usize = 512;
+use crate::limits;
 
 /// Checks what becomes of a document, which may have been collected in between: `states` are states of the same.
 pub(super) fn check(states: &[Bytes]) {
-    let Some(mut expected) = elements_of(&states[0]).filter(|elements| elements.len() <= MOST) else {
+    let Some(mut expected) =
+        elements_of(&states[0]).filter(|elements| elements.len() <= limits::COLLECTED_ELEMENTS)
+    else {
         return;
     };
     let mut deleted = Blocks::from_update(&states[0]).expect("it was read before").delete_set().clone();

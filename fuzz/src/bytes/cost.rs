@@ -1,8 +1,8 @@
-//! What a room may cost: its work in steps of the engine, and its memory, both by what came in and what went out.
+//! The cost that a room may have: its work in steps of the engine, and its memory, both by the bytes that came in and went out.
 //!
-//! Some work is paid for earlier or later: what waited for a gap is taken in when that fills, content is dropped when it is
-//! deleted, and changes are merged when nobody stands between them. So all work together is held to the rates below, and a
-//! single step to the same and to what there was before it.
+//! Some work comes later than the bytes that cause it: parked updates are taken in when their gap fills, content is dropped when
+//! it is deleted, and changes are merged when no peer stands between them. So all work together is held to the rates below, and
+//! a single step to the same rates and to those for everything before it.
 
 use std::ops::AddAssign;
 
@@ -26,7 +26,7 @@ pub(super) const STEPS_PER_DELETION: u64 = 1536;
 /// are merged for it, even where little is left of them.
 pub(super) const STEPS_PER_MISSED_BYTE: u64 = 4;
 
-/// Steps for each input: a frame, a tick, somebody who comes or goes.
+/// Steps for each input: a frame, a tick, a peer that comes or goes.
 pub(super) const STEPS_PER_INPUT: u64 = 64;
 
 /// Steps of a single input for each byte that waited before it: entries are charged for what they take in memory.
@@ -70,7 +70,7 @@ const PROMISED_MEMORY: u64 = 16 << 20;
 /// Memory for each byte of a frame that is promised in any case.
 const PROMISED_MEMORY_PER_BYTE: u64 = 64;
 
-/// What came in and went out.
+/// The traffic of a room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     pub(super) inputs: u64,
@@ -127,7 +127,7 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What there was before an input.
+/// The state of a room before an input.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
     pub(super) parked_bytes: u64,

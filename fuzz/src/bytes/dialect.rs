@@ -1,5 +1,5 @@
-//! The messages of a frame are read; what is accepted is written in its canonical form, and is read the same from there. A
-//! frame that is read a few messages at a time has the same.
+//! The messages of a frame: accepted ones are written in their canonical form, and read the same from there. A frame that is read
+//! a few messages at a time has the same messages.
 
 use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::{Message, Messages, encode_inbound};

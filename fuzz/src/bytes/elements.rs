@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::update::{Block, Content, Id, Piece, Update};
-
-/// Updates with more elements are not looked at one by one: a few bytes can stand for two billion.
-const MOST: u64 = 4096;
 
 const CHECKED: &str = "these bytes were checked";
 
@@ -104,7 +102,7 @@ impl Element {
 /// The elements of an update in its order; `None` if they are too many.
 pub(super) fn of_update(update: &Update) -> Option<Vec<(Id, Element)>> {
     let len = |run: coscribe_engine::update::Run| run.blocks().map(|block| u64::from(block.len)).sum::<u64>();
-    if update.runs().map(len).sum::<u64>() > MOST {
+    if update.runs().map(len).sum::<u64>() > limits::UPDATE_ELEMENTS {
         return None;
     }
     let mut elements = Vec::new();

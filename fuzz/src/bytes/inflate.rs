@@ -1,5 +1,5 @@
-//! A client's frames pass through the server's inflation, however they arrive and however they are read; what comes out is
-//! what a plain reading of the whole stream says, inflated in one go.
+//! A client's frames pass through the server's inflation, in any parts. The output is that of a plain reading of the whole stream,
+//! inflated in one go.
 
 use std::task::{Context, Poll, Waker};
 
@@ -9,6 +9,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use tokio::io::ReadBuf;
 
 use super::allocation::{Limit, bounded, uncounted};
+use crate::limits;
 
 /// What came, the compressed message in it, and growing room for both. The shortest message has 6 bytes, and inflating
 /// it takes its own 64 KiB.
@@ -19,9 +20,6 @@ const STATE: usize = 16 << 10;
 
 /// Sizes that a message may have.
 const MAX_MESSAGE_BYTES: [usize; 5] = [4096, 0, 100, 70_000, 2 << 20];
-
-/// Most bytes of a message that is made.
-const LONGEST: usize = 3 << 20;
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -94,8 +92,8 @@ impl Script {
             }
             _ => {
                 let (times, fragments, plain) = (reader.u8()?, reader.u8()? % 4, reader.var_buf()?);
-                let times =
-                    usize::from(times).min(LONGEST.saturating_sub(self.wire.len()) / plain.len().max(1));
+                let times = usize::from(times)
+                    .min(limits::INFLATED_BYTES.saturating_sub(self.wire.len()) / plain.len().max(1));
                 self.write_message(&deflate(&plain.repeat(times)), usize::from(fragments));
             }
         }

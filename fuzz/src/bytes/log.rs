@@ -1,5 +1,5 @@
-//! A store is opened from files with anything in them: it invents nothing, says what it cannot read, gives all that is
-//! sound, and goes on from there.
+//! A store is opened from files with any content: it invents nothing, reports what it cannot read, gives all sound documents, and
+//! goes on from there.
 
 mod image;
 
@@ -141,7 +141,7 @@ fn append(store: &Store, documents: &Documents) {
         documents.iter().filter_map(|(name, document)| Some((name, document.as_ref().ok()?)))
     {
         let Some(sequence) = document.sequence.checked_add(1) else { continue };
-        let record = NewRecord { name, sequence, time: 0, author: "", payload: b"appended", waits: false };
+        let record = NewRecord { name, sequence, time: 0, subject: "", payload: b"appended", waits: false };
         store.append(&[record]).expect("what can be read can be appended to");
     }
 }

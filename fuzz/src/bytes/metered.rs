@@ -1,4 +1,4 @@
-//! A room whose every input is measured, and held to what it may cost: see [`super::cost`].
+//! A room whose every input is measured, and held to the rates of [`super::cost`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::mem::discriminant;
@@ -18,22 +18,22 @@ use coscribe_engine::update::Update;
 
 use super::cost::{self, Before, Spent, Traffic};
 use super::planted::Planted;
-use crate::frame;
+use crate::serving;
 
 /// Steps by which work between two pauses may exceed a slice: the costliest thing that is done in one go, which is to check
 /// an awareness state that is as long as it may be.
 const OVERSHOOT: u64 = 8 * 1024 + 64;
 
-/// The room, and what it has cost.
+/// A room, and its cost so far.
 pub(super) struct Metered {
     room: Room,
     planted: Planted,
-    /// All that came and went, and what it took.
+    /// All traffic so far, and the cost of it.
     all: Traffic,
     spent: Spent,
     /// How much had come when these peers began to lag.
     lagging: BTreeMap<PeerId, u64>,
-    /// The same of those who have read what they had been sent, and are to be told what they missed.
+    /// The same of peers that have drained, and are owed what they missed.
     drained: BTreeMap<PeerId, u64>,
 }
 
@@ -54,24 +54,24 @@ impl Metered {
         &self.room
     }
 
-    /// Somebody comes.
+    /// A peer comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
-        self.input(Traffic::input(), |room| frame::connect(room, peer, now))
+        self.input(Traffic::input(), |room| serving::connect(room, peer, now))
     }
 
-    /// Somebody goes.
+    /// A peer goes.
     pub(super) fn disconnect(&mut self, peer: PeerId) -> Vec<Effect> {
         self.input(Traffic::input(), |room| paused(room, async |room| room.disconnect(peer).await))
     }
 
-    /// Somebody does not keep up.
+    /// A peer does not keep up.
     pub(super) fn stalled(&mut self, peer: PeerId) -> Vec<Effect> {
         let since = self.drained.remove(&peer).unwrap_or(self.all.bytes_in);
         self.lagging.entry(peer).or_insert(since);
         self.input(Traffic::input(), |room| room.stalled(peer))
     }
 
-    /// Somebody has read all that was sent.
+    /// A peer has read everything that was sent to it.
     pub(super) fn drained(&mut self, peer: PeerId) -> Vec<Effect> {
         self.drained.extend(self.lagging.remove_entry(&peer));
         self.input(Traffic::input(), |room| room.drained(peer))
@@ -106,14 +106,14 @@ impl Metered {
         effects
     }
 
-    /// The room does what is due.
+    /// The room ticks.
     pub(super) fn tick(&mut self, now: Duration) -> Vec<Effect> {
         let effects = self.input(Traffic::input(), |room| paused(room, async |room| room.tick(now).await));
         check_answers(&effects);
         effects
     }
 
-    /// Ends the room. Panics if it has kept more memory than it may. Nothing else may hold what came from it, or went into it.
+    /// Ends the room. Panics if it has kept more memory than it may. Nothing else may hold bytes that came from it, or went into it.
     pub(super) fn end(self, peers: u64, last_frame: usize) {
         let document_bytes = self.room.blocks().memory() as u64;
         let kept = measure(|| drop(self.room)).bytes_current;
@@ -168,7 +168,7 @@ fn paused(room: &mut Room, run: impl AsyncFnOnce(&mut Room)) {
     assert!(steps <= slices * (SLICE_STEPS + OVERSHOOT), "{steps} steps in {slices} slices");
 }
 
-/// What a frame counts as. Where deletions wait, each run of blocks may be deleted as soon as it has come.
+/// The traffic of a frame. Where deletions wait, each run of blocks may be deleted as soon as it has come.
 fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
     let mut traffic = Traffic { bytes_in: frame.len() as u64, ..Traffic::input() };
     let mut runs = 0;
@@ -179,7 +179,12 @@ fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
                 traffic.deletions += update.deletions().count() as u64;
                 runs += update.runs().len() as u64;
             }
-            Ok(Inbound::Step1(said) | Inbound::Awareness(said) | Inbound::Confirm(said)) => {
+            Ok(
+                Inbound::Step1(said)
+                | Inbound::Awareness(said)
+                | Inbound::Confirm(said)
+                | Inbound::Stateless(said),
+            ) => {
                 traffic.bytes_said += said.len() as u64;
             }
             Ok(Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
@@ -191,12 +196,12 @@ fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
     traffic
 }
 
-/// What an effect counts as.
+/// The traffic of an effect.
 fn of_effect(effect: &Effect) -> Traffic {
     let (bytes, clients) = match effect {
         Effect::Append { update, .. } => (update.len(), clients(update)),
         Effect::Send { message, .. } | Effect::Broadcast { message, .. } => {
-            (y_websocket::encode(message).len(), message.update().map_or(0, clients))
+            (y_websocket::encode(message).map_or(0, |frame| frame.len()), message.update().map_or(0, clients))
         }
         Effect::Probe { .. } | Effect::Warn { .. } | Effect::Part { .. } => return Traffic::default(),
     };
@@ -209,7 +214,7 @@ fn clients(update: &Rope) -> u64 {
     Reader::new(&beginning).var_uint().expect("the room's own encoding")
 }
 
-/// However often a peer has asked, it gets each answer once; and when it is enough for once, the others wait.
+/// A peer gets each answer once, however often it has asked; and after enough bytes of answers the other peers wait.
 fn check_answers(effects: &[Effect]) {
     let (mut given, mut before, mut bytes, mut last) = (HashSet::new(), 0, 0, None);
     for effect in effects {

@@ -1,4 +1,4 @@
-//! What yrs makes of updates, in a process that may die: known updates make yrs overflow its stack, loop for ever, take
+//! The document that yrs makes of updates, read in a process that may die: known updates make yrs overflow its stack, loop for ever, take
 //! gigabytes or use freed memory. That is not what is looked for here, so a death only means that there is no answer.
 //!
 //! A request is `count, varBuf update*`; an answer is empty if yrs does not read them all or still waits for something,
@@ -7,15 +7,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
+use crate::limits;
 use bytes::Bytes;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use coscribe_worker::document::{self, Document, Summary};
-use coscribe_worker::{Child, Limits, ServeError, Unanswered};
+use coscribe_worker::{Child, ServeError, Unanswered};
 use yrs::updates::decoder::Decode;
 use yrs::{ReadTxn, Transact};
 
@@ -25,13 +25,7 @@ const ARGUMENT: &str = "oracle";
 /// One in so many inputs is shown to yrs; all, if it is not set.
 const SAMPLE: &str = "COSCRIBE_FUZZ_YRS";
 
-/// Longest time for an answer. Usually it takes less than a millisecond.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Inputs have a few kilobytes, but JSON may repeat what is shared.
-const LIMITS: Limits = Limits { memory_bytes: 1 << 30, stack_bytes: 128 << 20, frame_bytes: 64 << 20 };
-
-/// What yrs has made of some updates.
+/// The answer of yrs to some updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// A document.
@@ -42,7 +36,7 @@ pub(super) enum Answer {
     Died,
 }
 
-/// What yrs says of a document.
+/// A document as yrs has read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) state_vector: StateVector,
@@ -117,7 +111,7 @@ fn child() -> Child {
     let running = || std::env::current_exe().expect("a running program has a path");
     let mut command = Command::new(PROGRAM.get().cloned().unwrap_or_else(running));
     command.arg(ARGUMENT);
-    Child::new(command, PATIENCE, LIMITS.frame_bytes)
+    Child::new(command, limits::ORACLE_ANSWER, limits::ORACLE_PROCESS.frame_bytes)
 }
 
 /// The side of the process that may die: answers on stdout what comes on stdin, until that ends.
@@ -125,7 +119,7 @@ fn child() -> Child {
 /// # Errors
 /// If the limits cannot be set, or the other side breaks off.
 pub fn serve() -> Result<(), ServeError> {
-    coscribe_worker::serve(LIMITS, |request| Ok(answer(&request).unwrap_or_default()))
+    coscribe_worker::serve(limits::ORACLE_PROCESS, |request| Ok(answer(&request).unwrap_or_default()))
 }
 
 fn answer(request: &[u8]) -> Option<Vec<u8>> {

@@ -1,5 +1,5 @@
-//! A room as a whole, under whatever peers, time and disk do to it: see [`Stage`] for what must hold after each step, and
-//! [`super::cost`] for what each step may cost.
+//! A room as a whole, under any inputs of peers, time and disk: [`Stage`] has the promises that must hold after each step, and
+//! [`super::cost`] the cost that each step may have.
 
 mod made_up;
 mod peer;
@@ -10,25 +10,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{Messages, awareness_frame, sync_frame, sync_status_frame};
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::message::Outbound;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
-use coscribe_engine::state_vector::StateVector;
 
 use self::peer::Peer;
 use self::script::{SLOTS, Script, Step};
 use super::metered::Metered;
 use super::planted::Planted;
+use crate::limits;
 
 pub(super) use self::seed::{seed, seeds_of_large_frames};
 
-/// Is there from the beginning, only listens and never lags: whatever is broadcast goes to it.
+/// A peer that is there from the beginning, only listens and never lags: all broadcasts go to it.
 const LISTENER: PeerId = PeerId(1);
-
-/// Most bytes of a frame that repeats another, or of messages that wait to be sent in one.
-const LONGEST_FRAME: usize = 512 << 10;
 
 /// Takes `data` as limits and as steps: see [`script`].
 pub fn room(data: &[u8]) {
@@ -37,7 +35,7 @@ pub fn room(data: &[u8]) {
 
 /// The same with a room that does too much for each message.
 #[cfg(feature = "planted-bugs")]
-pub fn room_with(data: &[u8], waste: Option<super::Waste>) {
+pub fn room_with(data: &[u8], waste: Option<super::planted::Waste>) {
     run(data, Planted::new(waste));
 }
 
@@ -51,7 +49,7 @@ fn run(data: &[u8], planted: Planted) {
     if script.abrupt { stage.end_as_it_is() } else { stage.end() }
 }
 
-/// A room, and what should have come of it.
+/// A room, and the model of its state.
 struct Stage {
     room: Metered,
     limits: RoomLimits,
@@ -63,8 +61,7 @@ struct Stage {
     last_peer: u64,
     /// How long the last frame was.
     last_frame: usize,
-    /// The appended updates and their authors.
-    /// By whom each update is; by nobody what waits.
+    /// The appended updates, each with the peer that sent it; one that waits has none.
     log: Vec<(Bytes, Option<PeerId>)>,
     /// All of the log, loaded.
     logged: Blocks,
@@ -175,7 +172,7 @@ impl Stage {
     fn ask(&mut self, id: PeerId) {
         let peer = self.peer(id);
         let known = peer.replica.state_vector().encode();
-        // Whoever gathers messages has asked when they are sent.
+        // A peer that gathers messages has asked when they are sent.
         peer.asked |= peer.gathered.is_none();
         peer.will_have_asked |= peer.gathered.is_some();
         self.send(id, &sync_frame(&SyncMessage::Step1(&known)));
@@ -197,7 +194,7 @@ impl Stage {
 
     fn repeat(&mut self, peer: PeerId, times: usize) {
         let frame = self.peer(peer).last_frame.clone();
-        let repeated = frame.repeat(times.min(LONGEST_FRAME / frame.len().max(1)));
+        let repeated = frame.repeat(times.min(limits::SCRIPT_FRAME_BYTES / frame.len().max(1)));
         if !repeated.is_empty() {
             self.send(peer, &repeated.into());
         }
@@ -207,7 +204,7 @@ impl Stage {
     fn send(&mut self, id: PeerId, frame: &Bytes) {
         let readable = Messages::of(frame.clone()).all(|message| message.is_ok());
         match &mut self.peer(id).gathered {
-            Some(gathered) if readable && gathered.len() + frame.len() <= LONGEST_FRAME => {
+            Some(gathered) if readable && gathered.len() + frame.len() <= limits::SCRIPT_FRAME_BYTES => {
                 gathered.extend_from_slice(frame);
             }
             Some(_) => {
@@ -252,8 +249,8 @@ impl Stage {
     /// So many more appends are on disk.
     fn sync(&mut self, more: usize) {
         let durable = (self.durable + more).min(self.log.len());
-        for (update, author) in &self.log[self.durable..durable] {
-            if author.is_some() {
+        for (update, source) in &self.log[self.durable..durable] {
+            if source.is_some() {
                 self.on_disk.load(update).expect("the log has no gap");
             }
         }
@@ -263,13 +260,13 @@ impl Stage {
         self.settle(effects);
     }
 
-    /// Carries out what the room wants done.
+    /// Carries out the effects of the room.
     fn settle(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Append { sequence, update, author, waits } => {
-                    assert_eq!(author.is_none(), waits, "nothing is appended again");
-                    self.append(sequence, update.to_bytes(), author);
+                Effect::Append { sequence, update, source, waits } => {
+                    assert_eq!(source.is_none(), waits, "nothing is appended again");
+                    self.append(sequence, update.to_bytes(), source);
                 }
                 Effect::Send { peer, message, .. } => self.deliver(peer, &message),
                 Effect::Broadcast { message, to } => self.broadcast(&message, &to),
@@ -282,11 +279,11 @@ impl Stage {
         }
     }
 
-    fn append(&mut self, sequence: u64, update: Bytes, author: Option<PeerId>) {
-        if author.is_some() {
+    fn append(&mut self, sequence: u64, update: Bytes, source: Option<PeerId>) {
+        if source.is_some() {
             self.logged.load(&update).expect("the log has no gap");
         }
-        self.log.push((update, author));
+        self.log.push((update, source));
         assert_eq!(sequence, self.log.len() as u64, "no sequence is left out");
     }
 
@@ -307,13 +304,13 @@ impl Stage {
         }
     }
 
-    /// After a flush all who keep up have all there is; whoever did not get it has written it.
+    /// After a flush all peers that keep up have the whole document; only the source of a flush does not get it.
     fn check_flush(&mut self, to: &[PeerId]) {
         let flushed = std::mem::replace(&mut self.flushed, self.log.len());
         for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.synced && peer.keeps_up()) {
             if !to.contains(id) {
-                for (update, author) in self.log[flushed..].iter().filter(|(_, author)| author.is_some()) {
-                    assert_eq!(*author, Some(*id), "all others get what is new");
+                for (update, source) in self.log[flushed..].iter().filter(|(_, source)| source.is_some()) {
+                    assert_eq!(*source, Some(*id), "all others get what is new");
                     peer.replica.load(update).expect("its own edits follow each other");
                 }
             }
@@ -341,11 +338,13 @@ impl Stage {
             Outbound::Update(_) => {}
             Outbound::Awareness(states) => peer.learns(&states.to_bytes()),
             Outbound::Confirmed(token) => peer.is_acknowledged(token, &self.on_disk),
-            Outbound::Denied(reason) => panic!("nobody is denied anything: {reason}"),
+            Outbound::Saved(_) | Outbound::Denied(_) | Outbound::Stateless(_) => {
+                panic!("these peers count nothing and may do everything")
+            }
         }
     }
 
-    /// What must hold after every step.
+    /// The promises that must hold after every step.
     fn check(&mut self) {
         let room = self.room.room();
         assert_eq!(room.sequence(), self.log.len() as u64);
@@ -404,7 +403,7 @@ impl Stage {
         let (covered, rest) = self.log.split_at(self.log.len() / 2);
         let mut snapshot = Blocks::default();
         let updates = |log: &[(Bytes, Option<PeerId>)]| -> Vec<Bytes> {
-            log.iter().filter(|(_, author)| author.is_some()).map(|(update, _)| update.clone()).collect()
+            log.iter().filter(|(_, source)| source.is_some()).map(|(update, _)| update.clone()).collect()
         };
         for update in updates(covered) {
             snapshot.load(&update).expect("the log has no gap");
@@ -414,7 +413,7 @@ impl Stage {
         for update in updates(rest) {
             room.load(&update).expect("the log has no gap");
         }
-        for (waiting, _) in self.log.iter().filter(|(_, author)| author.is_none()) {
+        for (waiting, _) in self.log.iter().filter(|(_, source)| source.is_none()) {
             room.load_waiting(waiting).expect("what waits can be read");
         }
         assert_same(room.blocks(), self.room.room().blocks());
@@ -424,7 +423,7 @@ impl Stage {
     }
 }
 
-/// They are the same document, whatever of it each has collected.
+/// They are the same document, though each may have collected other parts of it.
 fn assert_same(copy: &Blocks, blocks: &Blocks) {
     assert_eq!(copy.state_vector(), blocks.state_vector());
     if copy.delete_set() != blocks.delete_set() {

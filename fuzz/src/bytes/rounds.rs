@@ -1,5 +1,4 @@
-//! What peers say to a room, measured: each message by itself, all of them in one frame, and all again, many times, after
-//! that.
+//! Messages of peers to a room, measured: each one alone, all of them in one frame, and after that all again, many times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +8,10 @@ use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 
 use super::metered::Metered;
 use super::planted::Planted;
+use crate::limits;
 
-/// Neither reads nor says anything.
+/// A peer that neither reads nor sends.
 const LAGGING: PeerId = PeerId(1000);
-
-/// How often a frame is repeated within another, and how long that gets.
-const REPEATED: usize = 64;
-const LONGEST_FRAME: usize = 256 << 10;
 
 /// Time between ticks: longer than that between flushes.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -26,7 +22,8 @@ pub(super) fn check(document: Option<&Bytes>, said: &[(PeerId, Bytes)]) {
     said.iter().for_each(|(peer, frame)| whole.entry(*peer).or_default().extend_from_slice(frame));
     let whole: Vec<_> = whole.into_iter().map(|(peer, frame)| (peer, Bytes::from(frame))).collect();
     let repeated = |(peer, frame): &(PeerId, Bytes)| {
-        (*peer, Bytes::from(frame.repeat(REPEATED.min(LONGEST_FRAME / frame.len().max(1)).max(1))))
+        let times = limits::FRAME_REPEATS.min(limits::REPEATED_FRAME_BYTES / frame.len().max(1)).max(1);
+        (*peer, Bytes::from(frame.repeat(times)))
     };
     let mut one_by_one = Meeting::new(document);
     one_by_one.hear(said);
@@ -89,7 +86,7 @@ impl Meeting {
         self.room.durable(sequence);
     }
 
-    /// Whoever lagged gets all, and everybody goes.
+    /// The lagging peers get everything, and all peers go.
     fn end(mut self) {
         self.room.drained(LAGGING);
         self.tick();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::limits;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf};
@@ -20,9 +21,6 @@ pub struct Seed {
 
 /// Awareness of two clients, as y-protocols encodes it.
 const CURSORS: &[u8] = b"\x02\x07\x01\x10{\"user\":\"\xc3\xa4nn\"}\xe9\x07\x03\x02{}";
-
-/// Longest seed: longer ones make mutation slow, and say nothing that shorter ones don't.
-const LONGEST: usize = 4096;
 
 /// What one of the engine's fixtures (`engine/tests/yjs/make-fixtures.mjs`) has of updates.
 struct Fixture {
@@ -48,7 +46,7 @@ pub fn seeds(fixtures: &Path) -> io::Result<Vec<Seed>> {
     seeds.extend(awareness());
     seeds.extend(inflate());
     seeds.extend(large_frames());
-    seeds.retain(|seed| seed.bytes.len() <= LONGEST);
+    seeds.retain(|seed| seed.bytes.len() <= limits::SEED_BYTES);
     seeds.sort_unstable_by(|a, b| (a.target, &a.name).cmp(&(b.target, &b.name)));
     Ok(seeds)
 }

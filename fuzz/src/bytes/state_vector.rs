@@ -4,11 +4,11 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::sync_frame;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::room::PeerId;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{Id, Update};
 
 use super::allocation::{Limit, bounded};

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::sync_frame;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::lib0::write_var_uint;
 use coscribe_engine::limits::MAX_RUNS_FROM_PEER;
 use coscribe_engine::room::PeerId;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{ArgGroup, Args};
-use coscribe_fuzz::case::Case;
 use coscribe_fuzz::generate;
 use coscribe_fuzz::report::html::Page;
 use coscribe_fuzz::report::replay_command;
+use coscribe_fuzz::scenario_file::ScenarioFile;
 
 use super::runner::Runner;
 use super::{Plant, Size, exit_code, seed_command};
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file, seed, size, html, plant } = arguments;
     let (scenario, command) = match file {
-        Some(file) => (Case::read(&file)?.scenario, replay_command(&file) + &plant.flag()),
+        Some(file) => (ScenarioFile::read(&file)?.scenario, replay_command(&file) + &plant.flag()),
         None => {
             let (seed, shape) = (seed.unwrap_or_default(), size.shape());
             (generate::scenario(seed, &shape), seed_command(seed, &shape, plant))

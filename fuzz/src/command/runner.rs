@@ -21,7 +21,7 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// What carries out runs.
+/// Carries out runs.
 pub(super) struct Runner {
     node: Option<NodeProcess>,
     #[cfg_attr(not(feature = "planted-bugs"), expect(dead_code, reason = "there is nothing to plant"))]

@@ -15,13 +15,12 @@ use coscribe_fuzz::scenario::Scenario;
 
 use super::Plant;
 use super::runner::Runner;
+use coscribe_fuzz::limits;
 
 /// One run in so many is made from the corpus, if there is one.
 const MUTATED: u64 = 4;
-/// With `--keep-going`, so many failures of each oracle are cut down; the others are only counted.
-const SHRUNK_PER_ORACLE: usize = 3;
 
-/// What is searched, and how far it has come.
+/// A search, and how far it has come.
 pub(super) struct Search {
     pub(super) shape: Shape,
     /// The seed of the first run that is not from the corpus.
@@ -32,7 +31,7 @@ pub(super) struct Search {
     pub(super) keep_going: bool,
     pub(super) plant: Plant,
     corpus: Option<Mutex<Corpus>>,
-    /// What the corpus had at the start.
+    /// The scenarios that the corpus had at the start.
     replayed: Vec<Scenario>,
     next: AtomicU64,
     stopped: AtomicBool,
@@ -40,8 +39,8 @@ pub(super) struct Search {
     broken: Mutex<BTreeMap<Oracle, usize>>,
 }
 
-/// What a thread tells.
-pub(super) enum News {
+/// An event of a thread.
+pub(super) enum SearchEvent {
     /// A run is over.
     Run { number: u64, time: Duration, coverage: Coverage, failed: bool },
     /// A run failed, and was cut down.
@@ -78,20 +77,20 @@ impl Search {
         }
     }
 
-    /// Nothing more is tried.
+    /// Starts no more runs.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
     /// Carries out runs until there are no more.
-    pub(super) fn work(&self, news: &Sender<News>) -> anyhow::Result<()> {
-        self.try_work(news).inspect_err(|_| self.stop())
+    pub(super) fn work(&self, events: &Sender<SearchEvent>) -> anyhow::Result<()> {
+        self.try_work(events).inspect_err(|_| self.stop())
     }
 
-    fn try_work(&self, news: &Sender<News>) -> anyhow::Result<()> {
+    fn try_work(&self, events: &Sender<SearchEvent>) -> anyhow::Result<()> {
         let runner = Runner::new(self.shape.yjs > 0, self.plant)?;
         // Nobody listens any more only when the search is over.
-        let tell = |tidings| drop(news.send(tidings));
+        let tell = |event| drop(events.send(event));
         while let Some(number) = self.next() {
             let scenario = self.scenario(number);
             let start = Instant::now();
@@ -102,11 +101,11 @@ impl Search {
                 corpus.lock().unwrap_or_else(PoisonError::into_inner).offer(&scenario, &outcome.coverage)?;
             }
             let (time, failed) = (start.elapsed(), outcome.failure.is_some());
-            tell(News::Run { number, time, coverage: outcome.coverage, failed });
+            tell(SearchEvent::Run { number, time, coverage: outcome.coverage, failed });
             if let Some(failure) = outcome.failure.filter(|failure| self.is_to_be_shrunk(failure.oracle)) {
                 tell(match runner.shrink(&scenario) {
-                    Some(finding) => News::Found { number, finding: Box::new(finding) },
-                    None => News::Vanished { number, scenario: Box::new(scenario), failure },
+                    Some(finding) => SearchEvent::Found { number, finding: Box::new(finding) },
+                    None => SearchEvent::Vanished { number, scenario: Box::new(scenario), failure },
                 });
             }
         }
@@ -150,12 +149,12 @@ impl Search {
         mutated.unwrap_or_else(|| generate::scenario(seed, &self.shape))
     }
 
-    /// The first failure ends the search, unless it is to go on; then it is not to spend itself on one kind of failure.
+    /// The first failure ends the search. A search that keeps going cuts down only a few failures of each oracle.
     fn is_to_be_shrunk(&self, oracle: Oracle) -> bool {
         let is_first = !self.stopped.swap(!self.keep_going, Ordering::Relaxed);
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         let times = broken.entry(oracle).or_default();
         *times += 1;
-        is_first && *times <= SHRUNK_PER_ORACLE
+        is_first && *times <= limits::SHRUNK_PER_ORACLE
     }
 }

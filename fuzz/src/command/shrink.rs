@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use coscribe_fuzz::case::Case;
 use coscribe_fuzz::interrupt;
+use coscribe_fuzz::scenario_file::ScenarioFile;
 
 use super::runner::Runner;
 use super::{Plant, exit_code, write};
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file, failures, plant } = arguments;
-    let scenario = Case::read(&file)?.scenario;
+    let scenario = ScenarioFile::read(&file)?.scenario;
     interrupt::listen()?;
     let finding = Runner::for_scenario(&scenario, plant)?.shrink(&scenario);
     match &finding {

@@ -1,7 +1,6 @@
-//! `simulate`: searches.
+//! `simulate`: searches for a simulated run that breaks a promise.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -14,10 +13,10 @@ use coscribe_fuzz::corpus::Corpus;
 use coscribe_fuzz::flags;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::Coverage;
-use coscribe_fuzz::progress::Progress;
-use coscribe_fuzz::report::junit::Blocks;
+use coscribe_fuzz::progress::ProgressLine;
+use coscribe_fuzz::report::junit::JunitReport;
 
-use super::search::{News, Origin, Search};
+use super::search::{Origin, Search, SearchEvent};
 use super::{Plant, Size, exit_code, seed_command, write};
 
 const EXAMPLES: &str = "\
@@ -82,9 +81,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         shape.replicas, shape.yjs, shape.edits
     );
     let jobs = arguments.jobs.map_or_else(cores, usize::from);
-    let mut watch = Watch::new(&arguments, &search);
+    let mut reporter = SearchReporter::new(&arguments, &search);
     thread::scope(|scope| {
-        let (sender, news) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
         let workers: Vec<_> = (0..jobs)
             .map(|_| {
                 let (search, sender) = (&search, sender.clone());
@@ -92,10 +91,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .collect();
         drop(sender);
-        watch.follow(&news).inspect_err(|_| search.stop())?;
+        reporter.follow(&events).inspect_err(|_| search.stop())?;
         workers.into_iter().try_for_each(|worker| worker.join().expect("panics of runs are caught"))
     })?;
-    watch.finish()
+    reporter.finish()
 }
 
 fn cores() -> usize {
@@ -107,65 +106,56 @@ fn time_as_seed() -> u64 {
     time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
-/// Follows a search, and tells of it.
-struct Watch<'a> {
+/// Reports a search while it goes on, and at its end.
+struct SearchReporter<'a> {
     arguments: &'a Arguments,
     search: &'a Search,
-    start: Instant,
-    progress: Progress,
-    blocks: Blocks,
-    is_terminal: bool,
-    told: Instant,
+    line: ProgressLine,
+    junit: JunitReport,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> SearchReporter<'a> {
     fn new(arguments: &'a Arguments, search: &'a Search) -> Self {
-        Self {
-            arguments,
-            search,
-            start: Instant::now(),
-            progress: Progress::default(),
-            blocks: Blocks::default(),
-            is_terminal: io::stderr().is_terminal(),
-            told: Instant::now(),
-        }
+        Self { arguments, search, line: ProgressLine::new(arguments.quiet), junit: JunitReport::default() }
     }
 
-    fn follow(&mut self, news: &Receiver<News>) -> anyhow::Result<()> {
+    fn follow(&mut self, events: &Receiver<SearchEvent>) -> anyhow::Result<()> {
         loop {
-            match news.recv_timeout(Duration::from_millis(100)) {
-                Ok(news) => self.take_in(news)?,
+            match events.recv_timeout(Duration::from_millis(100)) {
+                Ok(event) => self.take_in(event)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.tell();
+            self.line.show();
         }
     }
 
-    fn take_in(&mut self, news: News) -> anyhow::Result<()> {
-        match news {
-            News::Run { number, time, coverage, failed } => self.count(number, time, &coverage, failed),
-            News::Found { number, finding } => {
-                self.clear();
+    fn take_in(&mut self, event: SearchEvent) -> anyhow::Result<()> {
+        match event {
+            SearchEvent::Run { number, time, coverage, failed } => {
+                self.count(number, time, &coverage, failed)
+            }
+            SearchEvent::Found { number, finding } => {
+                self.line.clear();
                 let replay = write(&finding, &self.arguments.failures, self.arguments.plant)?;
                 println!("  before    {}", self.origin(number));
-                self.blocks.add_failure(number, finding.failure, replay);
+                self.junit.add_failure(number, finding.failure, replay);
             }
-            News::Vanished { number, scenario, failure } => {
-                self.clear();
+            SearchEvent::Vanished { number, scenario, failure } => {
+                self.line.clear();
                 println!(
                     "{failure}\n  {scenario}\n  It did not happen again: something besides the scenario decides."
                 );
                 println!("  before    {}", self.origin(number));
-                self.blocks.add_failure(number, failure, self.origin(number));
+                self.junit.add_failure(number, failure, self.origin(number));
             }
         }
         Ok(())
     }
 
     fn count(&mut self, number: u64, time: Duration, coverage: &Coverage, failed: bool) {
-        self.progress.add(coverage, failed);
-        self.blocks.add(number, time);
+        self.line.progress.add(coverage, failed);
+        self.junit.add(number, time);
     }
 
     /// Where a run came from, before it was cut down.
@@ -177,33 +167,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The progress: on a terminal always in the same line, elsewhere every ten seconds.
-    fn tell(&mut self) {
-        let interval = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        if self.arguments.quiet || self.told.elapsed() < interval {
-            return;
-        }
-        (self.told, self.progress.elapsed) = (Instant::now(), self.start.elapsed());
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // If nobody can read it, the search goes on all the same.
-        let _ = write!(io::stderr(), "{before}{}{after}", self.progress);
-    }
-
-    /// Clears the line of the progress for something else.
-    fn clear(&self) {
-        if self.is_terminal && !self.arguments.quiet {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
-
     fn finish(mut self) -> anyhow::Result<ExitCode> {
-        self.clear();
-        self.progress.elapsed = self.start.elapsed();
-        println!("{} in {} s", self.progress, self.progress.elapsed.as_secs());
+        self.line.finish();
         if let Some(file) = &self.arguments.junit {
-            fs::write(file, self.blocks.to_xml()?)
+            fs::write(file, self.junit.to_xml()?)
                 .with_context(|| format!("cannot write {}", file.display()))?;
         }
-        Ok(exit_code(self.progress.failures > 0))
+        Ok(exit_code(self.line.progress.failures > 0))
     }
 }

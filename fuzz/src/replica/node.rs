@@ -8,25 +8,21 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{ReadError, Reader};
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
 use serde_json::{Value, json};
 
-use super::{Replica, ReplicaError, View};
+use super::interface::{Replica, ReplicaError};
+use super::view::View;
 use crate::edit::Edit;
+use crate::limits;
 
 /// The variable that names the folder of `replica.mjs` and its packages, if it is not that of this crate's source.
 pub const FOLDER_VARIABLE: &str = "COSCRIBE_FUZZ_NODE";
-
-/// The longest that Yjs is waited for. An honest request takes less than a millisecond.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// As many of the last lines that the process wrote to stderr are told when it fails.
-const LAST_LINES: usize = 12;
 
 /// Why there is no Yjs.
 #[derive(Debug, thiserror::Error)]
@@ -113,8 +109,8 @@ impl Running {
         // A socket instead of pipes, as only a socket can be read with a timeout. It is stdin, and not stdout as well, because
         // Node makes stdout non-blocking.
         let (stream, theirs) = UnixStream::pair()?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(limits::NODE_ANSWER))?;
+        stream.set_write_timeout(Some(limits::NODE_ANSWER))?;
         let mut child = Command::new("node")
             .arg(script)
             .stdin(OwnedFd::from(theirs))
@@ -156,7 +152,9 @@ impl Drop for Running {
 
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("no answer for {} s", PATIENCE.as_secs()),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("no answer for {} s", limits::NODE_ANSWER.as_secs())
+        }
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
             "it has ended".to_owned()
         }
@@ -167,7 +165,7 @@ fn reason(error: &io::Error) -> String {
 fn last_lines(stderr: impl Read) -> VecDeque<String> {
     let mut lines = VecDeque::new();
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-        if lines.len() == LAST_LINES {
+        if lines.len() == limits::LAST_LINES {
             lines.pop_front();
         }
         lines.push_back(String::from_utf8_lossy(&line).into_owned());

@@ -1,29 +1,16 @@
-//! A run as a page: one file, without anything from elsewhere.
+//! A run as a page: one file that loads no other.
 
 mod drawing;
 mod layout;
+mod page;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::layout::Layout;
+pub use self::page::Page;
 use super::wording;
-use crate::outcome::{Failure, Timeline};
-use crate::scenario::Scenario;
 
 const STYLE: &str = include_str!("html/style.css");
-
-/// What a page shows.
-#[derive(Debug, Clone, Copy)]
-pub struct Page<'a> {
-    /// The scenario.
-    pub scenario: &'a Scenario,
-    /// What is wrong with it, if anything is.
-    pub failure: Option<&'a Failure>,
-    /// What went where.
-    pub timeline: &'a Timeline,
-    /// The command that replays it.
-    pub replay: &'a str,
-}
 
 impl Page<'_> {
     /// The text of the page.
@@ -85,7 +72,7 @@ impl Page<'_> {
     }
 }
 
-/// What the signs mean. Kinds of messages can be switched off.
+/// The meaning of the signs. Kinds of messages can be switched off.
 fn legend() -> Markup {
     html! {
         div.legend {

@@ -1,16 +1,16 @@
 //! A finding as a script for Yjs alone: the same edits, and updates that reach documents in the same order.
 
-use super::Finding;
+use super::finding::Finding;
 use super::moments::{Moment, What, moments};
-use crate::case::json;
 use crate::edit::Edit;
 use crate::outcome::Message;
 use crate::scenario::{Event, Fault};
+use crate::scenario_file::json;
 
-/// How edits are carried out, and what a document shows: as for the replicas that run Yjs.
+/// The code that carries out edits and views documents, as in the replicas that run Yjs.
 const EDITS: &str = include_str!("../../node/edits.mjs");
 const VIEW: &str = include_str!("../../node/view.mjs");
-/// What carries out the moments.
+/// The code that carries out the moments.
 const REPLAY: &str = include_str!("javascript/replay.mjs");
 
 /// The text of the script. It says whether Yjs converges, and ends with 1 if it does not.
@@ -65,8 +65,8 @@ fn line(finding: &Finding, Moment { what, .. }: Moment) -> Option<String> {
         Event::Edit { replica, edit } => (replica, format!("edit: {}", json(edit))),
         Event::Fault(Fault::Lose(replica)) => (replica, "loses: 1".to_owned()),
         Event::Fault(Fault::Duplicate(replica, count)) => (replica, format!("repeats: {count}")),
-        Event::Fault(Fault::Overtake(author, through)) => {
-            (through, format!("overtakes: {}", document(author)))
+        Event::Fault(Fault::Overtake(source, through)) => {
+            (through, format!("overtakes: {}", document(source)))
         }
         Event::Fault(Fault::Restore(replica, edits)) => (replica, format!("restored: {edits}")),
         _ => return None,

@@ -1,4 +1,4 @@
-//! What CI reads: JUnit XML with a test case for each thousand runs.
+//! JUnit XML for CI, with a test case for each thousand runs.
 
 use std::time::Duration;
 
@@ -6,41 +6,41 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 
 use crate::outcome::Failure;
 
-/// How many runs are one test case.
-const RUNS: u64 = 1_000;
+/// Runs of a batch, which is one test case.
+const BATCH_RUNS: u64 = 1_000;
 
-/// The runs of a search in blocks.
+/// The runs of a search, in batches.
 #[derive(Debug, Default)]
-pub struct Blocks {
-    blocks: Vec<Block>,
+pub struct JunitReport {
+    batches: Vec<Batch>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct Block {
+struct Batch {
     runs: u64,
     time: Duration,
     failures: Vec<(Failure, String)>,
 }
 
-impl Blocks {
+impl JunitReport {
     /// Counts a run by its number, with the time that it took.
     pub fn add(&mut self, number: u64, time: Duration) {
-        let block = self.block(number);
-        block.runs += 1;
-        block.time += time;
+        let batch = self.batch(number);
+        batch.runs += 1;
+        batch.time += time;
     }
 
     /// Counts a run that failed, with the command that replays it.
     pub fn add_failure(&mut self, number: u64, failure: Failure, replay: String) {
-        self.block(number).failures.push((failure, replay));
+        self.batch(number).failures.push((failure, replay));
     }
 
-    fn block(&mut self, number: u64) -> &mut Block {
-        let index = usize::try_from(number / RUNS).expect("so many runs end in no lifetime");
-        if self.blocks.len() <= index {
-            self.blocks.resize_with(index + 1, Block::default);
+    fn batch(&mut self, number: u64) -> &mut Batch {
+        let index = usize::try_from(number / BATCH_RUNS).expect("so many runs end in no lifetime");
+        if self.batches.len() <= index {
+            self.batches.resize_with(index + 1, Batch::default);
         }
-        &mut self.blocks[index]
+        &mut self.batches[index]
     }
 
     /// The XML.
@@ -49,10 +49,10 @@ impl Blocks {
     /// Never, as far as is known: the writer below it is a string.
     pub fn to_xml(&self) -> Result<String, SerializeError> {
         let mut suite = TestSuite::new("simulate");
-        for (first, block) in (0..).map(|block| block * RUNS).zip(&self.blocks) {
-            let name = format!("runs {first}–{}", first + block.runs.max(1) - 1);
-            let mut case = TestCase::new(name, block.status());
-            case.set_classname("coscribe-fuzz").set_time(block.time);
+        for (first, batch) in (0..).map(|batch| batch * BATCH_RUNS).zip(&self.batches) {
+            let name = format!("runs {first}–{}", first + batch.runs.max(1) - 1);
+            let mut case = TestCase::new(name, batch.status());
+            case.set_classname("coscribe-fuzz").set_time(batch.time);
             suite.add_test_case(case);
         }
         let mut report = Report::new("coscribe-fuzz");
@@ -61,7 +61,7 @@ impl Blocks {
     }
 }
 
-impl Block {
+impl Batch {
     fn status(&self) -> TestCaseStatus {
         let Some((first, _)) = self.failures.first() else { return TestCaseStatus::success() };
         let failures = self.failures.iter().map(|(failure, replay)| format!("{failure}\nreplay: {replay}"));

@@ -1,4 +1,4 @@
-//! What happened in a run, one after the other.
+//! The moments of a run, one after the other.
 
 use crate::outcome::{MarkKind, Timeline};
 use crate::scenario::{Event, Fault, Scenario};
@@ -11,7 +11,7 @@ pub(super) struct Moment {
     pub(super) what: What,
 }
 
-/// What it was, by its place in the timeline.
+/// The event, by its index in the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// A message was taken in.
@@ -22,8 +22,8 @@ pub(super) enum What {
     Sent(usize),
 }
 
-/// All that happened. At one time: what was taken in; then the first messages of connections; then what was done; then the
-/// messages that came of it.
+/// All moments. At one time, arrivals come first; then the first messages of connections; then marks; then the messages that
+/// follow from them.
 pub(super) fn moments(scenario: &Scenario, timeline: &Timeline) -> Vec<Moment> {
     let mut moments: Vec<(u64, u8, What)> = Vec::new();
     for (index, message) in timeline.messages.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! A finding as a test in Rust, for `fuzz/tests/regressions.rs`.
 
-use super::Finding;
-use crate::case::scenario_json;
+use super::finding::Finding;
 use crate::scenario::Kind;
+use crate::scenario_file::scenario_json;
 
 /// The text of the test.
 pub fn test(finding: &Finding) -> String {

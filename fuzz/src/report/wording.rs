@@ -3,10 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::edit::{Action, Content, Edit, Nested};
+use crate::limits;
 use crate::scenario::{Crash, During, Event, Fault};
-
-/// Longer values are cut.
-const MAX_CHARS: usize = 40;
 
 /// An event: `replica 1: text.insert(0, "a")`.
 pub(super) fn event(event: &Event) -> String {
@@ -65,7 +63,7 @@ fn text(text: &str) -> String {
 
 fn value(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(MAX_CHARS) {
+    match text.char_indices().nth(limits::WORDING_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
@@ -85,8 +83,8 @@ fn fault(fault: &Fault) -> String {
         Fault::Resume(replica) => format!("replica {replica} reads again"),
         Fault::Duplicate(replica, 1) => format!("replica {replica} sends its last update again"),
         Fault::Duplicate(replica, count) => format!("replica {replica} sends its last {count} updates again"),
-        Fault::Overtake(author, through) => {
-            format!("replica {author}'s newest update comes through replica {through} first")
+        Fault::Overtake(source, through) => {
+            format!("replica {source}'s newest update comes through replica {through} first")
         }
         Fault::Lose(replica) => format!("replica {replica}'s next update gets lost"),
         Fault::Crash(how) => crash(*how),

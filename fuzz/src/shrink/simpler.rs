@@ -1,4 +1,4 @@
-//! What may take the place of an event, the simplest first.
+//! Replacements for an event, the simplest first.
 
 use serde_json::{Value, json};
 

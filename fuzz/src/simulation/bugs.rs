@@ -13,7 +13,7 @@ mod absent {
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
 
-    use super::super::host::Sent;
+    use super::super::delivery::Delivery;
 
     /// None.
     pub(in super::super) struct Bugs;
@@ -28,10 +28,10 @@ mod absent {
             message: &Outbound,
             to: &[PeerId],
             _flush: bool,
-            sent: &mut Vec<Sent>,
+            sent: &mut Vec<Delivery>,
         ) {
-            let frame = y_websocket::encode(message).to_bytes();
-            sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
+            let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
+            sent.extend(to.iter().map(|&peer| Delivery { peer, frame: frame.clone() }));
         }
 
         pub(in super::super) fn appended(&mut self, _room: &mut Room, _sequence: u64) {}
@@ -44,13 +44,13 @@ mod planted {
     use clap::ValueEnum;
     use coscribe_engine::dialect::sync::SyncMessage;
     use coscribe_engine::dialect::y_websocket;
-    use coscribe_engine::id_set::IdSet;
+    use coscribe_engine::document::id_set::IdSet;
+    use coscribe_engine::document::state_vector::StateVector;
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
-    use coscribe_engine::state_vector::StateVector;
     use coscribe_engine::update::Update;
 
-    use super::super::host::Sent;
+    use super::super::delivery::Delivery;
 
     /// A bug of the server.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,12 +112,12 @@ mod planted {
             message: &Outbound,
             to: &[PeerId],
             flush: bool,
-            sent: &mut Vec<Sent>,
+            sent: &mut Vec<Delivery>,
         ) {
             let mut send = |frame: &Bytes, to: &[PeerId]| {
-                sent.extend(to.iter().map(|&peer| Sent { peer, frame: frame.clone() }));
+                sent.extend(to.iter().map(|&peer| Delivery { peer, frame: frame.clone() }));
             };
-            let frame = y_websocket::encode(message).to_bytes();
+            let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
             match (self.bug, message) {
                 (Some(PlantedBug::DropDeleteSet), Outbound::Update(update)) => {
                     send(&without_delete_set(&update.to_bytes()), to);

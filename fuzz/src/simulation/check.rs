@@ -1,23 +1,22 @@
-//! What must be true when all is healed.
+//! The promises that must hold when everything is healed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::work::finish;
 
 use super::{Broken, Simulation};
 use crate::acknowledged::Acknowledged;
 use crate::difference;
+use crate::limits;
 use crate::outcome::{Failure, Oracle};
 use crate::replica::{Replica, View, YrsReplica};
 
-/// After so long everybody has renewed their awareness, also where the room did not ask for it.
+/// After so long every editor has renewed its awareness, also where the room did not ask for it.
 const RENEWED: Duration = Duration::from_secs(20);
-/// What is looked at to see whether everything has come to rest.
+/// The time between two looks whether everything has come to rest.
 const REST: Duration = Duration::from_millis(50);
-/// How often that is looked at before it counts as endless.
-const PATIENCE: usize = 200;
 
 impl Simulation<'_> {
     /// Everything is mended, comes to rest, and is compared.
@@ -27,17 +26,17 @@ impl Simulation<'_> {
         self.wait(RENEWED)?;
         self.rest()?;
         self.check().map_err(|broken| self.broken(broken))?;
-        self.record.healed();
+        self.transcript.healed();
         Ok(())
     }
 
     fn rest(&mut self) -> Result<(), Failure> {
-        for _ in 0..PATIENCE {
+        for _ in 0..limits::REST_LOOKS {
             self.wait(REST)?;
             let now = self.now;
             let next = self.room(|room| room.next_tick())?;
             let flushes = next.is_some_and(|at| at < now + REST);
-            if self.busy == 0 && !flushes && !self.host.has_unwritten() {
+            if self.busy == 0 && !flushes && !self.server.has_unwritten() {
                 return Ok(());
             }
         }
@@ -45,12 +44,12 @@ impl Simulation<'_> {
     }
 
     fn check(&mut self) -> Result<(), Broken> {
-        self.check_editors()?;
+        self.check_providers()?;
         self.check_awareness()?;
         let first = self.check_replicas()?;
         self.check_server(&first)?;
-        let stored = self.host.stored()?;
-        let room = self.host.room(self.now)?;
+        let stored = self.server.stored()?;
+        let room = self.server.room(self.now)?;
         if stored.state_vector() != room.blocks().state_vector() {
             let (stored, live) = (stored.state_vector(), room.blocks().state_vector());
             return Err((Oracle::Stored, format!("state vector {stored:?}, in the room {live:?}")));
@@ -67,29 +66,29 @@ impl Simulation<'_> {
     }
 
     /// Nobody waits for anything.
-    fn check_editors(&mut self) -> Result<(), Broken> {
-        for (number, seat) in self.seats.iter_mut().enumerate() {
+    fn check_providers(&mut self) -> Result<(), Broken> {
+        for (number, editor) in self.editors.iter_mut().enumerate() {
             let waits = |what: &str| Err((Oracle::Waiting, format!("replica {number} waits for {what}")));
-            if !seat.editor.provider().is_synced() {
+            if !editor.provider.is_synced() {
                 return waits("the server's state");
             }
-            if !seat.editor.provider().is_confirmed() {
+            if !editor.provider.is_confirmed() {
                 return waits("an acknowledgement");
             }
         }
-        // Who had the rest may have lost it, and is somebody else now.
-        let blocks = self.host.room(self.now)?.blocks();
+        // The replica that had the rest may have lost it, and be another one now.
+        let blocks = self.server.room(self.now)?.blocks();
         if let Some(id) = blocks.parked().missing().find(|id| blocks.state_vector().contains(*id)) {
             return Err((Oracle::Waiting, format!("updates are parked in the room, though {id:?} has come")));
         }
         Ok(())
     }
 
-    /// All replicas are equal; gives what they show.
+    /// All replicas are equal; gives their common view.
     fn check_replicas(&mut self) -> Result<View, Broken> {
         let mut first: Option<View> = None;
-        for (number, seat) in self.seats.iter_mut().enumerate() {
-            let view = seat.replica.view().map_err(|error| (Oracle::Refused, error.to_string()))?;
+        for (number, editor) in self.editors.iter_mut().enumerate() {
+            let view = editor.replica.view().map_err(|error| (Oracle::Refused, error.to_string()))?;
             let Some(first) = &first else {
                 first = Some(view);
                 continue;
@@ -110,9 +109,9 @@ impl Simulation<'_> {
         Ok(first.expect("there is a replica"))
     }
 
-    /// The server has the same document as the replicas, whoever reads it.
+    /// The server has the same document as the replicas, in yrs and in Yjs.
     fn check_server(&mut self, replicas: &View) -> Result<(), Broken> {
-        let room = self.host.room(self.now)?;
+        let room = self.server.room(self.now)?;
         let state = finish(room.snapshot()).state.to_bytes();
         let broken = |what: String| Err((Oracle::ServerDocument, what));
         if *room.blocks().state_vector() != replicas.state_vector {
@@ -141,14 +140,14 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// Everybody sees the states of those who are here.
+    /// Every replica sees the awareness states of all others.
     fn check_awareness(&mut self) -> Result<(), Broken> {
-        let own = |seat: &super::Seat<'_>| {
-            Some((seat.replica.client(), seat.editor.provider().awareness().own()?.to_owned()))
+        let own = |editor: &super::SimulatedEditor<'_>| {
+            Some((editor.replica.client(), editor.provider.awareness().own()?.to_owned()))
         };
-        let expected: BTreeMap<_, _> = self.seats.iter().filter_map(own).collect();
-        for (number, seat) in self.seats.iter().enumerate() {
-            let seen = seat.editor.provider().awareness().states();
+        let expected: BTreeMap<_, _> = self.editors.iter().filter_map(own).collect();
+        for (number, editor) in self.editors.iter().enumerate() {
+            let seen = editor.provider.awareness().states();
             if *seen != expected {
                 return Err((
                     Oracle::Awareness,
@@ -159,13 +158,13 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// What was acknowledged is there after the server has started again.
+    /// Acknowledged updates are there after the server has started again.
     pub(super) fn check_acknowledged(&mut self) -> Result<(), Failure> {
         let mut acknowledged = self.acknowledged.clone();
-        for seat in &self.seats {
-            acknowledged.extend(seat.editor.acknowledged());
+        for editor in &self.editors {
+            acknowledged.extend(editor.provider.acknowledged());
         }
-        let stored = self.host.stored().map_err(|broken| self.broken(broken))?;
+        let stored = self.server.stored().map_err(|broken| self.broken(broken))?;
         match acknowledged.missing_in(stored.state_vector(), stored.delete_set()) {
             Some(lost) => Err(self.broken((Oracle::Acknowledged, lost))),
             None => Ok(()),

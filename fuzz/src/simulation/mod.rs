@@ -1,13 +1,14 @@
-//! Carries out a scenario in simulated time: replicas, their connections, a server with its room and its log, and what goes
-//! wrong between them. Nothing here depends on anything but the scenario.
+//! Carries out a scenario in simulated time: editors, their connections, a server with its room and its log, and the faults
+//! between them. Everything here depends on the scenario alone.
 
 mod bugs;
 mod check;
+mod delivery;
+mod editor;
 mod faults;
-mod host;
-mod record;
-mod seat;
 mod sending;
+mod server;
+mod transcript;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,30 +22,30 @@ use coscribe_engine::work::finish;
 use fastrand::Rng;
 
 use self::bugs::Bugs;
-use self::host::{Broken, Host, Sent};
-use self::record::Record;
-use self::seat::{Link, Seat};
+use self::delivery::Delivery;
+use self::editor::{Link, SimulatedEditor};
+use self::server::{Broken, SimulatedServer};
+use self::transcript::Transcript;
 use crate::acknowledged::Acknowledged;
+use crate::checked_provider::ProviderError;
 use crate::edit::Edit;
-use crate::editor::EditorError;
-use crate::frame;
+use crate::limits;
 use crate::outcome::{Failure, Oracle, Outcome};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
+use crate::serving;
 
 #[cfg(feature = "planted-bugs")]
 pub use self::bugs::PlantedBug;
 
 /// How long the server collects updates before it writes them.
 const COMMIT_WINDOW: Duration = Duration::from_millis(2);
-/// How much may wait for a replica that does not read.
-const OUTBOX_BYTES: usize = 2 << 10;
-/// How often clients look after their awareness.
+/// The interval at which editors renew their awareness.
 const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
-/// A client tries again this long after the server has gone.
+/// An editor connects again so long after the server has gone.
 const RECONNECT: Duration = Duration::from_millis(100);
 
-/// What a run needs beside its scenario.
+/// The things that a run needs beside its scenario.
 #[derive(Default)]
 pub struct Surroundings<'a> {
     /// Where real Yjs runs. Without it, replicas of that kind run yrs.
@@ -58,30 +59,31 @@ pub struct Surroundings<'a> {
 
 /// Carries out a scenario, and checks all promises.
 pub fn run(scenario: &Scenario, surroundings: &Surroundings<'_>) -> Outcome {
-    let mut record = Record::new(surroundings.timeline);
-    let failure = Simulation::new(scenario, surroundings, &mut record).and_then(|mut run| run.run()).err();
-    record.finish(failure)
+    let mut transcript = Transcript::new(surroundings.timeline);
+    let failure =
+        Simulation::new(scenario, surroundings, &mut transcript).and_then(|mut run| run.run()).err();
+    transcript.finish(failure)
 }
 
-/// What is due at some time.
+/// An event that is due at some time.
 enum Due {
     /// A frame reaches the server, with these messages.
     ToServer { peer: PeerId, frame: Bytes, messages: Range<usize> },
     /// A frame reaches a replica.
-    ToReplica { seat: usize, peer: PeerId, frame: Bytes, message: usize },
+    ToReplica { replica: usize, peer: PeerId, frame: Bytes, message: usize },
     /// The server writes its log.
     Commit,
     /// There is room on the disk again.
     Room,
     /// The room wants to flush.
     Flush,
-    /// Clients look after their awareness.
+    /// Editors renew their awareness.
     Awareness,
     /// A pong reaches the server.
     Alive(PeerId),
     /// The server notices that a connection is dead.
     Notice(PeerId),
-    /// A client connects again.
+    /// An editor connects again.
     Reconnect(usize),
 }
 
@@ -95,17 +97,17 @@ struct Entry {
 struct Simulation<'a> {
     scenario: &'a Scenario,
     surroundings: &'a Surroundings<'a>,
-    record: &'a mut Record,
+    transcript: &'a mut Transcript,
     rng: Rng,
     now: Duration,
     queue: BinaryHeap<Reverse<Entry>>,
     /// Entries that have been put into the queue.
     queued: u64,
-    /// Entries in the queue that are more than somebody looking after something now and then.
+    /// Entries in the queue that are work, and not a periodic look (see [`Due::is_work`]).
     busy: usize,
-    host: Host,
-    seats: Vec<Seat<'a>>,
-    /// Connections that the server takes for alive, and nobody is there.
+    server: SimulatedServer,
+    editors: Vec<SimulatedEditor<'a>>,
+    /// Connections that the server takes for alive, though their editors have left.
     ghosts: Vec<PeerId>,
     next_peer: u64,
     next_client: ClientId,
@@ -114,7 +116,7 @@ struct Simulation<'a> {
     flush_due: Option<Duration>,
     /// The step that is carried out.
     step: usize,
-    /// What was acknowledged to replicas that are no more.
+    /// Updates that were acknowledged to replicas that are gone.
     acknowledged: Acknowledged,
 }
 
@@ -122,7 +124,7 @@ impl<'a> Simulation<'a> {
     fn new(
         scenario: &'a Scenario,
         surroundings: &'a Surroundings<'a>,
-        record: &'a mut Record,
+        transcript: &'a mut Transcript,
     ) -> Result<Self, Failure> {
         let mut rng = Rng::with_seed(scenario.seed);
         #[cfg(feature = "planted-bugs")]
@@ -131,17 +133,17 @@ impl<'a> Simulation<'a> {
         let bugs = Bugs;
         let broken = |(oracle, detail)| Failure { oracle, step: 0, time: 0, detail };
         let mut simulation = Self {
-            host: Host::new(rng.u64(..), bugs).map_err(broken)?,
+            server: SimulatedServer::new(rng.u64(..), bugs).map_err(broken)?,
             next_client: rng.u64(1..1 << 31),
             scenario,
             surroundings,
-            record,
+            transcript,
             rng,
             now: Duration::ZERO,
             queue: BinaryHeap::new(),
             queued: 0,
             busy: 0,
-            seats: Vec::new(),
+            editors: Vec::new(),
             ghosts: Vec::new(),
             next_peer: 0,
             commit_due: false,
@@ -152,28 +154,28 @@ impl<'a> Simulation<'a> {
         let restores =
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
-            let replica = simulation.replica(kind).map_err(|error| simulation.replica_failed(&error))?;
+            let replica = simulation.new_replica(kind).map_err(|error| simulation.replica_failed(&error))?;
             let latency = Duration::from_micros(simulation.rng.u64(200..5_000));
-            simulation.seats.push(Seat::new(replica, latency, restores));
+            simulation.editors.push(SimulatedEditor::new(replica, latency, restores));
         }
         Ok(simulation)
     }
 
     fn run(&mut self) -> Result<(), Failure> {
         self.schedule(AWARENESS_INTERVAL, Due::Awareness);
-        for seat in 0..self.seats.len() {
-            self.connect(seat)?;
+        for replica in 0..self.editors.len() {
+            self.connect(replica)?;
         }
         let scenario = self.scenario;
         for (number, step) in scenario.steps.iter().enumerate() {
             self.step = number;
             self.wait(Duration::from_millis(step.after.into()))?;
-            self.record.event(&step.event, self.now, self.seats.len());
+            self.transcript.event(&step.event, self.now, self.editors.len());
             match &step.event {
-                Event::Edit { replica, edit } => self.edit(replica % self.seats.len(), edit)?,
-                Event::Cursor { replica, state } => self.move_cursor(replica % self.seats.len(), *state)?,
-                Event::Gather { replica, messages } => self.gather(replica % self.seats.len(), *messages),
-                Event::Ask { replica, times } => self.ask(replica % self.seats.len(), *times)?,
+                Event::Edit { replica, edit } => self.edit(replica % self.editors.len(), edit)?,
+                Event::Cursor { replica, state } => self.move_cursor(replica % self.editors.len(), *state)?,
+                Event::Gather { replica, messages } => self.gather(replica % self.editors.len(), *messages),
+                Event::Ask { replica, times } => self.ask(replica % self.editors.len(), *times)?,
                 Event::Heal => self.heal()?,
                 Event::Fault(fault) => self.fault(fault)?,
             }
@@ -183,7 +185,7 @@ impl<'a> Simulation<'a> {
     }
 
     /// A new replica.
-    fn replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, ReplicaError> {
+    fn new_replica(&mut self, kind: Kind) -> Result<Box<dyn Replica + 'a>, ReplicaError> {
         let client = self.next_client;
         // Some are smaller than those before, some are larger: their order decides between concurrent edits.
         self.next_client = self.rng.u64(1..1 << 31);
@@ -198,80 +200,80 @@ impl<'a> Simulation<'a> {
         })
     }
 
-    fn edit(&mut self, seat: usize, edit: &Edit) -> Result<(), Failure> {
-        let place = &mut self.seats[seat];
-        let written = place.remember().and_then(|()| place.replica.edit(edit));
+    fn edit(&mut self, replica: usize, edit: &Edit) -> Result<(), Failure> {
+        let editor = &mut self.editors[replica];
+        let written = editor.remember().and_then(|()| editor.replica.edit(edit));
         for update in written.map_err(|error| self.replica_failed(&error))? {
-            let place = &mut self.seats[seat];
-            if std::mem::take(&mut place.loses_next) {
-                place.has_lost = true;
-                place.editor.lose(update);
+            let editor = &mut self.editors[replica];
+            if std::mem::take(&mut editor.loses_next) {
+                editor.has_lost = true;
+                editor.provider.lose(update);
                 continue;
             }
-            let frames = place.editor.write(update);
-            self.send(seat, frames);
+            let frames = editor.provider.write(update);
+            self.send(replica, frames);
         }
         Ok(())
     }
 
-    fn move_cursor(&mut self, seat: usize, state: Option<u32>) -> Result<(), Failure> {
+    fn move_cursor(&mut self, replica: usize, state: Option<u32>) -> Result<(), Failure> {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
-        let frames = self.seats[seat].editor.set_state(state, self.now);
-        self.send(seat, frames);
+        let frames = self.editors[replica].provider.set_state(state, self.now);
+        self.send(replica, frames);
         Ok(())
     }
 
-    fn connect(&mut self, seat: usize) -> Result<(), Failure> {
-        if self.seats[seat].link.is_some() {
+    fn connect(&mut self, replica: usize) -> Result<(), Failure> {
+        if self.editors[replica].link.is_some() {
             return Ok(());
         }
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let now = self.now;
-        self.room(|room| frame::connect(room, peer, now))?;
-        let place = &mut self.seats[seat];
-        place.link = Some(Link::new(peer, now));
-        let frames = place.editor.open(place.replica.as_mut(), now);
+        self.room(|room| serving::connect(room, peer, now))?;
+        let editor = &mut self.editors[replica];
+        editor.link = Some(Link::new(peer, now));
+        let frames = editor.provider.open(editor.replica.as_mut(), now);
         let frames = frames.map_err(|error| self.replica_failed(&error))?;
-        self.send(seat, frames);
+        self.send(replica, frames);
         self.serve()
     }
 
     /// The connection of a replica ends, and both ends know.
-    fn disconnect(&mut self, seat: usize) -> Result<(), Failure> {
-        let Some(link) = self.leave(seat) else { return Ok(()) };
+    fn disconnect(&mut self, replica: usize) -> Result<(), Failure> {
+        let Some(link) = self.leave(replica) else { return Ok(()) };
         self.room(|room| finish(room.disconnect(link.peer)))?;
         self.serve()
     }
 
     /// A replica takes its connection for ended.
-    fn leave(&mut self, seat: usize) -> Option<Link> {
-        let place = &mut self.seats[seat];
-        (place.cut, place.stalled, place.has_lost) = (false, false, false);
-        place.gathered = None;
-        place.editor.close();
-        place.link.take()
+    fn leave(&mut self, replica: usize) -> Option<Link> {
+        let editor = &mut self.editors[replica];
+        (editor.cut, editor.stalled, editor.has_lost) = (false, false, false);
+        editor.gathered = None;
+        editor.provider.close();
+        editor.link.take()
     }
 
-    /// The server has something to do: its room may flush, and what it sends is put on its way.
+    /// Lets the server do everything that is due: its room may flush, and its messages are put on their way.
     fn serve(&mut self) -> Result<(), Failure> {
         loop {
-            self.host.tick(self.now);
-            let sent = self.host.effects().map_err(|broken| self.broken(broken))?;
-            if sent.is_empty() && !self.host.step(self.now).map_err(|broken| self.broken(broken))? {
+            self.server.tick(self.now);
+            let sent = self.server.effects().map_err(|broken| self.broken(broken))?;
+            if sent.is_empty() && !self.server.step(self.now).map_err(|broken| self.broken(broken))? {
                 break;
             }
-            for Sent { peer, frame } in sent {
+            for Delivery { peer, frame } in sent {
                 self.deliver(peer, frame)?;
             }
-            for peer in std::mem::take(&mut self.host.probed) {
+            for peer in std::mem::take(&mut self.server.probed) {
                 self.ping(peer);
             }
         }
-        if self.host.has_unwritten() && !std::mem::replace(&mut self.commit_due, true) {
+        if self.server.has_unwritten() && !std::mem::replace(&mut self.commit_due, true) {
             self.schedule(COMMIT_WINDOW, Due::Commit);
         }
-        if let Some(at) = self.host.next_tick()
+        if let Some(at) = self.server.next_tick()
             && self.flush_due.is_none_or(|due| at < due)
         {
             self.flush_due = Some(at);
@@ -280,39 +282,39 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Whoever is at the other end answers: nobody, where the connection is dead.
+    /// The editor at the other end answers, unless the connection is dead.
     fn ping(&mut self, peer: PeerId) {
-        if let Some(seat) = self.seat_of(peer)
-            && !self.seats[seat].cut
+        if let Some(replica) = self.replica_of(peer)
+            && !self.editors[replica].cut
         {
-            self.schedule(2 * self.seats[seat].latency, Due::Alive(peer));
+            self.schedule(2 * self.editors[replica].latency, Due::Alive(peer));
         }
     }
 
-    /// A frame goes into a peer's outbox, and from there to its replica if that reads.
+    /// Puts a frame into a peer's outbox, and from there on its way to the replica if the replica reads.
     fn deliver(&mut self, peer: PeerId, frame: Bytes) -> Result<(), Failure> {
-        let Some(seat) = self.seat_of(peer) else { return Ok(()) };
-        let place = &mut self.seats[seat];
-        let link = place.link.as_mut().expect("it was found by its link");
+        let Some(replica) = self.replica_of(peer) else { return Ok(()) };
+        let editor = &mut self.editors[replica];
+        let link = editor.link.as_mut().expect("it was found by its link");
         link.push(frame);
-        if !place.stalled {
-            self.pass_on(seat);
-        } else if link.outbox_bytes > OUTBOX_BYTES && !std::mem::replace(&mut link.lagging, true) {
+        if !editor.stalled {
+            self.pass_on(replica);
+        } else if link.outbox_bytes > limits::OUTBOX_BYTES && !std::mem::replace(&mut link.lagging, true) {
             self.room(|room| room.stalled(peer))?;
         }
         Ok(())
     }
 
-    /// What waits for a replica is put on its way.
-    fn pass_on(&mut self, seat: usize) {
-        let (now, place) = (self.now, &mut self.seats[seat]);
-        let Some(link) = &mut place.link else { return };
+    /// Puts all frames that wait for a replica on their way.
+    fn pass_on(&mut self, replica: usize) {
+        let (now, editor) = (self.now, &mut self.editors[replica]);
+        let Some(link) = &mut editor.link else { return };
         for frame in link.take() {
-            let at = (now + place.latency).max(link.arrives[1]);
+            let at = (now + editor.latency).max(link.arrives[1]);
             link.arrives[1] = at;
-            let message = self.record.sent(0, seat + 1, &frame, now);
-            if !place.cut {
-                let due = Due::ToReplica { seat, peer: link.peer, frame, message };
+            let message = self.transcript.sent(0, replica + 1, &frame, now);
+            if !editor.cut {
+                let due = Due::ToReplica { replica, peer: link.peer, frame, message };
                 self.queued += 1;
                 self.busy += 1;
                 self.queue.push(Reverse(Entry { at, number: self.queued, due }));
@@ -320,8 +322,8 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn seat_of(&self, peer: PeerId) -> Option<usize> {
-        self.seats.iter().position(|seat| seat.link.as_ref().is_some_and(|link| link.peer == peer))
+    fn replica_of(&self, peer: PeerId) -> Option<usize> {
+        self.editors.iter().position(|editor| editor.link.as_ref().is_some_and(|link| link.peer == peer))
     }
 
     fn schedule(&mut self, after: Duration, due: Due) {
@@ -340,23 +342,23 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// What is due next happens.
+    /// Carries out the next entry of the queue.
     fn next(&mut self) -> Result<(), Failure> {
         let Some(Reverse(Entry { at, due, .. })) = self.queue.pop() else { return Ok(()) };
         self.now = self.now.max(at);
         self.busy -= usize::from(due.is_work());
         match due {
             Due::ToServer { peer, frame, messages } => self.server_receives(peer, &frame, messages),
-            Due::ToReplica { seat, peer, frame, message } => {
-                self.replica_receives(seat, peer, frame, message)
+            Due::ToReplica { replica, peer, frame, message } => {
+                self.replica_receives(replica, peer, frame, message)
             }
             Due::Commit => {
                 self.commit_due = false;
-                self.host.commit(self.now).map_err(|broken| self.broken(broken))?;
+                self.server.commit(self.now).map_err(|broken| self.broken(broken))?;
                 self.serve()
             }
             Due::Room => {
-                self.host.set_full(false);
+                self.server.set_full(false);
                 self.serve()
             }
             Due::Flush => {
@@ -364,10 +366,10 @@ impl<'a> Simulation<'a> {
                 self.serve()
             }
             Due::Awareness => {
-                for seat in 0..self.seats.len() {
-                    self.release(seat);
-                    let frames = self.seats[seat].editor.tick(self.now);
-                    self.send(seat, frames);
+                for replica in 0..self.editors.len() {
+                    self.release(replica);
+                    let frames = self.editors[replica].provider.tick(self.now);
+                    self.send(replica, frames);
                 }
                 self.schedule(AWARENESS_INTERVAL, Due::Awareness);
                 Ok(())
@@ -378,7 +380,7 @@ impl<'a> Simulation<'a> {
                 self.serve()
             }
             Due::Notice(peer) => self.notice(peer),
-            Due::Reconnect(seat) => self.connect(seat),
+            Due::Reconnect(replica) => self.connect(replica),
         }
     }
 
@@ -389,9 +391,9 @@ impl<'a> Simulation<'a> {
         messages: Range<usize>,
     ) -> Result<(), Failure> {
         // What is on its way when a connection ends gets lost, unless only the replica knows that it has ended.
-        if self.seat_of(peer).is_some() || self.ghosts.contains(&peer) {
-            messages.for_each(|message| self.record.arrived(message, self.now));
-            self.host.receive(peer, frame, self.now).map_err(|broken| self.broken(broken))?;
+        if self.replica_of(peer).is_some() || self.ghosts.contains(&peer) {
+            messages.for_each(|message| self.transcript.arrived(message, self.now));
+            self.server.receive(peer, frame, self.now).map_err(|broken| self.broken(broken))?;
         }
         // What comes at the same time is taken in before the room does anything.
         if self.queue.peek().is_some_and(|Reverse(next)| next.at <= self.now && next.due.is_for_server()) {
@@ -402,24 +404,24 @@ impl<'a> Simulation<'a> {
 
     fn replica_receives(
         &mut self,
-        seat: usize,
+        replica: usize,
         peer: PeerId,
         frame: Bytes,
         message: usize,
     ) -> Result<(), Failure> {
         let now = self.now;
-        let place = &mut self.seats[seat];
-        if place.link.as_ref().is_none_or(|link| link.peer != peer) || place.cut {
+        let editor = &mut self.editors[replica];
+        if editor.link.as_ref().is_none_or(|link| link.peer != peer) || editor.cut {
             return Ok(());
         }
-        self.record.arrived(message, now);
-        let frames = place.editor.receive(place.replica.as_mut(), frame, now);
-        let frames = frames.map_err(|error| self.editor_failed(seat, &error))?;
-        self.send(seat, frames);
+        self.transcript.arrived(message, now);
+        let frames = editor.provider.receive(editor.replica.as_mut(), frame, now);
+        let frames = frames.map_err(|error| self.provider_failed(replica, &error))?;
+        self.send(replica, frames);
         Ok(())
     }
 
-    /// The server gives up a connection at whose other end nobody is.
+    /// The server gives up a dead connection.
     fn notice(&mut self, peer: PeerId) -> Result<(), Failure> {
         let Some(ghost) = self.ghosts.iter().position(|&ghost| ghost == peer) else { return Ok(()) };
         self.ghosts.swap_remove(ghost);
@@ -427,9 +429,9 @@ impl<'a> Simulation<'a> {
         self.serve()
     }
 
-    /// Does something with the room; the document is opened if it is not.
+    /// Calls the room; a document that is not open is opened first.
     fn room<T>(&mut self, act: impl FnOnce(&mut Room) -> T) -> Result<T, Failure> {
-        let done = self.host.room(self.now).map(act);
+        let done = self.server.room(self.now).map(act);
         done.map_err(|broken| self.broken(broken))
     }
 
@@ -442,12 +444,14 @@ impl<'a> Simulation<'a> {
         self.broken((Oracle::Refused, error.to_string()))
     }
 
-    fn editor_failed(&self, seat: usize, error: &EditorError) -> Failure {
+    fn provider_failed(&self, replica: usize, error: &ProviderError) -> Failure {
         let oracle = match error {
-            EditorError::Gap(_) => Oracle::Gap,
-            EditorError::Message(_) | EditorError::Replica(_) | EditorError::Denied(_) => Oracle::Refused,
+            ProviderError::Gap(_) => Oracle::Gap,
+            ProviderError::Message(_) | ProviderError::Replica(_) | ProviderError::Denied(_) => {
+                Oracle::Refused
+            }
         };
-        self.broken((oracle, format!("at replica {seat}: {error}")))
+        self.broken((oracle, format!("at replica {replica}: {error}")))
     }
 }
 
@@ -456,7 +460,7 @@ impl Due {
         matches!(self, Self::ToServer { .. })
     }
 
-    /// Whether something is going on, rather than somebody looking after something now and then.
+    /// Whether it is work, and not a periodic look.
     fn is_work(&self) -> bool {
         matches!(
             self,

@@ -1,29 +1,30 @@
-//! Whether a recording makes the same document in every order, for everybody who reads it.
+//! Whether a recording makes the same document in every order and with every library.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::{Block, Content, Update};
 use fastrand::Rng;
 use serde::Serialize;
 
-use super::outside::{Library, Outside, Reading, Trouble};
+use super::library::{Library, LibraryProcess, Reading, Trouble};
 use super::recording::Recording;
 use super::roots::{self, Roots};
 use super::ways::{self, Way, admitted};
 use crate::difference;
 use crate::gap;
+use crate::limits;
 use crate::outcome::Oracle;
 
-/// What differs between orders or between libraries.
+/// A difference between orders or between libraries.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Finding {
+pub(super) struct Divergence {
     pub(super) recording: String,
-    /// Who read the updates: `coscribe`, `yrs`, `Yjs`.
+    /// The reader of the updates: `coscribe`, `yrs`, `Yjs`.
     pub(super) reader: String,
-    /// How they came.
+    /// The way in which they came.
     pub(super) way: String,
     pub(super) oracle: Oracle,
     pub(super) detail: String,
@@ -31,7 +32,7 @@ pub(super) struct Finding {
     pub(super) known: Option<&'static str>,
 }
 
-/// What was found out about a recording.
+/// The result of examining a recording.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verdict {
@@ -41,28 +42,25 @@ pub(super) struct Verdict {
     pub(super) clients: usize,
     pub(super) elements: u64,
     pub(super) roots: Roots,
-    /// What updates build on that is in none of them.
+    /// The elements that updates build on and that none of them has.
     pub(super) gaps: Vec<String>,
     /// In how many ways it was read.
     pub(super) ways: usize,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<Divergence>,
 }
 
-/// yrs takes in what lies behind a gap, and its state vector then claims the gap as well.
+/// yrs takes in blocks behind a gap, and its state vector then claims the gap as well.
 const YRS_GAPS: &str = "yrs does not wait for what is missing";
 /// yrs reads blocks that Yjs wrote before 13.0 as strings of JSON, or not at all.
 const YRS_JSON: &str = "yrs does not read JSON content of Yjs before 13.0";
-/// yrs reads a type name after an XML hook otherwise than Yjs writes it, and then whatever follows.
+/// yrs reads the type name after an XML hook otherwise than Yjs writes it, and misreads all bytes behind it.
 const YRS_HOOKS: &str = "yrs does not read XML hooks";
 /// The reference of XML hooks.
 const HOOK: u64 = 5;
 
-/// A library that died so often of a recording is not asked about it any more: each time may take all its time.
-const DEATHS: usize = 2;
-
-/// Who reads, and how.
+/// The libraries that read, and how they do.
 pub(super) struct Examiner {
-    pub(super) outside: Vec<Outside>,
+    pub(super) libraries: Vec<LibraryProcess>,
     pub(super) roots: Roots,
     pub(super) shuffles: usize,
     pub(super) rng: Rng,
@@ -79,7 +77,7 @@ impl Examiner {
         let has = |what: fn(&Block<'_>) -> bool| {
             updates.iter().any(|update| update.runs().any(|run| run.blocks().any(|block| what(&block))))
         };
-        let mut case = Case {
+        let mut examination = Examination {
             name: &recording.name,
             has_old_json: has(|block| block.content == Content::Json),
             has_hooks: has(|block| roots::is_type(block, HOOK)),
@@ -90,9 +88,9 @@ impl Examiner {
             deaths: [0; 2],
             findings: Vec::new(),
         };
-        let ways = self.ways(recording, &mut case);
+        let ways = self.ways(recording, &mut examination);
         for way in &ways {
-            case.examine(way, &whole, &mut self.outside);
+            examination.examine(way, &whole, &mut self.libraries);
         }
         Verdict {
             name: recording.name.clone(),
@@ -101,23 +99,23 @@ impl Examiner {
             clients: whole.state_vector().len(),
             elements: whole.state_vector().iter().map(|(_, clock)| u64::from(clock)).sum(),
             gaps: gap::missing(&updates).iter().map(difference::elements).collect(),
-            ways: ways.len() + case.states.len(),
-            roots: case.roots,
-            findings: case.findings,
+            ways: ways.len() + examination.states.len(),
+            roots: examination.roots,
+            findings: examination.findings,
         }
     }
 
     /// The ways in which it is read; libraries may fail to merge it.
-    fn ways(&mut self, recording: &Recording, case: &mut Case<'_>) -> Vec<Way> {
+    fn ways(&mut self, recording: &Recording, examination: &mut Examination<'_>) -> Vec<Way> {
         let mut ways = ways::orders(&recording.updates, self.shuffles, &mut self.rng);
         if recording.updates.len() == 1 {
             return ways;
         }
-        for library in &mut self.outside {
+        for library in &mut self.libraries {
             match ways::merged(&recording.updates, library, &mut self.rng) {
                 Ok(way) => ways.push(way),
                 Err(trouble) => {
-                    case.trouble(library.library, &Way::new("merged in groups", Vec::new()), &trouble);
+                    examination.trouble(library.library, &Way::new("merged in groups", Vec::new()), &trouble);
                 }
             }
         }
@@ -126,30 +124,30 @@ impl Examiner {
 }
 
 /// One recording that is being read.
-struct Case<'a> {
+struct Examination<'a> {
     name: &'a str,
     has_old_json: bool,
     has_hooks: bool,
     /// Whether nothing is missing from it.
     is_whole: bool,
     roots: Roots,
-    /// What it is, and who says so.
+    /// The document as the first library read it, and which one that was.
     expected: Option<(Library, Reading)>,
-    /// What coscribe would store, in as many variants as there were.
+    /// The states that coscribe would store.
     states: HashSet<Bytes>,
-    /// How often each library has died of it.
+    /// How often each library has died of the recording.
     deaths: [usize; 2],
-    findings: Vec<Finding>,
+    findings: Vec<Divergence>,
 }
 
-impl Case<'_> {
-    /// Reads it in one way, with everybody.
-    fn examine(&mut self, way: &Way, whole: &Blocks, outside: &mut [Outside]) {
+impl Examination<'_> {
+    /// Reads it in one way, with each library.
+    fn examine(&mut self, way: &Way, whole: &Blocks, libraries: &mut [LibraryProcess]) {
         let blocks = admitted(&way.updates);
         self.check_blocks(way, &blocks, whole);
         let state = blocks.encode_state();
         let stored = self.states.insert(state.clone());
-        for library in outside {
+        for library in libraries {
             // What is said of yrs is not that it shows what others have been told to wait for.
             if library.library == Library::Yjs || self.is_whole {
                 self.read(library, way);
@@ -163,7 +161,7 @@ impl Case<'_> {
 
     fn check_blocks(&mut self, way: &Way, blocks: &Blocks, whole: &Blocks) {
         let mut found =
-            |oracle, detail| self.findings.push(finding(self.name, "coscribe", way, oracle, detail));
+            |oracle, detail| self.findings.push(divergence(self.name, "coscribe", way, oracle, detail));
         if let Some(lacking) = difference::lacks(blocks.state_vector(), whole.state_vector()) {
             found(Oracle::StateVector, format!("{} is not taken in", difference::elements(&lacking)));
         } else if let Some(extra) = difference::lacks(whole.state_vector(), blocks.state_vector()) {
@@ -182,8 +180,8 @@ impl Case<'_> {
         }
     }
 
-    fn read(&mut self, library: &mut Outside, way: &Way) {
-        if self.deaths[library.library as usize] >= DEATHS {
+    fn read(&mut self, library: &mut LibraryProcess, way: &Way) {
+        if self.deaths[library.library as usize] >= limits::DEATHS {
             return;
         }
         let reading = match library.read(&self.roots, &way.updates) {
@@ -201,8 +199,8 @@ impl Case<'_> {
             Library::Yrs if self.has_old_json && oracle == Oracle::Content => Some(YRS_JSON),
             _ => None,
         };
-        let finding = finding(self.name, &library.library.to_string(), way, oracle, detail);
-        self.findings.push(Finding { known, ..finding });
+        let finding = divergence(self.name, &library.library.to_string(), way, oracle, detail);
+        self.findings.push(Divergence { known, ..finding });
     }
 
     fn trouble(&mut self, library: Library, way: &Way, trouble: &Trouble) {
@@ -218,8 +216,8 @@ impl Case<'_> {
             Library::Yrs if self.has_old_json => Some(YRS_JSON),
             _ => None,
         };
-        let finding = finding(self.name, &library.to_string(), way, oracle, trouble.to_string());
-        self.findings.push(Finding { known, ..finding });
+        let finding = divergence(self.name, &library.to_string(), way, oracle, trouble.to_string());
+        self.findings.push(Divergence { known, ..finding });
     }
 }
 
@@ -236,12 +234,12 @@ fn reencode(blocks: &Blocks) -> Result<(), String> {
     Err("decoded and encoded it is another document".to_owned())
 }
 
-fn finding(recording: &str, reader: &str, way: &Way, oracle: Oracle, detail: String) -> Finding {
+fn divergence(recording: &str, reader: &str, way: &Way, oracle: Oracle, detail: String) -> Divergence {
     let (recording, reader, way) = (recording.to_owned(), reader.to_owned(), way.name.clone());
-    Finding { recording, reader, way, oracle, detail, known: None }
+    Divergence { recording, reader, way, oracle, detail, known: None }
 }
 
-/// What of a reading is not as expected.
+/// The difference between a reading and the expected one.
 fn differs(expected: &Reading, reading: &Reading, way: &Way) -> Option<(Oracle, String)> {
     let there = |what| difference::elements(&what);
     if let Some(lacking) = difference::lacks(&reading.state_vector, &expected.state_vector) {

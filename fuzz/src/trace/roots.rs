@@ -1,4 +1,4 @@
-//! The roots of a document, with their types, which updates do not say: what lies in them tells.
+//! The roots of a document with their types. Updates do not name the types; the blocks in a root show its type.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

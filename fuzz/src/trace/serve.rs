@@ -1,24 +1,22 @@
-//! The side of the process that may die: what yrs makes of updates.
+//! The process that may die: it reads updates with yrs.
 
 use bytes::Bytes;
-use coscribe_worker::{Limits, ServeError, document};
+use coscribe_worker::{ServeError, document};
 use serde_json::{Map, Value, json};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, Out, ReadTxn, Transact, Update};
 
-use super::outside::{FRAME_BYTES, join, split};
-use crate::replica::value;
-
-/// More memory than a server would spend on a document, as recordings may be large.
-const LIMITS: Limits = Limits { memory_bytes: 4 << 30, stack_bytes: 256 << 20, frame_bytes: FRAME_BYTES };
+use super::library::{join, split};
+use crate::limits;
+use crate::replica::to_json;
 
 /// Serves until stdin ends.
 ///
 /// # Errors
 /// If the limits cannot be set, or the other side breaks off.
 pub(super) fn serve() -> Result<(), ServeError> {
-    coscribe_worker::serve(LIMITS, |request| {
+    coscribe_worker::serve(limits::TRACE_PROCESS, |request| {
         let answer = answer(&split(request.into())?);
         join(answer.unwrap_or_else(|refused| vec![json!({ "refused": refused }).to_string().into()]))
     })
@@ -43,7 +41,7 @@ fn read(roots: &Map<String, Value>, updates: &[Bytes]) -> Result<Vec<Bytes>, Str
         doc.transact_mut().apply_update(update).map_err(|error| error.to_string())?;
     }
     let txn = doc.transact();
-    let content = roots.into_iter().map(|(name, out)| (name, value(&out, &txn)));
+    let content = roots.into_iter().map(|(name, out)| (name, to_json(&out, &txn)));
     let header = json!({ "content": Value::Object(content.collect()), "waiting": txn.has_missing_updates() });
     let snapshot = txn.snapshot();
     let parts =

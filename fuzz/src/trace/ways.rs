@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::Update;
 use coscribe_engine::work::finish;
 use fastrand::Rng;
 
-use super::outside::{Outside, Trouble};
-use crate::frame;
+use super::library::{LibraryProcess, Trouble};
 use crate::gap::has_gap;
+use crate::serving;
 
 /// Updates that ought to make the same document.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub(super) fn orders(updates: &[Bytes], shuffles: usize, rng: &mut Rng) -> Vec<W
 }
 
 /// Merged by a library in random groups of neighbours.
-pub(super) fn merged(updates: &[Bytes], by: &mut Outside, rng: &mut Rng) -> Result<Way, Trouble> {
+pub(super) fn merged(updates: &[Bytes], by: &mut LibraryProcess, rng: &mut Rng) -> Result<Way, Trouble> {
     let (mut rest, mut merged) = (updates, Vec::new());
     while !rest.is_empty() {
         let (group, others) = rest.split_at(rng.usize(1..=rest.len().min(8)));
@@ -94,18 +94,18 @@ pub(super) fn admitted(updates: &[Bytes]) -> Blocks {
     blocks
 }
 
-/// What somebody is sent who is in a room while another sends the updates.
+/// The updates that one peer of a room gets while another sends the recording.
 fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
-    let (author, reader) = (PeerId(1), PeerId(2));
+    let (source, reader) = (PeerId(1), PeerId(2));
     let limits = RoomLimits { parked_bytes: usize::MAX, document_bytes: usize::MAX, ..RoomLimits::default() };
     let (mut room, mut now, mut sent) = (Room::new(limits), Duration::ZERO, Vec::new());
-    for peer in [author, reader] {
-        frame::connect(&mut room, peer, now);
+    for peer in [source, reader] {
+        serving::connect(&mut room, peer, now);
     }
     let step_1 = y_websocket::sync_frame(&SyncMessage::Step1(&StateVector::default().encode()));
-    frame::receive(&mut room, reader, &step_1, now);
+    serving::receive(&mut room, reader, &step_1, now);
     for update in updates {
-        frame::receive(&mut room, author, &y_websocket::sync_frame(&SyncMessage::Update(update)), now);
+        serving::receive(&mut room, source, &y_websocket::sync_frame(&SyncMessage::Update(update)), now);
         if rng.u8(..4) == 0 {
             now += Duration::from_millis(rng.u64(..40));
             flush(&mut room, now, reader, &mut sent);

@@ -1,4 +1,4 @@
-//! A disk in memory that loses in a power failure what a real one may lose.
+//! A disk in memory that may lose the same in a power failure as a real one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -7,9 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::synced_map::{Choose, SyncedMap};
 use super::{Disk, DiskFile, DiskLock};
 use crate::error::StoreError;
-use crate::volatile::{Choose, Volatile};
 
 /// The unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
@@ -26,7 +26,7 @@ pub struct MemoryDisk {
 }
 
 struct State {
-    directories: BTreeMap<PathBuf, Volatile<OsString, Contents>>,
+    directories: BTreeMap<PathBuf, SyncedMap<OsString, Contents>>,
     /// Directories of the stores that are open.
     locked: BTreeSet<PathBuf>,
     /// The state of the random number generator.
@@ -78,7 +78,7 @@ impl MemoryDisk {
                 let content = lock(&contents).after_power_loss(&mut *choose);
                 (name, Arc::new(Mutex::new(content)))
             });
-            (path.clone(), Volatile::synced(names.collect()))
+            (path.clone(), SyncedMap::durable(names.collect()))
         });
         Self::with(directories.collect(), state.random)
     }
@@ -105,7 +105,7 @@ impl MemoryDisk {
         self.lock_state().left = Some(changes);
     }
 
-    fn with(directories: BTreeMap<PathBuf, Volatile<OsString, Contents>>, random: u64) -> Self {
+    fn with(directories: BTreeMap<PathBuf, SyncedMap<OsString, Contents>>, random: u64) -> Self {
         let state = State { directories, locked: BTreeSet::new(), random, left: None, failed: false };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -135,7 +135,7 @@ impl State {
         }
     }
 
-    fn directory(&mut self, path: &Path) -> io::Result<&mut Volatile<OsString, Contents>> {
+    fn directory(&mut self, path: &Path) -> io::Result<&mut SyncedMap<OsString, Contents>> {
         self.directories.get_mut(path).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -150,7 +150,7 @@ impl Disk for MemoryDisk {
         let mut state = self.lock_state();
         if !state.directories.contains_key(dir) {
             state.attempt()?;
-            state.directories.insert(dir.to_owned(), Volatile::default());
+            state.directories.insert(dir.to_owned(), SyncedMap::default());
         }
         Ok(())
     }

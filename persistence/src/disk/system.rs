@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Disk, DiskFile, DiskLock};
 use crate::error::StoreError;
+use crate::limits::WRITTEN_BYTES;
 
 /// The name of the lock file in the directory of a store.
 const LOCK_FILE: &str = "lock";
-
-/// Most bytes of one call.
-const WRITTEN_AT_ONCE: usize = 256 << 10;
 
 /// The file system of the operating system; the default.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,8 +73,7 @@ impl DiskFile for SystemFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // In a single call of tens of megabytes the kernel may occupy a processor until it has copied them.
-        bytes.chunks(WRITTEN_AT_ONCE).try_for_each(|part| self.0.write_all(part))
+        bytes.chunks(WRITTEN_BYTES).try_for_each(|part| self.0.write_all(part))
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {

@@ -2,7 +2,8 @@
 
 use super::files::{self, Files};
 use super::index::Location;
-use super::{SnapshotError, SnapshotRef, Snapshots};
+use super::{SnapshotRef, Snapshots};
+use crate::error::SnapshotError;
 use crate::name::DocumentName;
 
 impl Snapshots {

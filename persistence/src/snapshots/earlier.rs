@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::index::{Release, guarded, key, parse_key};
-use super::{Snapshot, SnapshotError, SnapshotRef, Snapshots};
+use super::{SNAPSHOTS_DIR, Snapshot, SnapshotRef, Snapshots};
 use crate::disk::{self, StoreDir};
-use crate::error::StoreError;
+use crate::error::{SnapshotError, StoreError};
 use crate::index::Covered;
+use crate::limits::SLED_CACHE_BYTES;
 use crate::name::DocumentName;
 use crate::record::take;
-use crate::recovery::SNAPSHOTS_DIR;
 
 const MAGIC: [u8; 4] = *b"csnp";
 const VERSION: u8 = 1;
@@ -41,7 +41,6 @@ const EARLIER_DIR: &str = "snapshots.earlier";
 const SET_ASIDE: &str = "snapshots.broken-";
 /// A copy of such a directory: sled writes to what it opens.
 const COPY_DIR: &str = "snapshots.copy";
-const CACHE_BYTES: u64 = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -72,7 +71,7 @@ impl Earlier {
     /// Opens the snapshots; sled changes files in the directory.
     pub(crate) fn open(dir: &Path) -> Result<Self, SnapshotError> {
         remove_stranded(dir)?;
-        let config = || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let config = || sled::Config::new().path(dir).cache_capacity(SLED_CACHE_BYTES).flush_every_ms(None);
         let db = guarded(|| config().open())?;
         Ok(Self { db, _release: Release { locked: dir.join(SLED_FILE) } })
     }
@@ -202,7 +201,7 @@ fn copy(
         }
         match earlier.get(&name, generation) {
             // A snapshot of the same generation may be from before its document was deleted and created again.
-            Ok(Some(snapshot)) if !all && entry.is_none_or(|covered| !covered.is_by(&snapshot)) => {}
+            Ok(Some(snapshot)) if !all && entry.is_none_or(|covered| !snapshot.is_from(covered)) => {}
             Ok(Some(Snapshot { sequence, time, born, state })) => {
                 let state = [&state[..]];
                 snapshots.put(&name, generation, SnapshotRef { sequence, time, born, state: &state })?;
@@ -243,7 +242,7 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         if self.is_copy {
-            // What is left of it is removed before the next attempt.
+            // The rest of it is removed before the next attempt.
             let _ = fs::remove_dir_all(&self.path);
         }
     }

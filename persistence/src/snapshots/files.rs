@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::index::{Location, Mark};
-use super::{PREFIX_BYTES, SnapshotError, split_prefix};
+use super::record::{PREFIX_BYTES, split_prefix};
 use crate::disk::StoreDir;
-use crate::error::StoreError;
+use crate::error::{SnapshotError, StoreError};
+use crate::limits::COLLECTED_BYTES;
 use crate::name::DocumentName;
 use crate::record::Kind;
 use crate::segment::{Found, HEADER_BYTES, Heads, Scan, Tail};
@@ -16,9 +17,6 @@ pub(super) const EXTENSION: &str = "states";
 
 /// A snapshot in a segment: document, generation, and where its record is.
 pub(super) type Entry = (DocumentName, u64, Location);
-
-/// Bytes that are collected for one write.
-const WRITTEN_BYTES: usize = 256 << 10;
 
 /// The segments in the directory.
 #[derive(Debug, Default)]
@@ -190,11 +188,11 @@ impl Files {
 fn write_parts(tail: &mut Tail, head: Vec<u8>, parts: &[&[u8]]) -> io::Result<()> {
     let mut together = head;
     for part in parts {
-        if together.len() + part.len() > WRITTEN_BYTES {
+        if together.len() + part.len() > COLLECTED_BYTES {
             tail.write(&together)?;
             together.clear();
         }
-        if part.len() > WRITTEN_BYTES {
+        if part.len() > COLLECTED_BYTES {
             tail.write(part)?;
         } else {
             together.extend_from_slice(part);

@@ -7,24 +7,29 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SnapshotError, SnapshotIndex};
 use crate::disk::{self, StoreDir};
+use crate::error::{POISONED, SnapshotError};
+use crate::limits::{SLED_CACHE_BYTES, SLED_RELEASE, SLED_RELEASE_POLL};
 use crate::name::DocumentName;
-use crate::store::POISONED;
 
 /// sled's directory, inside the snapshots' directory.
 const DIR: &str = "index";
 /// The key of the mark. No document has it, since a name is not empty.
 const MARK: [u8; 2] = [0; 2];
-/// Memory that sled may use as a cache: a document's entry is read once, when it is opened.
-const CACHE_BYTES: u64 = 1 << 20;
-/// How long to wait for sled after closing it: it takes milliseconds, and a shutdown must end.
-const RELEASE_LIMIT: Duration = Duration::from_secs(10);
-const RELEASE_POLL: Duration = Duration::from_millis(1);
+
+/// Where the index of the snapshots is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SnapshotIndex {
+    /// In sled, in the directory of the snapshots.
+    #[default]
+    Sled,
+    /// In memory: rebuilt from the segments each time the store is opened.
+    Memory,
+}
 
 /// Where the record of a snapshot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +87,7 @@ pub(super) trait Index: Send + Sync {
     fn get(&self, name: &DocumentName, generation: u64) -> Result<Option<Location>, IndexError>;
     /// All locations of a document, by generation.
     fn of(&self, name: &DocumentName) -> Result<Vec<(u64, Location)>, IndexError>;
-    /// Visits all locations; those of one document follow each other, by generation.
+    /// Visits all locations. The locations of one document follow each other, by generation.
     fn each(&self, visit: &mut dyn FnMut(DocumentName, u64, Location)) -> Result<(), IndexError>;
     fn clear(&self) -> Result<(), IndexError>;
     /// The last mark, if there is one.
@@ -175,7 +180,7 @@ struct SledIndex {
 
 impl SledIndex {
     fn open(path: &Path) -> Result<Self, IndexError> {
-        let config = || sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let config = || sled::Config::new().path(path).cache_capacity(SLED_CACHE_BYTES).flush_every_ms(None);
         let db = guarded(|| config().open())?;
         Ok(Self { db, _release: Release { locked: path.join("db") } })
     }
@@ -242,8 +247,8 @@ pub(super) struct Release {
 impl Drop for Release {
     fn drop(&mut self) {
         let start = Instant::now();
-        while start.elapsed() < RELEASE_LIMIT && disk::is_locked(&self.locked) {
-            std::thread::sleep(RELEASE_POLL);
+        while start.elapsed() < SLED_RELEASE && disk::is_locked(&self.locked) {
+            std::thread::sleep(SLED_RELEASE_POLL);
         }
     }
 }

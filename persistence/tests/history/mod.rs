@@ -325,7 +325,7 @@ fn key(name: &str) -> DocumentName {
 }
 
 fn record<'a>(name: &'a DocumentName, sequence: u64, payload: &'a [u8]) -> NewRecord<'a> {
-    NewRecord { name, sequence, time: 1, author: "ann", payload, waits: sequence.is_multiple_of(3) }
+    NewRecord { name, sequence, time: 1, subject: "ann", payload, waits: sequence.is_multiple_of(3) }
 }
 
 /// Of any length up to two pages, so that batches cross the bounds of sectors and pages.

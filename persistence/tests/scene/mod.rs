@@ -80,7 +80,7 @@ pub(crate) fn name(text: &str) -> DocumentName {
 }
 
 pub(crate) fn record<'a>(name: &'a DocumentName, sequence: u64, payload: &'a [u8]) -> NewRecord<'a> {
-    NewRecord { name, sequence, time: 1_700_000_000_000 + sequence, author: "ann", payload, waits: false }
+    NewRecord { name, sequence, time: 1_700_000_000_000 + sequence, subject: "ann", payload, waits: false }
 }
 
 /// Appends updates `first..=last`, one batch each, with a payload that names document and sequence.

@@ -109,7 +109,9 @@ impl Provider {
             Outbound::Confirmed(token) => {
                 self.effects.extend(self.receipts.confirmed(&token).map(Effect::Durable));
             }
-            Outbound::Denied(reason) => self.effects.push_back(Effect::Denied(reason)),
+            Outbound::Denied(reason) => self.effects.push_back(Effect::Denied(reason.into_owned())),
+            // This dialect has none of these.
+            Outbound::Saved(_) | Outbound::Stateless(_) => {}
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One provider under simulated time, and two that meet in a room of the engine.
 
-use coscribe_engine::awareness::EXPIRY;
-use coscribe_engine::room::{self, PeerId, Room, RoomLimits};
+use coscribe_engine::limits::AWARENESS_EXPIRY;
+use coscribe_engine::room::{self, PeerId, Room, RoomLimits, Terms};
 use coscribe_engine::work::finish;
 
 use super::*;
@@ -109,14 +109,14 @@ fn its_awareness_is_renewed_and_that_of_others_expires() {
     let renewed = |clock| Effect::Send(Inbound::Awareness(vec![1, 7, clock, 2, b'{', b'}'].into()));
     for clock in 1..=2 {
         let due = provider.next_tick().unwrap();
-        assert_eq!(due, EXPIRY / 2 * u32::from(clock));
+        assert_eq!(due, AWARENESS_EXPIRY / 2 * u32::from(clock));
         provider.tick(due - Duration::from_millis(1));
         assert_eq!(effects(&mut provider), []);
         provider.tick(due);
         assert_eq!(effects(&mut provider), [renewed(clock)]);
     }
     let due = provider.next_tick().unwrap();
-    assert_eq!(due, Duration::from_secs(1) + EXPIRY);
+    assert_eq!(due, Duration::from_secs(1) + AWARENESS_EXPIRY);
     provider.tick(due);
     let gone = Bytes::from_static(&[1, 9, 1, 4, b'n', b'u', b'l', b'l']);
     assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Awareness(gone))]);
@@ -148,7 +148,7 @@ fn it_asks_again_where_it_was_told_to() {
 #[test]
 fn a_denial_is_told_in_the_servers_words() {
     let mut provider = connected(provider());
-    provider.receive(Outbound::Denied("not yours".to_owned()), Duration::ZERO).unwrap();
+    provider.receive(Outbound::Denied("not yours".into()), Duration::ZERO).unwrap();
     assert_eq!(effects(&mut provider), [Effect::Denied("not yours".to_owned())]);
 }
 
@@ -164,7 +164,7 @@ impl Meeting {
         let mut meeting =
             Self { room: Room::new(RoomLimits::default()), now: Duration::ZERO, members: vec![] };
         for (client, number) in clients.into_iter().zip(0..) {
-            meeting.room.connect(PeerId(number), meeting.now);
+            meeting.room.connect(PeerId(number), Terms::default(), meeting.now);
             let mut provider = Provider::new(ClientAwareness::new(client, meeting.now));
             provider.opened(NOBODY, meeting.now);
             meeting.members.push((provider, Vec::new()));

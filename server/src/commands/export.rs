@@ -4,20 +4,20 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName};
 use coscribe_worker::Worker;
 use coscribe_worker::message::{Question, Response};
 
 use super::{
-    Loaded, documents, milliseconds_since_epoch, must_exist, open_document, read_store, start_worker, words,
+    Loaded, WorkerArgs, documents, milliseconds_since_epoch, must_exist, open_document, read_store,
+    start_worker, words,
 };
 use crate::config::Config;
 
-/// What to export.
+/// The arguments of `coscribe export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Document to export; without it, all
@@ -26,18 +26,17 @@ pub(crate) struct Args {
     /// File for one document, new or empty directory for all
     #[arg(long, value_name = "PATH")]
     to: PathBuf,
-    /// What to write of a document
+    /// The form of a document in its file
     #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Update)]
     form: Form,
     /// With --as text: this root only (default: all that hold text, in the order of their names)
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
-    /// With --as json and --as text, how long one document may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    #[command(flatten)]
+    worker: WorkerArgs,
 }
 
-/// What is written of a document.
+/// The form of an exported document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     /// The whole state as a Yjs v1 update, for `Y.applyUpdate` and `coscribe import`
@@ -48,7 +47,7 @@ enum Form {
     Text,
 }
 
-/// Exports from the store of a configuration. What cannot be exported is named on stderr, and the exit code is 1.
+/// Exports from the store of a configuration. A document that cannot be exported is named on stderr, and the exit code is 1.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     must_exist(&config.data)?;
     if args.root.is_some() && args.form != Form::Text {
@@ -108,7 +107,7 @@ fn export_all(
     Ok(ExitCode::FAILURE)
 }
 
-/// Makes of a document what was asked for.
+/// Renders a document in the form that was asked for.
 enum Render {
     Update,
     With(Box<Worker>, Question),
@@ -121,7 +120,7 @@ impl Render {
             Form::Json => Question::Json,
             Form::Text => Question::Text(args.root.clone()),
         };
-        Ok(Self::With(Box::new(start_worker(args.timeout)?), question))
+        Ok(Self::With(Box::new(start_worker(&args.worker)?), question))
     }
 
     fn content(&mut self, blocks: &Blocks) -> anyhow::Result<Vec<u8>> {

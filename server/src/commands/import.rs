@@ -6,23 +6,21 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::Update;
 use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
 
 use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
 use crate::config::Config;
+use crate::limits::IMPORT_BATCH_BYTES;
 
-/// Who wrote the records that an import makes.
-const AUTHOR: &str = "import";
+/// The subject of the records that an import makes.
+const SUBJECT: &str = "import";
 
-/// Updates that are collected before they are written and synced together.
-const BATCH_BYTES: usize = 8 << 20;
-
-/// What to import.
+/// The arguments of `coscribe import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Document to import: which one of a directory (without it, all), or what to call a single file
+    /// Document to import: one of those in a directory (without it, all), or the name for a single file
     #[arg(value_parser = super::name)]
     name: Option<DocumentName>,
     /// Directory that `coscribe export` wrote, or one file with a Yjs v1 update
@@ -30,11 +28,11 @@ pub(crate) struct Args {
     from: PathBuf,
     /// Merge into documents that are stored already
     ///
-    /// As if an editor with the imported state connected: nothing that is stored is lost, and nothing appears twice that both
-    /// sides got from the same edits. What was deleted stays deleted, so this does not bring back an older state.
+    /// As if an editor with the imported state connected: no stored content is lost, and content that both sides got from the
+    /// same edits does not appear twice. Deleted content stays deleted, so this does not bring back an older state.
     #[arg(long, conflicts_with = "replace")]
     merge: bool,
-    /// Replace documents that are stored already; what is stored of them is discarded
+    /// Replace documents that are stored already; their stored content is discarded
     ///
     /// Safe only if no editor still has the discarded state, in an open tab or in offline storage: when one comes back, it
     /// brings everything that it has, and content that was rebuilt under new ids appears twice.
@@ -42,7 +40,7 @@ pub(crate) struct Args {
     replace: bool,
 }
 
-/// Imports into the store of a configuration. What cannot be imported is named on stderr, and the exit code is 1.
+/// Imports into the store of a configuration. A document that cannot be imported is named on stderr, and the exit code is 1.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let source = Source::open(&args.from, args.name.as_ref())?;
     let mut import = Import {
@@ -109,7 +107,7 @@ impl Source {
     }
 }
 
-/// What happens to a document that is stored already.
+/// How to treat a document that is stored already.
 #[derive(Debug, Clone, Copy)]
 enum IfStored {
     Refuse,
@@ -145,9 +143,9 @@ struct Record {
 }
 
 impl Import<'_> {
-    /// What has to be written for a document to be there; `None` if nothing has to, any more.
+    /// The record that has to be written for a document to be there; `None` if none has to be, any more.
     fn check(&mut self, name: &DocumentName, state: Vec<u8>) -> anyhow::Result<Option<Record>> {
-        let mut imported = Blocks::default().keep_deleted(self.config.keep_deleted.match_name(name));
+        let mut imported = Blocks::default().keep_deleted(self.config.keeps_deleted(name));
         imported.load(&state)?;
         let sequence = self.store.last_sequence(name);
         let record = |update| Record { name: name.clone(), sequence: sequence + 1, update };
@@ -174,11 +172,11 @@ impl Import<'_> {
         }
     }
 
-    /// Writes what is waiting when it is enough.
+    /// Takes a record. Writes the batch when it is large enough.
     fn add(&mut self, record: Record) -> anyhow::Result<()> {
         self.waiting += record.update.len();
         self.batch.push(record);
-        if self.waiting >= BATCH_BYTES { self.write() } else { Ok(()) }
+        if self.waiting >= IMPORT_BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> anyhow::Result<()> {
@@ -190,7 +188,7 @@ impl Import<'_> {
                 name,
                 sequence: *sequence,
                 time,
-                author: AUTHOR,
+                subject: SUBJECT,
                 payload: update,
                 waits: false,
             })

@@ -9,7 +9,7 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use coscribe_engine::blocks::Blocks;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{
     DocumentName, ReadOptions, Store, StoreError, StoreOptions, StoreReader, StoredDocument,
 };
@@ -17,7 +17,15 @@ use coscribe_worker::{Failure, Worker};
 
 use crate::config::Config;
 
-/// Opens the store of a server that is not running. Tells on stderr what a crash had left there.
+/// The arguments of commands that open documents with yrs.
+#[derive(Debug, clap::Args)]
+struct WorkerArgs {
+    /// How long yrs may take to open one document
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// Opens the store of a server that is not running. Traces of a crash are reported on stderr.
 fn open_store(dir: &Path) -> anyhow::Result<Store> {
     let (store, recovery) = unless_in_use(dir, Store::open(dir, StoreOptions::default()))?;
     for warning in recovery.warnings() {
@@ -46,8 +54,8 @@ fn must_exist(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is stored of a document, admitted record by record; perhaps with what was deleted. What waits goes on waiting, and
-/// comes in when an import brings what is missing.
+/// A stored document, admitted record by record, with its deleted content if that is kept. Waiting updates go on waiting: they
+/// come in when an import brings the missing ones.
 ///
 /// An error names the record that is no Yjs update, or that depends on one that is missing.
 fn admit(stored: &StoredDocument, keep_deleted: bool) -> anyhow::Result<Blocks> {
@@ -74,16 +82,16 @@ fn open_document(
     config: &Config,
 ) -> Loaded {
     let Some(stored) = stored? else { return Ok(None) };
-    let mut blocks = admit(&stored, config.keep_deleted.match_name(name))?;
+    let mut blocks = admit(&stored, config.keeps_deleted(name))?;
     blocks.collect();
     Ok(Some((blocks, stored.sequence)))
 }
 
-/// This program once more, as `coscribe worker`. One document may take as long as `timeout`.
-fn start_worker(timeout: Duration) -> Result<Worker, Failure> {
+/// This program once more, as `coscribe worker`.
+fn start_worker(args: &WorkerArgs) -> Result<Worker, Failure> {
     let mut command = process::Command::new(std::env::current_exe().map_err(Failure::Broken)?);
     command.arg("worker");
-    Worker::start(command, timeout)
+    Worker::start(command, args.timeout)
 }
 
 fn name(text: &str) -> Result<DocumentName, String> {

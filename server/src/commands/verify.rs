@@ -2,21 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::bail;
-use coscribe_engine::blocks::Blocks;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
 use coscribe_worker::message::{Question, Response};
 use coscribe_worker::{Failure, Worker};
 
-use super::{admit, documents, must_exist, start_worker, words};
+use super::{WorkerArgs, admit, documents, must_exist, start_worker, words};
 
 /// Exit code when nothing could be looked at.
 const COULD_NOT_RUN: u8 = 2;
 
-/// What to verify.
+/// The arguments of `coscribe verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Open each document with yrs as well
@@ -25,9 +24,8 @@ pub(crate) struct Args {
     /// with 2 GiB of memory; a document that it cannot open is told by name, and is not looked into any deeper.
     #[arg(long)]
     deep: bool,
-    /// With --deep, how long one document may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    #[command(flatten)]
+    worker: WorkerArgs,
     /// Where to put a copy of the snapshots of an earlier version, which cannot be read in place [default: the system's
     /// temporary directory]
     #[arg(long, value_name = "DIR")]
@@ -49,7 +47,7 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
 /// Number of problems.
 fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     must_exist(dir)?;
-    let mut worker = if args.deep { Some(start_worker(args.timeout)?) } else { None };
+    let mut worker = if args.deep { Some(start_worker(&args.worker)?) } else { None };
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let options = ReadOptions { scratch };
     let (mut looked_into, mut not_deeper, mut problems) = (0, 0, 0);
@@ -118,7 +116,7 @@ fn compare_with_yrs(blocks: &Blocks, worker: &mut Worker) -> anyhow::Result<Dept
     for (client, start, end) in delete_set {
         deleted.insert(client, start..end, |_| {});
     }
-    // It may hold more: integrating deletes what lost against a concurrent change.
+    // It may hold more: integration deletes the losers of concurrent changes.
     if !covers(deleted, blocks.delete_set()) {
         bail!("yrs shows content that is deleted");
     }

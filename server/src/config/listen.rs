@@ -1,23 +1,17 @@
 //! Where to listen: an address or a name, and a port.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where to listen, as it was written. A name stands for all its addresses, and is resolved when it is listened on.
+/// Where to listen, as it was written. A name stands for all its addresses; it is resolved when the server starts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Listen {
     host: String,
     port: u16,
-}
-
-impl Default for Listen {
-    fn default() -> Listen {
-        Listen { host: Ipv4Addr::LOCALHOST.to_string(), port: 1234 }
-    }
 }
 
 impl Listen {
@@ -77,7 +71,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// IPv4 first: it is what is shown to people.
+/// Sorts IPv4 first: the first address is shown to people.
 pub(crate) fn in_order(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     addresses.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
     addresses.dedup();

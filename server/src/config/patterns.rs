@@ -1,4 +1,4 @@
-//! Which documents something is for: patterns of their names.
+//! Patterns of document names.
 
 use std::str::FromStr;
 
@@ -18,14 +18,10 @@ const OPTIONS: MatchOptions = MatchOptions {
 #[serde(try_from = "String")]
 pub(crate) struct Pattern(glob::Pattern);
 
-/// Some patterns: a document is meant if any of them is its.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Patterns(pub(super) Vec<Pattern>);
-
-impl Patterns {
-    /// Whether a document is meant. O(patterns and their length, and the name's).
-    pub(crate) fn match_name(&self, name: &DocumentName) -> bool {
-        self.0.iter().any(|Pattern(pattern)| pattern.matches_with(name.as_str(), OPTIONS))
+impl Pattern {
+    /// Whether a document has such a name. O(the lengths of both).
+    pub(super) fn matches(&self, name: &DocumentName) -> bool {
+        self.0.matches_with(name.as_str(), OPTIONS)
     }
 }
 
@@ -56,7 +52,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        Patterns(vec![pattern.parse().unwrap()]).match_name(&DocumentName::new(name).unwrap())
+        pattern.parse::<Pattern>().unwrap().matches(&DocumentName::new(name).unwrap())
     }
 
     #[test]

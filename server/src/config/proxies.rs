@@ -1,6 +1,6 @@
-//! Whose connection it is when there are proxies between. What a header says is believed only of those who are trusted.
+//! Where a connection comes from when there are proxies in between. Only trusted proxies are believed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
@@ -10,14 +10,14 @@ use serde::Deserialize;
 /// Where each proxy appends the address that it was connected from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Proxies that are trusted to say whom they speak for.
+/// Proxies that are trusted to name their clients.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub(crate) struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// The address of the client behind a connection: the last hop that is not one of these proxies. `None` if it cannot be
-    /// told, because a trusted proxy does not say it.
+    /// The address of the client behind a connection: the last hop that is not one of these proxies. `None` if a trusted proxy
+    /// does not say it.
     pub(crate) fn client(&self, from: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let mut hop = from.to_canonical();
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -31,14 +31,6 @@ impl Proxies {
 
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
-    }
-}
-
-impl Default for Proxies {
-    /// Those on the same machine.
-    fn default() -> Proxies {
-        let v4 = IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8);
-        Proxies(vec![v4, IpAddr::from(Ipv6Addr::LOCALHOST).into()])
     }
 }
 
@@ -80,6 +72,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use axum::http::HeaderValue;
 
     fn client(trusted: &str, from: &str, lines: &[&'static str]) -> Option<String> {
@@ -118,7 +111,7 @@ mod tests {
 
     #[test]
     fn only_what_runs_on_the_same_machine_is_trusted_by_default() {
-        let proxies = Proxies::default();
+        let proxies = Config::default().trusted_proxies;
         for (from, trusted) in [("127.0.0.1", true), ("127.8.8.8", true), ("::1", true), ("10.0.0.1", false)]
         {
             assert_eq!(proxies.trusts(from.parse().unwrap()), trusted, "{from}");

@@ -55,6 +55,13 @@ impl Size {
     }
 }
 
+impl Switch {
+    /// Whether it is on.
+    pub(crate) fn is_on(self) -> bool {
+        self == Switch::On
+    }
+}
+
 impl FromStr for Span {
     type Err = String;
 
@@ -117,11 +124,11 @@ impl TryFrom<ByteSize> for Size {
 }
 
 /// Reads a value that is written as a string, for types that only know `FromStr`.
-pub(super) fn from_string<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(super) fn from_string<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: Display>,
 {
     let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(D::Error::custom)
+    text.parse().map_err(D::Error::custom)
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use coscribe_engine::message::Parting;
 use futures_util::task::AtomicWaker;
 
-/// What one connection and the register of all of them share.
+/// Shared by a connection and the register of all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Closing {
     parting: OnceLock<Parting>,
@@ -22,7 +22,7 @@ impl Closing {
     }
 
     /// Has this task woken when the connection is to end.
-    pub(super) fn wake(&self, cx: &Context<'_>) {
+    pub(super) fn wake_on_close(&self, cx: &Context<'_>) {
         self.task.register(cx.waker());
     }
 

@@ -5,8 +5,8 @@ use std::mem;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-/// The same frame; whoever is the last to drop it does not wait until the kernel has taken back its memory, which takes
-/// milliseconds where that is tens of megabytes.
+/// The same frame. The last drop does not wait until the kernel has taken back the memory, which takes milliseconds for tens of
+/// megabytes.
 pub(super) fn freed_elsewhere(frame: Bytes) -> Bytes {
     Bytes::from_owner(FreedElsewhere(frame))
 }

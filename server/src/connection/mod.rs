@@ -1,62 +1,70 @@
 //! One WebSocket: reads and writes at the same time on one task, so that a peer that does not read is still heard.
 
-mod closing;
-mod delivery;
-mod frames;
+mod open;
+
+mod reading;
+
+mod addresses;
+mod documents;
 mod freed;
 mod pace;
+
+mod writing;
+
+mod delivery;
+mod frames;
+mod link;
+mod members;
+
+mod closing;
 mod parting;
+pub(crate) mod register;
 
 use std::future::poll_fn;
-use std::mem;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{GREETING, KEEP_ALIVE, Messages};
-use coscribe_engine::message::Reason;
+use coscribe_engine::dialect::y_websocket::GREETING;
+use coscribe_engine::room::{Access, Terms};
 use coscribe_persistence::DocumentName;
-use coscribe_websocket::{
-    Close, End, Error, Message, MessageBytes, READ_BUFFER, Right, TOO_LARGE, Transport, WindowBits,
-};
+use coscribe_websocket::{Close, End, MessageBytes, Transport, WindowBits};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use self::delivery::Delivery;
-use self::frames::frame;
-use self::freed::freed_elsewhere;
-use self::pace::{Pace, Verdict};
-use self::parting::{counted_as, end, end_by};
+use self::frames::Framing;
+use self::members::Member;
+use self::open::OpenConnection;
+use self::parting::end_by;
+use self::register::Registration;
 use crate::config::Config;
+use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
-use crate::net::connections::Registration;
-use crate::rooms::{Membership, Outbox, Queued, Refused, Rooms, Said, Shown};
+use crate::rooms::{JoinError, Outbox, Ready, Rooms, Shown};
 
 pub(crate) use self::closing::Closing;
-pub(crate) use self::parting::told_as;
+pub(crate) use self::parting::{counted_as, told_as};
 
-/// Messages of a frame that a room gets at once. A frame may have millions: they are counted, and wait for space, as if they
-/// had come in as many frames.
-const MESSAGES_AT_ONCE: usize = 256;
+/// Connections that stay for a moment without a place in a room.
+static TURNED_AWAY: Semaphore = Semaphore::const_new(MAX_TURNED_AWAY);
 
-/// A frame of this size that may have inflated from a few kilobytes is not kept for longer than it takes to deliver what may
-/// come in a second: others wait for their turn to inflate theirs.
-const LARGE_FRAME: usize = 1 << 20;
+/// What is said on a connection, and of which documents.
+pub(crate) enum Dialect {
+    /// That of y-websocket, of one document.
+    YWebsocket {
+        /// The document.
+        name: DocumentName,
+        /// What the client may do with it.
+        access: Access,
+    },
+    /// That of Hocuspocus, of those that its client opens.
+    Hocuspocus,
+}
 
-/// How long a connection stays that has no place in a room. y-websocket forgets how often it has tried when a socket opens, and
-/// would be back a tenth of a second later; this is what it waits at most between two tries.
-const TURNED_AWAY_AFTER: Duration = Duration::from_millis(2500);
-
-/// How many of these may stay beside the connections that are counted, so that a crowd before one document keeps nobody from
-/// another.
-static TURNED_AWAY: Semaphore = Semaphore::const_new(1024);
-
-/// A connection that is to be a peer of a room.
+/// A connection that is to be a peer of rooms.
 pub(crate) struct Connection {
     /// Its place among the connections that shutdown closes.
     pub(crate) registration: Registration,
@@ -66,8 +74,8 @@ pub(crate) struct Connection {
     pub(crate) window: Option<WindowBits>,
     /// How many bytes before it a compressed message of the peer may refer to, if messages may come compressed.
     pub(crate) client_window: Option<usize>,
-    /// The document.
-    pub(crate) name: DocumentName,
+    /// What is said on it.
+    pub(crate) dialect: Dialect,
     /// The other end.
     pub(crate) from: SocketAddr,
     /// The documents.
@@ -82,46 +90,67 @@ impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
     pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
-            usual: self.config.max_message_bytes,
-            most: self.config.max_message_bytes.max(self.config.max_document_bytes),
+            usual: self.config.max_message_bytes.get(),
+            most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
         let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
-        let lagging = self.metrics.lagging_peers.clone();
-        let outbox = Arc::new(Outbox::new(self.config.outbox_bytes, lagging));
-        let membership = match self.rooms.join(&self.name, Arc::clone(&outbox), &GREETING) {
-            Ok(membership) => membership,
-            Err(refused) => return Box::pin(self.turn_away(transport, refused)).await,
-        };
-        debug!(from = %self.from, document = %Shown(&self.name), peer = membership.peer.0, "connected");
-
         let timer = pin!(sleep_until(Instant::now()));
-        let mut open = Open::new(&self, &membership, &outbox, transport, timer);
+        let mut open = OpenConnection::new(&self, transport, timer);
+        if let Err(error) = self.begin(&mut open) {
+            let transport = open.into_transport();
+            return Box::pin(self.turn_away(transport, error)).await;
+        }
         let end = poll_fn(|cx| open.poll(cx)).await;
-        let mut transport = open.into_transport();
-
+        let transport = open.into_transport();
         self.note(&end);
-        drop(membership);
-        let left = outbox.try_take().messages;
-        transport.messages.extend(left.iter().map(|queued| frame(&queued.message).payload(self.window)));
         transport.close(end).await;
     }
 
+    /// Joins the room of its document, if it is of one.
+    fn begin(&self, open: &mut OpenConnection<'_>) -> Result<(), JoinError> {
+        let Dialect::YWebsocket { name, access } = &self.dialect else {
+            open.opens_by = Some(Instant::now() + OPENS_WITHIN);
+            debug!(from = %self.from, "connected");
+            return Ok(());
+        };
+        let outbox = self.outbox(&open.ready, open.members.next_number());
+        let terms = Terms { access: *access, ..Terms::default() };
+        let membership = self.rooms.join(name, Arc::clone(&outbox), terms, &GREETING)?;
+        debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
+        open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
+        Ok(())
+    }
+
+    /// An outbox for the member with this number.
+    fn outbox(&self, ready: &Arc<Ready>, number: usize) -> Arc<Outbox> {
+        let lagging = self.metrics.lagging_peers.clone();
+        Arc::new(Outbox::new(self.config.outbox_bytes.get(), lagging, Arc::clone(ready), number))
+    }
+
+    /// Its document for a log line, if it is of one.
+    fn document(&self) -> Option<String> {
+        match &self.dialect {
+            Dialect::YWebsocket { name, .. } => Some(Shown(name).to_string()),
+            Dialect::Hocuspocus => None,
+        }
+    }
+
     /// There is no place for it in the room.
-    async fn turn_away(mut self, transport: Transport, refused: Refused) {
+    async fn turn_away(mut self, transport: Transport, error: JoinError) {
         let permit = TURNED_AWAY.try_acquire();
         if permit.is_ok() {
             self.registration.give_up_place();
         }
-        info!(from = %self.from, document = %Shown(&self.name), "refused: {refused}");
-        self.metrics.reject(refused.label());
+        info!(from = %self.from, document = self.document(), "turned away: {error}");
+        self.metrics.reject(error.label());
         let closing = poll_fn(|cx| {
-            self.closing.wake(cx);
+            self.closing.wake_on_close(cx);
             self.closing.poll()
         });
-        let parting = match refused {
-            Refused::Stopping => refused.into(),
-            refused => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| refused.into()),
+        let parting = match error {
+            JoinError::Stopping => error.into(),
+            error => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| error.into()),
         };
         transport.close(end_by(parting)).await;
     }
@@ -132,426 +161,14 @@ impl Connection {
         {
             self.metrics.reject(reason);
         }
-        let (from, document) = (self.from, Shown(&self.name));
+        let (from, document) = (self.from, self.document());
         match end {
-            End::Gone => debug!(%from, %document, "gone"),
-            End::ByPeer => debug!(%from, %document, "closed by its peer"),
+            End::Gone => debug!(%from, document, "gone"),
+            End::ByPeer => debug!(%from, document, "closed by its peer"),
             End::ByUs(Close { code: 1001, reason }) => {
-                debug!(%from, %document, "closing: {reason}")
+                debug!(%from, document, "closing: {reason}")
             }
-            End::ByUs(Close { code, reason }) => warn!(%from, %document, code, "closing: {reason}"),
+            End::ByUs(Close { code, reason }) => warn!(%from, document, code, "closing: {reason}"),
         }
-    }
-}
-
-/// The open part of a connection's life. It is polled whenever anything may have happened, so it asks first for what costs
-/// least.
-struct Open<'a> {
-    connection: &'a Connection,
-    membership: &'a Membership,
-    outbox: &'a Outbox,
-    transport: Transport,
-    /// What waits for the transport.
-    delivery: Delivery,
-    /// What is being written, as its outbox counts it.
-    writing: Option<usize>,
-    pace: Pace,
-    /// Until when nothing is read: the room has no space, or the peer is too fast.
-    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// What the room has not been given yet of the last frame.
-    rest: Option<Messages>,
-    /// The last frame, if it is large.
-    large: Option<Bytes>,
-    /// The right to have it in memory, if it is larger than usual. Its parts share it, until the room has taken them in.
-    right: Option<Arc<Right>>,
-    /// What comes is not read any more: the room decides when the connection ends.
-    unreadable: bool,
-    /// The task is woken when the server wants the connection to end.
-    hears_closing: bool,
-    /// Messages of the last frame that the room has been given.
-    delivered: usize,
-    /// Bytes that have come and were not yet counted against the rates.
-    uncounted: usize,
-    /// Bytes from the wire that were counted before their message was complete.
-    wire_bytes: usize,
-    keep_alive_at: Instant,
-    ping_at: Instant,
-    /// How many pings were sent; each carries its number.
-    pings: u64,
-    /// The room wants to hear of a pong to this ping, or a later one.
-    probe: Option<u64>,
-    timer: Pin<&'a mut Sleep>,
-}
-
-impl<'a> Open<'a> {
-    fn new(
-        connection: &'a Connection,
-        membership: &'a Membership,
-        outbox: &'a Outbox,
-        transport: Transport,
-        timer: Pin<&'a mut Sleep>,
-    ) -> Open<'a> {
-        let (config, now) = (&connection.config, Instant::now());
-        Open {
-            connection,
-            membership,
-            outbox,
-            transport,
-            delivery: Delivery::new(connection.window),
-            writing: None,
-            pace: Pace::new(config.rates, now),
-            pause: None,
-            rest: None,
-            large: None,
-            right: None,
-            unreadable: false,
-            hears_closing: false,
-            delivered: 0,
-            uncounted: 0,
-            wire_bytes: 0,
-            keep_alive_at: now + config.keep_alive,
-            ping_at: now + config.ping_interval,
-            pings: 0,
-            probe: None,
-            timer,
-        }
-    }
-
-    /// What is left when it has ended. Closing may take a while, so a message that was not delivered is given up first.
-    fn into_transport(mut self) -> Transport {
-        self.transport.messages.extend(self.delivery.into_rest());
-        self.transport
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if !mem::replace(&mut self.hears_closing, true) {
-            self.connection.closing.wake(cx);
-        }
-        if let Poll::Ready(parting) = self.connection.closing.poll() {
-            return Poll::Ready(end_by(parting));
-        }
-        self.transport.begin_turn();
-        for poll in [Self::poll_write, Self::poll_read, Self::poll_timer] {
-            if let Poll::Ready(end) = poll(self, cx) {
-                return Poll::Ready(end);
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Writes what the room wants to have sent, or ends the connection if it wants that.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Connection { config, metrics, .. } = self.connection;
-        let (outbox, membership) = (self.outbox, self.membership);
-        loop {
-            let mut took = false;
-            match outbox.poll_take(cx, self.writing.is_none()) {
-                Poll::Ready(Ok(batch)) => {
-                    took = true;
-                    metrics.messages_sent.inc_by(batch.messages.len() as u64);
-                    let (mut bytes, mut answers) = (0, 0);
-                    for Queued { message, is_answer } in &batch.messages {
-                        let sent = message.message().len();
-                        bytes += sent;
-                        answers += if *is_answer { sent } else { 0 };
-                    }
-                    metrics.sent_bytes.inc_by(bytes as u64);
-                    if answers > 0 {
-                        self.pace.charge(answers, Instant::now());
-                    }
-                    self.writing = Some(batch.cost());
-                    self.transport.messages = self.delivery.add(batch.messages);
-                    if batch.probe
-                        && let Err(error) = self.feed_probe()
-                    {
-                        return Poll::Ready(End::after(&error));
-                    }
-                }
-                Poll::Ready(Err(parting)) => return Poll::Ready(end_by(parting)),
-                Poll::Pending if self.writing.is_none() => return Poll::Pending,
-                Poll::Pending => {}
-            }
-            let start = Instant::now();
-            let written = self.poll_deliver(cx);
-            let now = Instant::now();
-            membership.spent(now - start);
-            if let Err(error) = ready!(written) {
-                return Poll::Ready(End::after(&error));
-            }
-            let cost = self.writing.take().unwrap_or_default();
-            if cost > 0 {
-                // The watchdogs of clients do not hear pings.
-                self.keep_alive_at = now + config.keep_alive;
-            }
-            if outbox.written(cost) {
-                membership.drained();
-            }
-            if took {
-                // What was queued meanwhile has woken this task once more.
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Writes all that was taken from the outbox.
-    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            ready!(self.transport.poll_write_all(cx))?;
-            if self.delivery.wants_ping() {
-                self.feed_ping()?;
-                self.delivery.note_ping(self.pings, self.transport.written());
-                continue;
-            }
-            let next = ready!(self.delivery.poll_next(cx, self.transport.written()));
-            if next.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            self.transport.messages = next;
-        }
-    }
-
-    /// Brings messages to the room until there is a reason to stop.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
-            if self.unreadable {
-                return Poll::Pending;
-            }
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(cx));
-                self.pause = None;
-                self.transport.life().set_unread(false);
-            }
-            let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
-            let incoming = match incoming {
-                Poll::Ready(Err(End::ByUs(Close { code: TOO_LARGE, .. }))) => {
-                    self.leave_unread();
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(end)) => return Poll::Ready(end),
-                Poll::Ready(Ok(controls)) => Poll::Ready(controls),
-                Poll::Pending => Poll::Pending,
-            };
-            let (messages, space) = match (self.rest.take(), incoming) {
-                (Some(messages), _) => self.deliver(messages),
-                (None, Poll::Ready(controls)) => (controls, None),
-                (None, Poll::Pending) => (0, None),
-            };
-            if self.keeps_others_waiting() {
-                return Poll::Ready(end(Reason::Overload, "too many messages in one frame"));
-            }
-            // Also bytes of a message whose end may never come.
-            self.note_wire_bytes();
-            if messages == 0 && self.uncounted == 0 && incoming.is_pending() {
-                return Poll::Pending;
-            }
-            let turn = match self.pace.count(messages, mem::take(&mut self.uncounted), Instant::now()) {
-                Verdict::GoOn => None,
-                Verdict::Wait(until) => Some(until),
-                Verdict::Exceeded => {
-                    return Poll::Ready(end(Reason::Overload, "too many messages or bytes a second"));
-                }
-            };
-            if space.is_some() || turn.is_some() {
-                if space.is_none() && self.rest.is_none() {
-                    self.large = None;
-                    self.transport.release();
-                }
-                self.pause(space, turn);
-            } else if incoming.is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Reads a frame, which is then in `rest`, or gives how many control messages were read.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
-        let polled = self.transport.poll_next(cx);
-        // While the last frame was alive, the read buffer could not grow back into its memory and keep it for good.
-        self.large = None;
-        Poll::Ready(match ready!(polled) {
-            Ok(Message::Binary(frame)) => {
-                self.connection.metrics.received_bytes.inc_by(frame.len() as u64);
-                self.note_wire_bytes();
-                // What it has inflated to.
-                self.uncounted += frame.len().saturating_sub(self.wire_bytes);
-                self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
-                self.delivered = 0;
-                self.right = self.transport.take_right().map(Arc::new);
-                self.rest = Some(Messages::of(if frame.len() < READ_BUFFER {
-                    // A small message must not keep the whole read buffer alive that it came in.
-                    Bytes::copy_from_slice(&frame)
-                } else {
-                    self.large
-                        .insert(if frame.len() > LARGE_FRAME { freed_elsewhere(frame) } else { frame })
-                        .clone()
-                }));
-                Ok(0)
-            }
-            Ok(Message::Text(_)) => {
-                Err(end(Reason::Text, "text frames are not understood: send binary ones"))
-            }
-            Ok(Message::Close(_)) => Err(End::ByPeer),
-            Ok(Message::Pong(number)) => {
-                if self.note_pong(&number) {
-                    cx.waker().wake_by_ref();
-                }
-                Ok(1)
-            }
-            Ok(Message::Ping(_) | Message::Frame(_)) => Ok(1),
-            Err(error) => Err(End::after(&error)),
-        })
-    }
-
-    /// Only the answer to a ping is known to have been sent after it: other bytes may have waited here. Says whether there is
-    /// something to write now.
-    fn note_pong(&mut self, number: &Bytes) -> bool {
-        let Ok(number) = <[u8; 8]>::try_from(&number[..]).map(u64::from_be_bytes) else { return false };
-        if self.probe.is_some_and(|probe| number >= probe) {
-            self.probe = None;
-            self.membership.alive();
-        }
-        self.delivery.note_pong(number, Instant::now())
-    }
-
-    fn note_wire_bytes(&mut self) {
-        let bytes = self.transport.take_received();
-        self.wire_bytes += bytes;
-        self.uncounted += bytes;
-        self.delivery.note_heard(bytes);
-    }
-
-    /// Hands messages of a frame to the room, and keeps the others. Gives how many they were and, where the room has no
-    /// space, what is to be waited for.
-    fn deliver(
-        &mut self,
-        mut messages: Messages,
-    ) -> (usize, Option<impl Future<Output = ()> + Send + use<>>) {
-        let before = messages.position();
-        let mut said = Said::default();
-        for message in messages.by_ref().take(MESSAGES_AT_ONCE) {
-            match message {
-                Ok(message) => said.messages.push(message),
-                Err(error) => said.error = Some(error),
-            }
-        }
-        let bytes = messages.position() - before;
-        let count = said.messages.len() + usize::from(said.error.is_some());
-        self.rest = (!messages.is_at_end()).then_some(messages);
-        self.delivered += count;
-        self.connection.metrics.messages_received.inc_by(count as u64);
-        // The last part takes the right along: nothing may come after it.
-        let right = if self.rest.is_some() { self.right.clone() } else { self.right.take() };
-        let hold = || right.clone().map(|right| right as Arc<dyn Send + Sync>);
-        let full = self.membership.try_send(said, bytes, hold()).err();
-        (count, full.map(|said| self.membership.send(said, bytes, hold())))
-    }
-
-    /// A message has begun that is larger than any may be. Whoever sent it sends it again when it is back, and the room knows
-    /// whether this is the first time.
-    fn leave_unread(&mut self) {
-        self.unreadable = true;
-        self.transport.life().set_unread(true);
-        self.membership.too_large();
-    }
-
-    fn keeps_others_waiting(&self) -> bool {
-        let is_large = self.large.as_ref().is_some_and(|frame| frame.len() > LARGE_FRAME);
-        self.rest.is_some() && is_large && self.delivered > self.connection.config.rates.messages as usize
-    }
-
-    /// Reads nothing before the room has space and it is the peer's turn again.
-    fn pause(&mut self, space: Option<impl Future<Output = ()> + Send + 'static>, turn: Option<Instant>) {
-        self.transport.life().set_unread(true);
-        // Rarely needed: not part of what every open connection holds.
-        self.pause = Some(Box::pin(async move {
-            if let Some(space) = space {
-                space.await;
-            }
-            if let Some(turn) = turn {
-                sleep_until(turn).await;
-            }
-        }));
-    }
-
-    /// Gives up a peer of which nothing has been seen for too long, and says something now and then where there is nothing
-    /// else to write.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
-            let due = self.due();
-            // What has moved away is noticed when the time has come: that costs less than to set it for each frame.
-            if due < self.timer.deadline() {
-                self.timer.as_mut().reset(due);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            let now = Instant::now();
-            if self.silent_at() <= now {
-                return Poll::Ready(end(Reason::Silence, "no sign of life"));
-            }
-            if self.too_slow_at().is_some_and(|at| at <= now) {
-                return Poll::Ready(end(
-                    Reason::Overload,
-                    "too slow for so large a message: others wait for their turn",
-                ));
-            }
-            if let Err(error) = self.feed_signs_of_life(now) {
-                return Poll::Ready(End::after(&error));
-            }
-            if let Poll::Ready(end) = self.poll_write(cx) {
-                return Poll::Ready(end);
-            }
-            let due = self.due();
-            self.timer.as_mut().reset(due);
-        }
-    }
-
-    /// When `poll_timer` has something to do.
-    fn due(&mut self) -> Instant {
-        let silent_at = self.too_slow_at().into_iter().fold(self.silent_at(), Instant::min);
-        if self.is_writing() { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
-    }
-
-    /// When a message larger than usual has kept others waiting for too long, unless it is we who don't read it.
-    fn too_slow_at(&mut self) -> Option<Instant> {
-        if self.pause.is_some() { None } else { self.transport.too_slow_at() }
-    }
-
-    fn silent_at(&mut self) -> Instant {
-        let config = &self.connection.config;
-        self.transport.life().deadline(config.ping_interval * 2, config.stall_timeout)
-    }
-
-    fn feed_signs_of_life(&mut self, now: Instant) -> Result<(), Error> {
-        if self.is_writing() {
-            return Ok(());
-        }
-        let config = &self.connection.config;
-        if self.ping_at <= now {
-            self.ping_at = now + config.ping_interval;
-            self.writing.get_or_insert(0);
-            self.feed_ping()?;
-        }
-        if self.keep_alive_at <= now {
-            self.keep_alive_at = now + config.keep_alive;
-            self.writing.get_or_insert(0);
-            self.transport.feed(Message::Binary(Bytes::from_static(KEEP_ALIVE)))?;
-        }
-        Ok(())
-    }
-
-    /// Whether something is on its way into the kernel, before which nothing else can be said.
-    fn is_writing(&self) -> bool {
-        self.writing.is_some() && !self.delivery.is_waiting()
-    }
-
-    fn feed_ping(&mut self) -> Result<(), Error> {
-        self.pings += 1;
-        self.transport.feed(Message::Ping(Bytes::copy_from_slice(&self.pings.to_be_bytes())))
-    }
-
-    /// Asks for a sign of life, of which the room will hear.
-    fn feed_probe(&mut self) -> Result<(), Error> {
-        self.feed_ping()?;
-        self.probe.get_or_insert(self.pings);
-        Ok(())
     }
 }

@@ -1,26 +1,18 @@
-//! How fast a connection may send. Who is faster is not read for a while, so that TCP slows it down and nothing is lost; who
-//! does not slow down by that is closed.
+//! How fast a connection may send. A peer that is faster is not read for a while: TCP slows it down, and nothing is lost. A
+//! peer that stays too fast is closed.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::config::Rates;
+use crate::limits::{BURST, LONGEST_CHARGE, TOO_FAST_PATIENCE};
 
-/// What may come at once before anything is slowed down, in time that it would take at the full rate.
-const BURST: Duration = Duration::from_secs(1);
-
-/// How long a connection may use all that it is allowed, and want more.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long answers can keep a connection from being read.
-const LONGEST_CHARGE: Duration = Duration::from_secs(5);
-
-/// What one connection has used of its rates.
+/// The rates of one connection, and how much of them is used.
 #[derive(Debug)]
 pub(crate) struct Pace {
     rates: Rates,
-    /// When what has come would have been sent at the full rate.
+    /// When all messages and bytes so far would have been sent at the full rate.
     messages_until: Instant,
     bytes_until: Instant,
     /// The same for answers.
@@ -29,7 +21,7 @@ pub(crate) struct Pace {
     slowed_since: Option<Instant>,
 }
 
-/// What is to be done after a message.
+/// What to do after a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Read on.
@@ -46,7 +38,7 @@ impl Pace {
         Pace { rates, messages_until: now, bytes_until: now, answers_until: now, slowed_since: None }
     }
 
-    /// Counts what has come.
+    /// Counts messages and bytes that have come.
     pub(crate) fn count(&mut self, messages: usize, bytes: usize, now: Instant) -> Verdict {
         if self.messages_until.max(self.bytes_until) <= now {
             self.slowed_since = None;
@@ -55,7 +47,7 @@ impl Pace {
         self.messages_until = self.messages_until.max(now) + Duration::from_secs_f64(messages);
         self.bytes_until = self.bytes_until.max(now) + self.time_for(bytes);
         let until = self.messages_until.max(self.bytes_until);
-        if until > now + BURST && now > *self.slowed_since.get_or_insert(now) + PATIENCE {
+        if until > now + BURST && now > *self.slowed_since.get_or_insert(now) + TOO_FAST_PATIENCE {
             return Verdict::Exceeded;
         }
         match until.max(self.answers_until) {
@@ -114,7 +106,7 @@ mod tests {
     fn who_goes_on_for_too_long_is_closed() {
         for (bytes, every) in [(0, Duration::ZERO), (0, Duration::from_millis(9)), (500, Duration::ZERO)] {
             let closed = run(100_000, bytes, every).unwrap_err();
-            assert!(closed > PATIENCE && closed < Duration::from_secs(25), "{closed:?}");
+            assert!(closed > TOO_FAST_PATIENCE && closed < Duration::from_secs(25), "{closed:?}");
         }
     }
 

@@ -1,7 +1,8 @@
-//! Why connections end, and what their peers are told: the one table of reasons, close codes and HTTP statuses.
+//! Why connections end: the one table of reasons, close codes and HTTP statuses.
 //!
-//! Close codes are those of RFC 6455, section 7.4.1, and 1013 of IANA's registry. Clients come back after all of them. The
-//! transport itself has codes for a peer that breaks the WebSocket protocol, and for a message that is too large to be read.
+//! Close codes come from RFC 6455, section 7.4.1, and 1013 from IANA's registry. Clients come back after all of them. The
+//! transport has codes of its own for a peer that breaks the WebSocket protocol, and for a message that is too large to be
+//! read.
 
 use axum::http::StatusCode;
 use coscribe_engine::message::{Parting, Reason};
@@ -20,8 +21,8 @@ pub(crate) fn told_as(reason: Reason) -> (u16, StatusCode) {
     }
 }
 
-/// What a close code is counted as; `None` if that is nobody's fault.
-pub(super) fn counted_as(code: u16) -> Option<&'static str> {
+/// The reason under which metrics count a close code; `None` if nobody is at fault.
+pub(crate) fn counted_as(code: u16) -> Option<&'static str> {
     match code {
         1001 => None,
         PROTOCOL_ERROR => Some("protocol"),

@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, heade
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 
-/// What a person sees whose server was built without the demo.
+/// The page of a server that was built without the demo.
 const UNBUILT: &str = include_str!("unbuilt.html");
 
 /// Where the files are whose names change with their contents.
 const HASHED: &str = "assets/";
 
-/// Nothing is loaded from elsewhere, and nothing that people write is run. Editors set styles on elements, which needs
+/// Nothing is loaded from elsewhere, and no text of a person is run as a script. Editors set styles on elements, which needs
 /// `unsafe-inline` for styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -62,7 +62,7 @@ impl File {
         response
     }
 
-    /// The smallest form that is taken at the other end.
+    /// The smallest form that the other end accepts.
     fn best(&self, asked: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
         match (self.brotli, self.gzip) {
             (Some(brotli), _) if accepts(asked, "br") => (Some("br"), brotli),

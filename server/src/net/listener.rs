@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -19,32 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::connections::Connections;
+use super::server::Server;
 use super::upgrade;
-use crate::config::{Config, Listen, in_order};
-use crate::metrics::Metrics;
-use crate::rooms::Rooms;
-
-/// TCP connections that have not become WebSockets, or never will. They are many for a moment when all editors come back at
-/// once, and otherwise only when somebody wants to use up file descriptors.
-const MAX_REQUESTING: usize = 4096;
-
-/// How long to wait when the system has no file descriptor or no memory for a connection.
-const BACK_OFF: Duration = Duration::from_millis(200);
-
-/// What connections need.
-pub(crate) struct Server {
-    /// The configuration in force.
-    pub(crate) config: Arc<Config>,
-    /// The open documents.
-    pub(crate) rooms: Arc<Rooms>,
-    /// The open WebSockets.
-    pub(crate) connections: Arc<Connections>,
-    /// What is counted.
-    pub(crate) metrics: Arc<Metrics>,
-    /// Plain HTTP.
-    pub(crate) routes: Router,
-}
+use crate::config::{Listen, in_order};
+use crate::limits::{ACCEPT_BACK_OFF, MAX_REQUESTING};
 
 /// Listens on all addresses of a host that this machine has, on one port.
 pub(crate) async fn listen(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
@@ -59,7 +36,7 @@ pub(crate) async fn listen(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> 
                 port = listener.local_addr().context("cannot listen")?.port();
                 listeners.push(listener);
             }
-            // Many a machine resolves localhost to ::1 and has no IPv6.
+            // Many machines resolve localhost to ::1 and have no IPv6.
             Err(error) if is_not_ours(&error) => refused = Some((address, error)),
             Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}")),
         }
@@ -105,20 +82,20 @@ async fn accept(listener: TcpListener, server: Arc<Server>, requesting: Arc<Sema
                     warn!("cannot accept connections: {error}");
                 }
                 failing = true;
-                tokio::time::sleep(BACK_OFF).await;
+                tokio::time::sleep(ACCEPT_BACK_OFF).await;
             }
         }
     }
 }
 
 async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: OwnedSemaphorePermit) {
-    let timeout = server.config.header_timeout;
+    let timeout = server.config.header_timeout.get();
     let plain = TowerToHyperService::new(server.routes.clone());
     let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
     serve_http(stream, from, timeout, service).await;
 }
 
-/// A document may have the name of a plain route: what wants to be a WebSocket never gets to the routes.
+/// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.
 async fn answer(
     request: hyper::Request<Incoming>,
     from: SocketAddr,

@@ -1,5 +1,5 @@
-//! From the network to connections: listening, requests, handshakes, and how many connections there may be.
+//! From the network to connections: listening, requests and handshakes.
 
-pub(crate) mod connections;
 pub(crate) mod listener;
-mod upgrade;
+pub(crate) mod server;
+pub(crate) mod upgrade;

@@ -7,22 +7,20 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use coscribe_engine::message::Reason;
+use coscribe_engine::room::Access;
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::{Gone, Handshake, HandshakeError, stream_of};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tracing::{debug, info};
 
-use super::connections::Full;
-use super::listener::Server;
-use crate::connection::{Closing, Connection, told_as};
+use super::server::Server;
+use crate::connection::register::NoPlace;
+use crate::connection::{Closing, Connection, Dialect, told_as};
 
 /// Why a handshake is answered with an error.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The path is `/`.
-    #[error("the path must name a document: ws://host:port/<document>")]
-    NoName,
+pub(crate) enum UpgradeError {
     /// The path, percent-decoded, is not UTF-8.
     #[error("the document name in the path is not UTF-8")]
     NotUtf8,
@@ -34,15 +32,15 @@ pub(crate) enum Refusal {
     Handshake(#[from] HandshakeError),
     /// There are too many connections.
     #[error(transparent)]
-    Full(#[from] Full),
+    NoPlace(#[from] NoPlace),
 }
 
-impl Refusal {
-    /// What it is counted as.
-    fn label(&self) -> &'static str {
+impl UpgradeError {
+    /// The reason under which metrics count it.
+    pub(crate) fn label(&self) -> &'static str {
         match self {
-            Refusal::Full(Full::Total) => "connections",
-            Refusal::Full(Full::Address(_)) => "connections_from_address",
+            UpgradeError::NoPlace(NoPlace::Total) => "connections",
+            UpgradeError::NoPlace(NoPlace::Address(_)) => "connections_from_address",
             _ => "handshake",
         }
     }
@@ -52,10 +50,10 @@ impl Refusal {
 pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
     match accept(server, request, from) {
         Ok(response) => response,
-        Err(refusal) => {
-            info!(%from, "refused a WebSocket: {refusal}");
-            server.metrics.reject(refusal.label());
-            refusal.into_response()
+        Err(error) => {
+            info!(%from, "refused a WebSocket: {error}");
+            server.metrics.reject(error.label());
+            error.into_response()
         }
     }
 }
@@ -64,9 +62,9 @@ fn accept(
     server: &Arc<Server>,
     mut request: Request<Incoming>,
     from: SocketAddr,
-) -> Result<Response<Body>, Refusal> {
-    let name = document_name(request.uri().path())?;
-    let handshake = Handshake::check(&request, server.config.compression)?;
+) -> Result<Response<Body>, UpgradeError> {
+    let dialect = dialect_of(request.uri().path())?;
+    let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
     let closing = Arc::<Closing>::default();
@@ -75,7 +73,7 @@ fn accept(
         closing,
         window: handshake.window(),
         client_window: handshake.client_window(),
-        name,
+        dialect,
         from,
         rooms: Arc::clone(&server.rooms),
         config: Arc::clone(&server.config),
@@ -91,25 +89,30 @@ fn accept(
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
+/// What is said on a WebSocket with this path. A provider of Hocuspocus, which names its documents later, uses `/`.
+fn dialect_of(path: &str) -> Result<Dialect, UpgradeError> {
+    if path == "/" {
+        return Ok(Dialect::Hocuspocus);
+    }
+    Ok(Dialect::YWebsocket { name: document_name(path)?, access: Access::Write })
+}
+
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
 /// not part of the name.
-fn document_name(path: &str) -> Result<DocumentName, Refusal> {
+fn document_name(path: &str) -> Result<DocumentName, UpgradeError> {
     let encoded = path.strip_prefix('/').unwrap_or(path);
-    if encoded.is_empty() {
-        return Err(Refusal::NoName);
-    }
-    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| Refusal::NotUtf8)?;
+    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| UpgradeError::NotUtf8)?;
     Ok(DocumentName::new(&name)?)
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for UpgradeError {
     fn into_response(self) -> Response<Body> {
         let status = match self {
-            Refusal::Handshake(error) => return error.response().map(Body::from),
-            Refusal::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
-            Refusal::Full(Full::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Full(Full::Total) => told_as(Reason::Overload).1,
-            Refusal::NoName | Refusal::NotUtf8 | Refusal::Name(_) => StatusCode::BAD_REQUEST,
+            UpgradeError::Handshake(error) => return error.response().map(Body::from),
+            UpgradeError::Name(NameError::TooLong { .. }) => StatusCode::URI_TOO_LONG,
+            UpgradeError::NoPlace(NoPlace::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
+            UpgradeError::NoPlace(NoPlace::Total) => told_as(Reason::Overload).1,
+            UpgradeError::NotUtf8 | UpgradeError::Name(_) => StatusCode::BAD_REQUEST,
         };
         (status, format!("{self}\n")).into_response()
     }
@@ -131,8 +134,8 @@ mod tests {
         ] {
             assert_eq!(document_name(path).unwrap().as_str(), name);
         }
-        assert!(matches!(document_name("/"), Err(Refusal::NoName)));
-        assert!(matches!(document_name("/%ff"), Err(Refusal::NotUtf8)));
-        assert!(matches!(document_name(&"/a".repeat(1000)), Err(Refusal::Name(_))));
+        assert!(matches!(dialect_of("/"), Ok(Dialect::Hocuspocus)));
+        assert!(matches!(document_name("/%ff"), Err(UpgradeError::NotUtf8)));
+        assert!(matches!(document_name(&"/a".repeat(1000)), Err(UpgradeError::Name(_))));
     }
 }

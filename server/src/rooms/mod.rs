@@ -1,8 +1,8 @@
-//! Which documents are open: name -> room, opened once however many ask at the same time.
+//! The open documents: name -> room, opened once however many connections ask at the same time.
 //!
-//! The register and the rooms agree by one rule: whoever joins puts its `Join` into the room's inbox *while holding the
-//! register's lock*, and a room takes itself out under the same lock, only when its inbox is empty. So no join is lost and
-//! there are never two rooms for one name.
+//! One rule keeps the register and the rooms in step. A `Join` is put into the room's inbox *under the register's lock*. A room
+//! takes itself out under the same lock, and only when its inbox is empty. So no join is lost, and there are never two rooms
+//! for one name.
 
 mod opened;
 mod outbox;
@@ -19,25 +19,23 @@ use std::time::Duration;
 
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::message::{Inbound, Parting, Reason};
-use coscribe_engine::room::PeerId;
+use coscribe_engine::room::{PeerId, Terms};
 use coscribe_persistence::DocumentName;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-pub(crate) use self::outbox::{Outbox, Queued};
+pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
 use self::task::{Door, Input};
 use self::turns::Turns;
 use crate::config::Config;
 use crate::journal::SharedJournal;
+use crate::limits::{INBOX_MESSAGE_COST, SHOWN_NAME_CHARS};
 use crate::load::Load;
 use crate::metrics::Metrics;
 
-/// What a message costs in an inbox beside its bytes, so that many small ones are bounded as well.
-const MESSAGE_COST: usize = 256;
-
-/// All open rooms, and what each needs.
+/// All open rooms, and the parts of the server that each needs.
 pub(crate) struct Rooms {
     open: Mutex<Register>,
     last_peer: AtomicU64,
@@ -47,7 +45,7 @@ pub(crate) struct Rooms {
     metrics: Arc<Metrics>,
     /// Where the rooms' clocks start.
     origin: Instant,
-    /// Who may go on with long work.
+    /// Turns for long work.
     turns: Turns,
     /// How busy the process is.
     load: Load,
@@ -79,21 +77,28 @@ pub(crate) struct Membership {
     inbox_bytes: u32,
 }
 
-/// What a peer has said at once: messages, and then perhaps something that is none.
+/// Messages that a peer has sent at once, and then perhaps bytes that are no message.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     /// The messages, in order.
     pub(crate) messages: SmallVec<[Inbound; 1]>,
-    /// Why what follows them cannot be read.
+    /// Why the bytes after them cannot be read.
     pub(crate) error: Option<MessageError>,
 }
 
-/// What is kept until messages have been taken in: a right to have them in memory.
+impl Said {
+    /// How many messages it has, with the one that cannot be read.
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len() + usize::from(self.error.is_some())
+    }
+}
+
+/// A right to have messages in memory, which is kept until they have been taken in.
 pub(crate) type Hold = Option<Arc<dyn Send + Sync>>;
 
 /// Why a document cannot be joined now.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum JoinError {
     /// The configured number of rooms is open.
     #[error("too many documents are open; try again later")]
     TooManyRooms,
@@ -105,24 +110,24 @@ pub(crate) enum Refused {
     Stopping,
 }
 
-impl Refused {
-    /// What it is counted as.
+impl JoinError {
+    /// The reason under which metrics count it.
     pub(crate) fn label(&self) -> &'static str {
         match self {
-            Refused::TooManyRooms => "documents",
-            Refused::TooManyPeers => "connections_to_document",
-            Refused::Stopping => "stopping",
+            JoinError::TooManyRooms => "documents",
+            JoinError::TooManyPeers => "connections_to_document",
+            JoinError::Stopping => "stopping",
         }
     }
 }
 
-impl From<Refused> for Parting {
-    fn from(refused: Refused) -> Parting {
-        let reason = match refused {
-            Refused::TooManyRooms | Refused::TooManyPeers => Reason::Overload,
-            Refused::Stopping => Reason::Shutdown,
+impl From<JoinError> for Parting {
+    fn from(error: JoinError) -> Parting {
+        let reason = match error {
+            JoinError::TooManyRooms | JoinError::TooManyPeers => Reason::Overload,
+            JoinError::Stopping => Reason::Shutdown,
         };
-        Parting::new(reason, refused.to_string())
+        Parting::new(reason, error.to_string())
     }
 }
 
@@ -142,32 +147,33 @@ impl Rooms {
         })
     }
 
-    /// Joins the room of a document, opening it if nobody has. What the room has to say, also that the document cannot be
-    /// read, comes through the outbox. `greeting` is what the peer wants without saying so.
+    /// Joins the room of a document, and opens it if nobody has. Everything from the room comes through the outbox, also that
+    /// the document cannot be read. The peer has these terms, and `greeting` holds the wishes that it need not send.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: &DocumentName,
         outbox: Arc<Outbox>,
+        terms: Terms,
         greeting: &'static [Inbound],
-    ) -> Result<Membership, Refused> {
+    ) -> Result<Membership, JoinError> {
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
-        if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document {
-            return Err(Refused::TooManyPeers);
+        if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document.get() {
+            return Err(JoinError::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
-        mailbox.send(Input::Join { peer, outbox, greeting });
+        mailbox.send(Input::Join { peer, outbox, terms, greeting });
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
 
-    /// Opens the room of a document for nobody: it will be checkpointed and evicted if no one joins meanwhile. `turn` is
-    /// given back when the room no longer exists only for that.
+    /// Opens the room of a document for nobody: it is checkpointed, and evicted if nobody joins meanwhile. `turn` is given back
+    /// when somebody joins, or the room ends.
     pub(crate) fn visit(
         self: &Arc<Self>,
         name: &DocumentName,
         turn: OwnedSemaphorePermit,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), JoinError> {
         self.enter(&mut self.register(), name, Some(turn)).map(drop)
     }
 
@@ -181,17 +187,17 @@ impl Rooms {
         idle
     }
 
-    /// Takes a room out of the register though somebody may be waiting: the room closes those.
+    /// Takes a room out of the register, though connections may be waiting: the room closes them.
     pub(crate) fn remove(&self, name: &DocumentName) {
         self.take_out(&mut self.register(), name);
     }
 
     /// Lets nobody in any more.
-    pub(crate) fn refuse(&self) {
+    pub(crate) fn close_doors(&self) {
         self.register().stopping = true;
     }
 
-    /// Asks every room to end when it has processed what is in its inbox.
+    /// Asks every room to end when it has processed its inbox.
     pub(crate) fn stop(&self) {
         self.register().rooms.values().for_each(|mailbox| mailbox.send(Input::Stop));
     }
@@ -212,14 +218,14 @@ impl Rooms {
         register: &mut Register,
         name: &DocumentName,
         turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<Mailbox, Refused> {
+    ) -> Result<Mailbox, JoinError> {
         if register.stopping {
-            return Err(Refused::Stopping);
+            return Err(JoinError::Stopping);
         }
-        let full = register.rooms.len() >= self.config.max_rooms;
+        let full = register.rooms.len() >= self.config.max_rooms.get();
         match register.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.get().clone()),
-            Entry::Vacant(_) if full => Err(Refused::TooManyRooms),
+            Entry::Vacant(_) if full => Err(JoinError::TooManyRooms),
             Entry::Vacant(place) => {
                 let (inbox, receiver) = mpsc::unbounded_channel();
                 let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
@@ -243,7 +249,7 @@ impl Rooms {
     }
 
     fn inbox_bytes(&self) -> u32 {
-        u32::try_from(self.config.inbox_bytes).unwrap_or(u32::MAX)
+        u32::try_from(self.config.inbox_bytes.get()).unwrap_or(u32::MAX)
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {
@@ -285,12 +291,12 @@ impl Membership {
         }
     }
 
-    /// Tells the room that the peer sends a message that is larger than any may be: it decides when the peer is closed.
+    /// Tells the room that the peer sends a message that is larger than any may be. The room decides when the peer is closed.
     pub(crate) fn too_large(&self) {
         self.mailbox.send(Input::TooLarge { peer: self.peer });
     }
 
-    /// Tells the room that everything it had sent is on its way.
+    /// Tells the room that all its messages are on their way.
     pub(crate) fn drained(&self) {
         self.mailbox.send(Input::Drained { peer: self.peer });
     }
@@ -300,15 +306,15 @@ impl Membership {
         self.mailbox.send(Input::Alive { peer: self.peer });
     }
 
-    /// Tells the room what writing its frames has cost.
+    /// Tells the room how long it took to write its frames.
     pub(crate) fn spent(&self, writing: Duration) {
         let nanos = u64::try_from(writing.as_nanos()).unwrap_or(u64::MAX);
         self.mailbox.writing.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// What is larger than the inbox takes all of it.
+    /// Messages larger than the inbox take all of it.
     fn cost(&self, said: &Said, bytes: usize) -> u32 {
-        let cost = bytes + said.messages.len().max(1) * MESSAGE_COST;
+        let cost = bytes + said.len() * INBOX_MESSAGE_COST;
         u32::try_from(cost).unwrap_or(u32::MAX).min(self.inbox_bytes)
     }
 }
@@ -320,14 +326,13 @@ impl Drop for Membership {
     }
 }
 
-/// A document name for a log line: escaped, and cut where it is long, because it is whatever somebody asked for.
+/// A document name for a log line. It is escaped, and cut where it is long: anybody may ask for any name.
 pub(crate) struct Shown<'a>(pub(crate) &'a DocumentName);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 80;
         let name = self.0.as_str();
-        let shown = name.char_indices().nth(LONGEST).map_or(name, |(end, _)| &name[..end]);
+        let shown = name.char_indices().nth(SHOWN_NAME_CHARS).map_or(name, |(end, _)| &name[..end]);
         let cut = if shown.len() < name.len() { "…" } else { "" };
         write!(f, "\"{}{cut}\"", shown.escape_debug())
     }

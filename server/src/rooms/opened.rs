@@ -1,6 +1,6 @@
 //! Reading a document for a room.
 
-use coscribe_engine::blocks::LoadError;
+use coscribe_engine::document::blocks::LoadError;
 use coscribe_engine::room::{Room, RoomLimits, Stored};
 use coscribe_persistence::{DocumentName, StoreError};
 
@@ -39,7 +39,7 @@ impl Opened {
         for (_, waiting) in &stored.waiting {
             room.load_waiting(waiting)?;
         }
-        // A checkpoint would append again what waits, and nothing else.
+        // A checkpoint would only append the waiting records again.
         let is_clean = stored.updates.is_empty();
         Ok(Opened {
             room,

@@ -1,26 +1,52 @@
-//! What waits to be written to one connection: bounded in bytes by telling the room when to stop.
+//! What waits to be written to one peer: bounded in bytes by telling the room when to stop.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use coscribe_engine::message::Parting;
 use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::shared::Shared;
+use crate::limits::OUTBOX_MESSAGE_COST;
 
-/// What a message costs in an outbox beside its bytes, so that many small ones are bounded as well.
-const MESSAGE_COST: usize = 64;
+/// The outboxes of one connection that have something new, by their numbers, and the task that empties them.
+#[derive(Default)]
+pub(crate) struct Ready {
+    numbers: Mutex<VecDeque<usize>>,
+    writer: AtomicWaker,
+}
+
+impl Ready {
+    /// Has this task woken when there is something new in an outbox.
+    pub(crate) fn wake(&self, cx: &Context<'_>) {
+        self.writer.register(cx.waker());
+    }
+
+    /// An outbox that has had something new for longest; each is given once for all that is new in it by then.
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.numbers().pop_front()
+    }
+
+    fn add(&self, number: usize) {
+        self.numbers().push_back(number);
+        self.writer.wake();
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, VecDeque<usize>> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The messages that a room has for one peer, and the reason to send it away.
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     limit: usize,
     lagging: Gauge,
-    /// The task that writes.
-    writer: AtomicWaker,
+    ready: Arc<Ready>,
+    number: usize,
 }
 
 /// A message for one peer.
@@ -37,6 +63,8 @@ struct Queue {
     messages: VecDeque<Queued>,
     /// Bytes of `messages` and of those taken but not yet written.
     bytes: usize,
+    /// The connection was told that there is something new.
+    is_announced: bool,
     /// The room knows that there is too much here and waits to hear that it is gone.
     stalled: bool,
     /// The room wants a sign of life of the peer.
@@ -54,9 +82,10 @@ pub(crate) struct Batch {
 }
 
 impl Outbox {
-    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes.
-    pub(crate) fn new(limit: usize, lagging: Gauge) -> Outbox {
-        Outbox { queue: Mutex::default(), limit, lagging, writer: AtomicWaker::new() }
+    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes. What is new in it is announced in `ready`,
+    /// under this number.
+    pub(crate) fn new(limit: usize, lagging: Gauge, ready: Arc<Ready>, number: usize) -> Outbox {
+        Outbox { queue: Mutex::default(), limit, lagging, ready, number }
     }
 
     /// Queues a message, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
@@ -70,43 +99,49 @@ impl Outbox {
         queue.messages.push_back(queued);
         let stalls = !queue.stalled && queue.bytes > self.limit;
         queue.stalled |= stalls;
-        drop(queue);
         if stalls {
             self.lagging.inc();
         }
-        self.writer.wake();
+        self.announce(queue);
         stalls
     }
 
     /// Asks the connection for a sign of life of its peer.
     pub(crate) fn probe(&self) {
-        self.queue().probe = true;
-        self.writer.wake();
+        let mut queue = self.queue();
+        queue.probe = true;
+        self.announce(queue);
     }
 
     /// Asks the connection to end the membership after what is queued. The first reason counts.
     pub(crate) fn part(&self, parting: Parting) {
-        self.queue().parting.get_or_insert(parting);
-        self.writer.wake();
+        let mut queue = self.queue();
+        queue.parting.get_or_insert(parting);
+        self.announce(queue);
     }
 
-    /// Takes all messages and the wish for a sign of life, if there is any of these and `wanted` says so, or the reason to send
-    /// the peer away. One task may wait for either.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, wanted: bool) -> Poll<Result<Batch, Parting>> {
-        self.writer.register(cx.waker());
+    fn announce(&self, mut queue: MutexGuard<'_, Queue>) {
+        let is_announced = mem::replace(&mut queue.is_announced, true);
+        drop(queue);
+        if !is_announced {
+            self.ready.add(self.number);
+        }
+    }
+
+    /// The connection has heard that there is something new: more will be announced again. Gives the reason to send the peer
+    /// away, if there is one.
+    pub(crate) fn heard(&self) -> Option<Parting> {
         let mut queue = self.queue();
-        if let Some(parting) = queue.parting.clone() {
-            return Poll::Ready(Err(parting));
-        }
-        if !wanted || (queue.messages.is_empty() && !queue.probe) {
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(queue.take()))
+        queue.is_announced = false;
+        queue.parting.clone()
     }
 
     /// Takes what is queued now.
-    pub(crate) fn try_take(&self) -> Batch {
-        self.queue().take()
+    pub(crate) fn take(&self) -> Batch {
+        let mut queue = self.queue();
+        let messages = mem::take(&mut queue.messages);
+        let cost = messages.iter().map(cost).sum();
+        Batch { messages, probe: mem::take(&mut queue.probe), cost }
     }
 
     /// Reports that a batch is in the kernel's hands. True if the peer was stalled and no longer is: tell the room.
@@ -127,14 +162,6 @@ impl Outbox {
     }
 }
 
-impl Queue {
-    fn take(&mut self) -> Batch {
-        let messages = mem::take(&mut self.messages);
-        let cost = messages.iter().map(cost).sum();
-        Batch { messages, probe: mem::take(&mut self.probe), cost }
-    }
-}
-
 impl Drop for Outbox {
     fn drop(&mut self) {
         if self.queue().stalled {
@@ -151,16 +178,18 @@ impl Batch {
 }
 
 fn cost(queued: &Queued) -> usize {
-    queued.message.message().len() + MESSAGE_COST
+    queued.message.message().len() + OUTBOX_MESSAGE_COST
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use coscribe_engine::message::{Outbound, Reason};
 
     use super::*;
+
+    fn outbox(limit: usize, lagging: &Gauge) -> Outbox {
+        Outbox::new(limit, lagging.clone(), Arc::default(), 7)
+    }
 
     fn plain(bytes: usize) -> Queued {
         Queued { message: Shared::new(Outbound::Update(vec![0; bytes].into())), is_answer: false }
@@ -168,33 +197,33 @@ mod tests {
 
     #[test]
     fn stalls_once_when_over_the_limit_and_drains_once_when_all_is_written() {
-        let outbox = Outbox::new(1000, Gauge::default());
+        let outbox = outbox(1000, &Gauge::default());
         assert!(!outbox.push(plain(900)));
         assert!(outbox.push(plain(900)), "over the limit");
         assert!(!outbox.push(plain(1)), "known already");
-        let first = outbox.try_take();
+        let first = outbox.take();
         assert!(!outbox.push(plain(1)));
         assert!(!outbox.written(first.cost()), "another still waits");
-        let second = outbox.try_take();
+        let second = outbox.take();
         assert!(outbox.written(second.cost()), "now it is empty");
         assert!(outbox.push(plain(2000)), "and can stall again");
     }
 
     #[test]
     fn what_is_taken_counts_until_it_is_written() {
-        let outbox = Outbox::new(1000, Gauge::default());
+        let outbox = outbox(1000, &Gauge::default());
         assert!(!outbox.push(plain(900)));
-        let _in_flight = outbox.try_take();
+        let _in_flight = outbox.take();
         assert!(outbox.push(plain(900)));
     }
 
     #[test]
     fn lagging_ends_when_all_is_written_or_the_outbox_is_gone() {
         let lagging = Gauge::default();
-        let outbox = Outbox::new(1000, lagging.clone());
+        let outbox = outbox(1000, &lagging);
         assert!(outbox.push(plain(2000)));
         assert_eq!(lagging.get(), 1);
-        let batch = outbox.try_take();
+        let batch = outbox.take();
         assert!(outbox.written(batch.cost()));
         assert_eq!(lagging.get(), 0);
         assert!(outbox.push(plain(2000)));
@@ -204,12 +233,27 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_close_counts_and_nothing_is_queued_after_it() {
-        let outbox = Outbox::new(1000, Gauge::default());
+        let outbox = outbox(1000, &Gauge::default());
         outbox.part(Parting::new(Reason::Violation, "first"));
         outbox.part(Parting::new(Reason::Shutdown, "second"));
-        let taken = outbox.poll_take(&mut Context::from_waker(Waker::noop()), true);
-        assert!(matches!(taken, Poll::Ready(Err(Parting { reason: Reason::Violation, .. }))));
+        assert!(matches!(outbox.heard(), Some(Parting { reason: Reason::Violation, .. })));
         assert!(!outbox.push(plain(9000)));
-        assert!(outbox.try_take().messages.is_empty());
+        assert!(outbox.take().messages.is_empty());
+    }
+
+    #[test]
+    fn what_is_new_is_announced_once_until_the_connection_has_heard_of_it() {
+        let ready = Arc::<Ready>::default();
+        let [one, two] = [1, 2].map(|number| Outbox::new(1000, Gauge::default(), Arc::clone(&ready), number));
+        for outbox in [&two, &one, &two] {
+            assert!(!outbox.push(plain(1)));
+        }
+        assert_eq!([ready.next(), ready.next(), ready.next()], [Some(2), Some(1), None]);
+        assert!(!two.push(plain(1)) && ready.next().is_none());
+        assert!(two.heard().is_none());
+        two.probe();
+        assert_eq!(ready.next(), Some(2));
+        let batch = two.take();
+        assert!(batch.messages.len() == 3 && batch.probe);
     }
 }

@@ -1,11 +1,11 @@
-//! A message for any number of peers, and what is made of it to be written: once, for all of them.
+//! A message for any number of peers, and its frames, made once for all of them.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use coscribe_engine::message::Outbound;
 
-/// A message, and what those who write it have made of it: frames of their dialects, compressed forms.
+/// A message, and the forms in which connections write it: frames of their dialects, compressed or not.
 #[derive(Debug)]
 pub(crate) struct Shared {
     message: Outbound,
@@ -14,7 +14,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// A message of which nothing has been made.
+    /// A message that nobody has written yet.
     pub(crate) fn new(message: Outbound) -> Arc<Shared> {
         Arc::new(Shared { message, made: OnceLock::new() })
     }
@@ -24,7 +24,7 @@ impl Shared {
         &self.message
     }
 
-    /// What is made of it, by the first who asks. Panics if others have made something of another type.
+    /// The forms of the message, which the first caller makes. Panics if they have another type.
     pub(crate) fn made<T: Any + Send + Sync>(&self, make: impl FnOnce(&Outbound) -> T) -> &T {
         let made = self.made.get_or_init(|| Box::new(make(&self.message)));
         made.downcast_ref().expect("all who write make the same of it")

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
-use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits};
+use coscribe_engine::room::{
+    Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Terms,
+};
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
 use futures_util::FutureExt;
@@ -24,17 +26,12 @@ use super::outbox::{Outbox, Queued};
 use super::shared::Shared;
 use super::{Hold, Rooms, Said, Shown};
 use crate::journal::{Append, CheckpointError, Fate, Health, State};
-
-/// What the task takes from its inbox before it lets the room flush.
-const INPUTS_PER_FLUSH: usize = 256;
-
-/// To free the memory of a larger document takes longer than others should wait, so that is done elsewhere.
-const LARGE_DOCUMENT: usize = 1 << 20;
+use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
 
 /// What comes into a room's inbox.
 pub(crate) enum Input {
     /// A connection wants to be a peer.
-    Join { peer: PeerId, outbox: Arc<Outbox>, greeting: &'static [Inbound] },
+    Join { peer: PeerId, outbox: Arc<Outbox>, terms: Terms, greeting: &'static [Inbound] },
     /// A peer has said something. The space in the inbox is free again when that has been processed.
     Said { peer: PeerId, said: Said, _space: (OwnedSemaphorePermit, Hold) },
     /// A peer has begun to send a message that is larger than any may be.
@@ -54,8 +51,8 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     let (journal, name) = (Arc::clone(&door.rooms.journal), door.name.clone());
     let config = &door.rooms.config;
     let limits = RoomLimits {
-        document_bytes: config.max_document_bytes,
-        keep_deleted: config.keep_deleted.match_name(&name),
+        document_bytes: config.max_document_bytes.get(),
+        keep_deleted: config.keeps_deleted(&name),
         ..RoomLimits::default()
     };
     // Replaying a large log takes long enough to be in the way of others.
@@ -117,10 +114,6 @@ impl Drop for Door {
     }
 }
 
-/// What of one room may wait for the journal, in bytes; beyond it that room waits, and with it its connections. Were it a bound
-/// over all, a room that writes much would make all others wait.
-const UNSTORED_BYTES: u32 = 32 << 20;
-
 type Checkpoint = BoxFuture<'static, Result<(), CheckpointError>>;
 
 struct RoomTask {
@@ -156,7 +149,8 @@ impl RoomTask {
         let mut health = door.rooms.journal.health();
         let Health { epoch, failure } = health.borrow_and_update().clone();
         let config = &door.rooms.config;
-        let limits = LifecycleLimits { grace: config.grace, checkpoint_bytes: config.checkpoint_bytes };
+        let limits =
+            LifecycleLimits { grace: config.grace.get(), checkpoint_bytes: config.checkpoint_bytes.get() };
         let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
         life.journal(epoch, failure.is_none(), &room);
         debug!(document = %Shown(&door.name), "opened");
@@ -187,7 +181,7 @@ impl RoomTask {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.fate.changed(), if self.awaits_durable() => {}
                 Ok(()) = self.health.changed() => self.hear_health(),
-                result = poll(&mut self.checkpoint) => self.end_checkpoint(result),
+                result = ended(&mut self.checkpoint) => self.end_checkpoint(result),
                 () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
@@ -244,7 +238,7 @@ impl RoomTask {
 
     fn end(self) {
         debug!(document = %Shown(&self.door.name), "closed");
-        if self.room.blocks().memory() > LARGE_DOCUMENT {
+        if self.room.blocks().memory() > FREED_ELSEWHERE_BYTES {
             let room = self.room;
             drop(spawn_blocking(move || drop(room)));
         }
@@ -264,11 +258,11 @@ impl RoomTask {
 
     async fn process(&mut self, input: Input) {
         match input {
-            Input::Join { peer, outbox, greeting } => {
+            Input::Join { peer, outbox, terms, greeting } => {
                 self.visit = None;
                 self.door.peers.insert(peer, outbox);
                 let now = self.now();
-                self.room.connect(peer, now);
+                self.room.connect(peer, terms, now);
                 for wish in greeting {
                     self.receive(peer, wish.clone()).await;
                 }
@@ -451,7 +445,7 @@ impl RoomTask {
 }
 
 /// The result of the running checkpoint; waits forever if there is none.
-async fn poll(checkpoint: &mut Option<Checkpoint>) -> Result<(), CheckpointError> {
+async fn ended(checkpoint: &mut Option<Checkpoint>) -> Result<(), CheckpointError> {
     match checkpoint {
         Some(running) => running.await,
         None => std::future::pending().await,

@@ -1,5 +1,5 @@
-//! Long work takes turns, a slice each, so that whoever waits for a processor waits for a slice and not for a message
-//! of many megabytes, however many tasks have such work.
+//! Long work takes turns, a slice each. So a task that waits for a processor waits for a slice, and not for a message of many
+//! megabytes, however many tasks have such work.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -18,8 +18,8 @@ impl Turns {
         Turns(Semaphore::new((processors / 2).max(1)))
     }
 
-    /// The next turn. Before it the runtime has looked for what has come to the sockets, so that whoever waits for that comes
-    /// between two turns, however many tasks want one.
+    /// The next turn. The runtime looks at the sockets before it, so that tasks that wait for these come between two turns,
+    /// however many tasks want one.
     async fn next(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes it.
         let turn = self.0.acquire().await.ok();

@@ -21,10 +21,9 @@ async fn bad_handshakes_are_refused_in_words() {
     let sound = format!("{SOUND}Connection: close\r\n");
     let no_key = "Connection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n";
     for (path, headers, status, reason) in [
-        ("/", sound.as_str(), "400", "must name a document"),
-        (&long, &sound, "414", "1024 bytes"),
-        (&ten_kilobytes, &sound, "414", "1024 bytes"),
-        ("/%FF%FE", &sound, "400", "not UTF-8"),
+        (long.as_str(), sound.as_str(), "414", "1024 bytes"),
+        (ten_kilobytes.as_str(), sound.as_str(), "414", "1024 bytes"),
+        ("/%FF%FE", sound.as_str(), "400", "not UTF-8"),
         ("/doc", no_key, "400", "Sec-WebSocket-Key"),
         ("/doc", &sound.replace("bXBs", "!!!!"), "400", "Sec-WebSocket-Key"),
         ("/doc", &sound.replace("13", "8"), "426", "version 13"),

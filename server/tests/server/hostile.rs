@@ -1,6 +1,6 @@
 //! One or two ordinary connections that try to stop or kill the server, beside somebody who works in another document.
 //!
-//! What messages cost is counted in `engine/tests/cost.rs`; here is what the process makes of them.
+//! What messages cost is counted in `engine/tests/cost/`; here is what the process makes of them.
 
 use std::path::Path;
 

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::y_websocket::Replies;
+use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::message::Outbound;
 use coscribe_engine::update::Update;
 use coscribe_provider::line::Incoming;

@@ -1,5 +1,5 @@
-//! A long message, compressed a block at a time: when the first of its readers has got so far, on another thread, and once
-//! for all of them. A peer that asks for a large document and does not read it costs one block.
+//! A long message, compressed a block at a time, on another thread, once for all its readers: when the first of them has got so
+//! far. A peer that asks for a large document and does not read it costs one block.
 
 use std::sync::Arc;
 
@@ -11,13 +11,10 @@ use tokio::task::spawn_blocking;
 
 use super::TAIL;
 use crate::extensions::WindowBits;
+use crate::limits::{BLOCK_BYTES, BLOCKS_AT_ONCE};
 
-/// Bytes of the message that are compressed in one go: about a millisecond.
-const BLOCK: usize = 128 << 10;
-
-/// Blocks that are compressed at the same time, in the whole process, so that threads of the runtime get their share of the
-/// processors.
-static BLOCKS_AT_ONCE: Semaphore = Semaphore::const_new(2);
+/// One for each block that is being compressed, in the whole process.
+static TURNS: Semaphore = Semaphore::const_new(BLOCKS_AT_ONCE);
 
 /// A long message, and the part of it that has been compressed.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ struct Progress {
 enum End {
     /// All of the message is in them.
     Complete,
-    /// The first one was hardly shorter than what it was made from.
+    /// The first block was hardly shorter than its plain bytes.
     Incompressible,
 }
 
@@ -51,7 +48,7 @@ enum End {
 pub(crate) enum Block {
     /// The message is better sent as it is. Only the first block says so.
     Incompressible,
-    /// What follows the blocks before it.
+    /// Bytes that follow those of the block before.
     Deflated { bytes: Bytes, is_last: bool },
 }
 
@@ -83,7 +80,7 @@ impl Long {
 
     async fn advance(&self, mut progress: OwnedMutexGuard<Progress>) -> OwnedMutexGuard<Progress> {
         // Nobody closes it.
-        let _turn = BLOCKS_AT_ONCE.acquire().await.ok();
+        let _turn = TURNS.acquire().await.ok();
         let (plain, window) = (self.plain.clone(), self.window);
         let compressed = spawn_blocking(move || {
             progress.advance(&plain, window);
@@ -92,7 +89,7 @@ impl Long {
         match compressed.await {
             Ok(progress) => progress,
             Err(_) => {
-                // It panicked or the server stops: what was sent of it cannot be continued.
+                // It panicked or the server stops: a message that was begun cannot be continued.
                 let mut progress = Arc::clone(&self.progress).lock_owned().await;
                 progress.end = Some(End::Incompressible);
                 progress
@@ -112,11 +109,11 @@ impl Progress {
         let compressor = self
             .compressor
             .get_or_insert_with(|| Compress::new_with_window_bits(Compression::fast(), false, window.get()));
-        let mut input = Vec::with_capacity(BLOCK);
-        while input.len() < BLOCK
+        let mut input = Vec::with_capacity(BLOCK_BYTES);
+        while input.len() < BLOCK_BYTES
             && let Some(part) = plain.parts().get(self.part)
         {
-            let taken = (part.len() - self.at).min(BLOCK - input.len());
+            let taken = (part.len() - self.at).min(BLOCK_BYTES - input.len());
             input.extend_from_slice(&part[self.at..self.at + taken]);
             self.at += taken;
             if self.at == part.len() {

@@ -9,21 +9,13 @@ use super::header::{CONTINUATION, FIN, MASKED, TWO_BYTES};
 use super::{InflateError, put};
 use crate::deflate::TAIL;
 use crate::large::MessageBytes;
-
-/// Most bytes of a frame with inflated content; its length must fit into 16 bits.
-pub(super) const PIECE: usize = 16 << 10;
+use crate::limits::{LARGE_INFLATION_BYTES, PIECE_BYTES, RESET_COST};
 
 /// The header of such a frame, with a mask that changes nothing.
 const PIECE_HEADER: usize = 8;
 
-/// What a message may inflate to without waiting for a turn: more than nearly all do.
-pub(super) const LARGE: usize = 64 << 10;
-
 /// A compressed byte inflates to so many at most: a match of 258 bytes takes two bits.
 const MOST_INFLATED: usize = 1032;
-
-/// What the end of a stream costs, after which another may begin: as much as so many compressed bytes.
-const RESET: usize = 64;
 
 /// The last bytes that were inflated: messages that follow may refer to them, unless each is compressed by itself.
 #[derive(Debug)]
@@ -69,13 +61,13 @@ impl Window {
 pub(super) struct Inflation {
     stream: Decompress,
     window: Window,
-    /// The window as it was before, while what is inflated is only counted.
+    /// The window as it was before, while inflated bytes are only counted.
     before: Vec<u8>,
     compressed: Vec<u8>,
     taken: usize,
     inflated: usize,
     max_message_bytes: usize,
-    /// What is inflated is only counted, up to the end; then it begins again.
+    /// Inflated bytes are only counted, up to the end; then inflation begins again.
     measures: bool,
     opcode: u8,
     /// A frame with a piece of the message, and how much of it was passed on.
@@ -85,7 +77,7 @@ pub(super) struct Inflation {
 }
 
 impl Inflation {
-    /// Of a message of which nothing has been inflated; `compressed` is without its tail, and `window` is what it may refer to.
+    /// For a message of which nothing has been inflated; `compressed` is without its tail, and may refer to `window`.
     pub(super) fn new(
         opcode: u8,
         mut compressed: Vec<u8>,
@@ -93,7 +85,7 @@ impl Inflation {
         window: Window,
     ) -> Result<Inflation, InflateError> {
         // Small messages are the most frequent by far.
-        let piece = compressed.len().saturating_mul(4).clamp(512, PIECE);
+        let piece = compressed.len().saturating_mul(4).clamp(512, PIECE_BYTES);
         compressed.extend_from_slice(&TAIL);
         let may_be_unusual = compressed.len().saturating_mul(MOST_INFLATED) > limits.usual;
         let measures = limits.usual < limits.most && may_be_unusual;
@@ -133,7 +125,7 @@ impl Inflation {
 
     /// Whether so much of it was inflated, to be passed on, that it has to wait for its turn.
     pub(super) fn is_large(&self) -> bool {
-        self.inflated > LARGE && !self.measures
+        self.inflated > LARGE_INFLATION_BYTES && !self.measures
     }
 
     /// Inflates another piece for nothing, and gives how many bytes that were so far.
@@ -169,10 +161,10 @@ impl Inflation {
     fn inflate_piece(&mut self, budget: &mut usize) -> Result<(), InflateError> {
         self.frame.clear();
         if self.opcode == CONTINUATION {
-            self.frame.reserve(PIECE_HEADER + PIECE);
+            self.frame.reserve(PIECE_HEADER + PIECE_BYTES);
         }
         self.frame.resize(PIECE_HEADER, 0);
-        let most = self.frame.capacity().min(PIECE_HEADER + PIECE);
+        let most = self.frame.capacity().min(PIECE_HEADER + PIECE_BYTES);
         while !self.finished && self.frame.len() < most && *budget > 0 {
             let (taken, len) = (self.stream.total_in(), self.frame.len());
             let end = self.compressed.len().min(self.taken + *budget);
@@ -185,10 +177,10 @@ impl Inflation {
             *budget = budget.saturating_sub(taken);
             let all = self.taken == self.compressed.len();
             if status == Status::StreamEnd && !all {
-                // A block that calls itself the last: what follows is read as a new stream (RFC 7692, section 7.2.3.5). No client is
-                // known that would refer to what was before; it is an error here.
+                // A block that calls itself the last: the bytes after it are read as a new stream (RFC 7692, section 7.2.3.5).
+                // No client is known that would refer to the stream before; that is an error here.
                 self.stream.reset(false);
-                *budget = budget.saturating_sub(RESET);
+                *budget = budget.saturating_sub(RESET_COST);
             } else if all && (self.frame.len() < self.frame.capacity() || status == Status::StreamEnd) {
                 self.finished = true;
             } else if taken == 0 && self.frame.len() == len {

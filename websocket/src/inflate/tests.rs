@@ -1,6 +1,6 @@
-use super::inflation::{LARGE, PIECE};
 use super::*;
 use crate::deflate::TAIL;
+use crate::limits::{LARGE_INFLATION_BYTES, PIECE_BYTES};
 use flate2::{Compress, Compression, FlushCompress};
 use std::io::Cursor;
 use std::task::Waker;
@@ -165,7 +165,7 @@ fn a_message_that_inflates_to_more_than_the_limit_is_given_up_where_it_crosses_i
         }
     };
     assert_eq!(error, InflateError::TooLarge);
-    assert!((MAX - PIECE..MAX + PIECE).contains(&seen), "{seen}");
+    assert!((MAX - PIECE_BYTES..MAX + PIECE_BYTES).contains(&seen), "{seen}");
 }
 
 #[test]
@@ -273,8 +273,10 @@ fn what_inflates_to_nothing_is_read_with_pauses() {
 
 #[test]
 fn large_messages_are_inflated_a_few_at_a_time_and_small_ones_beside_them() {
-    let large = frame(0xc2, &deflate(&vec![0; 8 * LARGE]));
-    let start = |frame: &[u8]| Inflating::new(MessageBytes::up_to(16 * LARGE), Some(0), frame.to_vec());
+    let large = frame(0xc2, &deflate(&vec![0; 8 * LARGE_INFLATION_BYTES]));
+    let start = |frame: &[u8]| {
+        Inflating::new(MessageBytes::up_to(16 * LARGE_INFLATION_BYTES), Some(0), frame.to_vec())
+    };
     let mut crowd: Vec<Inflating> = (0..20).map(|_| start(&large)).collect();
     let mut cx = Context::from_waker(Waker::noop());
     let mut room = vec![0; 64 << 10];
@@ -293,7 +295,12 @@ fn large_messages_are_inflated_a_few_at_a_time_and_small_ones_beside_them() {
                 Poll::Pending => true,
             }
         });
-        most = most.max(inflated.iter().filter(|&&bytes| (3 * LARGE..8 * LARGE).contains(&bytes)).count());
+        most = most.max(
+            inflated
+                .iter()
+                .filter(|&&bytes| (3 * LARGE_INFLATION_BYTES..8 * LARGE_INFLATION_BYTES).contains(&bytes))
+                .count(),
+        );
         let mut small = start(&frame(0xc2, &deflate(b"small")));
         assert!(matches!(small.poll_pass(&mut cx, &mut ReadBuf::new(&mut room)), Poll::Ready(Ok(true))));
     }

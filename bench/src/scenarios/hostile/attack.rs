@@ -1,10 +1,10 @@
-//! The attacks: each has a name, a line that says what it is, what a server must have for it to make sense, and a plan.
+//! An attack: its name, a line that describes it, what a server must have for it to make sense, and a plan.
 //!
 //! A plan prepares the attack: it connects, writes documents, and makes all bytes. It returns the strike, which sends them and
 //! returns when the server has read them, or will not. The strike's connections stay open until the attack is over.
 
+use super::peer::Peer;
 use super::scene::Scene;
-use super::{awareness, compressed, connections, deletions, many, parked, pastes, unread};
 
 /// What is done to the server.
 pub(super) type Strike = Box<dyn FnMut() -> anyhow::Result<()> + Send>;
@@ -50,37 +50,8 @@ impl Attack {
     }
 }
 
-/// What all others are compared with.
-const QUIET: Attack =
-    Attack { name: "quiet", what: "nothing", needs: &[], plan: |_| Ok(Box::new(|| Ok(()))) };
-
-/// All attacks, in the order in which they are run.
-pub fn all() -> impl Iterator<Item = &'static Attack> {
-    const GROUPS: [&[Attack]; 9] = [
-        &[QUIET],
-        many::ATTACKS,
-        awareness::ATTACKS,
-        unread::ATTACKS,
-        pastes::ATTACKS,
-        deletions::ATTACKS,
-        parked::ATTACKS,
-        compressed::ATTACKS,
-        connections::ATTACKS,
-    ];
-    GROUPS.into_iter().flatten()
-}
-
-/// The attack with this name.
-pub fn find(name: &str) -> Option<&'static Attack> {
-    all().find(|attack| attack.name == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_find_their_attack() {
-        assert!(all().all(|attack| find(attack.name).is_some_and(|found| found.what == attack.what)));
-    }
+/// The strike of one peer that sends bytes made now.
+pub(super) fn sends(mut peer: Peer, bytes: impl FnOnce(&Peer) -> Vec<u8>) -> Strike {
+    let bytes = bytes(&peer);
+    Box::new(move || peer.send_and_fence(&bytes))
 }

@@ -174,7 +174,7 @@ pub(super) fn state(len: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use coscribe_engine::blocks::Blocks;
+    use coscribe_engine::document::blocks::Blocks;
 
     use super::*;
 

@@ -6,24 +6,18 @@
 
 mod attack;
 mod attackers;
-mod awareness;
-mod compressed;
-mod connections;
+mod attacks;
 mod course;
-mod deletions;
 mod forged;
-mod many;
-mod parked;
-mod pastes;
+mod monitor;
 mod peer;
 mod report;
 mod scene;
 mod skim;
 mod typists;
-mod unread;
-mod watch;
 
-pub use attack::{Attack, all, find};
+pub use attack::Attack;
+pub use attacks::{all, find};
 pub use report::{HEADER, Measured, Report, line};
 
 use std::time::{Duration, Instant};
@@ -33,14 +27,13 @@ use clap::Parser;
 use serde::Serialize;
 
 use self::attackers::{Attackers, Planned};
+use self::monitor::ServerMonitor;
 use self::typists::{Noticed, Typists};
-use self::watch::Watch;
+use crate::limits;
 use crate::servers::Running;
 
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_millis(25);
-/// How long the preparation of an attack may take.
-const LONGEST_PLAN: Duration = Duration::from_secs(60);
 /// The typists type for at least this long.
 const SHORTEST: Duration = Duration::from_secs(3);
 
@@ -64,80 +57,80 @@ pub struct Load {
 /// If the attack is unknown, or the server cannot be reached although it lives.
 pub fn run(server: &mut Running, load: &Load) -> anyhow::Result<Report> {
     let attack = find(&load.attack).with_context(|| format!("no attack is called {}", load.attack))?;
-    let mut watch = Watch::new(server);
-    let attackers = Attackers::begin(attack, &watch.server().target);
-    match plan(&mut watch, &attackers) {
+    let mut monitor = ServerMonitor::new(server);
+    let attackers = Attackers::begin(attack, &monitor.server().target);
+    match plan(&mut monitor, &attackers) {
         Planned::Ready => {}
         Planned::LeftOut(left_out) => return Ok(Report::LeftOut { left_out }),
         Planned::Failed(why) => {
-            let died = Some(format!("{}, during the preparation", watch.died().context(why)?));
+            let died = Some(format!("{}, during the preparation", monitor.died().context(why)?));
             return Ok(Report::Measured(Box::new(Measured { died, ..Measured::default() })));
         }
     }
-    strike(&mut watch, &attackers, load).map(Box::new).map(Report::Measured)
+    strike(&mut monitor, &attackers, load).map(Box::new).map(Report::Measured)
 }
 
 /// Waits until the plan is made and the server at rest.
-fn plan(watch: &mut Watch<'_>, attackers: &Attackers) -> Planned {
-    let end = Instant::now() + LONGEST_PLAN;
+fn plan(monitor: &mut ServerMonitor<'_>, attackers: &Attackers) -> Planned {
+    let end = Instant::now() + limits::PLAN;
     let planned = loop {
-        watch.look();
+        monitor.look();
         match attackers.planned(LOOK) {
             Some(planned) => break planned,
-            None if watch.died().is_some() => break Planned::Failed("the server died".to_owned()),
+            None if monitor.died().is_some() => break Planned::Failed("the server died".to_owned()),
             None if Instant::now() > end => {
-                break Planned::Failed(format!("the preparation took more than {LONGEST_PLAN:?}"));
+                break Planned::Failed(format!("the preparation took more than {:?}", limits::PLAN));
             }
             None => {}
         }
     };
     let made = Instant::now();
-    while planned == Planned::Ready && watch.at_rest_since(made).is_none() && Instant::now() < end {
+    while planned == Planned::Ready && monitor.at_rest_since(made).is_none() && Instant::now() < end {
         std::thread::sleep(LOOK);
-        watch.look();
+        monitor.look();
     }
     if let Planned::Failed(_) = planned {
-        watch.look();
+        monitor.look();
     }
     planned
 }
 
 /// Lets the two type while the attackers strike.
-fn strike(watch: &mut Watch<'_>, attackers: &Attackers, load: &Load) -> anyhow::Result<Measured> {
-    let mut typists = Typists::come(watch.server(), load.rate)?;
-    watch.begin();
+fn strike(monitor: &mut ServerMonitor<'_>, attackers: &Attackers, load: &Load) -> anyhow::Result<Measured> {
+    let mut typists = Typists::come(monitor.server(), load.rate)?;
+    monitor.begin();
     let (start, bound) = (Instant::now(), Duration::from_secs_f64(load.bound));
     attackers.go();
     let (mut struck, mut repelled, mut rest) = (None, None, None);
-    while start.elapsed() < bound && watch.died().is_none() {
+    while start.elapsed() < bound && monitor.died().is_none() {
         if rest.is_some() && start.elapsed() >= SHORTEST.min(bound) {
             break;
         }
         typists.type_for(LOOK)?;
-        watch.look();
+        monitor.look();
         if struck.is_none()
             && let Some(end) = attackers.struck()
         {
             struck = Some(Instant::now());
             repelled = end.err();
         }
-        let at_rest = struck.and_then(|struck| watch.at_rest_since(struck));
+        let at_rest = struck.and_then(|struck| monitor.at_rest_since(struck));
         rest = rest.or(at_rest.filter(|&since| typists.caught_up() >= since));
     }
-    let noticed = typists.stop(watch.died().is_none())?;
-    watch.look();
-    let measured = measured(watch, noticed, rest.map(|rest| rest - start), repelled);
+    let noticed = typists.stop(monitor.died().is_none())?;
+    monitor.look();
+    let measured = measured(monitor, noticed, rest.map(|rest| rest - start), repelled);
     Ok(Measured { bound_seconds: load.bound, closed: attackers.closed(), ..measured })
 }
 
 fn measured(
-    watch: &Watch<'_>,
+    monitor: &ServerMonitor<'_>,
     noticed: Noticed,
     rest: Option<Duration>,
     repelled: Option<String>,
 ) -> Measured {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let memory = watch.memory();
+    let memory = monitor.memory();
     Measured {
         resident_before_mb: memory.map(|(before, _)| megabytes(before)),
         memory_mb: memory.map(|(before, peak)| megabytes(peak.saturating_sub(before))),
@@ -147,7 +140,7 @@ fn measured(
         rest_seconds: rest.map(|rest| rest.as_secs_f64()),
         written: noticed.written,
         missing: noticed.missing,
-        died: watch.died().map(str::to_owned),
+        died: monitor.died().map(str::to_owned),
         broken: noticed.broken,
         repelled,
         ..Measured::default()

@@ -11,16 +11,11 @@ use super::course::Course;
 use super::skim::{Heard, Skimmer};
 use crate::crowd::Target;
 use crate::dialect::Dialect;
+use crate::limits;
 use crate::websocket::{self, Opcode, read_frame, read_response, write_frame};
 
 /// How often a blocked socket checks whether the attack is over.
 const GLANCE: Duration = Duration::from_millis(100);
-/// How long a server may take to accept, and to say its first word.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Bytes read at a time.
-const BUFFER: usize = 128 << 10;
-/// Stack of a thread that only reads.
-const STACK: usize = 64 << 10;
 /// The mask of the attackers' frames.
 pub(super) const MASK: [u8; 4] = [0x5a, 0x17, 0x83, 0x2c];
 
@@ -53,7 +48,7 @@ impl Peer {
         offer_deflate: bool,
         course: &Arc<Course>,
     ) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&target.address, PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&target.address, limits::FIRST_MESSAGE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(GLANCE))?;
         stream.set_write_timeout(Some(GLANCE))?;
@@ -75,7 +70,7 @@ impl Peer {
     fn open(&mut self, target: &Target, document: &str, offer_deflate: bool) -> anyhow::Result<()> {
         let path = target.path.replace("{}", document);
         self.send(&websocket::request(target.address, &path, offer_deflate))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + limits::FIRST_MESSAGE;
         let response = loop {
             match read_response(&self.unread).map_err(anyhow::Error::msg)? {
                 Some(response) => break response,
@@ -198,7 +193,9 @@ impl Peer {
             sending: Arc::clone(&self.sending),
         };
         let unread = std::mem::take(&mut self.unread);
-        std::thread::Builder::new().stack_size(STACK).spawn(move || listener.run(&unread))?;
+        std::thread::Builder::new()
+            .stack_size(limits::ATTACKER_STACK_BYTES)
+            .spawn(move || listener.run(&unread))?;
         Ok(())
     }
 
@@ -255,7 +252,7 @@ struct Listener {
 
 impl Listener {
     fn run(mut self, unread: &[u8]) {
-        let (mut skimmer, mut buffer) = (Skimmer::default(), vec![0; BUFFER]);
+        let (mut skimmer, mut buffer) = (Skimmer::default(), vec![0; limits::ATTACKER_READ_BYTES]);
         self.skim(&mut skimmer, unread);
         while !self.course.is_over() && self.heard.parting().is_none() {
             match self.stream.read(&mut buffer) {
@@ -297,4 +294,17 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 
 fn is_patient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// Lets all peers do the same at the same time; returns the first error, if any.
+pub(super) fn together(
+    peers: &mut [Peer],
+    each: impl Fn(&mut Peer) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let each = &each;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || each(peer))).collect();
+        let ends = threads.into_iter().map(|thread| thread.join().expect("floods don't panic"));
+        ends.collect::<Vec<_>>().into_iter().collect()
+    })
 }

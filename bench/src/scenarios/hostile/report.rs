@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::figures::{figure, number, thousands};
 use crate::measure::Times;
-use crate::outcome::{figure, number, thousands};
 
 /// The outcome of an attack.
 #[derive(Debug, Serialize)]

@@ -1,19 +1,15 @@
 //! What an attack has to work with: the server, documents that nobody else has, and connections.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::course::Course;
 use super::forged::{self, PLAIN_QUESTION, WRITER};
 use super::peer::Peer;
 use crate::crowd::Target;
 use crate::dialect::Dialect;
+use crate::limits;
 use crate::servers;
-
-/// How long a server may take to answer the second question of a frame.
-const PROBE: Duration = Duration::from_millis(500);
-/// How long a server may take to accept the writes before the attack.
-const WRITING: Duration = Duration::from_secs(40);
 
 /// The way into the server, as long as the attack is not over.
 #[derive(Debug, Clone)]
@@ -87,7 +83,7 @@ impl Scene {
     /// If the server does not take it.
     pub(super) fn write(&self, document: &str, update: &[u8]) -> anyhow::Result<()> {
         let mut keeper = self.peer(document)?;
-        let deadline = Instant::now() + WRITING;
+        let deadline = Instant::now() + limits::PREPARATION_WRITE;
         keeper.send(&keeper.frames([&*forged::message(update), &forged::NOTHING_LACKING]))?;
         let answer = [keeper.prefix(), &[0, 1]].concat();
         while !keeper.read_message(deadline)?.starts_with(&answer) {}
@@ -146,7 +142,7 @@ impl Scene {
         let update = forged::message(&forged::text(WRITER, b"x"));
         let frame = peer.frame(&[&update[..], &PLAIN_QUESTION].concat());
         peer.send(&frame)?;
-        let deadline = Instant::now() + PROBE;
+        let deadline = Instant::now() + limits::PROBE_ANSWER;
         while let Ok(message) = peer.read_message(deadline) {
             if message.starts_with(&[0, 1]) {
                 return Ok(true);

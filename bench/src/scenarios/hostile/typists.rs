@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use coscribe_engine::update::Clock;
 
 use super::super::writing::Writing;
-use super::super::{CONNECT_PATIENCE, broken, room_names, settle};
+use super::super::{broken, room_names, settle};
 use crate::crowd::Crowd;
 use crate::ledger::{FIRST_CLIENT, Shape};
+use crate::limits;
 use crate::measure::Times;
 use crate::process::kept_waiting;
 use crate::servers::Running;
@@ -17,8 +18,6 @@ use crate::updates::typed;
 const SHAPE: Shape = Shape { rooms: 1, people: 2, writers: 2 };
 /// Time of typing before it counts.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// How long to wait at the end when nothing more comes.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The two.
 pub(super) struct Typists {
@@ -51,7 +50,7 @@ impl Typists {
         let room = room_names(1).remove(0);
         server.prepare([room.as_str()])?;
         let mut crowd = Crowd::new(server.target.clone())?;
-        crowd.add_all([room.as_str(); 2], FIRST_CLIENT, CONNECT_PATIENCE, |_, _, _| {})?;
+        crowd.add_all([room.as_str(); 2], FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
         settle(&mut crowd, |_, _, _| {})?;
         // Memory is watched elsewhere.
         let mut writing = Writing::new(SHAPE, rate, None, typed as fn(u64, Clock) -> Vec<u8>);
@@ -78,7 +77,7 @@ impl Typists {
     pub(super) fn stop(mut self, is_alive: bool) -> anyhow::Result<Noticed> {
         let disturbed = kept_waiting()?.saturating_sub(self.kept_waiting);
         if is_alive {
-            self.writing.drain(&mut self.crowd, PATIENCE, 0)?;
+            self.writing.drain(&mut self.crowd, limits::TYPISTS_QUIET, 0)?;
         }
         let Writing { ledger, schedule, .. } = &self.writing;
         Ok(Noticed {

@@ -1,5 +1,5 @@
-//! The files of a store, made of bytes: records as they are documented in `coscribe_persistence::record`, and whatever
-//! else a disk may hold.
+//! The files of a store, made of bytes: records as `coscribe_persistence::record` documents them, and anything else that a disk
+//! may hold.
 //!
 //! ```text
 //! image = step*, where a step is a number and what it needs; numbers are lib0's varUint
@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_persistence::record::{self, HEADER_BYTES, Kind};
 
@@ -22,9 +23,6 @@ const MARKER: u64 = 0x1122_3344_5566_7788;
 /// Bytes of a segment's header, and where its marker is.
 const SEGMENT_HEADER: usize = 32;
 const MARKER_AT: usize = 16;
-
-/// Most segments of one image.
-const SEGMENTS: usize = 4;
 
 /// What is on the disk.
 #[derive(Debug)]
@@ -90,7 +88,7 @@ impl Image {
             }
             6 => {
                 self.at = [File::Catalog, File::Segment, File::States][usize::from(reader.u8()? % 3)];
-                if matches!(self.at, File::Segment) && self.segments.len() < SEGMENTS {
+                if matches!(self.at, File::Segment) && self.segments.len() < limits::IMAGE_SEGMENTS {
                     self.segments.push(header());
                     self.batch = SEGMENT_HEADER as u64;
                 }
@@ -149,12 +147,12 @@ impl Image {
         self.segments.iter().map(Vec::len).sum::<usize>() + self.catalog.len() + states
     }
 
-    /// Every update that somebody could find anywhere in the log.
+    /// Every update that could be found anywhere in the log.
     pub(super) fn findable(&self) -> Vec<Found> {
         findable(&self.segments)
     }
 
-    /// Every snapshot that somebody could find.
+    /// Every snapshot that could be found.
     pub(super) fn findable_states(&self) -> Vec<Found> {
         let found = findable(self.states.as_slice()).into_iter();
         found

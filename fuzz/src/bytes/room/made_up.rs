@@ -1,15 +1,10 @@
-//! What is made up in a few bytes of a script, and is long or has many parts when it is sent.
+//! Made-up content: a few bytes of a script stand for content that is long or has many parts.
 
+use crate::limits;
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 
 /// Clients in whose names updates are made up.
 const CLIENTS: usize = 4;
-
-/// Most parts of what is made up: ranges, blocks, clients, states, messages.
-const MOST_PARTS: u64 = 4096;
-
-/// Most bytes that are made up in one script, so that an input is run in well under a second.
-const MOST_BYTES: usize = 1 << 20;
 
 /// Makes up updates that mostly follow each other.
 #[derive(Debug)]
@@ -22,14 +17,14 @@ pub(super) struct MadeUp {
 
 impl Default for MadeUp {
     fn default() -> Self {
-        Self { next: [0; CLIENTS], left: MOST_BYTES }
+        Self { next: [0; CLIENTS], left: limits::MADE_UP_BYTES }
     }
 }
 
 impl MadeUp {
     /// How many parts of so many bytes each there are to be.
     pub(super) fn parts(&mut self, reader: &mut Reader<'_>, bytes: usize) -> Result<usize, ReadError> {
-        let wanted = usize::try_from(reader.var_uint()?.min(MOST_PARTS)).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(reader.var_uint()?.min(limits::MADE_UP_PARTS)).unwrap_or(usize::MAX);
         let parts = wanted.min(self.left / bytes.max(1));
         self.left -= parts * bytes;
         Ok(parts)

@@ -1,15 +1,15 @@
-//! A peer as it should be: what it was sent makes the room's document, and what it was told is durable is.
+//! A model peer: the updates that it was sent make the room's document, and its acknowledged updates are durable.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use coscribe_engine::blocks::Blocks;
 use coscribe_engine::dialect::y_websocket::Messages;
-use coscribe_engine::id_set::IdSet;
+use coscribe_engine::document::blocks::Blocks;
+use coscribe_engine::document::id_set::IdSet;
+use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::message::Inbound;
-use coscribe_engine::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Update};
 
 /// All that a peer has sent, whether the room could take it in or not.
@@ -90,7 +90,8 @@ impl Peer {
                     let states = decode(&states).unwrap_or_default();
                     self.own.extend(states.into_iter().map(|(client, ..)| client));
                 }
-                Ok(Inbound::Step1(_) | Inbound::QueryAwareness | Inbound::Offer) | Err(_) => {}
+                Ok(Inbound::Step1(_) | Inbound::QueryAwareness | Inbound::Offer | Inbound::Stateless(_))
+                | Err(_) => {}
             }
         }
         self.last_frame = frame.clone();

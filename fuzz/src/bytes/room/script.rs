@@ -1,4 +1,4 @@
-//! What happens to a room, read from bytes.
+//! The events of a room, read from bytes.
 //!
 //! It is written with lib0's primitives, so that histories of real Yjs can be turned into scripts:
 //!
@@ -10,6 +10,7 @@ use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::room::RoomLimits;
 
 use super::made_up::MadeUp;
+use crate::limits;
 
 /// How many peers there can be at the same time, beside a crowd that does not keep up.
 pub(super) const SLOTS: usize = 4;
@@ -19,15 +20,12 @@ pub(super) const SLOTS: usize = 4;
 const EAGER: u8 = 0x80;
 pub(super) const ABRUPT: u8 = 0x40;
 
-/// Most peers that join a crowd at once.
-const MOST_IN_A_CROWD: u8 = 32;
-
-/// One thing that happens. Whoever does it is the peer in a slot, if there is one.
+/// One event, mostly of the peer in a slot.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     Connect,
     Disconnect,
-    /// A frame, whatever is in it.
+    /// A frame with any bytes.
     Frame(&'a [u8]),
     /// An update.
     Update(Vec<u8>),
@@ -145,7 +143,7 @@ impl<'a> Script<'a> {
             number::RANGES => Step::Update(made_up.ranges(reader)?),
             number::STATES => Step::Awareness(made_up.awareness(reader)?),
             number::CLAIM => Step::Claim(made_up.state_vector(reader)?),
-            _ => Step::Crowd(reader.u8()? % MOST_IN_A_CROWD),
+            _ => Step::Crowd(reader.u8()? % limits::CROWD),
         })
     }
 }

@@ -2,23 +2,20 @@
 
 use maud::{Markup, html};
 
-use super::Page;
 use super::layout::{Layout, is_cursor};
+use super::page::Page;
+use crate::limits;
 use crate::outcome::{Mark, MarkKind, Message, Timeline};
 use crate::report::wording;
 use crate::scenario::{Kind, Scenario};
 
-/// With more messages than this their names would cover each other.
-const MAX_NAMES: usize = 120;
-/// Longer words beside the lanes are cut; the whole is in their title.
-const MAX_CHARS: usize = 62;
 /// How much of its way a lost message is drawn.
 const LOST: f64 = 0.55;
 
 /// The names of the lanes, which stay in sight, and the drawing below them.
 pub(super) fn draw(layout: &Layout, page: &Page<'_>) -> Markup {
     let Page { scenario, timeline, .. } = page;
-    let many = timeline.messages.len() > MAX_NAMES;
+    let many = timeline.messages.len() > limits::MESSAGE_NAMES;
     html! {
         svg.lanes width=(layout.width) height="46" {
             @for (lane, x) in layout.lanes.iter().enumerate() {
@@ -214,7 +211,7 @@ fn round(number: f64) -> f64 {
 
 fn short(words: &str) -> String {
     let line = words.lines().next().unwrap_or_default();
-    match line.char_indices().nth(MAX_CHARS) {
+    match line.char_indices().nth(limits::LABEL_CHARACTERS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }

@@ -12,9 +12,9 @@ const LEFT: f64 = 150.0;
 const LANE: f64 = 146.0;
 /// From the last lane to the words beside it.
 const WORDS: f64 = 84.0;
-/// What the words take.
+/// The width of the words.
 const WORDS_WIDTH: f64 = 430.0;
-/// What a mark takes.
+/// The height of a mark.
 const MARK: f64 = 22.0;
 /// From one message to the next that leaves or reaches the same lane at the same time.
 const MESSAGE: f64 = 11.0;
@@ -35,7 +35,7 @@ pub(super) struct Layout {
     pub(super) messages: Vec<(f64, Option<f64>)>,
     /// For each mark its place, and the step that it stands for.
     pub(super) marks: Vec<(f64, Option<usize>)>,
-    /// Times that are worth telling, with their place.
+    /// Times that are written beside the lanes, with their place.
     pub(super) times: Vec<(f64, u64)>,
     /// Parts of lanes that are not as they should be.
     pub(super) disturbances: Vec<Disturbance>,
@@ -78,7 +78,7 @@ impl Layout {
         layout
     }
 
-    /// Tells the time if something is done, or if it was not told for a while.
+    /// Writes the time if there is a mark, or if no time was written for a while.
     fn tell(&mut self, time: u64, moments: &[Moment]) {
         let told = self.times.last().map_or(f64::NEG_INFINITY, |(place, _)| *place);
         let marked = moments.iter().any(|moment| matches!(moment.what, What::Mark(..)));

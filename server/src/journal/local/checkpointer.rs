@@ -13,10 +13,7 @@ use tracing::error;
 
 use super::writer::now_millis;
 use crate::journal::{CheckpointError, State};
-
-/// Most states of one go, and their bytes (a single larger state still goes).
-const BATCH: usize = 256;
-const BATCH_BYTES: usize = 32 << 20;
+use crate::limits::{CHECKPOINT_BATCH_BYTES, CHECKPOINTS_AT_ONCE};
 
 /// The priority of the thread: where there is one processor it gets a tenth of that while somebody else has work for it.
 const NICE: i32 = 10;
@@ -74,7 +71,7 @@ fn run(store: &Store, jobs: &Receiver<Job>) {
         let mut bytes = state.snapshot.state.len();
         let mut batch = vec![(state, done)];
         let mut stop = false;
-        while batch.len() < BATCH && bytes < BATCH_BYTES {
+        while batch.len() < CHECKPOINTS_AT_ONCE && bytes < CHECKPOINT_BATCH_BYTES {
             match jobs.try_recv() {
                 Ok(Job::Checkpoint(state, done)) => {
                     bytes += state.snapshot.state.len();

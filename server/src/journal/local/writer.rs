@@ -16,23 +16,8 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::journal::{Append, Health};
+use crate::limits::{COMMIT_BYTES, FULL_DISK_RETRY, FULL_DISK_ROOM_BYTES, LONGEST_SYNC_INTERVAL, SYNC_SHARE};
 use crate::metrics::Metrics;
-
-/// A batch this large is committed without waiting for more.
-const BATCH_BYTES: usize = 4 << 20;
-
-/// At most one part in so many of the time is spent on syncing, while that keeps syncs nearer than the longest interval. A
-/// sync takes the processor about as long as the disk, and with it everybody who shares that.
-const SYNC_SHARE: u32 = 64;
-
-/// How far apart syncs are put. An acknowledgement that comes so much later is as good to whoever waits for it.
-const LONGEST_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How often a full disk is looked at.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Room that a full disk must have before anything is written again, unless what failed was larger.
-const WANTED_ROOM: usize = 1 << 20;
 
 /// Where rooms put their updates.
 pub(super) struct Writer {
@@ -137,8 +122,8 @@ impl Log {
                 go_on &= self.wait_for_room(jobs, batch.bytes);
             }
             // Where more waits than a batch holds, there is nothing to be gained by waiting.
-            if go_on && batch.bytes < BATCH_BYTES {
-                sleep_until(start + (start.elapsed() * SYNC_SHARE).min(LONGEST_INTERVAL));
+            if go_on && batch.bytes < COMMIT_BYTES {
+                sleep_until(start + (start.elapsed() * SYNC_SHARE).min(LONGEST_SYNC_INTERVAL));
             }
         }
     }
@@ -153,7 +138,7 @@ impl Log {
         if batch.is_empty() {
             return Ok(());
         }
-        // Nobody says yet who they are, so records carry no author.
+        // No peer says yet who it is, so records carry no subject.
         let updates: Vec<_> = batch.iter().map(|queued| queued.append.update.to_bytes()).collect();
         let records: Vec<NewRecord<'_>> = batch
             .iter()
@@ -162,7 +147,7 @@ impl Log {
                 name: &append.name,
                 sequence: append.sequence,
                 time: *time,
-                author: "",
+                subject: "",
                 payload: update,
                 waits: append.waits,
             })
@@ -191,7 +176,7 @@ impl Log {
     /// Waits until there is room on the disk for so many bytes, and drops what comes meanwhile. False if the thread is to end.
     fn wait_for_room(&self, jobs: &Receiver<Job>, bytes: usize) -> bool {
         loop {
-            let next = Instant::now() + RETRY;
+            let next = Instant::now() + FULL_DISK_RETRY;
             loop {
                 match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
                     Ok(Job::Append(queued)) => queued.append.lose(),
@@ -199,7 +184,7 @@ impl Log {
                     Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
                 }
             }
-            if self.store.has_room(bytes.max(WANTED_ROOM)) {
+            if self.store.has_room(bytes.max(FULL_DISK_ROOM_BYTES)) {
                 info!("there is room on the disk again: everything is saved once more");
                 self.health.send_modify(|health| {
                     health.epoch += 1;
@@ -232,7 +217,7 @@ fn collect(jobs: &Receiver<Job>, window: Duration) -> (Batch, bool) {
     // To wait for each job would be to wake up for each, which costs more than all the rest.
     sleep_until(first.since + window);
     batch.add(first);
-    while batch.bytes < BATCH_BYTES {
+    while batch.bytes < COMMIT_BYTES {
         match jobs.try_recv() {
             Ok(Job::Append(next)) => batch.add(next),
             Err(TryRecvError::Empty) => break,

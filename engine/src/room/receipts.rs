@@ -1,0 +1,197 @@
+//! What a peer hears of what it sent: a token that it wanted back, or that a message with an update is saved.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::limits::COUNTED_RECEIPTS;
+use crate::message::Outbound;
+
+/// What is given when all that came before it is durable.
+#[derive(Debug, PartialEq, Eq)]
+enum Receipt {
+    /// What the peer wanted back.
+    Token(Bytes),
+    /// So many messages with an update.
+    Saved(u64),
+}
+
+/// What a peer is to be given.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    /// In order, each with the sequence that must be durable first; `None` while something that the peer sent waits for a gap
+    /// to fill.
+    waiting: VecDeque<(Option<u64>, Receipt)>,
+    /// Messages with an update that were refused, of which the peer has not heard.
+    refused: u64,
+}
+
+impl Receipts {
+    /// How many there are, where messages that are due together count as one.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The peer wants a token back.
+    pub(super) fn add_token(&mut self, token: &[u8]) {
+        self.waiting.push_back((None, Receipt::Token(Bytes::copy_from_slice(token))));
+    }
+
+    /// A message with an update is to be told of when it is saved. Where too many counts wait already, the last of them waits
+    /// for this one.
+    pub(super) fn add_saved(&mut self) {
+        let is_full = self.waiting.len() >= COUNTED_RECEIPTS;
+        match self.waiting.back_mut() {
+            Some((due, Receipt::Saved(count))) if due.is_none() || is_full => {
+                *count += 1;
+                *due = None;
+            }
+            _ => self.waiting.push_back((None, Receipt::Saved(1))),
+        }
+    }
+
+    /// A message with an update was refused.
+    pub(super) fn add_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// What waited for a gap to fill is due with this sequence. Whether there was anything. O(that).
+    pub(super) fn date(&mut self, sequence: u64) -> bool {
+        let is_undated = |(due, _): &&mut (Option<u64>, Receipt)| due.is_none();
+        let mut dated = 0;
+        for (due, _) in self.waiting.iter_mut().rev().take_while(is_undated) {
+            *due = Some(sequence);
+            dated += 1;
+        }
+        if dated == 1
+            && let [.., (Some(before), Receipt::Saved(count)), (_, Receipt::Saved(more))] =
+                self.waiting.make_contiguous()
+            && *before == sequence
+        {
+            *count += *more;
+            self.waiting.pop_back();
+        }
+        dated > 0
+    }
+
+    /// The sequences that must be durable before something can be given.
+    pub(super) fn dues(&self) -> impl Iterator<Item = u64> {
+        self.waiting.iter().filter_map(|(due, _)| *due)
+    }
+
+    /// What was due after a sequence is due with another one instead.
+    pub(super) fn postpone(&mut self, after: u64, until: u64) {
+        for due in self.waiting.iter_mut().filter_map(|(due, _)| due.as_mut()) {
+            *due = if *due > after { until } else { *due };
+        }
+    }
+
+    /// The next that can be given, when all up to this sequence is durable.
+    pub(super) fn next(&mut self, durable: u64) -> Option<Outbound> {
+        if self.refused > 0 {
+            self.refused -= 1;
+            return Some(Outbound::Saved(false));
+        }
+        let (Some(due), receipt) = self.waiting.front_mut()? else { return None };
+        if *due > durable {
+            return None;
+        }
+        match receipt {
+            Receipt::Saved(count) if *count > 1 => *count -= 1,
+            _ => {
+                if let (_, Receipt::Token(token)) = self.waiting.pop_front()? {
+                    return Some(Outbound::Confirmed(token));
+                }
+            }
+        }
+        Some(Outbound::Saved(true))
+    }
+}
+
+/// The questions what the room lacks that a peer has not answered yet: for each, in order, whether the answer is to be counted.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    /// The oldest is the lowest bit.
+    counted: u64,
+    len: u32,
+}
+
+impl Questions {
+    /// One was asked. A peer that has left as many unanswered as can be kept does not answer questions.
+    pub(super) fn ask(&mut self, is_counted: bool) {
+        if self.len < u64::BITS {
+            self.counted |= u64::from(is_counted) << self.len;
+            self.len += 1;
+        }
+    }
+
+    /// An answer has come, or what nobody asked for. Whether it is to be counted.
+    pub(super) fn answer(&mut self) -> bool {
+        let is_counted = self.len == 0 || self.counted & 1 == 1;
+        self.counted >>= 1;
+        self.len = self.len.saturating_sub(1);
+        is_counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_given_one_by_one_when_they_are_due() {
+        let mut receipts = Receipts::default();
+        for sequence in [1, 1, 2] {
+            receipts.add_saved();
+            assert!(receipts.date(sequence));
+        }
+        assert_eq!(receipts.len(), 2, "two are due together");
+        assert_eq!(receipts.next(0), None);
+        assert_eq!(receipts.next(1), Some(Outbound::Saved(true)));
+        receipts.add_refused();
+        assert_eq!(receipts.next(1), Some(Outbound::Saved(false)));
+        assert_eq!(receipts.next(1), Some(Outbound::Saved(true)));
+        assert_eq!(receipts.next(1), None);
+        assert_eq!(receipts.next(2), Some(Outbound::Saved(true)));
+        assert_eq!(receipts.next(9), None);
+    }
+
+    #[test]
+    fn what_waits_for_a_gap_is_not_given_before_it_has_a_date() {
+        let mut receipts = Receipts::default();
+        receipts.add_saved();
+        receipts.add_token(&[7]);
+        receipts.add_saved();
+        assert_eq!(receipts.next(9), None);
+        assert!(receipts.date(3) && !receipts.date(4));
+        assert_eq!(receipts.dues().collect::<Vec<_>>(), [3, 3, 3]);
+        assert_eq!(receipts.next(3), Some(Outbound::Saved(true)));
+        assert_eq!(receipts.next(3), Some(Outbound::Confirmed(Bytes::from_static(&[7]))));
+        assert_eq!(receipts.next(3), Some(Outbound::Saved(true)));
+    }
+
+    #[test]
+    fn however_long_the_disk_stands_still_no_count_is_lost() {
+        let mut receipts = Receipts::default();
+        let sent = 3 * COUNTED_RECEIPTS;
+        let last = sent as u64;
+        for sequence in 1..=last {
+            receipts.add_saved();
+            receipts.date(sequence);
+        }
+        assert_eq!(receipts.len(), COUNTED_RECEIPTS);
+        let early = std::iter::from_fn(|| receipts.next(last - 1)).count();
+        assert_eq!(early, COUNTED_RECEIPTS - 1, "none of those that were joined");
+        assert_eq!(std::iter::from_fn(|| receipts.next(last)).count(), sent - early);
+    }
+
+    #[test]
+    fn only_answers_to_questions_that_count_are_counted() {
+        let mut questions = Questions::default();
+        assert!(questions.answer(), "nobody asked");
+        for is_counted in [true, false, true] {
+            questions.ask(is_counted);
+        }
+        assert_eq!([(); 4].map(|()| questions.answer()), [true, false, true, true]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Every bound of the store, with its reason.
+
+use std::time::Duration;
+
+// What is stored.
+
+/// Longest document name in bytes: as long as a URL path segment may sensibly be, and small compared with a record.
+pub const MAX_NAME_BYTES: usize = 1024;
+
+/// Longest subject in bytes. Long enough for an e-mail address or a token's subject.
+pub const MAX_SUBJECT_BYTES: usize = 256;
+
+/// Largest payload of a record in bytes. A document of this size is beyond what an editor opens.
+pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
+
+/// Largest state of a snapshot in bytes: a payload without the 16 bytes before the state.
+pub const MAX_STATE_BYTES: usize = MAX_PAYLOAD_BYTES - 16;
+
+// Segments.
+
+/// Most bytes of one batch of the log. It keeps a segment below the 4 GiB that a position in the log can address.
+pub const MAX_BATCH_BYTES: usize = 2 << 30;
+
+/// Largest size at which a segment of the log is closed. With a higher one, a segment and a batch could outgrow the offsets that
+/// a position can address.
+pub(crate) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+
+/// Size at which a segment is closed by default. Small segments are retired sooner, large ones cost fewer file operations.
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// The active segment of the log is retired early if it has no live records and this part of a full segment's bytes. A new
+/// segment costs two syncs.
+pub(crate) const RETIRED_SHARE: u64 = 8;
+
+/// Entries that the catalog may have beyond two for each document before it is rewritten: a smaller file is not worth it.
+pub(crate) const CATALOG_REWRITE_ENTRIES: usize = 10_000;
+
+// What is read and written in one go.
+
+/// Bytes of a segment that are read at a time, unless more are asked for.
+pub(crate) const READ_BYTES: usize = 64 << 10;
+
+/// Bytes of a snapshot that are compared at a time, after it was written.
+pub(crate) const COMPARED_BYTES: usize = 64 << 10;
+
+/// Bytes of a file that are copied at a time.
+pub(crate) const COPIED_BYTES: u64 = 64 << 10;
+
+/// Updates of at least this size are written directly, without a copy into the batch.
+pub(crate) const LARGE_PAYLOAD_BYTES: usize = 256 << 10;
+
+/// Parts of a snapshot that are smaller than this are collected for one write.
+pub(crate) const COLLECTED_BYTES: usize = 256 << 10;
+
+/// Most bytes of one call to the system. In a single call of tens of megabytes the kernel may occupy a processor until it has
+/// copied them.
+pub(crate) const WRITTEN_BYTES: usize = 256 << 10;
+
+// sled.
+
+/// Memory that sled may use as a cache: a document's entry is read once, when the document is opened.
+pub(crate) const SLED_CACHE_BYTES: u64 = 1 << 20;
+
+/// How long to wait for sled to release its files after it was closed: it takes milliseconds, and a shutdown must end.
+pub(crate) const SLED_RELEASE: Duration = Duration::from_secs(10);
+
+/// How often that is looked at.
+pub(crate) const SLED_RELEASE_POLL: Duration = Duration::from_millis(1);

@@ -1,0 +1,236 @@
+//! The log: append-only segments, written and synced a batch at a time.
+
+pub(crate) mod contents;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use crate::disk::{DiskFile, Step, StoreDir};
+use crate::error::StoreError;
+use crate::index::{Position, RecordRef, Segment};
+use crate::limits::{LARGE_PAYLOAD_BYTES, MAX_SEGMENT_BYTES};
+use crate::name::DocumentName;
+use crate::record::{Kind, Record};
+use crate::segment::{AppendError, HEADER_BYTES, Tail};
+
+/// One update for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRecord<'a> {
+    /// The document.
+    pub name: &'a DocumentName,
+    /// The number of the update: the document's last one plus 1; the first is 1.
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The subject that wrote it, at most [`MAX_SUBJECT_BYTES`](crate::limits::MAX_SUBJECT_BYTES) bytes; empty if that is unknown.
+    pub subject: &'a str,
+    /// The update, opaque here.
+    pub payload: &'a [u8],
+    /// Whether the update is parked, that is, waits for a missing one: it is loaded after all others.
+    pub waits: bool,
+}
+
+/// The end of the log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    dir: StoreDir,
+    segment_bytes: u64,
+    number: u32,
+    tail: Tail,
+    /// The file may not grow any more, even if the disk has room.
+    may_not_grow: bool,
+}
+
+impl Log {
+    /// Continues after the segments that were found. `resume` is the marker and the sound length of the last
+    /// one, if it can be continued.
+    pub(crate) fn open(
+        dir: &StoreDir,
+        segment_bytes: u64,
+        last: u32,
+        resume: Option<(u64, u64)>,
+    ) -> Result<Self, StoreError> {
+        let number = if resume.is_some() { last } else { last + 1 };
+        let path = segment_path(dir, number);
+        let tail = match resume {
+            Some((marker, len)) => {
+                Tail::resume(&*dir.disk, &path, marker, len).map_err(StoreError::io("open", &path))?
+            }
+            None => create_segment(dir, number).map_err(StoreError::io("create", &path))?,
+        };
+        let segment_bytes = segment_bytes.min(MAX_SEGMENT_BYTES);
+        Ok(Self { dir: dir.clone(), segment_bytes, number, tail, may_not_grow: false })
+    }
+
+    /// The number of the active segment, to which records are appended.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The active segment's entry in the index.
+    pub(crate) fn segment(&self) -> Segment {
+        Segment { marker: Some(self.tail.marker()), live: 0, damaged: false }
+    }
+
+    /// The position of the next record.
+    pub(crate) fn end(&self) -> Position {
+        Position::new(self.number, self.tail.len()).expect("segments are rolled long before")
+    }
+
+    /// Bytes in the active segment.
+    pub(crate) fn len(&self) -> u64 {
+        self.tail.len()
+    }
+
+    /// Whether the next batch goes into a new segment.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tail.len() >= self.segment_bytes || self.may_not_grow
+    }
+
+    /// Starts a new segment.
+    pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
+        let number = self.number + 1;
+        self.tail = create_segment(&self.dir, number).map_err(|error| {
+            // A part of the file may exist. It must not block the next attempt.
+            let path = segment_path(&self.dir, number);
+            match self.dir.clear(&path).and_then(|()| self.dir.sync()) {
+                Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
+                _ => AppendError::Unknown(error),
+            }
+        })?;
+        (self.number, self.may_not_grow) = (number, false);
+        Ok(())
+    }
+
+    /// Whether the active segment's file still has its name in the directory.
+    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
+        self.tail.is_at(&segment_path(&self.dir, self.number))
+    }
+
+    /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update.
+    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> Result<Vec<RecordRef>, AppendError> {
+        let (batch, mut offset) = (self.tail.len(), self.tail.len());
+        let mut refs = Vec::with_capacity(records.len());
+        let mut parts = vec![Cow::Owned(Vec::new())];
+        for record in records {
+            encode(&record.as_record(batch), self.tail.marker(), &mut parts);
+            let position = Position::new(self.number, offset).expect("segments are rolled long before");
+            let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
+            refs.push(RecordRef { position, len, sequence: record.sequence });
+            offset += u64::from(len);
+        }
+        self.dir.check(Step::WriteLog).map_err(AppendError::Unknown)?;
+        let write = |tail: &mut Tail| {
+            parts.iter().filter(|part| !part.is_empty()).try_for_each(|part| tail.write(part))
+        };
+        let appended = self.tail.append(write, || self.dir.check(Step::SyncLog));
+        appended.inspect_err(|error| {
+            let is_at_limit =
+                matches!(error, AppendError::Full(error) if error.kind() == io::ErrorKind::FileTooLarge);
+            self.may_not_grow = is_at_limit && self.tail.len() > FIRST_OFFSET;
+        })?;
+        Ok(refs)
+    }
+}
+
+/// Appends a record to the last part of a batch; a large payload becomes a part of its own, without a copy.
+fn encode<'a>(record: &Record<'a>, marker: u64, parts: &mut Vec<Cow<'a, [u8]>>) {
+    let last = parts.last_mut().expect("there is one").to_mut();
+    if record.payload.len() < LARGE_PAYLOAD_BYTES {
+        return record.encode(marker, last);
+    }
+    record.encode_head(marker, last);
+    parts.extend([Cow::Borrowed(record.payload), Cow::Owned(Vec::new())]);
+}
+
+impl<'a> NewRecord<'a> {
+    /// Its size in the log, in bytes.
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.as_record(0).encoded_len()
+    }
+
+    fn as_record(&self, batch: u64) -> Record<'a> {
+        Record {
+            kind: if self.waits { Kind::Waiting } else { Kind::Update },
+            name: self.name.as_str(),
+            sequence: self.sequence,
+            time: self.time,
+            subject: self.subject,
+            payload: self.payload,
+            batch,
+        }
+    }
+}
+
+/// The offset of the first record of any segment.
+pub(crate) const FIRST_OFFSET: u64 = HEADER_BYTES as u64;
+
+/// The extension of the log's segments.
+const EXTENSION: &str = "log";
+
+/// The file of a segment.
+pub(crate) fn segment_path(dir: &StoreDir, number: u32) -> PathBuf {
+    dir.numbered(number, EXTENSION)
+}
+
+/// The segments in the directory, by number.
+pub(crate) fn segments(dir: &StoreDir) -> io::Result<BTreeMap<u32, PathBuf>> {
+    dir.list_numbered(EXTENSION)
+}
+
+fn create_segment(dir: &StoreDir, number: u32) -> io::Result<Tail> {
+    dir.check(Step::CreateSegment)?;
+    let tail = Tail::create(&*dir.disk, &segment_path(dir, number))?;
+    dir.sync()?;
+    Ok(tail)
+}
+
+/// Removes segments from the log for good. A damaged one is kept under another name, so that its data can be rescued.
+pub(crate) fn retire(dir: &StoreDir, segments: &[(u32, Segment)]) -> io::Result<()> {
+    for (number, segment) in segments {
+        dir.check(Step::RetireSegment)?;
+        let path = segment_path(dir, *number);
+        if segment.damaged {
+            dir.disk.rename(&path, &path.with_extension("log.damaged"))?;
+        } else {
+            dir.disk.remove(&path)?;
+        }
+    }
+    if segments.is_empty() { Ok(()) } else { dir.sync() }
+}
+
+/// Segment files that are open for reading records, each opened once.
+pub(crate) struct Reader {
+    files: BTreeMap<u32, (Box<dyn DiskFile>, u64)>,
+}
+
+impl Reader {
+    /// Opens the segments of these records. Called while the index is locked, so that none can be retired meanwhile;
+    /// retiring one later does no harm, since its file is open.
+    pub(crate) fn open(
+        dir: &StoreDir,
+        records: &[RecordRef],
+        segments: &BTreeMap<u32, Segment>,
+    ) -> Result<Self, StoreError> {
+        let mut files = BTreeMap::new();
+        for number in records.iter().map(|record| record.position.segment()) {
+            let marker = segments.get(&number).and_then(|segment| segment.marker);
+            if let (Some(marker), false) = (marker, files.contains_key(&number)) {
+                let path = segment_path(dir, number);
+                files.insert(number, (dir.disk.open(&path).map_err(StoreError::io("open", &path))?, marker));
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// The bytes of a record and the marker they should start with.
+    pub(crate) fn read(&mut self, record: &RecordRef) -> io::Result<(Vec<u8>, u64)> {
+        let segment = self.files.get_mut(&record.position.segment());
+        let (file, marker) = segment.ok_or(io::ErrorKind::NotFound)?;
+        let mut bytes = vec![0; record.len as usize];
+        file.read_at(record.position.offset(), &mut bytes)?;
+        Ok((bytes, *marker))
+    }
+}

@@ -1,0 +1,221 @@
+//! Where values come from: defaults < file (`--config`, TOML) < environment (`COSCRIBE_*`) < flags.
+//!
+//! Each value is checked where it is read, so that an error can name the flag, the variable or the line of the file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{Config, ConfigError, Pattern};
+
+/// The flags and variables of `coscribe serve`: any value.
+#[derive(Debug)]
+pub(crate) struct ServeArgs {
+    /// Without the defaults: these are below the file.
+    given: ArgMatches,
+}
+
+/// The flags and variables of the commands that work on stored documents: where these are, and how to treat them.
+#[derive(Debug)]
+pub(crate) struct StoreArgs {
+    given: ArgMatches,
+}
+
+/// The flag that names the file.
+#[derive(Args, Debug)]
+struct FileArg {
+    /// A TOML file with values: its keys are the names of the flags, with `_` for `-`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// Puts the layers together.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        let mut config = read_file(&self.given)?;
+        config.update_from_arg_matches(&self.given).expect("all values are among the arguments");
+        Ok(config)
+    }
+}
+
+impl StoreArgs {
+    /// The arguments of [`ServeArgs`] that these commands have as well.
+    const IDS: [&str; 4] = ["config", "data", "log", "keep_deleted"];
+
+    /// Puts the layers together.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        let mut config = read_file(&self.given)?;
+        if let Some(data) = self.given.get_one::<PathBuf>("data") {
+            config.data.clone_from(data);
+        }
+        if let Some(&log) = self.given.get_one::<LevelFilter>("log") {
+            config.log = log;
+        }
+        if let Some(patterns) = self.given.get_many::<Pattern>("keep_deleted") {
+            config.keep_deleted = patterns.cloned().collect();
+        }
+        Ok(config)
+    }
+}
+
+/// The environment variable for a flag or a key.
+pub(crate) fn variable(name: &str) -> String {
+    format!("COSCRIBE_{}", name.trim_start_matches("--").replace('-', "_").to_uppercase())
+}
+
+fn with_variable(arg: Arg) -> Arg {
+    let variable = variable(arg.get_id().as_str());
+    arg.env(variable)
+}
+
+/// The values of the file, if there is one, over the defaults.
+fn read_file(given: &ArgMatches) -> Result<Config, ConfigError> {
+    match given.get_one::<PathBuf>("config") {
+        Some(path) => parse_file(path),
+        None => Ok(Config::default()),
+    }
+}
+
+fn parse_file(path: &Path) -> Result<Config, ConfigError> {
+    let text =
+        fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+    toml::from_str(&text)
+        .map_err(|error| ConfigError::Wrong { path: path.to_owned(), error: Box::new(error) })
+}
+
+/// The arguments that were given, without the defaults that clap has put among them.
+fn without_defaults(matches: &ArgMatches) -> ArgMatches {
+    let mut given = matches.clone();
+    for id in matches.ids().map(clap::Id::as_str) {
+        if matches.value_source(id) == Some(ValueSource::DefaultValue) {
+            // Only an unknown id is an error.
+            let _ = given.try_clear_id(id);
+        }
+    }
+    given
+}
+
+impl Args for ServeArgs {
+    fn augment_args(command: Command) -> Command {
+        Config::augment_args(FileArg::augment_args(command)).mut_args(with_variable)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        ServeArgs::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ServeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<ServeArgs, clap::Error> {
+        Ok(ServeArgs { given: without_defaults(matches) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = ServeArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for StoreArgs {
+    fn augment_args(command: Command) -> Command {
+        let all = ServeArgs::augment_args(Command::new("serve"));
+        let ours = all.get_arguments().filter(|arg| StoreArgs::IDS.contains(&arg.get_id().as_str()));
+        // The name of a document may follow.
+        command.args(ours.cloned()).mut_arg("keep_deleted", |arg| arg.require_equals(true))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        StoreArgs::augment_args(command)
+    }
+}
+
+impl FromArgMatches for StoreArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<StoreArgs, clap::Error> {
+        Ok(StoreArgs { given: without_defaults(matches) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = StoreArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+    use coscribe_persistence::DocumentName;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    #[derive(Parser)]
+    struct Other {
+        #[command(flatten)]
+        args: StoreArgs,
+    }
+
+    /// A file with this text, which is kept as long as the directory.
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("coscribe.toml");
+        fs::write(&path, text).unwrap();
+        (dir, format!("--config={}", path.display()))
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_defaults_fill_the_rest() {
+        let (_dir, config) = file("grace = \"1s\"\noutbox_bytes = 4096\nlisten = \"[::1]:80\"\ndata = \"d\"");
+        // Also a flag with the value of the default.
+        let flags = ["coscribe", &config, "--grace", "250ms", "--outbox-bytes", "1MiB"];
+        let config = Serve::try_parse_from(flags).unwrap().args.resolve().unwrap();
+        assert_eq!(config.grace.get(), Duration::from_millis(250));
+        assert_eq!(config.outbox_bytes.get(), 1 << 20);
+        assert_eq!(config.listen.port(), 80);
+        assert_eq!(config.data, Path::new("d"));
+        assert_eq!(config.max_rooms.get(), 100_000);
+    }
+
+    #[test]
+    fn a_command_on_stored_documents_reads_the_same_file_and_has_some_of_the_flags() {
+        let (_dir, config) = file("data = \"d\"\nlog = \"warn\"\nkeep_deleted = [\"a\"]\ngrace = \"1s\"");
+        let resolve = |flags: &[&str]| {
+            let flags = ["coscribe", &config].into_iter().chain(flags.iter().copied());
+            Other::try_parse_from(flags).map(|other| other.args.resolve().unwrap())
+        };
+        let keeps = |config: &Config, name| config.keeps_deleted(&DocumentName::new(name).unwrap());
+        let from_file = resolve(&[]).unwrap();
+        assert_eq!((from_file.data.as_path(), from_file.log), (Path::new("d"), LevelFilter::WARN));
+        assert!(keeps(&from_file, "a") && !keeps(&from_file, "b"));
+        let from_flags = resolve(&["--data", "e", "--log=debug", "--keep-deleted=b"]).unwrap();
+        assert_eq!((from_flags.data.as_path(), from_flags.log), (Path::new("e"), LevelFilter::DEBUG));
+        assert!(keeps(&from_flags, "b") && !keeps(&from_flags, "a"));
+        assert!(resolve(&["--grace", "1s"]).is_err());
+    }
+
+    #[test]
+    fn deleted_content_is_kept_of_all_documents_or_of_some() {
+        let (_dir, config) = file("keep_deleted = [\"from/the/file\"]");
+        for (flags, kept, others) in [
+            ("", &["from/the/file"][..], &["a"][..]),
+            ("--keep-deleted", &["a", "a/b", "from/the/file"], &[]),
+            ("--keep-deleted --grace 1s", &["a", "a/b"], &[]),
+            ("--keep-deleted a,b/*", &["a", "b/c"], &["b", "from/the/file"]),
+            ("--keep-deleted a --keep-deleted b/*", &["a", "b/c"], &["b", "from/the/file"]),
+        ] {
+            let given = ["coscribe", &config].into_iter().chain(flags.split_whitespace());
+            let resolved = Serve::try_parse_from(given).unwrap().args.resolve().unwrap();
+            let keeps = |name: &&str| resolved.keeps_deleted(&DocumentName::new(name).unwrap());
+            assert!(kept.iter().all(keeps) && !others.iter().any(keeps), "{flags}");
+        }
+    }
+}

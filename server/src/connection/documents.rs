@@ -1,0 +1,198 @@
+//! Which documents a Hocuspocus provider's socket has open: each address is a membership of its own, and opening, closing or
+//! denying one leaves the others alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coscribe_engine::dialect::MessageError;
+use coscribe_engine::dialect::hocuspocus::{
+    self, Frame, GREETING, PONG, Request, close_frame, denied_frame, document_of, granted_frame,
+};
+use coscribe_engine::message::{Inbound, Parting, Reason};
+use coscribe_engine::room::Access;
+use coscribe_persistence::{DocumentName, NameError};
+use coscribe_websocket::End;
+use tracing::{debug, info, warn};
+
+use super::addresses::Document;
+use super::delivery::Delivery;
+use super::frames::Framing;
+use super::members::Member;
+use super::open::OpenConnection;
+use super::parting::{counted_as, end, end_by, told_as};
+use crate::limits::{ADDRESS_BYTES, TOKEN_BYTES};
+use crate::rooms::{JoinError, Said, Shown};
+
+/// What a client hears that names no document.
+const NO_DOCUMENT: &str =
+    "no document is named: ws://host:port/<document>, or the `name` of a Hocuspocus provider";
+
+/// Why a document is not opened.
+#[derive(Debug, thiserror::Error)]
+enum Denied {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("the token is too long")]
+    Token,
+    #[error("too many documents on one connection")]
+    Documents,
+    #[error(transparent)]
+    Room(#[from] JoinError),
+}
+
+impl Denied {
+    /// What it is counted as.
+    fn label(&self) -> &'static str {
+        match self {
+            Denied::Name(_) | Denied::Token => "handshake",
+            Denied::Documents => "documents_on_connection",
+            Denied::Room(error) => error.label(),
+        }
+    }
+}
+
+impl OpenConnection<'_> {
+    /// A frame has come from a Hocuspocus provider. Gives what a member is to tell its room, if it is for one.
+    ///
+    /// # Errors
+    /// The end of the connection, where the frame cannot be said to be of any document.
+    pub(super) fn hear(&mut self, frame: &Bytes) -> Result<Option<(usize, Said)>, End> {
+        let (address, request) = match Frame::read(frame) {
+            Ok(Frame::Ping) => {
+                self.reply(Bytes::from_static(PONG));
+                return Ok(None);
+            }
+            Ok(Frame::Pong) => return Ok(None),
+            // What a client of y-websocket sends that names no document in its path looks like this.
+            Ok(Frame::Addressed { address, .. }) if address.is_empty() => {
+                return Err(end(Reason::Violation, NO_DOCUMENT));
+            }
+            Ok(Frame::Addressed { address, .. }) if address.len() > ADDRESS_BYTES => {
+                return Err(end(Reason::Violation, "the address of a message is too long"));
+            }
+            Ok(Frame::Addressed { address, request }) => (address, request),
+            Err(error) => return Err(malformed(error)),
+        };
+        let known = self.addresses.get(&address);
+        Ok(match (known, request) {
+            (Some(Document::Open { number, .. }), request) => self.hear_of(number, &address, request),
+            (_, Ok(Request::Auth { token, tells_version })) => {
+                self.open_document(&address, &token, tells_version);
+                None
+            }
+            (_, Ok(Request::Close)) => {
+                self.addresses.forget(&address);
+                None
+            }
+            // It was on its way when the document was shut.
+            (Some(Document::Shut), _) => None,
+            // Version 2 says nothing of a token where it has none.
+            (None, Ok(Request::Say(wish, message))) => self
+                .open_document(&address, &[], false)
+                .map(|number| (number, said(wish.into_iter().chain([message])))),
+            (None, Err(error)) => return Err(malformed(error)),
+        })
+    }
+
+    fn hear_of(
+        &mut self,
+        number: usize,
+        address: &Bytes,
+        request: Result<Request, MessageError>,
+    ) -> Option<(usize, Said)> {
+        match request {
+            Ok(Request::Say(wish, message)) => Some((number, said(wish.into_iter().chain([message])))),
+            // Whoever asks again is granted the same.
+            Ok(Request::Auth { .. }) => {
+                self.reply(granted_frame(address, Access::Write));
+                None
+            }
+            Ok(Request::Close) => {
+                self.addresses.forget(address);
+                self.leave(number);
+                None
+            }
+            Err(error) => Some((number, Said { error: Some(error), ..Said::default() })),
+        }
+    }
+
+    /// Opens a document, or denies it. Gives its number among the members.
+    fn open_document(&mut self, address: &[u8], token: &[u8], tells_version: bool) -> Option<usize> {
+        let address = Bytes::copy_from_slice(address);
+        match self.join(&address, token) {
+            Ok(number) => {
+                self.reply(granted_frame(&address, Access::Write));
+                self.addresses.set(address, Document::Open { number, tells_version });
+                self.opens_by = None;
+                Some(number)
+            }
+            Err(denied) => {
+                let (from, shown) = (self.connection.from, String::from_utf8_lossy(&address));
+                info!(%from, document = ?shown, "denied: {denied}");
+                self.connection.metrics.reject(denied.label());
+                self.reply(denied_frame(&address, &denied.to_string()));
+                if !self.addresses.is_full(&address) {
+                    self.addresses.set(address, Document::Shut);
+                }
+                None
+            }
+        }
+    }
+
+    fn join(&mut self, address: &Bytes, token: &[u8]) -> Result<usize, Denied> {
+        let document = document_of(address);
+        let name = DocumentName::from_bytes(document)?;
+        if self.addresses.is_full(address) {
+            return Err(Denied::Documents);
+        }
+        if token.len() > TOKEN_BYTES {
+            return Err(Denied::Token);
+        }
+        let is_name = document.len() == address.len();
+        let framing = Framing::Hocuspocus { address: address.clone(), is_name };
+        let number = self.members.next_number();
+        let outbox = self.connection.outbox(&self.ready, number);
+        let terms = hocuspocus::terms(Access::Write);
+        let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING)?;
+        debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
+        self.members.add(Member::new(membership, outbox, Delivery::new(framing, self.connection.window)));
+        self.link.share(self.members.len() > 1);
+        Ok(number)
+    }
+
+    /// The room of a document has sent the client away, and all that it had for it is written: the client hears why, and
+    /// the document is shut. Version 2 fails where it is told that a document is closed, so those who don't tell their
+    /// version hear that it is denied.
+    pub(super) fn shut(&mut self, number: usize, parting: Parting) {
+        let Some(member) = self.members.get_mut(number) else { return };
+        let Framing::Hocuspocus { address, .. } = member.delivery.framing().clone() else { return };
+        let document = self.addresses.set(address.clone(), Document::Shut);
+        let (code, _) = told_as(parting.reason);
+        if let Some(reason) = counted_as(code) {
+            self.connection.metrics.reject(reason);
+        }
+        let (from, shown) = (self.connection.from, String::from_utf8_lossy(&address));
+        warn!(%from, document = ?shown, "shutting: {}", parting.words);
+        self.reply(match document {
+            Some(Document::Open { tells_version: true, .. }) => close_frame(&address, &parting.words),
+            _ => denied_frame(&address, &parting.words),
+        });
+        self.leave(number);
+    }
+
+    fn leave(&mut self, number: usize) {
+        self.members.remove(number);
+        // Another may get its number.
+        self.writes.take_if(|writes| *writes == number);
+        self.probes.retain(|&(_, member)| member != number);
+        self.link.share(self.members.len() > 1);
+    }
+}
+
+fn said(messages: impl Iterator<Item = Inbound>) -> Said {
+    Said { messages: messages.collect(), error: None }
+}
+
+fn malformed(error: MessageError) -> End {
+    end_by(Parting::new(Reason::Violation, format!("malformed message: {error}")))
+}

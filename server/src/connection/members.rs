@@ -1,0 +1,109 @@
+//! The memberships of one connection, by numbers that are used again, and whose turn it is to write.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+use coscribe_engine::message::Parting;
+
+use super::delivery::Delivery;
+use crate::rooms::{Membership, Outbox};
+
+/// A connection's place in one room, and what goes through it.
+pub(super) struct Member {
+    pub(super) membership: Membership,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) delivery: Delivery,
+    /// What was taken from the outbox and is not written yet, as the outbox counts it.
+    pub(super) taken: usize,
+    /// Why the room has sent it away: it is told after what is queued.
+    pub(super) parting: Option<Parting>,
+    /// Whether it is among those that wait for their turn.
+    is_in_line: bool,
+}
+
+impl Member {
+    /// It has joined, and nothing has come through its outbox.
+    pub(super) fn new(membership: Membership, outbox: Arc<Outbox>, delivery: Delivery) -> Member {
+        Member { membership, outbox, delivery, taken: 0, parting: None, is_in_line: false }
+    }
+
+    /// Whether it waits for its turn to write.
+    pub(super) fn is_in_line(&self) -> bool {
+        self.is_in_line
+    }
+}
+
+/// The memberships of one connection.
+#[derive(Default)]
+pub(super) struct Members {
+    by_number: Vec<Option<Member>>,
+    free: Vec<usize>,
+    /// Those that have something to write, in the order in which they do.
+    line: VecDeque<usize>,
+}
+
+impl Members {
+    /// The number that the next one gets.
+    pub(super) fn next_number(&self) -> usize {
+        self.free.last().copied().unwrap_or(self.by_number.len())
+    }
+
+    /// Adds one, under [`Self::next_number`].
+    pub(super) fn add(&mut self, member: Member) {
+        match self.free.pop() {
+            Some(number) => self.by_number[number] = Some(member),
+            None => self.by_number.push(Some(member)),
+        }
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&mut self, number: usize) -> Option<Member> {
+        let member = self.by_number.get_mut(number)?.take()?;
+        self.free.push(number);
+        self.line.retain(|&other| other != number);
+        Some(member)
+    }
+
+    /// The one with this number, if it is still there.
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Member> {
+        self.by_number.get_mut(number)?.as_mut()
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.by_number.iter().flatten()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_number.len() - self.free.len()
+    }
+
+    /// One has something to write, after all who have already.
+    pub(super) fn line_up(&mut self, number: usize) {
+        if let Some(member) = self.get_mut(number)
+            && !mem::replace(&mut member.is_in_line, true)
+        {
+            self.line.push_back(number);
+        }
+    }
+
+    /// Whose turn it is, after so many in line who cannot use theirs.
+    pub(super) fn in_line(&self, after: usize) -> Option<usize> {
+        self.line.get(after).copied()
+    }
+
+    /// One of those in line has its turn.
+    pub(super) fn step_out(&mut self, number: usize) {
+        self.line.retain(|&other| other != number);
+        if let Some(member) = self.get_mut(number) {
+            member.is_in_line = false;
+        }
+    }
+
+    /// All of them, when the connection ends.
+    pub(super) fn into_all(self) -> impl Iterator<Item = Member> {
+        self.by_number.into_iter().flatten()
+    }
+}

@@ -1,0 +1,240 @@
+//! The open part of a connection's life, on one task: what its client sends goes to the rooms of its documents, and what these
+//! have for it is written. It is polled whenever anything may have happened, so it asks first for what costs least.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use coscribe_engine::dialect::y_websocket::Messages;
+use coscribe_engine::message::Reason;
+use coscribe_websocket::{End, Error, Message, Payload, Right, Transport};
+use tokio::time::{Instant, Sleep};
+
+use super::Connection;
+use super::addresses::Addresses;
+use super::frames::Framing;
+use super::link::Link;
+use super::members::Members;
+use super::pace::Pace;
+use super::parting::{end, end_by};
+use crate::rooms::Ready;
+
+/// The open part of a connection's life.
+pub(super) struct OpenConnection<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) transport: Transport,
+    /// Its memberships. A client of y-websocket has one for as long as it is here.
+    pub(super) members: Members,
+    /// Which of their outboxes have something new.
+    pub(super) ready: Arc<Ready>,
+    /// The documents of a Hocuspocus provider.
+    pub(super) addresses: Addresses,
+    /// Until when it has to open one.
+    pub(super) opens_by: Option<Instant>,
+    /// The way to the peer.
+    pub(super) link: Link,
+    /// The member whose messages are being written.
+    pub(super) writes: Option<usize>,
+    /// Something was given to the transport that is not in the kernel's hands yet.
+    pub(super) is_writing: bool,
+    /// What the connection itself has to say.
+    pub(super) replies: VecDeque<Payload>,
+    pub(super) reply_bytes: usize,
+    pub(super) pace: Pace,
+    /// Until when nothing is read: the room has no space, or the peer is too fast.
+    pub(super) pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What has not been given to a room yet of the last frame.
+    pub(super) rest: Option<Rest>,
+    /// The last frame, if it is large.
+    pub(super) large: Option<Bytes>,
+    /// The right to have it in memory, if it is larger than usual. Its parts share it, until the room has taken them in.
+    pub(super) right: Option<Arc<Right>>,
+    /// What comes is not read any more: the rooms decide when the connection ends.
+    pub(super) unreadable: bool,
+    /// The task is woken when the server wants the connection to end.
+    hears_closing: bool,
+    /// Messages of the last frame that the room has been given.
+    pub(super) delivered: usize,
+    /// Bytes that have come and were not yet counted against the rates.
+    pub(super) uncounted: usize,
+    /// Bytes from the wire that were counted before their message was complete.
+    pub(super) wire_bytes: usize,
+    pub(super) keep_alive_at: Instant,
+    ping_at: Instant,
+    /// How many pings were sent; each carries its number.
+    pub(super) pings: u64,
+    /// The members that are to hear of a pong to this ping, or a later one.
+    pub(super) probes: Vec<(u64, usize)>,
+    timer: Pin<&'a mut Sleep>,
+}
+
+/// A frame that has come, or what is left of it.
+pub(super) enum Rest {
+    /// Messages for the only document.
+    Messages(Messages),
+    /// A message of a Hocuspocus provider.
+    Frame(Bytes),
+}
+
+impl<'a> OpenConnection<'a> {
+    /// A connection without a document.
+    pub(super) fn new(
+        connection: &'a Connection,
+        transport: Transport,
+        timer: Pin<&'a mut Sleep>,
+    ) -> OpenConnection<'a> {
+        let (config, now) = (&connection.config, Instant::now());
+        OpenConnection {
+            connection,
+            transport,
+            members: Members::default(),
+            ready: Arc::default(),
+            addresses: Addresses::default(),
+            opens_by: None,
+            link: Link::default(),
+            writes: None,
+            is_writing: false,
+            replies: VecDeque::new(),
+            reply_bytes: 0,
+            pace: Pace::new(config.rates(), now),
+            pause: None,
+            rest: None,
+            large: None,
+            right: None,
+            unreadable: false,
+            hears_closing: false,
+            delivered: 0,
+            uncounted: 0,
+            wire_bytes: 0,
+            keep_alive_at: now + config.keep_alive.get(),
+            ping_at: now + config.ping_interval.get(),
+            pings: 0,
+            probes: Vec::new(),
+            timer,
+        }
+    }
+
+    /// What is left when it has ended. Closing may take a while, so what is still to be said goes along.
+    pub(super) fn into_transport(mut self) -> Transport {
+        let messages = &mut self.transport.messages;
+        messages.extend(self.replies);
+        for mut member in self.members.into_all() {
+            let left = member.outbox.take().messages;
+            let new = member.delivery.add(left);
+            messages.extend(member.delivery.into_rest());
+            messages.extend(new);
+        }
+        self.transport
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if !mem::replace(&mut self.hears_closing, true) {
+            self.connection.closing.wake_on_close(cx);
+        }
+        if let Poll::Ready(parting) = self.connection.closing.poll() {
+            return Poll::Ready(end_by(parting));
+        }
+        self.transport.begin_turn();
+        for poll in [Self::poll_write, Self::poll_read, Self::poll_replies, Self::poll_timer] {
+            if let Poll::Ready(end) = poll(self, cx) {
+                return Poll::Ready(end);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes what has to be said to that which was just read.
+    fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.replies.is_empty() { Poll::Pending } else { self.poll_write(cx) }
+    }
+
+    /// Gives up a peer of which nothing has been seen for too long, and says something now and then where there is nothing
+    /// else to write.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let due = self.due();
+            // What has moved away is noticed when the time has come: that costs less than to set it for each frame.
+            if due < self.timer.deadline() {
+                self.timer.as_mut().reset(due);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if let Some(end) = self.overdue(now) {
+                return Poll::Ready(end);
+            }
+            if let Err(error) = self.feed_signs_of_life(now) {
+                return Poll::Ready(End::after(&error));
+            }
+            if let Poll::Ready(end) = self.poll_write(cx) {
+                return Poll::Ready(end);
+            }
+            let due = self.due();
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    /// What has not come in time.
+    fn overdue(&mut self, now: Instant) -> Option<End> {
+        if self.silent_at() <= now {
+            return Some(end(Reason::Silence, "no sign of life"));
+        }
+        if self.opens_by.is_some_and(|at| at <= now) {
+            return Some(end(Reason::Silence, "no document was opened"));
+        }
+        if self.too_slow_at().is_some_and(|at| at <= now) {
+            return Some(end(
+                Reason::Overload,
+                "too slow for so large a message: others wait for their turn",
+            ));
+        }
+        None
+    }
+
+    /// When `poll_timer` has something to do.
+    fn due(&mut self) -> Instant {
+        let sooner = [self.too_slow_at(), self.opens_by].into_iter().flatten();
+        let silent_at = sooner.fold(self.silent_at(), Instant::min);
+        if self.is_writing { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
+    }
+
+    /// When a message larger than usual has kept others waiting for too long, unless it is we who don't read it.
+    fn too_slow_at(&mut self) -> Option<Instant> {
+        if self.pause.is_some() { None } else { self.transport.too_slow_at() }
+    }
+
+    fn silent_at(&mut self) -> Instant {
+        let config = &self.connection.config;
+        self.transport.signs_of_life().deadline(config.ping_interval.get() * 2, config.stall_timeout.get())
+    }
+
+    fn feed_signs_of_life(&mut self, now: Instant) -> Result<(), Error> {
+        if self.is_writing {
+            return Ok(());
+        }
+        let config = &self.connection.config;
+        if self.ping_at <= now {
+            self.ping_at = now + config.ping_interval.get();
+            self.feed_ping()?;
+        }
+        if self.keep_alive_at <= now {
+            self.keep_alive_at = now + config.keep_alive.get();
+            let member = self.members.iter().next();
+            // Providers listen to what is for no document as well.
+            let nobody = Framing::Hocuspocus { address: Bytes::new(), is_name: false };
+            let framing = member.map_or(&nobody, |member| member.delivery.framing());
+            self.is_writing = true;
+            self.transport.feed(Message::Binary(framing.keep_alive(0)))?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a sign of life.
+    pub(super) fn feed_ping(&mut self) -> Result<(), Error> {
+        self.pings += 1;
+        self.is_writing = true;
+        self.transport.feed(Message::Ping(Bytes::copy_from_slice(&self.pings.to_be_bytes())))
+    }
+}

@@ -1,0 +1,201 @@
+//! Every WebSocket that is open: how many there are, in all and from one address, and how shutdown closes them one after
+//! another.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coscribe_engine::message::{Parting, Reason};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::closing::Closing;
+use crate::metrics::Metrics;
+
+/// The open connections.
+pub(crate) struct Connections {
+    register: Mutex<Register>,
+    last_left: Notify,
+    limits: ConnectionLimits,
+    metrics: Arc<Metrics>,
+}
+
+/// How many there may be.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct ConnectionLimits {
+    /// In all.
+    pub(crate) total: usize,
+    /// From one address.
+    pub(crate) per_address: usize,
+}
+
+#[derive(Default)]
+struct Register {
+    /// By numbers in the order in which they came.
+    closings: BTreeMap<u64, Arc<Closing>>,
+    last: u64,
+    places: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One of the connections that are counted, until it is dropped.
+pub(crate) struct Place {
+    connections: Arc<Connections>,
+    address: Option<IpAddr>,
+}
+
+/// A connection that shutdown closes; dropping this takes it out of the register.
+pub(crate) struct Registration {
+    connections: Arc<Connections>,
+    /// Its place, while it has one.
+    place: Option<Place>,
+    number: u64,
+}
+
+/// Why there is no place for a connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPlace {
+    /// The configured number of connections is open.
+    #[error("too many connections; try again later")]
+    Total,
+    /// The configured number of connections is open from one address.
+    #[error(
+        "too many connections from {0}; if that is a proxy, it has to be one of the trusted proxies and say whom it speaks for"
+    )]
+    Address(IpAddr),
+}
+
+impl Connections {
+    /// None is open.
+    pub(crate) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Arc<Connections> {
+        Arc::new(Connections { register: Mutex::default(), last_left: Notify::new(), limits, metrics })
+    }
+
+    /// Takes a place for a connection of a client whose address is known, or is not.
+    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, NoPlace> {
+        let address = address.map(network);
+        let mut register = self.lock();
+        if register.places >= self.limits.total {
+            return Err(NoPlace::Total);
+        }
+        if let Some(address) = address {
+            let count = register.by_address.entry(address).or_default();
+            if *count >= self.limits.per_address {
+                return Err(NoPlace::Address(address));
+            }
+            *count += 1;
+        }
+        register.places += 1;
+        self.metrics.connections.inc();
+        Ok(Place { connections: Arc::clone(self), address })
+    }
+
+    /// Closes all connections with 1001, evenly over `spread`, so that clients don't come back all at once.
+    pub(crate) async fn close_all(&self, spread: Duration) {
+        let closings: Vec<Arc<Closing>> = self.lock().closings.values().cloned().collect();
+        let start = Instant::now();
+        let step = spread.div_f64(closings.len().max(1) as f64);
+        for (closing, n) in closings.iter().zip(1..) {
+            closing.close(Parting::new(Reason::Shutdown, "the server is shutting down"));
+            let next = start + step * n;
+            // Sleeping less than the timer's grain would round up and stretch the whole.
+            if next > Instant::now() + Duration::from_millis(1) {
+                tokio::time::sleep_until(next).await;
+            }
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn all_closed(&self) {
+        loop {
+            let left = self.last_left.notified();
+            if self.lock().closings.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One customer has a whole /64 network of IPv6 addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+impl Place {
+    /// Puts the connection into the register, so that shutdown closes it.
+    pub(crate) fn register(self, closing: Arc<Closing>) -> Registration {
+        let mut register = self.connections.lock();
+        register.last += 1;
+        let number = register.last;
+        register.closings.insert(number, closing);
+        drop(register);
+        Registration { connections: Arc::clone(&self.connections), place: Some(self), number }
+    }
+}
+
+impl Registration {
+    /// Lets another connection have the place of this one, which is about to end.
+    pub(crate) fn give_up_place(&mut self) {
+        self.place = None;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut register = self.connections.lock();
+        register.places -= 1;
+        self.connections.metrics.connections.dec();
+        if let Some(Entry::Occupied(mut count)) =
+            self.address.map(|address| register.by_address.entry(address))
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let connections = &self.connections;
+        let mut register = connections.lock();
+        register.closings.remove(&self.number);
+        if register.closings.is_empty() {
+            connections.last_left.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_in_all_and_by_address_and_are_free_again_when_dropped() {
+        let limits = ConnectionLimits { total: 3, per_address: 2 };
+        let connections = Connections::new(limits, Arc::new(Metrics::new()));
+        let admit = |address: &str| connections.admit(Some(address.parse().unwrap()));
+        let one = admit("2001:db8::1").unwrap();
+        let _two = admit("2001:db8::2").unwrap();
+        assert!(matches!(admit("2001:db8:0:0:ffff::3"), Err(NoPlace::Address(_))), "the same /64");
+        drop(one);
+        let one = admit("2001:db8::1").unwrap();
+        let _other = admit("2001:db8:0:1::1").unwrap();
+        assert!(matches!(connections.admit(None), Err(NoPlace::Total)));
+        drop(one);
+        let _unknown = connections.admit(None).unwrap();
+        assert_eq!(connections.metrics.connections.get(), 3);
+        assert_eq!(connections.lock().by_address.len(), 2);
+    }
+}

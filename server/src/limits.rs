@@ -1,0 +1,168 @@
+//! Every bound of the server that is not configured, with its reason. [`Config`](crate::config::Config) has the others.
+
+use std::time::Duration;
+
+use coscribe_persistence::limits::MAX_NAME_BYTES;
+
+// Accepting and closing connections.
+
+/// TCP connections that have not become WebSockets, or never will. They are many for a moment when all editors come back at
+/// once, and otherwise only when somebody wants to use up file descriptors.
+pub(crate) const MAX_REQUESTING: usize = 4096;
+
+/// The pause after the system had no file descriptor or no memory for a connection.
+pub(crate) const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
+
+/// How long connections may take to agree to be closed, after the last was asked to. It is a second more than one of them may
+/// take.
+pub(crate) const LAST_CLOSES: Duration = Duration::from_secs(4);
+
+/// How long a connection stays that has no place in a room. y-websocket forgets its failed tries when a socket opens, and
+/// would be back a tenth of a second later; this is its longest pause between two tries.
+pub(crate) const TURNED_AWAY_AFTER: Duration = Duration::from_millis(2500);
+
+/// How many of these may stay beside the connections that are counted, so that a crowd before one document keeps nobody from
+/// another.
+pub(crate) const MAX_TURNED_AWAY: usize = 1024;
+
+/// How long a Hocuspocus provider may take to open its first document. Its token may come from elsewhere.
+pub(crate) const OPENS_WITHIN: Duration = Duration::from_secs(60);
+
+// The documents of one connection.
+
+/// Documents that a Hocuspocus provider's connection may have open, with those that it was denied. An application with more of
+/// them uses several connections.
+pub(crate) const DOCUMENTS_PER_CONNECTION: usize = 1000;
+
+/// An address of Hocuspocus: the name of a document, and a session, which providers make of a dozen letters.
+pub(crate) const ADDRESS_BYTES: usize = MAX_NAME_BYTES + 1 + 128;
+
+/// A token. Signed ones have a kilobyte or two.
+pub(crate) const TOKEN_BYTES: usize = 16 << 10;
+
+// Reading one connection.
+
+/// Bytes of replies, to a client that does not read them, above which nothing is read of it either.
+pub(crate) const REPLY_BYTES: usize = 64 << 10;
+
+/// Messages of a frame that a room gets at once. A frame may have millions: they are counted, and wait for space, as if they
+/// had come in as many frames.
+pub(crate) const MESSAGES_AT_ONCE: usize = 256;
+
+/// A frame of this size may have inflated from a few kilobytes. It is not kept for longer than it takes to deliver a second's
+/// worth of messages: others wait for their turn to inflate theirs.
+pub(crate) const LARGE_FRAME_BYTES: usize = 1 << 20;
+
+/// A burst is not slowed down that would take this long at the full rate.
+pub(crate) const BURST: Duration = Duration::from_secs(1);
+
+/// How long a connection may use all that it is allowed, and want more.
+pub(crate) const TOO_FAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long answers can keep a connection from being read.
+pub(crate) const LONGEST_CHARGE: Duration = Duration::from_secs(5);
+
+// Sending to one connection.
+
+/// Smaller messages are sent without a look at the link: at 32 kB/s they arrive within 16 seconds.
+pub(crate) const LARGE_MESSAGE_BYTES: usize = 512 << 10;
+
+/// A message that would take longer than this goes in pieces: a third of the time that clients wait.
+pub(crate) const WHOLE_TIME: Duration = Duration::from_secs(10);
+
+/// How long a piece is to take. With shorter ones, clients merge what they keep more often.
+pub(crate) const PIECE_TIME: Duration = Duration::from_secs(4);
+
+/// The same for a message on a connection with several documents: the others wait meanwhile.
+pub(crate) const WHOLE_TIME_AMONG_OTHERS: Duration = Duration::from_secs(1);
+
+/// How long a piece is to take there.
+pub(crate) const PIECE_TIME_AMONG_OTHERS: Duration = Duration::from_secs(1);
+
+/// The size of a piece, at least and at most, whatever the rate.
+pub(crate) const PIECE_BYTES: (usize, usize) = (16 << 10, 16 << 20);
+
+/// A piece is at most so many times as large as the last one: a rate that was measured over a moment may be wrong.
+pub(crate) const PIECE_GROWTH: usize = 4;
+
+/// How long clients wait for a message, less some time for other bytes on the link.
+pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(25);
+
+/// Bytes that are sent to measure. The first ones find slow links. Where the way is long, TCP has not got up to speed by then,
+/// so others follow where these were there at once.
+pub(crate) const PROBE_BYTES: [usize; 2] = [64 << 10, 256 << 10];
+
+/// Where a probe took less than this, a larger one is worth its bytes.
+pub(crate) const FAST_PROBE: Duration = Duration::from_millis(300);
+
+/// How long a pong is waited for before a look at what else the peer does: the pong waits behind all that the peer sends.
+pub(crate) const PONG_WINDOW: Duration = Duration::from_secs(10);
+
+/// A peer that sends this much in a window is busy, and not deaf.
+pub(crate) const BUSY_BYTES: usize = 16 << 10;
+
+/// Windows after which the pong is not waited for any more.
+pub(crate) const PONG_WINDOWS: u32 = 6;
+
+/// How long the last measurement holds.
+pub(crate) const SPEED_HOLDS: Duration = Duration::from_secs(10);
+
+/// Large messages are cut one at a time: a peer with a slow link may ask for a large document again and again.
+pub(crate) const CUT_AT_ONCE: usize = 1;
+
+// Rooms.
+
+/// The cost of a message in an inbox beside its bytes, so that many small ones are bounded as well.
+pub(crate) const INBOX_MESSAGE_COST: usize = 256;
+
+/// The cost of a message in an outbox beside its bytes, for the same reason.
+pub(crate) const OUTBOX_MESSAGE_COST: usize = 64;
+
+/// Inputs that a room takes from its inbox before it flushes.
+pub(crate) const INPUTS_PER_FLUSH: usize = 256;
+
+/// To free the memory of a larger document takes longer than others should wait, so another thread does it.
+pub(crate) const FREED_ELSEWHERE_BYTES: usize = 1 << 20;
+
+/// Bytes of one room that may wait for the journal. Beyond it that room waits, and with it its connections. With one bound for
+/// all rooms, a room that writes much would make all others wait.
+pub(crate) const UNSTORED_BYTES: u32 = 32 << 20;
+
+/// Characters of a document name in a log line: the name is whatever somebody asked for.
+pub(crate) const SHOWN_NAME_CHARS: usize = 80;
+
+/// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
+pub(crate) const LOADING_THREADS: usize = 8;
+
+/// Documents that the background checkpoints hold open at a time.
+pub(crate) const BACKGROUND_ROOMS: usize = 64;
+
+// The journal.
+
+/// A batch of records this large is committed without waiting for more.
+pub(crate) const COMMIT_BYTES: usize = 4 << 20;
+
+/// At most one part in so many of the time is spent on syncing, while that keeps syncs nearer than the longest interval. A
+/// sync takes the processor about as long as the disk, and with it everybody who shares that.
+pub(crate) const SYNC_SHARE: u32 = 64;
+
+/// How far apart syncs are put. Nobody notices an acknowledgement that comes so much later.
+pub(crate) const LONGEST_SYNC_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often a full disk is looked at.
+pub(crate) const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// Room that a full disk must have before anything is written again, unless the batch that failed was larger.
+pub(crate) const FULL_DISK_ROOM_BYTES: usize = 1 << 20;
+
+/// Most snapshots that are stored in one go: each go costs several syncs.
+pub(crate) const CHECKPOINTS_AT_ONCE: usize = 256;
+
+/// Most bytes of these, so that the others are there soon. A single larger snapshot still goes.
+pub(crate) const CHECKPOINT_BATCH_BYTES: usize = 32 << 20;
+
+/// How often the server looks whether the directory of the documents is still there.
+pub(crate) const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Updates that `coscribe import` collects before it writes and syncs them together.
+pub(crate) const IMPORT_BATCH_BYTES: usize = 8 << 20;

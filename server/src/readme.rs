@@ -1,0 +1,416 @@
+//! Holds README and ARCHITECTURE to the code: tables row by row, and the bounds that are told in sentences.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use clap::{Args, Command};
+use coscribe_engine::limits::{
+    AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES, MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER,
+    PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES,
+};
+use coscribe_engine::message::Reason;
+use coscribe_persistence::limits::MAX_NAME_BYTES;
+use coscribe_persistence::{DocumentName, NameError};
+use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
+use coscribe_websocket::{HandshakeError, INVALID_PAYLOAD, Malformed, PROTOCOL_ERROR, TOO_LARGE};
+
+use crate::config::ServeArgs;
+use crate::connection::register::NoPlace;
+use crate::connection::{counted_as, told_as};
+use crate::limits::{
+    ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, FAST_PROBE,
+    INPUTS_PER_FLUSH, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LONGEST_SYNC_INTERVAL, MAX_REQUESTING,
+    MAX_TURNED_AWAY, MESSAGES_AT_ONCE, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
+    PONG_WINDOW, PROBE_BYTES, TOKEN_BYTES, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME,
+    WHOLE_TIME_AMONG_OTHERS,
+};
+use crate::net::upgrade::UpgradeError;
+
+/// The text of a file in the root of the repository.
+fn read(file: &str) -> String {
+    fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The rows of README's table with this first cell in its head.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let text = read("README.md");
+    let lines = text.lines().skip_while(|line| !line.starts_with(&format!("| {head} |")));
+    let rows: Vec<_> = lines.skip(2).take_while(|line| line.starts_with('|')).map(cells).collect();
+    assert!(!rows.is_empty(), "README has no table that begins with {head:?}");
+    rows
+}
+
+fn cells(line: &str) -> Vec<String> {
+    line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// Every difference, in words.
+fn differences(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Vec<String> {
+    let missing = expected.difference(found).map(|row| format!("README lacks the row: {row}"));
+    missing
+        .chain(found.difference(expected).map(|row| format!("the code has nothing for README's row: {row}")))
+        .collect()
+}
+
+/// One value of the configuration.
+struct Value {
+    key: String,
+    default: String,
+    value_name: String,
+    row: String,
+}
+
+fn values() -> Vec<Value> {
+    let command = ServeArgs::augment_args(Command::new("serve"));
+    let value = |arg: &clap::Arg| {
+        let (key, flag) = (arg.get_id().to_string(), arg.get_long().unwrap());
+        let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
+        let default = defaults.join(",");
+        let shown = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
+        let variable = arg.get_env().unwrap().to_str().unwrap();
+        let row = format!("| `--{flag}` | `{variable}` | {shown} | {} |", arg.get_help().unwrap());
+        Value { key, default, value_name: arg.get_value_names().unwrap()[0].to_string(), row }
+    };
+    command.get_arguments().map(value).collect()
+}
+
+#[test]
+fn every_value_of_the_configuration_is_in_its_table_with_names_default_and_help() {
+    let found = table("Flag").iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
+    let expected = values().into_iter().map(|value| value.row).collect();
+    let wrong = differences(&found, &expected);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// "4,096".
+fn number(n: impl TryInto<u64>) -> String {
+    let digits = n.try_into().ok().unwrap().to_string();
+    let groups: Vec<_> =
+        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
+}
+
+/// "64 KiB".
+fn size(bytes: impl TryInto<u64>) -> String {
+    match bytes.try_into().ok().unwrap() {
+        bytes if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        bytes if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
+/// "2.5 s".
+fn time(time: Duration) -> String {
+    if time < Duration::from_millis(100) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{} s", time.as_secs_f64())
+    }
+}
+
+/// "two".
+fn word(n: usize) -> &'static str {
+    ["no", "one", "two", "three", "four"][n]
+}
+
+fn close(reason: Reason) -> String {
+    format!("close {}", told_as(reason).0)
+}
+
+/// The rows of the table of limits: the first cell, and what the others say of bounds that are not configured.
+fn limits() -> BTreeMap<&'static str, Vec<String>> {
+    let status = |error: UpgradeError| format!("HTTP {}", error.into_response().status().as_u16());
+    let long_name = NameError::TooLong { bytes: MAX_NAME_BYTES + 1 };
+    let address = IpAddr::from([127, 0, 0, 1]);
+    let (later, too_large, violation) =
+        (close(Reason::Overload), close(Reason::TooLarge), close(Reason::Violation));
+    BTreeMap::from([
+        (
+            "a message, before and after decompression",
+            vec![
+                format!("{} at a time", word(LARGE_MESSAGES)),
+                "at most `stall_timeout`".to_owned(),
+                format!(
+                    "{later} for one that arrives at less than {} a second",
+                    size(SLOWEST_BYTES_PER_SECOND)
+                ),
+            ],
+        ),
+        ("a larger message", vec![too_large.clone()]),
+        (
+            "memory for larger messages",
+            vec![format!("{} times `max_document_bytes`", word(2 * LARGE_MESSAGES))],
+        ),
+        (
+            "messages of one connection (a frame may hold many)",
+            vec![
+                format!("up to {} second's worth", word(usize::try_from(BURST.as_secs()).unwrap())),
+                format!("{later} if that goes on for {}", time(TOO_FAST_PATIENCE)),
+            ],
+        ),
+        ("bytes of one connection, before and after decompression", vec![]),
+        ("bytes of answers that one connection asks for", vec![]),
+        ("connections", vec![status(NoPlace::Total.into())]),
+        (
+            "connections from one address, or one /64 network of IPv6",
+            vec![status(NoPlace::Address(address).into())],
+        ),
+        (
+            "connections to one document",
+            vec![
+                format!("{later}, after {}", time(TURNED_AWAY_AFTER)),
+                format!("up to {} that wait for it", number(MAX_TURNED_AWAY)),
+            ],
+        ),
+        ("a request header", vec![]),
+        ("TCP connections that are not WebSockets", vec![number(MAX_REQUESTING)]),
+        ("a document", vec![too_large]),
+        (
+            "a document name",
+            vec![
+                format!("{} bytes", number(MAX_NAME_BYTES)),
+                status(long_name.into()),
+                format!("or {} if it is not UTF-8", UpgradeError::NotUtf8.into_response().status().as_u16()),
+            ],
+        ),
+        ("documents open at once", vec![format!("{later}, after {}", time(TURNED_AWAY_AFTER))]),
+        ("queued for one slow reader", vec![]),
+        ("queued for one document", vec![]),
+        ("parked updates, which wait for missing ones", vec![size(PARKED_BYTES), later]),
+        (
+            "an awareness state",
+            vec![
+                size(AWARENESS_STATE_BYTES),
+                format!("{} clients on one connection", AWARENESS_CLIENTS_PER_PEER),
+            ],
+        ),
+        (
+            "a message 102, of which one connection may have many unanswered",
+            vec![
+                size(SYNC_STATUS_BYTES),
+                format!("{} of them", number(UNANSWERED_SYNC_STATUSES)),
+                violation.clone(),
+            ],
+        ),
+        (
+            "documents on one connection",
+            vec![
+                format!("{} open or denied", number(DOCUMENTS_PER_CONNECTION)),
+                format!("{}, if none is opened within {}", close(Reason::Silence), time(OPENS_WITHIN)),
+            ],
+        ),
+        (
+            "an address and a token of Hocuspocus",
+            vec![
+                format!("{} bytes of a session", ADDRESS_BYTES - MAX_NAME_BYTES - 1),
+                size(TOKEN_BYTES),
+                violation.clone(),
+            ],
+        ),
+        ("a stateless message", vec![size(STATELESS_BYTES), violation.clone()]),
+        ("clients and gaps in one update", vec![number(MAX_RUNS_FROM_PEER), violation.clone()]),
+        ("bytes of one document that wait for the disk", vec![size(UNSTORED_BYTES)]),
+        ("nesting of plain values", vec![number(MAX_ANY_DEPTH), violation.clone()]),
+        ("content written by one client", vec![power_of_two_less_one(MAX_CLOCK), violation]),
+    ])
+}
+
+/// "2³¹ − 1".
+fn power_of_two_less_one(n: impl Into<u64>) -> String {
+    let power = n.into() + 1;
+    assert!(power.is_power_of_two());
+    let exponent = power.trailing_zeros().to_string();
+    let superscript = |digit: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(digit.to_digit(10).unwrap() as usize).unwrap();
+    format!("2{} − 1", exponent.chars().map(superscript).collect::<String>())
+}
+
+#[test]
+fn every_limit_is_in_its_table_and_says_what_the_code_does() {
+    let expected = limits();
+    let rows = table("What");
+    let names = rows.iter().map(|cells| cells[0].clone()).collect();
+    let mut wrong = differences(&names, &expected.keys().map(ToString::to_string).collect());
+    for cells in &rows {
+        let row = cells.join(" | ");
+        for part in expected.get(&*cells[0]).into_iter().flatten().filter(|part| !row.contains(*part)) {
+            wrong.push(format!("the row {row:?} should say {part:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+fn begins_with_number(text: &str, number: &str) -> bool {
+    text.strip_prefix(number).is_some_and(|rest| !rest.starts_with(is_digit))
+}
+
+#[test]
+fn every_configured_limit_is_in_the_table_of_limits_with_its_default() {
+    /// Numbers that bound nothing: beyond them the server does more, and refuses nothing.
+    const NO_LIMITS: [&str; 1] = ["checkpoint_bytes"];
+    let rows = table("What");
+    let mut wrong = Vec::new();
+    for Value { key, default, value_name, .. } in values() {
+        let named = format!("(`{key}`)");
+        let bound =
+            rows.iter().find_map(|cells| Some(cells[1].split_once(&named)?.0.replace([' ', ','], "")));
+        let is_limit = matches!(&*value_name, "N" | "SIZE") && !NO_LIMITS.contains(&&*key);
+        match bound {
+            None if is_limit => wrong.push(format!("the table of limits has no row with {named}")),
+            // Some rows say it in words.
+            Some(bound) if bound.contains(is_digit) && !begins_with_number(&bound, &default) => {
+                wrong.push(format!("the table of limits says {bound:?} for {named}, not {default:?}"));
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// All reasons; what is added to them is missing here until it is listed.
+fn reasons() -> [Reason; 7] {
+    use Reason::{Failure, Overload, Shutdown, Silence, Text, TooLarge, Violation};
+    match Violation {
+        Violation | Text | TooLarge | Overload | Silence | Shutdown | Failure => {}
+    }
+    [Violation, Text, TooLarge, Overload, Silence, Shutdown, Failure]
+}
+
+#[test]
+fn every_close_code_is_in_its_table_with_the_reason_that_metrics_count() {
+    let codes = reasons().into_iter().map(|reason| told_as(reason).0);
+    let row = |code: u16| {
+        let counted = counted_as(code).map_or_else(|| "none".to_owned(), |reason| format!("`{reason}`"));
+        format!("{code} | {counted}")
+    };
+    let expected = codes.chain([PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_LARGE]).map(row).collect();
+    let found = table("Close code").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let wrong = differences(&found, &expected);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Errors of each kind; a kind that is added is missing here until it is listed.
+fn upgrade_errors() -> Vec<UpgradeError> {
+    let handshake_errors = [
+        HandshakeError::Method,
+        HandshakeError::Connection,
+        HandshakeError::Version,
+        HandshakeError::Key,
+        HandshakeError::Extensions(Malformed),
+    ];
+    for error in &handshake_errors {
+        match error {
+            HandshakeError::Method
+            | HandshakeError::Connection
+            | HandshakeError::Version
+            | HandshakeError::Key
+            | HandshakeError::Extensions(_) => {}
+        }
+    }
+    let mut errors = vec![
+        UpgradeError::NotUtf8,
+        UpgradeError::Name(DocumentName::new(&"a".repeat(MAX_NAME_BYTES + 1)).unwrap_err()),
+        UpgradeError::NoPlace(NoPlace::Total),
+        UpgradeError::NoPlace(NoPlace::Address(IpAddr::from([127, 0, 0, 1]))),
+    ];
+    for error in &errors {
+        match error {
+            UpgradeError::NotUtf8
+            | UpgradeError::Name(_)
+            | UpgradeError::Handshake(_)
+            | UpgradeError::NoPlace(NoPlace::Total | NoPlace::Address(_)) => {}
+        }
+    }
+    errors.extend(handshake_errors.map(UpgradeError::Handshake));
+    errors
+}
+
+#[test]
+fn every_status_of_a_refused_handshake_is_in_its_table_with_the_reason_that_metrics_count() {
+    let row = |error: UpgradeError| {
+        let label = error.label();
+        format!("{} | `{label}`", error.into_response().status().as_u16())
+    };
+    let expected = upgrade_errors().into_iter().map(row).collect();
+    let found = table("HTTP status").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let wrong = differences(&found, &expected);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_bounds_that_architecture_tells_are_those_of_the_code() {
+    let text = read("ARCHITECTURE.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = [
+        format!("up to {MESSAGES_AT_ONCE} at a time"),
+        format!("or {INPUTS_PER_FLUSH} inputs were taken"),
+        format!("stays for {} and is closed with {}", time(TURNED_AWAY_AFTER), told_as(Reason::Overload).0),
+        format!("(up to {})", time(LONGEST_SYNC_INTERVAL)),
+        format!("one of {} rights", word(LARGE_MESSAGES)),
+        format!("less than {} a second on average", size(SLOWEST_BYTES_PER_SECOND)),
+        format!("before each message of {} or more", size(LARGE_MESSAGE_BYTES)),
+        format!("It sends {} that say nothing", size(PROBE_BYTES[0])),
+        format!("within {} but the message", time(FAST_PROBE)),
+        format!("{} follow", size(PROBE_BYTES[1])),
+        format!("A message that will take {} or less", time(WHOLE_TIME)),
+        format!("in pieces of some {} each", time(PIECE_TIME)),
+        format!(
+            "within {}, and its pieces take {}",
+            time(WHOLE_TIME_AMONG_OTHERS),
+            time(PIECE_TIME_AMONG_OTHERS)
+        ),
+        format!("at most {} times the last one's", word(PIECE_GROWTH)),
+        format!("no more than would take {}", time(CLIENT_PATIENCE)),
+        format!("has sent {} or more within {} is busy", size(BUSY_BYTES), time(PONG_WINDOW)),
+        format!("{} of one room may wait", size(UNSTORED_BYTES)),
+        format!("a frame above {} with more messages", size(LARGE_FRAME_BYTES)),
+    ];
+    let missing: Vec<_> = says.iter().filter(|said| !text.contains(*said)).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md should say {missing:#?}");
+}
+
+#[test]
+fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
+    /// Bounds that no peer can tell from other reasons to wait.
+    const INTERNAL: [&str; 22] = [
+        "REPLY_BYTES",
+        "ACCEPT_BACK_OFF",
+        "LAST_CLOSES",
+        "LONGEST_CHARGE",
+        "PIECE_BYTES",
+        "PONG_WINDOWS",
+        "SPEED_HOLDS",
+        "CUT_AT_ONCE",
+        "INBOX_MESSAGE_COST",
+        "OUTBOX_MESSAGE_COST",
+        "FREED_ELSEWHERE_BYTES",
+        "SHOWN_NAME_CHARS",
+        "LOADING_THREADS",
+        "BACKGROUND_ROOMS",
+        "COMMIT_BYTES",
+        "SYNC_SHARE",
+        "FULL_DISK_RETRY",
+        "FULL_DISK_ROOM_BYTES",
+        "CHECKPOINTS_AT_ONCE",
+        "CHECKPOINT_BATCH_BYTES",
+        "DIRECTORY_INTERVAL",
+        "IMPORT_BATCH_BYTES",
+    ];
+    let limits = read("server/src/limits.rs");
+    let consts = limits.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split(':').next());
+    let consts: BTreeSet<_> = consts.collect();
+    // All that is named here is compared above, or stands in the list.
+    let compared = read("server/src/readme.rs");
+    let unknown: Vec<_> = consts.iter().filter(|name| !compared.contains(**name)).collect();
+    assert!(
+        unknown.is_empty(),
+        "no table or sentence is compared with {unknown:?}, and they are not listed as internal"
+    );
+    let gone: Vec<_> = INTERNAL.iter().filter(|name| !consts.contains(**name)).collect();
+    assert!(gone.is_empty(), "there are no bounds {gone:?}");
+}
