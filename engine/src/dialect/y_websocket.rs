@@ -162,9 +162,7 @@ fn read_reply(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Option<Outbound>
         return Ok(is_denied.then_some(Outbound::Denied(reason.into())));
     }
     Ok(Some(match Message::read(reader) {
-        Ok(Message::Sync(SyncMessage::Step1(known))) => Outbound::Step1(frame.slice_ref(known)),
-        Ok(Message::Sync(SyncMessage::Step2(update))) => Outbound::Step2(frame.slice_ref(update).into()),
-        Ok(Message::Sync(SyncMessage::Update(update))) => Outbound::Update(frame.slice_ref(update).into()),
+        Ok(Message::Sync(message)) => message.outbound(frame),
         Ok(Message::Awareness(states)) => Outbound::Awareness(frame.slice_ref(states).into()),
         Ok(Message::SyncStatus(token)) => Outbound::Confirmed(frame.slice_ref(token)),
         Ok(Message::QueryAwareness) | Err(MessageError::UnknownType(_)) => return Ok(None),
