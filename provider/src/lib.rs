@@ -3,6 +3,7 @@
 //! | Module | |
 //! |---|---|
 //! | [`y_websocket`] | one document over its connections, as y-websocket 3.1 does it; when it connects, and when it gives a connection up |
+//! | [`hocuspocus`] | the same as Hocuspocus' provider does it, with many documents on one WebSocket |
 //! | [`awareness`] | awareness states as clients keep them |
 //! | [`receipts`] | what is known to be durable at the server |
 //! | [`effect`] | what a provider wants done |
@@ -57,6 +58,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod hocuspocus;
 pub mod y_websocket;
 
 pub mod awareness;

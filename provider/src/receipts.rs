@@ -1,4 +1,5 @@
-//! What is known to be durable: the server gives a SyncStatus back when all that came before it is on disk.
+//! What is known to be durable. A y-websocket server gives a SyncStatus back when all that came before it is on disk; one of
+//! Hocuspocus sends one for each message with an update, in order and without saying for which.
 
 use std::collections::VecDeque;
 
@@ -20,9 +21,7 @@ pub struct Receipts {
 impl Receipts {
     /// Asks for one; gives the token that the server is to give back.
     pub fn ask(&mut self) -> (Receipt, Bytes) {
-        self.last += 1;
-        let receipt = Receipt(self.last);
-        self.owed.push_back(receipt);
+        let receipt = self.add();
         (receipt, Bytes::copy_from_slice(&self.last.to_le_bytes()))
     }
 
@@ -34,6 +33,19 @@ impl Receipts {
             last = Some(receipt);
         }
         last
+    }
+
+    /// One is owed without being asked for.
+    pub fn add(&mut self) -> Receipt {
+        self.last += 1;
+        let receipt = Receipt(self.last);
+        self.owed.push_back(receipt);
+        receipt
+    }
+
+    /// The oldest has come, if any was owed.
+    pub fn oldest(&mut self) -> Option<Receipt> {
+        self.owed.pop_front()
     }
 
     /// The connection has ended: nothing is owed any more.
@@ -61,6 +73,13 @@ mod tests {
         assert_eq!(receipts.confirmed(&token), Some(second));
         assert_eq!([receipts.confirmed(&token), receipts.confirmed(&early)], [None, None]);
         assert!(!receipts.is_settled());
+    }
+
+    #[test]
+    fn receipts_without_tokens_come_in_order() {
+        let mut receipts = Receipts::default();
+        let (first, second) = (receipts.add(), receipts.add());
+        assert_eq!([(); 3].map(|()| receipts.oldest()), [Some(first), Some(second), None]);
     }
 
     #[test]
