@@ -7,7 +7,7 @@ use coscribe_provider::awareness::ClientAwareness;
 
 use super::gate::Gate;
 use super::line::Line;
-use crate::checked_provider::CheckedProvider;
+use crate::checked_provider::{CheckedProvider, Speech};
 use crate::replica::{History, Replica, ReplicaError};
 
 /// An editor of a run.
@@ -27,16 +27,10 @@ pub(super) struct ConnectedEditor<'a> {
 }
 
 impl<'a> ConnectedEditor<'a> {
-    /// It asks for receipts if the server `acknowledges` what it has stored.
-    pub(super) fn new(
-        replica: Box<dyn Replica + 'a>,
-        acknowledges: bool,
-        history: bool,
-        now: Duration,
-    ) -> Self {
+    pub(super) fn new(replica: Box<dyn Replica + 'a>, speech: Speech, history: bool, now: Duration) -> Self {
         let awareness = ClientAwareness::new(replica.client(), now);
         Self {
-            provider: CheckedProvider::new(awareness).with_receipts(acknowledges),
+            provider: CheckedProvider::new(awareness, speech),
             replica,
             line: None,
             gate: Gate::default(),
@@ -81,9 +75,9 @@ impl<'a> ConnectedEditor<'a> {
     }
 
     /// The editor goes on with another replica.
-    pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, acknowledges: bool, now: Duration) {
+    pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, speech: Speech, now: Duration) {
         let history = self.history.is_wanted();
         let (delay, gate) = (self.delay, std::mem::take(&mut self.gate));
-        *self = Self { delay, gate, ..Self::new(replica, acknowledges, history, now) };
+        *self = Self { delay, gate, ..Self::new(replica, speech, history, now) };
     }
 }

@@ -140,8 +140,8 @@ impl Run<'_> {
         let mut restored = self.new_replica(self.kind(replica))?;
         restored.apply(&former)?;
         self.acknowledged.extend(self.editors[replica].provider.acknowledged());
-        let now = self.now();
-        self.editors[replica].replace(restored, self.server.acknowledges, now);
+        let (now, speech) = (self.now(), self.speech());
+        self.editors[replica].replace(restored, speech, now);
         self.connect(replica).await
     }
 

@@ -22,6 +22,7 @@ use crate::checked_provider::CheckedProvider;
 use crate::difference;
 use crate::outcome::Oracle;
 use crate::replica::{Replica, View, YrsReplica};
+use crate::scenario::Dialect;
 
 /// The interval between two looks whether every editor has everything.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -189,8 +190,7 @@ impl Run<'_> {
             gate.add_to(&mut view.state_vector, &mut view.delete_set);
         }
         if let Some(lost) = acknowledged.missing_in(&view.state_vector, &view.delete_set) {
-            let detail =
-                format!("{when} the server lacks what it had acknowledged (SyncStatus given back): {lost}");
+            let detail = format!("{when} the server lacks what it had acknowledged (by SyncStatus): {lost}");
             return Err(Stop::Broken(Oracle::Acknowledged, detail));
         }
         let Some(settled) = &self.settled else { return Ok(()) };
@@ -237,17 +237,19 @@ struct Reader {
     line: Line,
     /// Updates that it was sent too early; `None` if the server must not send such.
     gate: Option<Gate>,
+    dialect: Dialect,
     start: Instant,
 }
 
 impl Reader {
     async fn join(run: &mut Run<'_>) -> Result<Self, Stop> {
         let mut replica = YrsReplica::new(0, false);
-        let mut provider = CheckedProvider::new(ClientAwareness::unseen(0));
+        let mut provider = CheckedProvider::new(ClientAwareness::unseen(0), run.speech());
         let mut line = run.open().await?;
         provider.open(&mut replica, Duration::ZERO)?.into_iter().for_each(|frame| line.send(frame));
         let gate = run.server.allows_gaps.then(Gate::default);
-        Ok(Self { replica, provider, line, gate, start: Instant::now() })
+        let dialect = run.server.target.dialect();
+        Ok(Self { replica, provider, line, gate, dialect, start: Instant::now() })
     }
 
     /// Reads until it has the server's answer and a view satisfies it, or time is up; gives the view.
@@ -281,7 +283,7 @@ impl Reader {
 
     fn take_in(&mut self, frame: &Bytes) -> Result<(), Stop> {
         let frame = match &mut self.gate {
-            Some(gate) => gate.pass(&mut self.replica, frame, self.provider.is_synced())?,
+            Some(gate) => gate.pass(&mut self.replica, frame, self.dialect, self.provider.is_synced())?,
             None => frame.clone(),
         };
         // What it would answer says nothing new: it has written nothing.

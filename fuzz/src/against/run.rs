@@ -16,6 +16,7 @@ use super::line::Line;
 use super::stop::{Stop, refused};
 use super::target::Target;
 use crate::acknowledged::Acknowledged;
+use crate::checked_provider::Speech;
 use crate::edit::Edit;
 use crate::limits;
 use crate::outcome::{Coverage, Failure, Oracle};
@@ -136,7 +137,7 @@ impl<'a> Run<'a> {
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
             let replica = self.new_replica(kind)?;
-            self.editors.push(ConnectedEditor::new(replica, self.server.acknowledges, restores, self.now()));
+            self.editors.push(ConnectedEditor::new(replica, self.speech(), restores, self.now()));
             self.connect(self.editors.len() - 1).await?;
         }
         for (number, scheduled) in scenario.steps.iter().enumerate() {
@@ -170,6 +171,11 @@ impl<'a> Run<'a> {
             (Kind::Yjs, Some(node)) => Box::new(NodeReplica::new(node, client, undo)?),
             _ => Box::new(YrsReplica::new(client, undo)),
         })
+    }
+
+    /// How an editor of the document speaks to the server.
+    pub(super) fn speech(&self) -> Speech {
+        self.server.target.speech(&self.document, self.server.acknowledges)
     }
 
     pub(super) fn kind(&self, replica: usize) -> Kind {
@@ -283,10 +289,10 @@ impl<'a> Run<'a> {
     }
 
     fn take_in(&mut self, replica: usize, frame: &Bytes) -> Result<(), Stop> {
-        let now = self.now();
+        let (now, dialect) = (self.now(), self.server.target.dialect());
         let editor = &mut self.editors[replica];
         let frame = match self.server.allows_gaps {
-            true => editor.gate.pass(editor.replica.as_mut(), frame, editor.provider.is_synced())?,
+            true => editor.gate.pass(editor.replica.as_mut(), frame, dialect, editor.provider.is_synced())?,
             false => frame.clone(),
         };
         let frames = editor.provider.receive(editor.replica.as_mut(), frame, now);

@@ -23,6 +23,7 @@ pub(super) fn refused(who: &str, error: ProviderError) -> Stop {
         ProviderError::Message(_) => {
             Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}"))
         }
+        ProviderError::Early(_) => Stop::Broken(Oracle::Early, format!("{who}: {error}")),
         ProviderError::Denied(_) => Stop::Impossible(error.into()),
         ProviderError::Replica(_) => {
             Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}"))

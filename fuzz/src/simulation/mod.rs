@@ -3,9 +3,11 @@
 
 mod bugs;
 mod check;
+mod connections;
 mod delivery;
 mod editor;
 mod faults;
+mod label;
 mod sending;
 mod server;
 mod transcript;
@@ -18,7 +20,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::room::{PeerId, Room};
 use coscribe_engine::update::ClientId;
-use coscribe_engine::work::finish;
 use fastrand::Rng;
 
 use self::bugs::Bugs;
@@ -33,7 +34,6 @@ use crate::limits;
 use crate::outcome::{Failure, Oracle, Outcome};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
-use crate::serving;
 
 #[cfg(feature = "planted-bugs")]
 pub use self::bugs::PlantedBug;
@@ -153,10 +153,15 @@ impl<'a> Simulation<'a> {
         };
         let restores =
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
-        for &kind in &scenario.replicas {
+        for (number, &kind) in scenario.replicas.iter().enumerate() {
             let replica = simulation.new_replica(kind).map_err(|error| simulation.replica_failed(&error))?;
             let latency = Duration::from_micros(simulation.rng.u64(200..5_000));
-            simulation.editors.push(SimulatedEditor::new(replica, latency, restores));
+            simulation.editors.push(SimulatedEditor::new(
+                replica,
+                scenario.dialect(number),
+                latency,
+                restores,
+            ));
         }
         Ok(simulation)
     }
@@ -230,7 +235,8 @@ impl<'a> Simulation<'a> {
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let now = self.now;
-        self.room(|room| serving::connect(room, peer, now))?;
+        let dialect = self.editors[replica].dialect;
+        self.server.connect(peer, dialect, now).map_err(|broken| self.broken(broken))?;
         let editor = &mut self.editors[replica];
         editor.link = Some(Link::new(peer, now));
         let frames = editor.provider.open(editor.replica.as_mut(), now);
@@ -242,7 +248,7 @@ impl<'a> Simulation<'a> {
     /// The connection of a replica ends, and both ends know.
     fn disconnect(&mut self, replica: usize) -> Result<(), Failure> {
         let Some(link) = self.leave(replica) else { return Ok(()) };
-        self.room(|room| finish(room.disconnect(link.peer)))?;
+        self.server_disconnects(link.peer)?;
         self.serve()
     }
 
@@ -312,7 +318,7 @@ impl<'a> Simulation<'a> {
         for frame in link.take() {
             let at = (now + editor.latency).max(link.arrives[1]);
             link.arrives[1] = at;
-            let message = self.transcript.sent(0, replica + 1, &frame, now);
+            let message = self.transcript.sent(0, replica + 1, (&frame, editor.dialect), now);
             if !editor.cut {
                 let due = Due::ToReplica { replica, peer: link.peer, frame, message };
                 self.queued += 1;
@@ -425,8 +431,12 @@ impl<'a> Simulation<'a> {
     fn notice(&mut self, peer: PeerId) -> Result<(), Failure> {
         let Some(ghost) = self.ghosts.iter().position(|&ghost| ghost == peer) else { return Ok(()) };
         self.ghosts.swap_remove(ghost);
-        self.room(|room| finish(room.disconnect(peer)))?;
+        self.server_disconnects(peer)?;
         self.serve()
+    }
+
+    fn server_disconnects(&mut self, peer: PeerId) -> Result<(), Failure> {
+        self.server.disconnect(peer, self.now).map_err(|broken| self.broken(broken))
     }
 
     /// Calls the room; a document that is not open is opened first.
@@ -447,6 +457,7 @@ impl<'a> Simulation<'a> {
     fn provider_failed(&self, replica: usize, error: &ProviderError) -> Failure {
         let oracle = match error {
             ProviderError::Gap(_) => Oracle::Gap,
+            ProviderError::Early(_) => Oracle::Early,
             ProviderError::Message(_) | ProviderError::Replica(_) | ProviderError::Denied(_) => {
                 Oracle::Refused
             }

@@ -1,20 +1,20 @@
 //! The browser's side of a connection: a provider, held to account by what a server that keeps its promises may send it.
 //!
-//! It does no I/O: frames come in, frames go out. So it speaks to a simulated server as well as to a real one.
+//! It does no I/O: frames come in, frames go out. So it speaks to a simulated server as well as to a real one, in either dialect.
+
+mod either;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use coscribe_engine::dialect::MessageError;
-use coscribe_engine::dialect::y_websocket::{self, Replies};
 use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::Update;
-use coscribe_provider::Effect;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::receipts::Receipt;
-use coscribe_provider::y_websocket::Provider;
 
+use self::either::{Due, EitherProvider};
 use crate::acknowledged::Acknowledged;
 use crate::limits;
 use crate::replica::{Replica, ReplicaError};
@@ -31,47 +31,55 @@ pub enum ProviderError {
     /// An update depends on something that was never sent.
     #[error("{0}")]
     Gap(String),
+    /// The provider takes itself for synced, or a change for saved, without a reason.
+    #[error("{0}")]
+    Early(&'static str),
     /// The server denies access, for this reason.
     #[error("the server denies access: {0}")]
     Denied(String),
 }
 
+/// How a provider speaks to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Speech {
+    /// As y-websocket.
+    YWebsocket {
+        /// Whether it asks for receipts: some servers give none.
+        asks: bool,
+    },
+    /// As Hocuspocus.
+    Hocuspocus {
+        /// The document's address.
+        address: Bytes,
+        /// The token.
+        token: Bytes,
+    },
+}
+
 /// What is between one replica and its connections, one after the other.
 #[derive(Debug)]
 pub struct CheckedProvider {
-    provider: Provider,
-    /// Whether it asks for receipts.
-    asks: bool,
+    provider: EitherProvider,
     /// The replica has waited for something since before this connection: a server that was killed may have lost it, and
     /// whoever has it may bring it later.
     has_waited: bool,
     /// Own updates, the newest last.
     recent: VecDeque<Bytes>,
-    /// Updates that were sent on this connection since the last receipt was asked for.
-    sent: Vec<Bytes>,
-    /// Receipts that are owed, and what was sent between the one before and each.
-    owed: VecDeque<(Receipt, Vec<Bytes>)>,
+    /// Updates that were sent on this connection and are not acknowledged, each with its receipt.
+    owed: VecDeque<(Receipt, Bytes)>,
     acknowledged: Acknowledged,
 }
 
 impl CheckedProvider {
     /// Not connected yet.
-    pub fn new(awareness: ClientAwareness) -> Self {
+    pub fn new(awareness: ClientAwareness, speech: Speech) -> Self {
         Self {
-            provider: Provider::new(awareness),
-            asks: true,
+            provider: EitherProvider::new(awareness, speech),
             has_waited: false,
             recent: VecDeque::new(),
-            sent: Vec::new(),
             owed: VecDeque::new(),
             acknowledged: Acknowledged::default(),
         }
-    }
-
-    /// Whether it asks for receipts: some servers give none.
-    #[must_use]
-    pub fn with_receipts(self, asks: bool) -> Self {
-        Self { asks, ..self }
     }
 
     /// Whether the server has answered with its state on this connection.
@@ -107,7 +115,6 @@ impl CheckedProvider {
     /// The connection has ended.
     pub fn close(&mut self) {
         self.provider.closed();
-        self.sent.clear();
         self.owed.clear();
     }
 
@@ -122,10 +129,10 @@ impl CheckedProvider {
         now: Duration,
     ) -> Result<Vec<Bytes>, ProviderError> {
         let mut frames = Vec::new();
-        for message in Replies::of(frame) {
-            self.provider.receive(message?, now).map_err(MessageError::from)?;
-            while let Some(effect) = self.provider.poll_effect() {
-                self.carry_out(replica, effect, &mut frames)?;
+        for part in self.provider.parts(frame) {
+            self.provider.receive(part?, now)?;
+            while let Some(due) = self.provider.poll() {
+                self.carry_out(replica, due, &mut frames)?;
             }
         }
         Ok(frames)
@@ -134,21 +141,27 @@ impl CheckedProvider {
     fn carry_out(
         &mut self,
         replica: &mut dyn Replica,
-        effect: Effect,
+        due: Due,
         frames: &mut Vec<Bytes>,
     ) -> Result<(), ProviderError> {
-        match effect {
-            Effect::Send(message) => frames.extend(y_websocket::encode_inbound(&message)),
-            Effect::Apply(update) => self.apply(replica, &update)?,
-            Effect::Answer(known) => {
+        match due {
+            Due::Send(frame) => frames.push(frame),
+            Due::Apply(update) => self.apply(replica, &update)?,
+            Due::Answer(known) => {
                 let lacking = replica.diff(&known)?;
-                self.provider.answer(lacking.clone());
-                self.sent.push(lacking);
-                self.confirm();
+                let receipt = self.provider.answer(lacking.clone());
+                self.owed.extend(receipt.map(|receipt| (receipt, lacking)));
             }
-            Effect::Durable(receipt) => self.acknowledge(receipt),
-            Effect::Denied(reason) => return Err(ProviderError::Denied(reason)),
-            Effect::Synced | Effect::Resync => {}
+            Due::Durable(receipt) => self.acknowledge(receipt),
+            Due::NothingDurable => {
+                return Err(ProviderError::Early("one change more is acknowledged than was sent"));
+            }
+            Due::SyncedEarly => {
+                return Err(ProviderError::Early(
+                    "all changes are acknowledged before the server has answered with its state",
+                ));
+            }
+            Due::Denied(reason) => return Err(ProviderError::Denied(reason)),
         }
         Ok(())
     }
@@ -198,11 +211,8 @@ impl CheckedProvider {
     }
 
     fn put(&mut self, update: Bytes) {
-        if self.provider.is_connected() {
-            self.provider.write(update.clone());
-            self.sent.push(update);
-            self.confirm();
-        }
+        let receipt = self.provider.write(update.clone());
+        self.owed.extend(receipt.map(|receipt| (receipt, update)));
     }
 
     /// Asks again for what it has asked before: who is here, what it lacks, and what is stored. Gives the frames to send,
@@ -218,10 +228,8 @@ impl CheckedProvider {
     ) -> Result<Vec<Bytes>, ReplicaError> {
         let known = replica.state_vector()?;
         for turn in 0..if self.provider.is_connected() { times } else { 0 } {
-            self.provider.query_awareness();
             // Whoever says that it has nothing gets everything.
             self.provider.ask(if turn % 2 == 0 { known.clone() } else { Bytes::from_static(&[0]) }, now);
-            self.confirm();
         }
         Ok(self.frames())
     }
@@ -243,27 +251,17 @@ impl CheckedProvider {
         self.frames()
     }
 
-    /// Asks to be told when all that was sent so far is stored.
-    fn confirm(&mut self) {
-        let sent = std::mem::take(&mut self.sent);
-        if self.asks
-            && let Some(receipt) = self.provider.confirm()
-        {
-            self.owed.push_back((receipt, sent));
-        }
-    }
-
     fn acknowledge(&mut self, receipt: Receipt) {
-        while let Some((_, updates)) = self.owed.pop_front_if(|(owed, _)| *owed <= receipt) {
-            updates.into_iter().for_each(|update| self.acknowledged.add(update));
+        while let Some((_, update)) = self.owed.pop_front_if(|(owed, _)| *owed <= receipt) {
+            self.acknowledged.add(update);
         }
     }
 
     /// What the provider sends of its own accord.
     fn frames(&mut self) -> Vec<Bytes> {
-        let effects = std::iter::from_fn(|| self.provider.poll_effect());
-        let sent = effects.filter_map(|effect| match effect {
-            Effect::Send(message) => y_websocket::encode_inbound(&message),
+        let dues = std::iter::from_fn(|| self.provider.poll());
+        let sent = dues.filter_map(|due| match due {
+            Due::Send(frame) => Some(frame),
             _ => None,
         });
         sent.collect()
