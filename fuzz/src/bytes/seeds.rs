@@ -4,9 +4,12 @@ use std::io;
 use std::path::Path;
 
 use crate::limits;
+use bytes::Bytes;
+use coscribe_engine::dialect::hocuspocus::{Request, encode_request};
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf};
+use coscribe_engine::message::Inbound;
 
 /// One input.
 #[derive(Debug, Clone)]
@@ -84,8 +87,27 @@ fn seeds_of(fixture: &Fixture, seeds: &mut Vec<Seed>) {
         sync_status_frame(&[1]),
     ];
     seed("dialect", exchange.concat());
+    seed("hocuspocus", hocuspocus(updates, state, state_vector));
     seed("log", super::log::seed(updates));
     seed("room", super::room::seed(updates, CURSORS));
+}
+
+/// Two peers open a document, the first has it already, and both write in it; then one of them leaves.
+fn hocuspocus(updates: &[Vec<u8>], state: &[u8], state_vector: &[u8]) -> Vec<u8> {
+    let say = |message| Request::Say(None, message);
+    let auth = || Request::Auth { token: Bytes::from_static(b"token"), tells_version: true };
+    let known = Bytes::copy_from_slice(state_vector);
+    let state = say(Inbound::Step2(Bytes::copy_from_slice(state)));
+    let begin = Request::Say(Some(Inbound::Offer), Inbound::Step1(known));
+    let cursors = say(Inbound::Awareness(Bytes::from_static(CURSORS)));
+    let text = say(Inbound::Stateless(Bytes::from_static(b"text")));
+    let mut requests = vec![auth(), auth(), begin.clone(), begin, state, cursors, text];
+    requests.extend(updates.iter().map(|update| say(Inbound::Update(Bytes::copy_from_slice(update)))));
+    requests.extend([say(Inbound::QueryAwareness), Request::Close]);
+    let mut framed = Vec::new();
+    let frames = requests.iter().filter_map(|request| encode_request(b"document\0session", request));
+    frames.for_each(|frame| write_var_buf(&mut framed, &frame));
+    framed
 }
 
 /// Awareness as it comes: two clients, then one of them alone, its end, and what its peer leaves behind.
