@@ -34,7 +34,7 @@ pub(super) struct Server {
     pub(super) target: Target,
     /// The command that restarts it.
     pub(super) restart: Option<String>,
-    /// Whether it gives SyncStatus messages back.
+    /// Whether it acknowledges by SyncStatus messages.
     pub(super) acknowledges: bool,
     /// Whether documents must be there when everybody has left them, and after a restart.
     pub(super) keeps: bool,

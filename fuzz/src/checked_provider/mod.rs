@@ -287,3 +287,6 @@ fn refuse_gaps(replica: &mut dyn Replica, update: &[u8]) -> Result<(), ProviderE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

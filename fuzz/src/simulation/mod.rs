@@ -3,6 +3,7 @@
 
 mod bugs;
 mod check;
+mod connecting;
 mod connections;
 mod delivery;
 mod editor;
@@ -24,7 +25,7 @@ use fastrand::Rng;
 
 use self::bugs::Bugs;
 use self::delivery::Delivery;
-use self::editor::{Link, SimulatedEditor};
+use self::editor::SimulatedEditor;
 use self::server::{Broken, SimulatedServer};
 use self::transcript::Transcript;
 use crate::acknowledged::Acknowledged;
@@ -228,39 +229,6 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    fn connect(&mut self, replica: usize) -> Result<(), Failure> {
-        if self.editors[replica].link.is_some() {
-            return Ok(());
-        }
-        self.next_peer += 1;
-        let peer = PeerId(self.next_peer);
-        let now = self.now;
-        let dialect = self.editors[replica].dialect;
-        self.server.connect(peer, dialect, now).map_err(|broken| self.broken(broken))?;
-        let editor = &mut self.editors[replica];
-        editor.link = Some(Link::new(peer, now));
-        let frames = editor.provider.open(editor.replica.as_mut(), now);
-        let frames = frames.map_err(|error| self.replica_failed(&error))?;
-        self.send(replica, frames);
-        self.serve()
-    }
-
-    /// The connection of a replica ends, and both ends know.
-    fn disconnect(&mut self, replica: usize) -> Result<(), Failure> {
-        let Some(link) = self.leave(replica) else { return Ok(()) };
-        self.server_disconnects(link.peer)?;
-        self.serve()
-    }
-
-    /// A replica takes its connection for ended.
-    fn leave(&mut self, replica: usize) -> Option<Link> {
-        let editor = &mut self.editors[replica];
-        (editor.cut, editor.stalled, editor.has_lost) = (false, false, false);
-        editor.gathered = None;
-        editor.provider.close();
-        editor.link.take()
-    }
-
     /// Lets the server do everything that is due: its room may flush, and its messages are put on their way.
     fn serve(&mut self) -> Result<(), Failure> {
         loop {
@@ -425,18 +393,6 @@ impl<'a> Simulation<'a> {
         let frames = frames.map_err(|error| self.provider_failed(replica, &error))?;
         self.send(replica, frames);
         Ok(())
-    }
-
-    /// The server gives up a dead connection.
-    fn notice(&mut self, peer: PeerId) -> Result<(), Failure> {
-        let Some(ghost) = self.ghosts.iter().position(|&ghost| ghost == peer) else { return Ok(()) };
-        self.ghosts.swap_remove(ghost);
-        self.server_disconnects(peer)?;
-        self.serve()
-    }
-
-    fn server_disconnects(&mut self, peer: PeerId) -> Result<(), Failure> {
-        self.server.disconnect(peer, self.now).map_err(|broken| self.broken(broken))
     }
 
     /// Calls the room; a document that is not open is opened first.
