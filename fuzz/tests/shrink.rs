@@ -3,7 +3,7 @@
 
 use coscribe_fuzz::edit::{Action, Content, Edit, Formats, Nested, Root};
 use coscribe_fuzz::outcome::{Failure, Oracle};
-use coscribe_fuzz::scenario::{Crash, During, Event, Fault, Kind, Scenario, Step};
+use coscribe_fuzz::scenario::{Crash, Dialect, During, Event, Fault, Kind, Scenario, Step};
 use coscribe_fuzz::shrink::shrink;
 use serde_json::json;
 
@@ -105,6 +105,20 @@ fn steps_that_only_go_together_are_removed_together() {
     let (small, _) =
         shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, fails).unwrap();
     assert_eq!(small.steps.len(), 2);
+}
+
+#[test]
+fn only_dialects_that_matter_remain_and_go_with_their_replicas() {
+    use Dialect::{Hocuspocus, YWebsocket};
+    let start = Scenario { dialects: vec![YWebsocket, Hocuspocus, Hocuspocus], ..scenario() };
+    let fails = |scenario: &Scenario| {
+        let speaks = (0..scenario.replicas.len()).any(|replica| scenario.dialect(replica) == Hocuspocus);
+        speaks.then(|| failure(Oracle::Early, 0))
+    };
+    let (small, _) = shrink(&start, fails).unwrap();
+    assert_eq!((small.replicas.len(), &small.dialects[..]), (1, &[Hocuspocus][..]));
+    let (small, _) = shrink(&start, |_| Some(failure(Oracle::Early, 0))).unwrap();
+    assert_eq!(small.dialects, []);
 }
 
 #[test]

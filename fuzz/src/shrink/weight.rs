@@ -11,7 +11,7 @@ pub(super) struct Weight {
     steps: usize,
     replicas: usize,
     yjs: usize,
-    hocuspocus: usize,
+    dialects: usize,
     faults: u64,
     edits: u64,
     pauses: u64,
@@ -31,11 +31,13 @@ impl Weight {
                 Event::Fault(fault) => faults += of_fault(fault),
             }
         }
+        let is_hocuspocus = |dialect: &&Dialect| **dialect == Dialect::Hocuspocus;
+        let hocuspocus = scenario.dialects.iter().filter(is_hocuspocus).count();
         Self {
             steps: scenario.steps.len(),
             replicas: scenario.replicas.len(),
             yjs: scenario.replicas.iter().filter(|kind| **kind == Kind::Yjs).count(),
-            hocuspocus: scenario.dialects.iter().filter(|dialect| **dialect == Dialect::Hocuspocus).count(),
+            dialects: scenario.dialects.len() + hocuspocus,
             faults,
             edits,
             pauses: scenario.steps.iter().map(|step| u64::from(step.after)).sum(),
