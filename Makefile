@@ -39,6 +39,7 @@ format: ## check the format
 
 lint: ## clippy, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package coscribe-provider --all-targets --features tls --locked -- -D warnings
 
 # Tests that compare with real Yjs skip themselves with a message where it is missing, but not here.
 rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs

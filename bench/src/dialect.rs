@@ -1,20 +1,18 @@
 //! How editors frame their messages: the dialect of y-websocket, and Hocuspocus's, which puts the document's name
 //! before each message.
 //!
-//! Both number sync messages 0 and awareness 1, so that a dialect is a prefix and an opening.
+//! Both have the same numbers for sync messages, awareness and access, so that a dialect is a prefix and an opening.
 
 use clap::ValueEnum;
+use coscribe_engine::dialect::MessageError;
+use coscribe_engine::dialect::sync::SyncMessage;
+use coscribe_engine::dialect::y_websocket::{AUTH, AWARENESS, Message, SYNC};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
+use coscribe_provider::awareness::{State, encode};
 use serde::Serialize;
 
-const SYNC: u64 = 0;
-const AWARENESS: u64 = 1;
-const AUTH: u64 = 2;
-
-const STEP_1: u64 = 0;
-const STEP_2: u64 = 1;
-const UPDATE: u64 = 2;
-
+/// In a message about access, from a Hocuspocus provider: a token follows.
+const TOKEN: u64 = 0;
 /// The version that a Hocuspocus provider names when it logs in.
 const PROVIDER_VERSION: &str = "4.7.0";
 
@@ -61,8 +59,8 @@ impl Dialect {
             return Vec::new();
         }
         let mut opening = Vec::from_iter(self.login(prefix));
-        opening.push(sync(prefix, STEP_1, &[0]));
-        opening.push(awareness(prefix, client, 1, "{}"));
+        opening.push(sync(prefix, SyncMessage::Step1(&[0])));
+        opening.push(awareness(prefix, [State { client, clock: 1, json: b"{}" }].into_iter()));
         opening
     }
 
@@ -71,7 +69,7 @@ impl Dialect {
         (self == Self::Hocuspocus).then(|| {
             let mut login = prefix.to_vec();
             write_var_uint(&mut login, AUTH);
-            write_var_uint(&mut login, 0);
+            write_var_uint(&mut login, TOKEN);
             write_var_buf(&mut login, b"");
             write_var_buf(&mut login, PROVIDER_VERSION.as_bytes());
             login
@@ -84,15 +82,12 @@ impl Dialect {
     /// If it is cut short.
     pub fn read<'a>(self, prefix: &[u8], payload: &'a [u8]) -> Result<Incoming<'a>, ReadError> {
         let Some(message) = payload.strip_prefix(prefix) else { return Ok(Incoming::Other) };
-        let mut reader = Reader::new(message);
-        match reader.var_uint()? {
-            SYNC => match reader.var_uint()? {
-                STEP_1 => Ok(Incoming::Step1),
-                STEP_2 => Ok(Incoming::Step2(reader.var_buf()?)),
-                UPDATE => Ok(Incoming::Update(reader.var_buf()?)),
-                _ => Ok(Incoming::Other),
-            },
-            AWARENESS => Ok(Incoming::Awareness(reader.var_buf()?)),
+        match Message::read(&mut Reader::new(message)) {
+            Ok(Message::Sync(SyncMessage::Step1(_))) => Ok(Incoming::Step1),
+            Ok(Message::Sync(SyncMessage::Step2(update))) => Ok(Incoming::Step2(update)),
+            Ok(Message::Sync(SyncMessage::Update(update))) => Ok(Incoming::Update(update)),
+            Ok(Message::Awareness(states)) => Ok(Incoming::Awareness(states)),
+            Err(MessageError::Read(error)) => Err(error),
             _ => Ok(Incoming::Other),
         }
     }
@@ -100,47 +95,27 @@ impl Dialect {
 
 /// The answer to a SyncStep1 of a peer that lacks nothing.
 pub fn nothing_lacking(prefix: &[u8]) -> Vec<u8> {
-    sync(prefix, STEP_2, &[0, 0])
+    sync(prefix, SyncMessage::Step2(&[0, 0]))
 }
 
 /// A message with an update.
 pub fn update(prefix: &[u8], update: &[u8]) -> Vec<u8> {
-    sync(prefix, UPDATE, update)
+    sync(prefix, SyncMessage::Update(update))
 }
 
-/// A message with one client's awareness state, which is JSON.
-pub fn awareness(prefix: &[u8], client: u64, clock: u64, state: &str) -> Vec<u8> {
-    let mut states = Vec::with_capacity(state.len() + 16);
-    write_var_uint(&mut states, 1);
-    write_var_uint(&mut states, client);
-    write_var_uint(&mut states, clock);
-    write_var_buf(&mut states, state.as_bytes());
+/// A message with awareness states.
+pub fn awareness<'a>(prefix: &[u8], states: impl ExactSizeIterator<Item = State<'a>>) -> Vec<u8> {
     let mut message = prefix.to_vec();
     write_var_uint(&mut message, AWARENESS);
-    write_var_buf(&mut message, &states);
+    write_var_buf(&mut message, &encode(states));
     message
 }
 
-/// Calls `each` with the client and clock of every awareness state.
-///
-/// # Errors
-/// If the states are cut short.
-pub fn for_each_state(states: &[u8], mut each: impl FnMut(u64, u64)) -> Result<(), ReadError> {
-    let mut reader = Reader::new(states);
-    for _ in 0..reader.count(3)? {
-        let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
-        reader.var_buf()?;
-        each(client, clock);
-    }
-    Ok(())
-}
-
-fn sync(prefix: &[u8], kind: u64, body: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(prefix.len() + body.len() + 8);
+fn sync(prefix: &[u8], body: SyncMessage<'_>) -> Vec<u8> {
+    let mut message = Vec::with_capacity(prefix.len() + 1 + body.encoded_len());
     message.extend_from_slice(prefix);
     write_var_uint(&mut message, SYNC);
-    write_var_uint(&mut message, kind);
-    write_var_buf(&mut message, body);
+    body.write(&mut message);
     message
 }
 
@@ -174,14 +149,5 @@ mod tests {
         assert_eq!(read(&[1, 1, 0]), Ok(Incoming::Awareness(&[0])));
         assert_eq!(read(&[102, 1, 3]), Ok(Incoming::Other));
         assert_eq!(read(&[0, 2, 2, 8]), Err(ReadError::UnexpectedEnd));
-    }
-
-    #[test]
-    fn awareness_is_read_as_it_was_written() {
-        let message = awareness(&[], 300, 7, "{\"x\":1}");
-        let Ok(Incoming::Awareness(states)) = Dialect::YWebsocket.read(&[], &message) else { panic!() };
-        let mut seen = Vec::new();
-        for_each_state(states, |client, clock| seen.push((client, clock))).unwrap();
-        assert_eq!(seen, [(300, 7)]);
     }
 }

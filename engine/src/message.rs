@@ -45,7 +45,7 @@ pub enum Outbound {
     /// One more of the peer's messages with an update is durable, or was refused: see [`crate::peer::Confirmation`].
     Saved(bool),
     /// What the peer has asked for is not allowed, in these words.
-    Denied(&'static str),
+    Denied(Cow<'static, str>),
     /// A text of the application.
     Stateless(Bytes),
     /// The room wants all awareness states that the peer knows.

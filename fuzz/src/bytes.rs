@@ -10,6 +10,7 @@ mod collection;
 mod cost;
 mod dialect;
 mod elements;
+mod hocuspocus;
 mod inflate;
 mod log;
 mod metered;
@@ -25,6 +26,7 @@ mod update;
 pub use awareness::awareness;
 pub use blocks::blocks;
 pub use dialect::dialect;
+pub use hocuspocus::hocuspocus;
 pub use inflate::inflate;
 pub use log::log;
 #[cfg(feature = "planted-bugs")]
@@ -43,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("awareness", awareness),
     ("blocks", blocks),
     ("dialect", dialect),
+    ("hocuspocus", hocuspocus),
     ("inflate", inflate),
     ("log", log),
     ("room", room),

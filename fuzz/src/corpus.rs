@@ -123,5 +123,6 @@ fn splice(scenario: &mut Scenario, other: &Scenario, rng: &mut Rng) {
     scenario.steps.extend_from_slice(&other.steps[rng.usize(..=other.steps.len())..]);
     if other.replicas.len() > scenario.replicas.len() {
         scenario.replicas.clone_from(&other.replicas);
+        scenario.dialects.clone_from(&other.dialects);
     }
 }

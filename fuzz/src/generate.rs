@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::edit::{Action, Content, Edit, Formats, Nested, Root};
-use crate::scenario::{Crash, During, Event, Fault, Kind, Scenario, Step};
+use crate::scenario::{Crash, Dialect, During, Event, Fault, Kind, Scenario, Step};
 
 /// How large scenarios are.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,15 @@ pub fn scenario(seed: u64, shape: &Shape) -> Scenario {
         };
         steps.push(Step { after: pause(&mut rng), event });
     }
-    Scenario { seed, replicas, steps }
+    let dialects = dialects(&mut rng, replicas.len());
+    Scenario { seed, replicas, dialects, steps }
+}
+
+/// In a half of the scenarios the dialects are mixed, in a quarter each all are of one.
+fn dialects(rng: &mut Rng, replicas: usize) -> Vec<Dialect> {
+    let share = [0, 1, 1, 2][rng.usize(..4)];
+    let draw = |_| if rng.u8(..2) < share { Dialect::Hocuspocus } else { Dialect::YWebsocket };
+    if share == 0 { Vec::new() } else { (0..replicas).map(draw).collect() }
 }
 
 #[derive(Clone, Copy)]

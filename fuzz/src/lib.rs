@@ -7,7 +7,7 @@
 //! | [`scenario`], [`edit`] | a run as data |
 //! | [`generate`] | a scenario from a seed |
 //! | [`replica`] | an editor's document: yrs, or real Yjs in Node |
-//! | [`provider`], [`awareness`] | the browser's side of a connection |
+//! | [`checked_provider`], [`acknowledged`] | the browser's side of a connection, and the updates that the server must keep |
 //! | [`simulation`] | carries out a scenario in simulated time, and checks it |
 //! | [`outcome`] | its failure, its coverage and its timeline |
 //! | [`scenario_file`], [`corpus`] | scenarios in files |
@@ -27,8 +27,8 @@ pub mod scenario;
 
 pub mod generate;
 
-pub mod awareness;
-pub mod provider;
+pub mod acknowledged;
+pub mod checked_provider;
 pub mod replica;
 
 pub mod outcome;

@@ -12,6 +12,8 @@ pub const REPLICAS: u64 = 100;
 pub const EDITS: u64 = 10_000;
 /// Former states of a replica that are remembered.
 pub const HISTORY_STATES: usize = 8;
+/// Own updates that an editor remembers, to send them again.
+pub const RECENT_UPDATES: usize = 8;
 /// Bytes that may wait for a simulated replica that does not read, before the room is told: few, so that short runs reach it.
 pub const OUTBOX_BYTES: usize = 2 << 10;
 /// Most steps of a scenario that was made from others: otherwise they would grow from run to run.

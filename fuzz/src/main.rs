@@ -34,7 +34,7 @@ enum Command {
     /// Cut a failing run down to a small one
     Shrink(shrink::Arguments),
     /// Do the same to a server that runs, over real WebSockets, whoever wrote it
-    Against(against::Arguments),
+    Against(Box<against::Arguments>),
     /// Read recorded updates in many orders, with Yjs and with yrs
     Trace(trace::Arguments),
     /// Say what yrs makes of updates, for the byte targets
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Shrink(arguments) => shrink::run(arguments),
-        Command::Against(arguments) => against::run(arguments),
+        Command::Against(arguments) => against::run(*arguments),
         Command::Trace(arguments) => trace::run(arguments),
         Command::Oracle => oracle::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };

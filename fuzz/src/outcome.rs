@@ -51,6 +51,8 @@ pub enum Oracle {
     Gap,
     /// Acknowledged updates survive.
     Acknowledged,
+    /// No provider takes itself for synced before it has the server's state, or is told of more saved changes than it has sent.
+    Early,
     /// Every replica sees the awareness states of the connected ones, and no others.
     Awareness,
     /// Messages and flushes come to an end.
@@ -145,6 +147,7 @@ impl fmt::Display for Oracle {
             Self::Waiting => "something waits for a gap to fill for ever",
             Self::Gap => "an update was sent with a gap before it",
             Self::Acknowledged => "something acknowledged was lost",
+            Self::Early => "a provider is told too early that it is up to date",
             Self::Awareness => "awareness differs",
             Self::Rest => "it does not come to rest",
             Self::Refused => "something was refused",

@@ -17,6 +17,9 @@ pub struct Scenario {
     pub seed: u64,
     /// The kind of each replica; steps name replicas by their index here.
     pub replicas: Vec<Kind>,
+    /// The dialect of each replica's provider; y-websocket for those beyond the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dialects: Vec<Dialect>,
     /// The events, in their order. After the last one everything is healed and compared once more.
     pub steps: Vec<Step>,
 }
@@ -29,6 +32,17 @@ pub enum Kind {
     Yrs,
     /// A document of real Yjs, in Node.
     Yjs,
+}
+
+/// The dialect that a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dialect {
+    /// That of y-websocket.
+    #[default]
+    YWebsocket,
+    /// That of Hocuspocus.
+    Hocuspocus,
 }
 
 /// One event, and the pause before it.
@@ -203,6 +217,11 @@ impl Crash {
 }
 
 impl Scenario {
+    /// The dialect of a replica's provider.
+    pub fn dialect(&self, replica: usize) -> Dialect {
+        self.dialects.get(replica).copied().unwrap_or_default()
+    }
+
     /// How many edits it has.
     pub fn edits(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step.event, Event::Edit { .. })).count()

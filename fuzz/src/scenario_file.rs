@@ -67,8 +67,12 @@ impl ScenarioFile {
 /// A scenario as JSON with each step on a line of its own.
 pub(crate) fn scenario_json(scenario: &Scenario) -> String {
     let steps: Vec<_> = scenario.steps.iter().map(|step| format!("\n    {}", json(step))).collect();
+    let dialects = match &scenario.dialects[..] {
+        [] => String::new(),
+        dialects => format!("\n  \"dialects\": {},", json(&dialects)),
+    };
     format!(
-        "{{\n  \"seed\": {},\n  \"replicas\": {},\n  \"steps\": [{}\n  ]\n}}",
+        "{{\n  \"seed\": {},\n  \"replicas\": {},{dialects}\n  \"steps\": [{}\n  ]\n}}",
         scenario.seed,
         json(&scenario.replicas),
         steps.join(",")

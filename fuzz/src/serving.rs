@@ -1,23 +1,34 @@
-//! How a server connects a y-websocket peer to a room, and hands the messages of its frames to the room one after the other.
+//! How a server connects a peer to a room, and hands the messages of a y-websocket frame to the room one after the other.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{GREETING, Messages};
-use coscribe_engine::room::{PeerId, Room, Terms};
+use coscribe_engine::dialect::{hocuspocus, y_websocket};
+use coscribe_engine::message::Inbound;
+use coscribe_engine::peer::{Access, PeerId, Terms};
+use coscribe_engine::room::Room;
 use coscribe_engine::work::finish;
 
-/// A peer has come.
+/// A peer has come that speaks y-websocket.
 pub(crate) fn connect(room: &mut Room, peer: PeerId, now: Duration) {
-    room.connect(peer, Terms::default(), now);
-    for wish in &GREETING {
+    join(room, peer, Terms::default(), &y_websocket::GREETING, now);
+}
+
+/// A peer that speaks Hocuspocus has opened the document.
+pub(crate) fn open(room: &mut Room, peer: PeerId, now: Duration) {
+    join(room, peer, hocuspocus::terms(Access::Write, true), &hocuspocus::GREETING, now);
+}
+
+fn join(room: &mut Room, peer: PeerId, terms: Terms, greeting: &[Inbound], now: Duration) {
+    room.connect(peer, terms, now);
+    for wish in greeting {
         finish(room.receive(peer, wish.clone(), now));
     }
 }
 
-/// A frame has come from a peer of a room.
+/// A frame of y-websocket has come from a peer of a room.
 pub(crate) fn receive(room: &mut Room, peer: PeerId, frame: &Bytes, now: Duration) {
-    for message in Messages::of(frame.clone()) {
+    for message in y_websocket::Messages::of(frame.clone()) {
         match message {
             Ok(message) => finish(room.receive(peer, message, now)),
             Err(error) => finish(room.refuse(peer, error)),

@@ -10,7 +10,7 @@ use std::ops::Range;
 use self::weight::Weight;
 use crate::limits;
 use crate::outcome::Failure;
-use crate::scenario::{Event, Fault, Kind, Scenario, Step};
+use crate::scenario::{Dialect, Event, Fault, Kind, Scenario, Step};
 
 /// Cuts a scenario down as long as `fails` gives a failure of the same oracle. Gives the smallest scenario and its failure;
 /// `None` if the scenario does not fail in the first place.
@@ -28,6 +28,7 @@ pub fn shrink(
         search.remove_replicas();
         search.remove_pairs_of_steps();
         search.use_yrs();
+        search.use_one_dialect();
         search.simplify_events();
         search.shorten_pauses();
         if search.weight == before {
@@ -146,6 +147,15 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
         }
     }
 
+    fn use_one_dialect(&mut self) {
+        if self.attempt_with(|scenario| scenario.dialects.clear()) {
+            return;
+        }
+        for index in 0..self.best.dialects.len() {
+            self.attempt_with(|scenario| scenario.dialects[index] = Dialect::YWebsocket);
+        }
+    }
+
     fn simplify_events(&mut self) {
         let mut index = 0;
         while index < self.best.steps.len() {
@@ -178,14 +188,17 @@ fn without_replica(scenario: &Scenario, removed: usize, heir: Option<usize>) -> 
         let replica = if replica % count == removed { heir? } else { replica % count };
         Some(if replica > removed { replica - 1 } else { replica })
     };
-    let mut replicas = scenario.replicas.clone();
+    let (mut replicas, mut dialects) = (scenario.replicas.clone(), scenario.dialects.clone());
     replicas.remove(removed);
+    if removed < dialects.len() {
+        dialects.remove(removed);
+    }
     let steps = scenario
         .steps
         .iter()
         .filter_map(|step| Some(Step { after: step.after, event: renamed(&step.event, rename)? }))
         .collect();
-    Scenario { seed: scenario.seed, replicas, steps }
+    Scenario { seed: scenario.seed, replicas, dialects, steps }
 }
 
 /// The event with other numbers of replicas; `None` if it needs one that has none.

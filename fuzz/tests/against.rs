@@ -38,10 +38,14 @@ enum Bug {
 
 /// `coscribe-fuzz against`: its exit code and what it says.
 fn against(address: SocketAddr, flags: &[&str]) -> (i32, String) {
+    against_url(&format!("ws://{address}"), flags)
+}
+
+fn against_url(url: &str, flags: &[&str]) -> (i32, String) {
     // Findings are written into the current directory.
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_coscribe-fuzz"));
-    command.arg("against").arg(format!("ws://{address}")).args(["--quiet", "--yjs", "0"]);
+    command.args(["against", url, "--quiet", "--yjs", "0"]);
     let output = command.args(flags).current_dir(folder.path()).output().unwrap();
     let told = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8_lossy(&told).into_owned())
@@ -143,11 +147,14 @@ fn coscribe_keeps_what_it_acknowledged_also_when_it_is_killed() {
     let restart = format!("sh '{}'", script.display());
     let server = Killed(folder.path().join("pid"));
     assert!(Command::new("sh").arg(&script).status().unwrap().success());
-    let (code, told) =
-        against(address, &["--seed", "1", "--runs", "20", "--forbid-gaps", "--restart-cmd", &restart]);
-    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-    assert_eq!(code, 0, "{told}\n{log}");
-    assert!(told.contains("20 runs") && !told.contains(" 0 restarts"), "{told}");
+    for scheme in ["ws", "hocuspocus"] {
+        let flags = ["--seed", "1", "--runs", "20", "--forbid-gaps", "--restart-cmd", &restart];
+        let (code, told) = against_url(&format!("{scheme}://{address}"), &flags);
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        assert_eq!(code, 0, "{told}\n{log}");
+        assert!(told.contains("20 runs") && !told.contains(" 0 restarts"), "{told}");
+        assert!(told.contains("acknowledges by SyncStatus"), "{told}");
+    }
     drop(server);
 }
 

@@ -54,6 +54,16 @@ fn swapped_flushes_are_found() {
 }
 
 #[test]
+fn a_saved_change_that_is_not_told_is_found() {
+    is_found_and_cut_down(PlantedBug::LoseCount);
+}
+
+#[test]
+fn a_saved_change_that_is_told_twice_is_found() {
+    is_found_and_cut_down(PlantedBug::CountTwice);
+}
+
+#[test]
 fn a_lost_awareness_removal_is_found() {
     is_found_and_cut_down(PlantedBug::LoseAwarenessRemoval);
 }

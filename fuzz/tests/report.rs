@@ -60,7 +60,7 @@ fn finding() -> Finding {
     ]);
     let steps: Vec<_> =
         events.into_iter().zip(0..).map(|(event, after)| Step { after: after % 3, event }).collect();
-    let scenario = Scenario { seed: u64::MAX, replicas: vec![Kind::Yrs, Kind::Yjs], steps };
+    let scenario = Scenario { seed: u64::MAX, replicas: vec![Kind::Yrs, Kind::Yjs], dialects: vec![], steps };
     let (step, detail) = (scenario.steps.len(), "replica 0 and 1: <a> & <b>".to_owned());
     let failure = Failure { oracle: Oracle::StateVector, step, time: 12, detail };
     Finding { timeline: timeline(&scenario), scenario, failure }
@@ -181,7 +181,7 @@ fn page(finding: &Finding) -> String {
 
 #[test]
 fn a_page_of_a_run_without_steps_or_timeline_is_a_page() {
-    let scenario = Scenario { seed: 1, replicas: vec![Kind::Yrs], steps: Vec::new() };
+    let scenario = Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps: Vec::new() };
     let page = Page { scenario: &scenario, failure: None, timeline: &Timeline::default(), replay: "x" };
     assert!(page.to_html().contains("Nothing is wrong"));
 }

@@ -3,7 +3,7 @@
 
 use coscribe_fuzz::edit::{Action, Content, Edit, Formats, Nested, Root};
 use coscribe_fuzz::outcome::{Failure, Oracle};
-use coscribe_fuzz::scenario::{Crash, During, Event, Fault, Kind, Scenario, Step};
+use coscribe_fuzz::scenario::{Crash, Dialect, During, Event, Fault, Kind, Scenario, Step};
 use coscribe_fuzz::shrink::shrink;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ fn scenario() -> Scenario {
             },
         )
     });
-    Scenario { seed: 7, replicas: vec![Kind::Yjs; 5], steps: steps.collect() }
+    Scenario { seed: 7, replicas: vec![Kind::Yjs; 5], dialects: vec![], steps: steps.collect() }
 }
 
 fn is_insert(event: &Event) -> bool {
@@ -75,7 +75,10 @@ fn only_the_steps_that_matter_remain_in_their_order() {
         step(0, change(0, &[], Action::Insert { at: 0, content: Content::Text("a".to_owned()) })),
         step(0, change(0, &[], Action::Delete { at: 0, len: 1 })),
     ];
-    assert_eq!(small, Scenario { seed: 7, replicas: vec![Kind::Yrs], steps: expected.to_vec() });
+    assert_eq!(
+        small,
+        Scenario { seed: 7, replicas: vec![Kind::Yrs], dialects: vec![], steps: expected.to_vec() }
+    );
     assert_eq!((failure.oracle, failure.step), (Oracle::Content, 1));
 }
 
@@ -99,8 +102,23 @@ fn steps_that_only_go_together_are_removed_together() {
             .then(|| failure(Oracle::Rest, scenario.steps.len()))
     };
     let steps = (0..12).map(|index| step(0, if index < 6 { insert(0, 0, "a") } else { delete(0) })).collect();
-    let (small, _) = shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], steps }, fails).unwrap();
+    let (small, _) =
+        shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, fails).unwrap();
     assert_eq!(small.steps.len(), 2);
+}
+
+#[test]
+fn only_dialects_that_matter_remain_and_go_with_their_replicas() {
+    use Dialect::{Hocuspocus, YWebsocket};
+    let start = Scenario { dialects: vec![YWebsocket, Hocuspocus, Hocuspocus], ..scenario() };
+    let fails = |scenario: &Scenario| {
+        let speaks = (0..scenario.replicas.len()).any(|replica| scenario.dialect(replica) == Hocuspocus);
+        speaks.then(|| failure(Oracle::Early, 0))
+    };
+    let (small, _) = shrink(&start, fails).unwrap();
+    assert_eq!((small.replicas.len(), &small.dialects[..]), (1, &[Hocuspocus][..]));
+    let (small, _) = shrink(&start, |_| Some(failure(Oracle::Early, 0))).unwrap();
+    assert_eq!(small.dialects, []);
 }
 
 #[test]
@@ -110,7 +128,12 @@ fn replicas_are_renumbered_when_one_goes() {
         step(0, Event::Fault(Fault::Partition(vec![0, 3]))),
         step(0, insert(0, 0, "a")),
     ];
-    let start = Scenario { seed: 1, replicas: vec![Kind::Yrs, Kind::Yrs, Kind::Yjs, Kind::Yjs], steps };
+    let start = Scenario {
+        seed: 1,
+        replicas: vec![Kind::Yrs, Kind::Yrs, Kind::Yjs, Kind::Yjs],
+        dialects: vec![],
+        steps,
+    };
     // Two replicas of Yjs, of which one overtakes the other and is then cut off.
     let fails = |scenario: &Scenario| {
         let kind = |replica: &usize| scenario.replicas[replica % scenario.replicas.len()];
@@ -146,7 +169,8 @@ fn a_replica_can_do_the_work_of_another() {
         (inserts >= 3).then(|| failure(Oracle::Stored, 0))
     };
     let steps = (0..3).map(|replica| step(0, insert(replica, 0, "a"))).collect();
-    let (small, _) = shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs; 3], steps }, fails).unwrap();
+    let (small, _) =
+        shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs; 3], dialects: vec![], steps }, fails).unwrap();
     assert_eq!((small.replicas.len(), small.steps.len()), (1, 3));
 }
 
@@ -154,7 +178,7 @@ fn a_replica_can_do_the_work_of_another() {
 fn faults_become_the_simplest_that_still_do_harm() {
     let shrunk = |fault: Fault, fails: fn(&Fault) -> bool| {
         let steps = vec![step(0, Event::Fault(fault))];
-        let scenario = Scenario { seed: 1, replicas: vec![Kind::Yrs; 5], steps };
+        let scenario = Scenario { seed: 1, replicas: vec![Kind::Yrs; 5], dialects: vec![], steps };
         let fails = |scenario: &Scenario| match &scenario.steps.first()?.event {
             Event::Fault(fault) if fails(fault) => Some(failure(Oracle::Acknowledged, 1)),
             _ => None,
@@ -199,7 +223,8 @@ fn content_becomes_small() {
             }
             _ => None,
         };
-        let (small, _) = shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], steps }, fails).unwrap();
+        let (small, _) =
+            shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, fails).unwrap();
         match &small.steps[0].event {
             Event::Edit { edit: Edit::Change { action: Action::Set { content, .. }, path, .. }, .. } => {
                 assert_eq!((path.len(), small.steps[0].after), (0, 0));
@@ -271,7 +296,7 @@ fn it_is_deterministic_and_bounded() {
     let mut runs = 0;
     let steps = vec![step(0, Event::Heal); 2_500];
     // Now and then one step may go: the slowest way down.
-    shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], steps }, |scenario| {
+    shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, |scenario| {
         runs += 1;
         (runs % 97 == 1).then(|| failure(Oracle::Panic, scenario.steps.len()))
     });

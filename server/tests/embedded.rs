@@ -4,14 +4,12 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use coscribe::{Config, Running};
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::sync_frame;
-use futures_util::{SinkExt, StreamExt};
+use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
+use coscribe_engine::message::{Inbound, Outbound};
+use coscribe_provider::line::{Incoming, Line};
 use tempfile::tempdir;
-use tokio::net::TcpStream;
-use tokio_tungstenite::client_async;
-use tokio_tungstenite::tungstenite::Message;
 
 /// An update that sets the text `t` to `a`.
 const UPDATE: [u8; 11] = [1, 1, 1, 0, 0x04, 1, 1, b't', 1, b'a', 0];
@@ -21,14 +19,15 @@ async fn start(data: &std::path::Path) -> Running {
     Running::start(Config::from_toml(&config).unwrap()).await.unwrap()
 }
 
-/// Sends a frame to the document, and reads up to one with this content.
-async fn ask(server: SocketAddr, frame: &[u8], answer: &[u8]) {
-    let stream = TcpStream::connect(server).await.unwrap();
-    let (mut socket, _) = client_async(format!("ws://{server}/doc"), stream).await.unwrap();
-    socket.send(Message::Binary(frame.to_vec().into())).await.unwrap();
+/// Sends messages to the document, and reads up to this answer.
+async fn ask(server: SocketAddr, messages: &[Inbound], answer: &Outbound) {
+    let mut line = Line::open(&format!("ws://{server}/doc").parse().unwrap()).await.unwrap();
+    for frame in messages.iter().filter_map(encode_inbound) {
+        line.send(frame).await.unwrap();
+    }
     loop {
-        let Message::Binary(frame) = socket.next().await.unwrap().unwrap() else { continue };
-        if frame.windows(answer.len()).any(|part| part == answer) {
+        let Incoming::Frame(frame) = line.next().await else { panic!("the connection has ended") };
+        if Replies::of(frame).any(|message| message.unwrap() == *answer) {
             return;
         }
     }
@@ -38,12 +37,14 @@ async fn ask(server: SocketAddr, frame: &[u8], answer: &[u8]) {
 async fn what_was_acknowledged_is_there_when_it_is_started_again() {
     let data = tempdir().unwrap();
     let server = start(data.path()).await;
-    let update = sync_frame(&SyncMessage::Update(&UPDATE));
-    ask(server.addresses()[0], &[&update[..], &[102, 1, 7]].concat(), &[102, 1, 7]).await;
+    let (update, token) = (Bytes::from_static(&UPDATE), Bytes::from_static(b"saved"));
+    let messages = [Inbound::Update(update.clone()), Inbound::Confirm(token.clone())];
+    ask(server.addresses()[0], &messages, &Outbound::Confirmed(token)).await;
     server.stop().await.unwrap();
 
     let server = start(data.path()).await;
-    ask(server.addresses()[0], &sync_frame(&SyncMessage::Step1(&[0])), &UPDATE).await;
+    let question = Inbound::Step1(Bytes::from_static(&[0]));
+    ask(server.addresses()[0], &[question], &Outbound::Step2(update.into())).await;
     server.stop().await.unwrap();
 }
 

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use coscribe_engine::lib0::ReadError;
+use coscribe_provider::awareness::{State, decode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{broken, room_names, settle};
 use crate::crowd::Crowd;
-use crate::dialect::{self, Incoming, for_each_state};
+use crate::dialect::{self, Incoming};
 use crate::ledger::FIRST_CLIENT;
 use crate::limits;
 use crate::measure::{Cost, Meter, Times, micros};
@@ -135,16 +137,25 @@ impl Cursors {
                 let moved = &mut self.moved[cursor];
                 let (client, clock) = (FIRST_CLIENT + cursor as u64, FIRST_CLOCK + moved.len() as u64);
                 moved.push(Instant::now());
-                crowd.send(cursor, |prefix| dialect::awareness(prefix, client, clock, &state(cursor, clock)));
+                let json = state(cursor, clock);
+                let state = State { client, clock, json: json.as_bytes() };
+                crowd.send(cursor, |prefix| dialect::awareness(prefix, [state].into_iter()));
             }
             let mut unreadable = false;
             crowd.turn(schedule.next().min(end), |person, at, message| {
                 if let Incoming::Awareness(states) = message {
-                    let see = |client, clock| self.see(person, client, clock, at);
-                    unreadable |= for_each_state(states, see).is_err();
+                    unreadable |= self.see_all(person, states, at).is_err();
                 }
             })?;
             anyhow::ensure!(!unreadable, "the server sent a malformed awareness message");
+        }
+        Ok(())
+    }
+
+    fn see_all(&mut self, person: usize, states: &[u8], at: Instant) -> Result<(), ReadError> {
+        for state in decode(states)? {
+            let State { client, clock, .. } = state?;
+            self.see(person, client, clock, at);
         }
         Ok(())
     }

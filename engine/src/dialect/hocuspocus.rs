@@ -16,6 +16,9 @@
 //!
 //! Clients count their messages with an update, and take themselves for synced when the count is 0: each of these gets exactly
 //! one syncStatus. An answer to a SyncStep1 is in the count only where that followed a SyncStep1 of the client.
+//!
+//! A server reads a [`Frame`] and writes with [`encode`] and its likes; a client reads a [`Reply`] and writes with
+//! [`encode_request`].
 
 use std::str::from_utf8;
 
@@ -40,6 +43,12 @@ const PING: u8 = 9;
 const AUTH_TOKEN: u64 = 0;
 const AUTH_DENIED: u64 = 1;
 const AUTH_GRANTED: u64 = 2;
+
+const READ_ONLY: &str = "readonly";
+const READ_WRITE: &str = "read-write";
+
+/// The version that clients of ours tell: that of the provider that they behave like.
+const VERSION: &str = "4.8.0";
 
 /// The answer to a ping.
 pub const PONG: &[u8] = &[10];
@@ -132,6 +141,114 @@ impl Request {
     }
 }
 
+/// A frame from a server, as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The server wants a [`PONG`].
+    Ping,
+    /// About one document.
+    Addressed {
+        /// The address as the client wrote it: UTF-8.
+        address: Bytes,
+        /// The message.
+        answer: Answer,
+    },
+}
+
+/// A message of a server about one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The client is to send its token once more.
+    TokenWanted,
+    /// The document is the client's, with this access.
+    Granted(Access),
+    /// The document is refused, for this reason.
+    Denied(String),
+    /// The server has closed the document, for this reason. The socket stays.
+    Closed(String),
+    /// Something of the room.
+    Say(Outbound),
+}
+
+impl Reply {
+    /// Reads a frame; `None` if clients don't know its type. O(bytes of the frame).
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(frame: &Bytes) -> Result<Option<Self>, MessageError> {
+        match frame[..] {
+            [] => return Err(MessageError::Empty),
+            [PING] => return Ok(Some(Self::Ping)),
+            _ => {}
+        }
+        let mut reader = Reader::new(frame);
+        let address = reader.var_buf()?;
+        if from_utf8(address).is_err() {
+            return Err(MessageError::Address);
+        }
+        let address = frame.slice_ref(address);
+        Ok(Answer::read(&mut reader, frame)?.map(|answer| Self::Addressed { address, answer }))
+    }
+}
+
+impl Answer {
+    fn read(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Option<Self>, MessageError> {
+        Ok(Some(match reader.var_uint()? {
+            SYNC => Self::Say(SyncMessage::read(reader)?.outbound(frame)),
+            AWARENESS => Self::Say(Outbound::Awareness(frame.slice_ref(reader.var_buf()?).into())),
+            AUTH => Self::read_auth(reader)?,
+            QUERY_AWARENESS => Self::Say(Outbound::QueryAwareness),
+            STATELESS => Self::Say(Outbound::Stateless(frame.slice_ref(reader.var_string()?.as_bytes()))),
+            CLOSE => Self::Closed(reader.var_string()?.to_owned()),
+            // A varInt, of which 1 is written as 1.
+            SYNC_STATUS => Self::Say(Outbound::Saved(reader.u8()? == 1)),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn read_auth(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
+        Ok(match reader.var_uint()? {
+            AUTH_TOKEN => Self::TokenWanted,
+            AUTH_DENIED => Self::Denied(reader.var_string()?.to_owned()),
+            AUTH_GRANTED if reader.var_string()? == READ_ONLY => Self::Granted(Access::Read),
+            AUTH_GRANTED => Self::Granted(Access::Write),
+            unknown => return Err(MessageError::UnknownAuthType(unknown)),
+        })
+    }
+}
+
+/// The frame of a client's message, if the dialect has any: an offer comes with SyncStep1, and nobody asks for receipts.
+pub fn encode_request(address: &[u8], request: &Request) -> Option<Bytes> {
+    let message = match request {
+        Request::Auth { token, tells_version } => return Some(token_frame(address, token, *tells_version)),
+        Request::Close => return Some(begin(address, CLOSE).into()),
+        Request::Say(_, message) => message,
+    };
+    let sync_frame = |message: SyncMessage<'_>| {
+        let mut frame = begin(address, SYNC);
+        message.write(&mut frame);
+        frame.into()
+    };
+    Some(match message {
+        Inbound::Step1(known) => sync_frame(SyncMessage::Step1(known)),
+        Inbound::Step2(update) => sync_frame(SyncMessage::Step2(update)),
+        Inbound::Update(update) => sync_frame(SyncMessage::Update(update)),
+        Inbound::Awareness(states) => text_frame(begin(address, AWARENESS), states),
+        Inbound::QueryAwareness => begin(address, QUERY_AWARENESS).into(),
+        Inbound::Stateless(text) => text_frame(begin(address, STATELESS), text),
+        Inbound::Offer | Inbound::Create | Inbound::Confirm(_) => return None,
+    })
+}
+
+fn token_frame(address: &[u8], token: &[u8], tells_version: bool) -> Bytes {
+    let mut frame = auth_head(address, AUTH_TOKEN);
+    write_var_buf(&mut frame, token);
+    if tells_version {
+        write_var_buf(&mut frame, VERSION.as_bytes());
+    }
+    frame.into()
+}
+
 /// The terms on which a client with this access is a peer. Those that tell their version, from 4 on, do not answer where they
 /// hear that their own client is gone.
 pub fn terms(access: Access, tells_version: bool) -> Terms {
@@ -176,8 +293,8 @@ pub fn encode(address: &[u8], message: &Outbound) -> Option<Rope> {
 /// A frame that says what a client may do with a document.
 pub fn granted_frame(address: &[u8], access: Access) -> Bytes {
     let scope = match access {
-        Access::Read => "readonly",
-        Access::Write => "read-write",
+        Access::Read => READ_ONLY,
+        Access::Write => READ_WRITE,
     };
     text_frame(auth_head(address, AUTH_GRANTED), scope.as_bytes())
 }
@@ -298,6 +415,74 @@ mod tests {
         assert_eq!(denied_frame(b"d", "no")[..], *b"\x01d\x02\x01\x02no");
         assert_eq!(close_frame(b"d", "bye")[..], *b"\x01d\x07\x03bye");
         assert_eq!(padded_keep_alive(b"d", 0)[..], [1, b'd', 1, 1, 0]);
+    }
+
+    #[test]
+    fn frames_of_servers_are_read_as_they_were_written() {
+        let update = Rope::from(vec![0, 0]);
+        let read = |frame: Bytes| match Reply::read(&frame) {
+            Ok(Some(Reply::Addressed { address, answer })) if address == "d" => answer,
+            other => panic!("{other:?}"),
+        };
+        for message in [
+            Outbound::Step1(Bytes::from_static(&[0])),
+            Outbound::Step2(update.clone()),
+            Outbound::Update(update),
+            Outbound::Awareness(vec![0].into()),
+            Outbound::Saved(true),
+            Outbound::Saved(false),
+            Outbound::Stateless(Bytes::from_static(b"hi")),
+        ] {
+            let frame = encode(b"d", &message).expect("the dialect has it").to_bytes();
+            assert_eq!(read(frame), Answer::Say(message));
+        }
+        for access in [Access::Read, Access::Write] {
+            assert_eq!(read(granted_frame(b"d", access)), Answer::Granted(access));
+        }
+        assert_eq!(read(denied_frame(b"d", "no")), Answer::Denied("no".to_owned()));
+        assert_eq!(read(close_frame(b"d", "bye")), Answer::Closed("bye".to_owned()));
+        assert_eq!(read(Bytes::from_static(&[1, b'd', 2, 0])), Answer::TokenWanted);
+        assert_eq!(Reply::read(&Bytes::from_static(&[9])), Ok(Some(Reply::Ping)));
+    }
+
+    #[test]
+    fn a_client_ignores_types_that_it_does_not_know() {
+        let reply = |frame: &'static [u8]| Reply::read(&Bytes::from_static(frame));
+        assert_eq!(reply(&[1, b'd', 4, 0]), Ok(None));
+        assert_eq!(reply(&[1, b'd', 77]), Ok(None));
+        assert_eq!(reply(&[]), Err(MessageError::Empty));
+        assert_eq!(reply(&[1, 0xff, 3]), Err(MessageError::Address));
+        assert_eq!(reply(&[1, b'd', 2, 9]), Err(MessageError::UnknownAuthType(9)));
+        assert_eq!(reply(&[1, b'd', 8]), Err(MessageError::Read(ReadError::UnexpectedEnd)));
+        assert_eq!(reply(&[1, b'd', 7, 4, b'x']), Err(MessageError::Read(ReadError::UnexpectedEnd)));
+    }
+
+    #[test]
+    fn frames_of_clients_are_written_as_servers_read_them() {
+        let tok = Bytes::from_static(b"tok");
+        let update = Bytes::from_static(&[0, 0]);
+        let (begin, say) = (Some(Inbound::Offer), Request::Say);
+        for (request, body) in [
+            (
+                Request::Auth { token: tok.clone(), tells_version: true },
+                &[2, 0, 3, b't', b'o', b'k', 5, b'4', b'.', b'8', b'.', b'0'][..],
+            ),
+            (Request::Auth { token: tok, tells_version: false }, &[2, 0, 3, b't', b'o', b'k']),
+            (say(begin, Inbound::Step1(Bytes::from_static(&[0]))), &[0, 0, 1, 0]),
+            (say(None, Inbound::Step2(update.clone())), &[0, 1, 2, 0, 0]),
+            (say(None, Inbound::Update(update)), &[0, 2, 2, 0, 0]),
+            (say(None, Inbound::Awareness(Bytes::from_static(&[0]))), &[1, 1, 0]),
+            (say(None, Inbound::QueryAwareness), &[3]),
+            (say(None, Inbound::Stateless(Bytes::from_static(b"hi"))), &[5, 2, b'h', b'i']),
+            (Request::Close, &[7]),
+        ] {
+            let frame = encode_request(b"d", &request).expect("the dialect has it");
+            assert_eq!(frame[..], [&[1, b'd'], body].concat()[..]);
+            let address = Bytes::from_static(b"d");
+            assert_eq!(Frame::read(&frame), Ok(Frame::Addressed { address, request: Ok(request) }));
+        }
+        assert_eq!(encode_request(b"d", &say(None, Inbound::Offer)), None);
+        assert_eq!(encode_request(b"d", &say(None, Inbound::Confirm(Bytes::new()))), None);
     }
 
     #[test]

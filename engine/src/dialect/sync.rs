@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::MessageError;
 use crate::lib0::{Reader, var_uint_len, write_var_buf, write_var_uint};
-use crate::message::Inbound;
+use crate::message::{Inbound, Outbound};
 
 const STEP_1: u64 = 0;
 pub(super) const STEP_2: u64 = 1;
@@ -38,12 +38,21 @@ impl<'a> SyncMessage<'a> {
         }
     }
 
-    /// The message as a part of the frame that it was read from.
+    /// The message of a client as a part of the frame that it was read from.
     pub(super) fn inbound(self, frame: &Bytes) -> Inbound {
         match self {
             Self::Step1(known) => Inbound::Step1(frame.slice_ref(known)),
             Self::Step2(update) => Inbound::Step2(frame.slice_ref(update)),
             Self::Update(update) => Inbound::Update(frame.slice_ref(update)),
+        }
+    }
+
+    /// The message of a server as a part of the frame that it was read from.
+    pub(super) fn outbound(self, frame: &Bytes) -> Outbound {
+        match self {
+            Self::Step1(known) => Outbound::Step1(frame.slice_ref(known)),
+            Self::Step2(update) => Outbound::Step2(frame.slice_ref(update).into()),
+            Self::Update(update) => Outbound::Update(frame.slice_ref(update).into()),
         }
     }
 

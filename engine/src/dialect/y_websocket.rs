@@ -4,6 +4,8 @@
 //! 3 queryAwareness · 102 SyncStatus (varBuf, sent back as it came: all before it is on disk).
 //!
 //! Clients up to 3.1 read one message of each frame, so one is sent; several are accepted, as 4.0 sends them.
+//!
+//! A server reads [`Messages`] and writes with [`encode`]; a client reads [`Replies`] and writes with [`encode_inbound`].
 
 use bytes::Bytes;
 
@@ -13,9 +15,12 @@ use crate::lib0::{Reader, write_var_buf, write_var_uint};
 use crate::message::{Inbound, Outbound};
 use crate::rope::Rope;
 
-const SYNC: u64 = 0;
-const AWARENESS: u64 = 1;
-const AUTH: u64 = 2;
+/// The number of sync messages.
+pub const SYNC: u64 = 0;
+/// The number of awareness states.
+pub const AWARENESS: u64 = 1;
+/// The number of messages about access.
+pub const AUTH: u64 = 2;
 const QUERY_AWARENESS: u64 = 3;
 const SYNC_STATUS: u64 = 102;
 
@@ -71,7 +76,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The messages of a frame, one after the other. A frame without any is an error, and after an error nothing comes.
+/// The messages of a frame from a client, one after the other. A frame without any is an error, and after an error nothing
+/// comes.
 #[derive(Debug)]
 pub struct Messages {
     frame: Bytes,
@@ -114,6 +120,70 @@ impl Iterator for Messages {
     }
 }
 
+/// The messages of a frame from a server, as a client takes them: what it does not know ends the frame without an error.
+/// After an error nothing comes.
+#[derive(Debug)]
+pub struct Replies {
+    frame: Bytes,
+    at: usize,
+}
+
+impl Replies {
+    /// The messages of this frame.
+    pub fn of(frame: Bytes) -> Self {
+        Self { frame, at: 0 }
+    }
+}
+
+impl Iterator for Replies {
+    type Item = Result<Outbound, MessageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut reader = Reader::new(&self.frame[self.at..]);
+        if reader.is_empty() {
+            return None;
+        }
+        let reply = read_reply(&mut reader, &self.frame).transpose();
+        self.at = match reply {
+            Some(Ok(_)) => self.at + reader.position(),
+            _ => self.frame.len(),
+        };
+        reply
+    }
+}
+
+/// Reads one message of a frame from a server; `None` if clients don't know its type.
+fn read_reply(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Option<Outbound>, MessageError> {
+    let mut after_type = reader.clone();
+    if after_type.var_uint()? == AUTH {
+        *reader = after_type;
+        let is_denied = reader.var_uint()? == AUTH_DENIED;
+        let reason = reader.var_string()?.to_owned();
+        return Ok(is_denied.then_some(Outbound::Denied(reason.into())));
+    }
+    Ok(Some(match Message::read(reader) {
+        Ok(Message::Sync(message)) => message.outbound(frame),
+        Ok(Message::Awareness(states)) => Outbound::Awareness(frame.slice_ref(states).into()),
+        Ok(Message::SyncStatus(token)) => Outbound::Confirmed(frame.slice_ref(token)),
+        Ok(Message::QueryAwareness) => Outbound::QueryAwareness,
+        Err(MessageError::UnknownType(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    }))
+}
+
+/// The frame of a message to a server, if the dialect has any: an offer is made by connecting.
+pub fn encode_inbound(message: &Inbound) -> Option<Bytes> {
+    Some(match message {
+        Inbound::Step1(known) => sync_frame(&SyncMessage::Step1(known)),
+        Inbound::Step2(update) => sync_frame(&SyncMessage::Step2(update)),
+        Inbound::Update(update) => sync_frame(&SyncMessage::Update(update)),
+        Inbound::Awareness(states) => awareness_frame(states),
+        Inbound::QueryAwareness => query_awareness_frame(),
+        Inbound::Confirm(token) => sync_status_frame(token),
+        Inbound::Offer | Inbound::Create | Inbound::Stateless(_) => return None,
+    })
+}
+
 /// The frame of a message to clients, if the dialect has any. It shares the memory of what is large in it.
 pub fn encode(message: &Outbound) -> Option<Rope> {
     Some(match message {
@@ -122,11 +192,7 @@ pub fn encode(message: &Outbound) -> Option<Rope> {
         Outbound::Update(update) => rope_frame(head(&[SYNC, sync::UPDATE]), update),
         Outbound::Awareness(states) => rope_frame(head(&[AWARENESS]), states),
         Outbound::Confirmed(token) => sync_status_frame(token).into(),
-        Outbound::Denied(reason) => {
-            let mut frame = head(&[AUTH, AUTH_DENIED]);
-            write_var_buf(&mut frame, reason.as_bytes());
-            frame.into()
-        }
+        Outbound::Denied(reason) => denied_frame(reason).into(),
         Outbound::QueryAwareness => head(&[QUERY_AWARENESS]).into(),
         Outbound::Saved(_) | Outbound::Stateless(_) => return None,
     })
@@ -151,9 +217,22 @@ pub fn awareness_frame(states: &[u8]) -> Bytes {
     buffer_frame(AWARENESS, states)
 }
 
+/// A frame that asks for all awareness states.
+fn query_awareness_frame() -> Bytes {
+    let mut frame = Vec::with_capacity(1);
+    write_var_uint(&mut frame, QUERY_AWARENESS);
+    frame.into()
+}
+
 /// A frame that gives a SyncStatus back.
 pub fn sync_status_frame(payload: &[u8]) -> Bytes {
     buffer_frame(SYNC_STATUS, payload)
+}
+
+fn denied_frame(reason: &str) -> Bytes {
+    let mut frame = head(&[AUTH, AUTH_DENIED]);
+    write_var_buf(&mut frame, reason.as_bytes());
+    frame.into()
 }
 
 fn buffer_frame(kind: u64, body: &[u8]) -> Bytes {
@@ -224,12 +303,42 @@ mod tests {
             (Outbound::Update(update), &[0, 2, 2, 0, 0]),
             (Outbound::Awareness(vec![0].into()), KEEP_ALIVE),
             (Outbound::Confirmed(token), &[102, 1, 7]),
-            (Outbound::Denied("no"), &[2, 0, 2, b'n', b'o']),
+            (Outbound::Denied("no".into()), &[2, 0, 2, b'n', b'o']),
         ] {
-            assert_eq!(encode(&message).expect("the dialect has it").to_bytes()[..], *frame);
+            let written = encode(&message).expect("the dialect has it").to_bytes();
+            assert_eq!(written[..], *frame);
+            assert_eq!(Replies::of(written).collect::<Vec<_>>(), [Ok(message)]);
         }
         assert_eq!(encode(&Outbound::Saved(true)), None);
-        assert_eq!(sync_frame(&SyncMessage::Step2(&[0, 0]))[..], [0, 1, 2, 0, 0]);
-        assert_eq!(awareness_frame(&[0])[..], *KEEP_ALIVE);
+    }
+
+    #[test]
+    fn frames_of_clients_are_written_as_servers_read_them() {
+        let (token, update) = (Bytes::from_static(&[7]), Bytes::from_static(&[0, 0]));
+        for (message, frame) in [
+            (Inbound::Step1(Bytes::from_static(&[0])), &[0, 0, 1, 0][..]),
+            (Inbound::Step2(update.clone()), &[0, 1, 2, 0, 0]),
+            (Inbound::Update(update), &[0, 2, 2, 0, 0]),
+            (Inbound::Awareness(Bytes::from_static(&[0])), KEEP_ALIVE),
+            (Inbound::QueryAwareness, &[3]),
+            (Inbound::Confirm(token), &[102, 1, 7]),
+        ] {
+            let written = encode_inbound(&message).expect("it has a frame");
+            assert_eq!(written[..], *frame);
+            assert_eq!(Messages::of(written).collect::<Vec<_>>(), [Ok(message)]);
+        }
+        assert_eq!(encode_inbound(&Inbound::Offer), None);
+    }
+
+    #[test]
+    fn a_client_ignores_the_rest_of_a_frame_behind_what_it_does_not_know() {
+        let read = |frame: &'static [u8]| Replies::of(Bytes::from_static(frame)).collect::<Vec<_>>();
+        let keep_alive = || Ok(Outbound::Awareness(vec![0].into()));
+        assert_eq!(read(&[1, 1, 0, 1, 1, 0]), [keep_alive(), keep_alive()]);
+        assert_eq!(read(&[1, 1, 0, 9, 1, 1, 0]), [keep_alive()]);
+        assert_eq!(read(&[3, 1, 1, 0]), [Ok(Outbound::QueryAwareness), keep_alive()]);
+        assert_eq!(read(&[]), []);
+        assert_eq!(read(&[0, 5, 0, 1, 1, 0]), [Err(MessageError::UnknownSyncType(5))]);
+        assert_eq!(read(&[2, 0, 9]), [Err(MessageError::Read(ReadError::UnexpectedEnd))]);
     }
 }

@@ -64,7 +64,7 @@ impl Room {
         let missed = peer.missed.take();
         let mut bytes = 0;
         if denial {
-            bytes += self.send(id, Outbound::Denied(READ_ONLY));
+            bytes += self.send(id, Outbound::Denied(READ_ONLY.into()));
         }
         if step_1 {
             self.peer(id).questions.ask(offered);

@@ -15,6 +15,8 @@ Examples:
       coscribe-fuzz against ws://127.0.0.1:1234 --time 5m
   With restarts: the command returns when the server has been started again, or is starting
       coscribe-fuzz against ws://127.0.0.1:1234 --restart-cmd 'systemctl kill -s KILL my-server; systemctl start my-server'
+  The Hocuspocus dialect of the same server, or one of Hocuspocus itself
+      coscribe-fuzz against hocuspocus://127.0.0.1:1234
   y-sweet, whose documents must be made first
       coscribe-fuzz against 'ws://127.0.0.1:8080/d/{}/ws/{}' --create-cmd 'curl -sf http://127.0.0.1:8080/doc/new
         -H content-type:application/json -d {\"docId\":\"{}\"}'
@@ -27,7 +29,8 @@ Each run has a document of its own. Documents are not deleted afterwards: use a 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The server: ws://host:port/path?query, with {} for the document, which otherwise comes after the path
+    /// The server: ws:// or wss://host:port/path?query, with {} for the document, which otherwise comes after the path;
+    /// hocuspocus:// or hocuspocus+wss://host:port/path?token=T for one that speaks Hocuspocus
     #[arg(value_name = "URL")]
     pub(super) target: Target,
     /// What the names of documents begin with

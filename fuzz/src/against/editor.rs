@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_provider::awareness::ClientAwareness;
 
 use super::gate::Gate;
 use super::line::Line;
-use crate::awareness::ClientAwareness;
-use crate::provider::Provider;
+use crate::checked_provider::{CheckedProvider, Speech};
 use crate::replica::{History, Replica, ReplicaError};
-
-/// The first byte of a SyncStatus.
-const SYNC_STATUS: u8 = 102;
 
 /// An editor of a run.
 pub(super) struct ConnectedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
-    pub(super) provider: Provider,
+    pub(super) provider: CheckedProvider,
     pub(super) line: Option<Line>,
     /// Updates that it was sent too early.
     pub(super) gate: Gate,
@@ -30,9 +27,10 @@ pub(super) struct ConnectedEditor<'a> {
 }
 
 impl<'a> ConnectedEditor<'a> {
-    pub(super) fn new(replica: Box<dyn Replica + 'a>, history: bool, now: Duration) -> Self {
+    pub(super) fn new(replica: Box<dyn Replica + 'a>, speech: Speech, history: bool, now: Duration) -> Self {
+        let awareness = ClientAwareness::new(replica.client(), now);
         Self {
-            provider: Provider::new(ClientAwareness::new(replica.client(), now)),
+            provider: CheckedProvider::new(awareness, speech),
             replica,
             line: None,
             gate: Gate::default(),
@@ -43,13 +41,10 @@ impl<'a> ConnectedEditor<'a> {
         }
     }
 
-    /// Puts frames on their way. A server that gives no SyncStatus back is not asked for one.
-    pub(super) fn send(&mut self, frames: impl IntoIterator<Item = Bytes>, acknowledges: bool) {
-        let Some(line) = &mut self.line else { return };
-        for frame in frames {
-            if acknowledges || frame.first() != Some(&SYNC_STATUS) {
-                line.send(frame);
-            }
+    /// Puts frames on their way.
+    pub(super) fn send(&mut self, frames: Vec<Bytes>) {
+        if let Some(line) = &mut self.line {
+            frames.into_iter().for_each(|frame| line.send(frame));
         }
     }
 
@@ -63,9 +58,9 @@ impl<'a> ConnectedEditor<'a> {
 
     /// Whether it has the server's state and all its updates are acknowledged, if the server acknowledges any. Updates that
     /// it holds back do not count: they may wait for ever for others that were lost with a former replica.
-    pub(super) fn is_settled(&self, acknowledges: bool) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.provider.is_synced()
-            && (!acknowledges || self.provider.is_acknowledged())
+            && self.provider.is_confirmed()
             && self.line.as_ref().is_some_and(Line::is_idle)
     }
 
@@ -80,9 +75,9 @@ impl<'a> ConnectedEditor<'a> {
     }
 
     /// The editor goes on with another replica.
-    pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
+    pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, speech: Speech, now: Duration) {
         let history = self.history.is_wanted();
         let (delay, gate) = (self.delay, std::mem::take(&mut self.gate));
-        *self = Self { delay, gate, ..Self::new(replica, history, now) };
+        *self = Self { delay, gate, ..Self::new(replica, speech, history, now) };
     }
 }

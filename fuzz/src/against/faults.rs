@@ -77,7 +77,7 @@ impl Run<'_> {
         let again: Vec<_> = editor.provider.recent().take(updates).cloned().collect();
         for update in again {
             let frames = editor.provider.send(update);
-            editor.send(frames, self.server.acknowledges);
+            editor.send(frames);
         }
     }
 
@@ -89,7 +89,7 @@ impl Run<'_> {
         editor.has_lost |= editor.line.is_some();
         for update in editor.replica.apply(&past)? {
             let frames = editor.provider.write(update);
-            editor.send(frames, self.server.acknowledges);
+            editor.send(frames);
         }
         Ok(())
     }
@@ -140,8 +140,8 @@ impl Run<'_> {
         let mut restored = self.new_replica(self.kind(replica))?;
         restored.apply(&former)?;
         self.acknowledged.extend(self.editors[replica].provider.acknowledged());
-        let now = self.now();
-        self.editors[replica].replace(restored, now);
+        let (now, speech) = (self.now(), self.speech());
+        self.editors[replica].replace(restored, speech, now);
         self.connect(replica).await
     }
 

@@ -2,18 +2,19 @@
 //! its state vector then claims the missing elements). So they wait here, in front of the replica.
 
 use bytes::Bytes;
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::{self, Message};
+use coscribe_engine::dialect::hocuspocus::{self, Answer, Reply};
+use coscribe_engine::dialect::y_websocket::{self, Replies};
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::document::state_vector::StateVector;
-use coscribe_engine::lib0::Reader;
+use coscribe_engine::message::Outbound;
 use coscribe_engine::update::Update;
 
 use super::stop::Stop;
 use crate::gap::has_gap;
 use crate::outcome::Oracle;
 use crate::replica::Replica;
+use crate::scenario::Dialect;
 
 /// The updates that wait in front of a replica.
 #[derive(Debug, Default)]
@@ -46,43 +47,69 @@ impl Gate {
         &mut self,
         replica: &mut dyn Replica,
         frame: &Bytes,
+        dialect: Dialect,
         synced: bool,
     ) -> Result<Bytes, Stop> {
-        let mut reader = Reader::new(frame);
+        match dialect {
+            Dialect::YWebsocket => self.pass_messages(replica, frame, synced),
+            Dialect::Hocuspocus => self.pass_reply(replica, frame, synced),
+        }
+    }
+
+    fn pass_messages(
+        &mut self,
+        replica: &mut dyn Replica,
+        frame: &Bytes,
+        synced: bool,
+    ) -> Result<Bytes, Stop> {
         let (mut passed, mut changed) = (Vec::new(), false);
-        while !reader.is_empty() {
-            let start = reader.position();
+        for message in Replies::of(frame.clone()) {
             // What is wrong with it is said by the provider.
-            let Ok(message) = Message::read(&mut reader) else { return Ok(frame.clone()) };
-            let (Message::Sync(SyncMessage::Step2(update)) | Message::Sync(SyncMessage::Update(update))) =
-                message
-            else {
-                passed.extend_from_slice(reader.read_since(start));
-                continue;
-            };
-            let is_early = !synced && matches!(message, Message::Sync(SyncMessage::Update(_)));
-            let admitted = self.admit(replica, update, !is_early)?;
-            changed |= admitted.is_some();
-            let update = admitted.as_deref().unwrap_or(update);
-            passed.extend(match message {
-                Message::Sync(SyncMessage::Step2(_)) => y_websocket::sync_frame(&SyncMessage::Step2(update)),
-                _ => y_websocket::sync_frame(&SyncMessage::Update(update)),
-            });
+            let Ok(mut message) = message else { return Ok(frame.clone()) };
+            changed |= self.pass_message(replica, &mut message, synced)?;
+            passed.extend(y_websocket::encode(&message).iter().flat_map(|frame| frame.to_bytes()));
         }
         Ok(if changed { passed.into() } else { frame.clone() })
+    }
+
+    fn pass_reply(&mut self, replica: &mut dyn Replica, frame: &Bytes, synced: bool) -> Result<Bytes, Stop> {
+        let Ok(Some(Reply::Addressed { address, answer: Answer::Say(mut message) })) = Reply::read(frame)
+        else {
+            return Ok(frame.clone());
+        };
+        let changed = self.pass_message(replica, &mut message, synced)?;
+        let passed = hocuspocus::encode(&address, &message).filter(|_| changed);
+        Ok(passed.map_or_else(|| frame.clone(), |frame| frame.to_bytes()))
+    }
+
+    /// Replaces the update of a message by the one that the replica can take in now. Gives whether that is another.
+    fn pass_message(
+        &mut self,
+        replica: &mut dyn Replica,
+        message: &mut Outbound,
+        synced: bool,
+    ) -> Result<bool, Stop> {
+        let counts = synced || matches!(message, Outbound::Step2(_));
+        let (Outbound::Step2(update) | Outbound::Update(update)) = message else { return Ok(false) };
+        let admitted = self.admit(replica, update.to_bytes(), counts)?;
+        let changed = admitted.is_some();
+        if let Some(admitted) = admitted {
+            *update = admitted.into();
+        }
+        Ok(changed)
     }
 
     /// The update that the replica can take in now; `None` if that is `update` itself.
     fn admit(
         &mut self,
         replica: &mut dyn Replica,
-        update: &[u8],
+        update: Bytes,
         counts: bool,
     ) -> Result<Option<Bytes>, Stop> {
         let unreadable = |error: &dyn std::fmt::Display| {
             Stop::Broken(Oracle::Refused, format!("the server sent an update that cannot be read: {error}"))
         };
-        let update = Update::scan(Bytes::copy_from_slice(update)).map_err(|error| unreadable(&error))?;
+        let update = Update::scan(update).map_err(|error| unreadable(&error))?;
         let known = replica.state_vector()?;
         let known = StateVector::decode(&known).map_err(|error| unreadable(&error))?;
         let has_gap = has_gap(&update, &known);

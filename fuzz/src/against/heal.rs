@@ -7,19 +7,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::document::state_vector::StateVector;
+use coscribe_engine::limits::AWARENESS_EXPIRY;
 use coscribe_engine::update::ClientId;
+use coscribe_provider::awareness::ClientAwareness;
+use coscribe_provider::line::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::editor::ConnectedEditor;
 use super::gate::Gate;
-use super::line::{Incoming, Line};
-use super::run::{AWARENESS_INTERVAL, Run, is_for_yjs};
+use super::line::Line;
+use super::run::{AWARENESS_INTERVAL, Run};
 use super::stop::{Stop, refused};
-use crate::awareness::{ClientAwareness, OUTDATED};
+use crate::checked_provider::CheckedProvider;
 use crate::difference;
 use crate::outcome::Oracle;
-use crate::provider::Provider;
 use crate::replica::{Replica, View, YrsReplica};
+use crate::scenario::Dialect;
 
 /// The interval between two looks whether every editor has everything.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -48,8 +51,7 @@ impl Run<'_> {
     /// Whether every editor has the server's answer, the same elements and the same deletions, and waits for no
     /// acknowledgement.
     fn has_settled(&mut self) -> Result<bool, Stop> {
-        let acknowledges = self.server.acknowledges;
-        if !self.editors.iter().all(|editor| editor.is_settled(acknowledges)) {
+        if !self.editors.iter().all(ConnectedEditor::is_settled) {
             return Ok(false);
         }
         let mut vectors = Vec::new();
@@ -76,7 +78,7 @@ impl Run<'_> {
                 format!("the server has not answered replica {replica} with its state (SyncStep2)"),
             )
         });
-        let waits = |editor: &ConnectedEditor<'_>| !editor.is_settled(self.server.acknowledges);
+        let waits = |editor: &ConnectedEditor<'_>| !editor.is_settled();
         let (oracle, what) = unanswered
             .or_else(|| Some((Oracle::StateVector, self.lacks_elements(&views)?)))
             .or_else(|| Some((Oracle::DeleteSet, self.lacks_deletions(&views)?)))
@@ -188,8 +190,7 @@ impl Run<'_> {
             gate.add_to(&mut view.state_vector, &mut view.delete_set);
         }
         if let Some(lost) = acknowledged.missing_in(&view.state_vector, &view.delete_set) {
-            let detail =
-                format!("{when} the server lacks what it had acknowledged (SyncStatus given back): {lost}");
+            let detail = format!("{when} the server lacks what it had acknowledged (by SyncStatus): {lost}");
             return Err(Stop::Broken(Oracle::Acknowledged, detail));
         }
         let Some(settled) = &self.settled else { return Ok(()) };
@@ -210,7 +211,7 @@ impl Run<'_> {
     /// Every editor sees the awareness states of all, at the latest after they are renewed: clients ignore states that they
     /// have seen before a reconnect.
     async fn check_awareness(&mut self) -> Result<(), Stop> {
-        let deadline = Instant::now() + OUTDATED / 2 + AWARENESS_INTERVAL + self.server.settle;
+        let deadline = Instant::now() + AWARENESS_EXPIRY / 2 + AWARENESS_INTERVAL + self.server.settle;
         loop {
             let own = |editor: &ConnectedEditor<'_>| {
                 Some((editor.replica.client(), editor.provider.awareness().own()?.to_owned()))
@@ -232,23 +233,23 @@ impl Run<'_> {
 /// A peer that joins, reads, and writes nothing.
 struct Reader {
     replica: YrsReplica,
-    provider: Provider,
+    provider: CheckedProvider,
     line: Line,
     /// Updates that it was sent too early; `None` if the server must not send such.
     gate: Option<Gate>,
+    dialect: Dialect,
     start: Instant,
 }
 
 impl Reader {
     async fn join(run: &mut Run<'_>) -> Result<Self, Stop> {
         let mut replica = YrsReplica::new(0, false);
-        let mut awareness = ClientAwareness::new(0, Duration::ZERO);
-        awareness.set_own(None, Duration::ZERO);
-        let mut provider = Provider::new(awareness);
+        let mut provider = CheckedProvider::new(ClientAwareness::unseen(0), run.speech());
         let mut line = run.open().await?;
-        provider.open(&mut replica)?.into_iter().for_each(|frame| line.send(frame));
+        provider.open(&mut replica, Duration::ZERO)?.into_iter().for_each(|frame| line.send(frame));
         let gate = run.server.allows_gaps.then(Gate::default);
-        Ok(Self { replica, provider, line, gate, start: Instant::now() })
+        let dialect = run.server.target.dialect();
+        Ok(Self { replica, provider, line, gate, dialect, start: Instant::now() })
     }
 
     /// Reads until it has the server's answer and a view satisfies it, or time is up; gives the view.
@@ -266,7 +267,7 @@ impl Reader {
             }
             match timeout_at(deadline, poll_fn(|cx| self.line.poll(cx))).await {
                 Ok(Incoming::Frame(frame)) => self.take_in(&frame)?,
-                Ok(Incoming::Closed(how)) => {
+                Ok(Incoming::Ended(how)) => {
                     let detail =
                         format!("the server closed the connection of somebody who joined unasked, {how}");
                     return Err(Stop::Broken(Oracle::Refused, detail));
@@ -281,15 +282,13 @@ impl Reader {
     }
 
     fn take_in(&mut self, frame: &Bytes) -> Result<(), Stop> {
-        if is_for_yjs(frame)? {
-            let frame = match &mut self.gate {
-                Some(gate) => &gate.pass(&mut self.replica, frame, self.provider.is_synced())?,
-                None => frame,
-            };
-            // What it would answer says nothing new: it has written nothing.
-            let answers = self.provider.receive(&mut self.replica, frame, self.start.elapsed());
-            answers.map_err(|error| refused("somebody who joins", &error))?;
-        }
+        let frame = match &mut self.gate {
+            Some(gate) => gate.pass(&mut self.replica, frame, self.dialect, self.provider.is_synced())?,
+            None => frame.clone(),
+        };
+        // What it would answer says nothing new: it has written nothing.
+        let answers = self.provider.receive(&mut self.replica, frame, self.start.elapsed());
+        answers.map_err(|error| refused("somebody who joins", error))?;
         Ok(())
     }
 }

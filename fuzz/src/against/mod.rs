@@ -1,4 +1,4 @@
-//! `against`: the same scenarios from outside, against any real server that speaks y-websocket.
+//! `against`: the same scenarios from outside, against any real server that speaks y-websocket or Hocuspocus.
 //!
 //! From outside, the order in which frames reach the server and the moments at which it writes cannot be decided. So a run is
 //! not repeated to the byte, only with the same edits and faults.
@@ -53,7 +53,7 @@ const JOBS: u16 = 4;
 /// Carries out runs against the server, and reports what it finds.
 ///
 /// # Errors
-/// If it could not be tried: no server answers at the address, or it does not speak y-websocket, or a command fails.
+/// If it could not be tried: no server answers at the address, or it does not speak the dialect, or a command fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&arguments)?;
     let mut reporter = Reporter::new(&arguments, &plan.name);
@@ -128,8 +128,8 @@ impl<'a> Plan<'a> {
 
     fn description(&self) -> String {
         let acknowledges = match self.server.acknowledges {
-            true => "gives SyncStatus back, so what it has acknowledged must stay",
-            false => "acknowledges nothing (no answer to SyncStatus)",
+            true => "acknowledges by SyncStatus, so what it has acknowledged must stay",
+            false => "acknowledges nothing (no SyncStatus)",
         };
         let Shape { replicas, yjs, edits } = self.shape;
         let runs = match &self.replayed {

@@ -4,68 +4,96 @@ use std::future::poll_fn;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::{self, Message};
-use coscribe_engine::lib0::Reader;
+use coscribe_engine::dialect::hocuspocus::{self, Answer, Reply, Request};
+use coscribe_engine::dialect::y_websocket::{self, Replies};
+use coscribe_engine::message::{Inbound, Outbound};
+use coscribe_provider::line::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::line::{Incoming, Line};
-use super::run::is_for_yjs;
-use super::stop::Stop;
+use super::line::Line;
 use super::target::Target;
+use crate::checked_provider::Speech;
 use crate::limits;
 
 const TOKEN: &[u8] = b"coscribe-fuzz";
 
-/// Whether the server gives SyncStatus messages back, as coscribe and y-sweet do. Such a server must not lose
-/// what it gave one back for.
+/// Whether the server gives SyncStatus messages back, as coscribe and y-sweet do, or sends them for updates, as those of
+/// Hocuspocus do. Such a server must not lose what it gave one for.
 ///
 /// # Errors
-/// If it cannot be reached, or does not speak y-websocket.
+/// If it cannot be reached, or does not speak the dialect.
 pub(super) async fn acknowledges(target: &Target, document: &str) -> anyhow::Result<bool> {
     let url = target.url(document);
+    let speech = target.speech(document, true);
     let mut line = Line::new(target.open(document).await?);
-    line.send(y_websocket::sync_frame(&SyncMessage::Step1(&[0])));
-    line.send(y_websocket::sync_status_frame(TOKEN));
+    questions(&speech).into_iter().for_each(|frame| line.send(frame));
     let (mut deadline, mut answered) = (Instant::now() + limits::FIRST_ANSWER, false);
     loop {
         match timeout_at(deadline, poll_fn(|cx| line.poll(cx))).await {
-            Ok(Incoming::Frame(frame)) => match read(&frame)? {
-                Answer::State if !answered => {
+            Ok(Incoming::Frame(frame)) => match read(&speech, &frame)? {
+                Some(Told::State) if !answered => {
                     (deadline, answered) = (Instant::now() + limits::ACKNOWLEDGEMENT, true);
                 }
-                Answer::Acknowledgement => return Ok(true),
-                Answer::State | Answer::Other => {}
+                Some(Told::Acknowledgement) => return Ok(true),
+                Some(Told::State) | None => {}
             },
             // It may have been closed for the message that it does not know.
-            Ok(Incoming::Closed(_)) if answered => return Ok(false),
-            Ok(Incoming::Closed(how)) => bail!("{url}: the server closes the connection, {how}"),
+            Ok(Incoming::Ended(_)) if answered => return Ok(false),
+            Ok(Incoming::Ended(how)) => bail!("{url}: the server closes the connection, {how}"),
             Err(_) if answered => return Ok(false),
             Err(_) => bail!(
-                "{url}: no answer to SyncStep1 for {} s: is it y-websocket?",
+                "{url}: no answer to SyncStep1 for {} s: is it the right dialect?",
                 limits::FIRST_ANSWER.as_secs()
             ),
         }
     }
 }
 
-enum Answer {
-    State,
-    Acknowledgement,
-    Other,
+/// The frames of a client that has nothing, lacks everything, and wants to hear that nothing is stored.
+fn questions(speech: &Speech) -> Vec<Bytes> {
+    let (nobody, nothing) = (Bytes::from_static(&[0]), Bytes::from_static(&[0, 0]));
+    match speech {
+        Speech::YWebsocket { .. } => {
+            let questions = [Inbound::Step1(nobody), Inbound::Confirm(Bytes::from_static(TOKEN))];
+            questions.iter().filter_map(y_websocket::encode_inbound).collect()
+        }
+        Speech::Hocuspocus { address, token } => {
+            let auth = Request::Auth { token: token.clone(), tells_version: true };
+            let question = Request::Say(Some(Inbound::Offer), Inbound::Step1(nobody));
+            let update = Request::Say(None, Inbound::Update(nothing));
+            let requests = [auth, question, update];
+            requests.iter().filter_map(|request| hocuspocus::encode_request(address, request)).collect()
+        }
+    }
 }
 
-fn read(frame: &Bytes) -> anyhow::Result<Answer> {
-    match is_for_yjs(frame) {
-        Ok(true) => {}
-        Ok(false) => return Ok(Answer::Other),
-        Err(Stop::Impossible(error)) => return Err(error),
-        Err(Stop::Broken(_, detail)) => bail!(detail),
+/// Something that the server has told.
+enum Told {
+    State,
+    Acknowledgement,
+}
+
+/// The first message of a frame that tells something.
+fn read(speech: &Speech, frame: &Bytes) -> anyhow::Result<Option<Told>> {
+    let foreign = "the server does not speak the dialect";
+    let messages = match speech {
+        Speech::YWebsocket { .. } => Replies::of(frame.clone()).collect::<Result<_, _>>().context(foreign)?,
+        Speech::Hocuspocus { .. } => match Reply::read(frame).context(foreign)? {
+            Some(Reply::Addressed { answer: Answer::Say(message), .. }) => vec![message],
+            Some(Reply::Addressed { answer: Answer::Denied(reason), .. }) => {
+                vec![Outbound::Denied(reason.into())]
+            }
+            _ => Vec::new(),
+        },
+    };
+    for message in messages {
+        match message {
+            Outbound::Step2(_) => return Ok(Some(Told::State)),
+            Outbound::Confirmed(token) if token == TOKEN => return Ok(Some(Told::Acknowledgement)),
+            Outbound::Saved(true) => return Ok(Some(Told::Acknowledgement)),
+            Outbound::Denied(reason) => bail!("the server denies access: {reason}"),
+            _ => {}
+        }
     }
-    let message = Message::read(&mut Reader::new(frame)).context("the server does not speak y-websocket")?;
-    Ok(match message {
-        Message::Sync(SyncMessage::Step2(_)) => Answer::State,
-        Message::SyncStatus(payload) if payload == TOKEN => Answer::Acknowledgement,
-        _ => Answer::Other,
-    })
+    Ok(None)
 }

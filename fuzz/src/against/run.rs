@@ -6,19 +6,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::lib0::Reader;
 use coscribe_engine::update::ClientId;
+use coscribe_provider::line::{End, Incoming, OpenError};
 use fastrand::Rng;
 use tokio::time::{Instant, timeout_at};
 
 use super::editor::ConnectedEditor;
-use super::line::{Incoming, Line};
+use super::line::Line;
 use super::stop::{Stop, refused};
-use super::target::{OpenError, Target};
+use super::target::Target;
+use crate::acknowledged::Acknowledged;
+use crate::checked_provider::Speech;
 use crate::edit::Edit;
 use crate::limits;
 use crate::outcome::{Coverage, Failure, Oracle};
-use crate::provider::Acknowledged;
 use crate::replica::{NodeProcess, NodeReplica, Replica, View, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
 
@@ -26,8 +27,6 @@ use crate::scenario::{Event, Fault, Kind, Scenario};
 const HASTE: u32 = 10;
 /// The interval at which editors renew their awareness.
 pub(super) const AWARENESS_INTERVAL: Duration = Duration::from_secs(3);
-/// The message that says that access is denied.
-const AUTH: u8 = 2;
 
 /// The server, and the promises that it is expected to keep.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(super) struct Server {
     pub(super) target: Target,
     /// The command that restarts it.
     pub(super) restart: Option<String>,
-    /// Whether it gives SyncStatus messages back.
+    /// Whether it acknowledges by SyncStatus messages.
     pub(super) acknowledges: bool,
     /// Whether documents must be there when everybody has left them, and after a restart.
     pub(super) keeps: bool,
@@ -138,7 +137,7 @@ impl<'a> Run<'a> {
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
         for &kind in &scenario.replicas {
             let replica = self.new_replica(kind)?;
-            self.editors.push(ConnectedEditor::new(replica, restores, self.now()));
+            self.editors.push(ConnectedEditor::new(replica, self.speech(), restores, self.now()));
             self.connect(self.editors.len() - 1).await?;
         }
         for (number, scheduled) in scenario.steps.iter().enumerate() {
@@ -174,6 +173,11 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// How an editor of the document speaks to the server.
+    pub(super) fn speech(&self) -> Speech {
+        self.server.target.speech(&self.document, self.server.acknowledges)
+    }
+
     pub(super) fn kind(&self, replica: usize) -> Kind {
         self.scenario.replicas[replica]
     }
@@ -193,7 +197,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let frames = editor.provider.write(update);
-            editor.send(frames, self.server.acknowledges);
+            editor.send(frames);
         }
         Ok(())
     }
@@ -202,14 +206,14 @@ impl<'a> Run<'a> {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
         let now = self.now();
         let editor = &mut self.editors[replica];
-        let frame = editor.provider.set_state(state, now);
-        editor.send(frame, self.server.acknowledges);
+        let frames = editor.provider.set_state(state, now);
+        editor.send(frames);
     }
 
     fn ask(&mut self, replica: usize, times: usize) -> Result<(), Stop> {
-        let editor = &mut self.editors[replica];
-        let frames = editor.provider.ask_again(editor.replica.as_mut(), times)?;
-        editor.send(frames, self.server.acknowledges);
+        let (now, editor) = (self.now(), &mut self.editors[replica]);
+        let frames = editor.provider.ask_again(editor.replica.as_mut(), times, now)?;
+        editor.send(frames);
         Ok(())
     }
 
@@ -218,11 +222,11 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let mut line = self.open().await?;
-        let editor = &mut self.editors[replica];
+        let (now, editor) = (self.now(), &mut self.editors[replica]);
         line.delay = editor.delay;
         editor.line = Some(line);
-        let frames = editor.provider.open(editor.replica.as_mut())?;
-        editor.send(frames, self.server.acknowledges);
+        let frames = editor.provider.open(editor.replica.as_mut(), now)?;
+        editor.send(frames);
         Ok(())
     }
 
@@ -230,7 +234,7 @@ impl<'a> Run<'a> {
     pub(super) async fn open(&mut self) -> Result<Line, Stop> {
         self.account.connections += 1;
         match self.server.target.open(&self.document).await {
-            Ok(stream) => Ok(Line::new(stream)),
+            Ok(line) => Ok(Line::new(line)),
             Err(error @ OpenError::Refused { status: 401 | 403 | 404, .. }) => {
                 Err(Stop::Impossible(error.into()))
             }
@@ -243,7 +247,7 @@ impl<'a> Run<'a> {
     }
 
     /// The server has ended a connection: perhaps because it is gone.
-    async fn closed(&self, replica: usize, how: &str) -> Stop {
+    async fn closed(&self, replica: usize, how: &End) -> Stop {
         match self.server.target.open(&self.document).await {
             Err(error) if !matches!(error, OpenError::Refused { .. }) => gone(&error),
             _ => {
@@ -262,7 +266,7 @@ impl<'a> Run<'a> {
             if let Ok((replica, incoming)) = timeout_at(next, next_incoming(&mut self.editors)).await {
                 match incoming {
                     Incoming::Frame(frame) => self.take_in(replica, &frame)?,
-                    Incoming::Closed(how) => return Err(self.closed(replica, &how).await),
+                    Incoming::Ended(how) => return Err(self.closed(replica, &how).await),
                 }
             }
             let now = Instant::now();
@@ -279,23 +283,21 @@ impl<'a> Run<'a> {
         self.next_tick = Instant::now() + AWARENESS_INTERVAL;
         let now = self.now();
         for editor in &mut self.editors {
-            let frame = editor.provider.tick(now);
-            editor.send(frame, self.server.acknowledges);
+            let frames = editor.provider.tick(now);
+            editor.send(frames);
         }
     }
 
     fn take_in(&mut self, replica: usize, frame: &Bytes) -> Result<(), Stop> {
-        let now = self.now();
+        let (now, dialect) = (self.now(), self.server.target.dialect());
         let editor = &mut self.editors[replica];
-        if is_for_yjs(frame)? {
-            let frame = match self.server.allows_gaps {
-                true => &editor.gate.pass(editor.replica.as_mut(), frame, editor.provider.is_synced())?,
-                false => frame,
-            };
-            let frames = editor.provider.receive(editor.replica.as_mut(), frame, now);
-            let frames = frames.map_err(|error| refused(&format!("replica {replica}"), &error))?;
-            editor.send(frames, self.server.acknowledges);
-        }
+        let frame = match self.server.allows_gaps {
+            true => editor.gate.pass(editor.replica.as_mut(), frame, dialect, editor.provider.is_synced())?,
+            false => frame.clone(),
+        };
+        let frames = editor.provider.receive(editor.replica.as_mut(), frame, now);
+        let frames = frames.map_err(|error| refused(&format!("replica {replica}"), error))?;
+        editor.send(frames);
         Ok(())
     }
 
@@ -328,19 +330,6 @@ async fn next_incoming(editors: &mut [ConnectedEditor<'_>]) -> (usize, Incoming)
         Poll::Pending
     })
     .await
-}
-
-/// Whether Yjs clients take in a frame of this kind; they ignore others.
-///
-/// # Errors
-/// If it says that access is denied.
-pub(super) fn is_for_yjs(frame: &[u8]) -> Result<bool, Stop> {
-    if frame.first() == Some(&AUTH) {
-        let mut reader = Reader::new(&frame[1..]);
-        let reason = reader.var_uint().and_then(|_| reader.var_string()).unwrap_or("without a reason");
-        return Err(Stop::Impossible(anyhow::anyhow!("the server denies access: {reason}")));
-    }
-    Ok(matches!(frame.first(), Some(0 | 1 | 3 | 102)))
 }
 
 /// The failure of a server that accepts no connections any more.

@@ -1,7 +1,7 @@
 //! Why a run does not go on.
 
+use crate::checked_provider::ProviderError;
 use crate::outcome::Oracle;
-use crate::provider::ProviderError;
 use crate::replica::ReplicaError;
 
 /// Why a run does not go on.
@@ -14,7 +14,7 @@ pub(super) enum Stop {
 }
 
 /// The stop after a frame that a peer does not take.
-pub(super) fn refused(who: &str, error: &ProviderError) -> Stop {
+pub(super) fn refused(who: &str, error: ProviderError) -> Stop {
     match error {
         ProviderError::Gap(_) => Stop::Broken(
             Oracle::Gap,
@@ -23,6 +23,8 @@ pub(super) fn refused(who: &str, error: &ProviderError) -> Stop {
         ProviderError::Message(_) => {
             Stop::Broken(Oracle::Refused, format!("{who} cannot read a message of the server's: {error}"))
         }
+        ProviderError::Early(_) => Stop::Broken(Oracle::Early, format!("{who}: {error}")),
+        ProviderError::Denied(_) => Stop::Impossible(error.into()),
         ProviderError::Replica(_) => {
             Stop::Broken(Oracle::Refused, format!("{who} does not take what the server sent: {error}"))
         }
@@ -40,6 +42,6 @@ impl From<ReplicaError> for Stop {
 
 impl From<ProviderError> for Stop {
     fn from(error: ProviderError) -> Self {
-        refused("a replica", &error)
+        refused("a replica", error)
     }
 }

@@ -1,129 +1,109 @@
-//! The address of a server, and the URLs of its documents.
+//! The address of a server, the dialect that is spoken there, and the URLs of its documents.
 
-use std::io;
 use std::str::FromStr;
-use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::http::uri::Authority;
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
+use bytes::Bytes;
+use coscribe_provider::line::{Address, Line, OpenError};
 
-/// How long a connection may take to open.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::checked_provider::Speech;
+use crate::scenario::Dialect;
+
+/// The schemes of the Hocuspocus dialect, with those of their WebSockets.
+const HOCUSPOCUS: [(&str, &str); 2] = [("hocuspocus+wss://", "wss://"), ("hocuspocus://", "ws://")];
 
 /// The address of a server, for any of its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    authority: Authority,
-    port: u16,
-    /// Path and query, with `{}` for the document.
-    path: String,
-}
-
-/// Why a connection does not open.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    /// No server accepts the connection.
-    #[error("cannot connect to {0}: {1}")]
-    Connect(Authority, io::Error),
-    /// The server refuses the handshake.
-    #[error("the server answers {status} to GET {path}{}", reason(body))]
-    Refused { status: u16, path: String, body: String },
-    /// The server does not speak WebSocket.
-    #[error("no WebSocket at {0}: {1}")]
-    NotWebSocket(String, Box<tungstenite::Error>),
-    /// The server does not answer.
-    #[error("{authority} does not answer for {} s", PATIENCE.as_secs())]
-    Silent { authority: Authority },
+pub(super) enum Target {
+    /// The documents are at URLs of their own.
+    YWebsocket {
+        /// Its path has `{}` for the document.
+        address: Address,
+    },
+    /// All documents are at one URL.
+    Hocuspocus {
+        /// The URL.
+        address: Address,
+        /// The token that providers send.
+        token: Bytes,
+    },
 }
 
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        if url.starts_with("wss://") {
-            return Err(
-                "there is no TLS here: give the ws:// address of the server behind the proxy".to_owned()
-            );
+        let hocuspocus =
+            HOCUSPOCUS.iter().find_map(|(scheme, of)| Some(format!("{of}{}", url.strip_prefix(scheme)?)));
+        let is_hocuspocus = hocuspocus.is_some();
+        let url = hocuspocus.unwrap_or_else(|| url.to_owned());
+        let address = Address::from_str(&url)
+            .map_err(|error| format!("{error}, or {} or {}", HOCUSPOCUS[1].0, HOCUSPOCUS[0].0))?;
+        if is_hocuspocus {
+            let token = Bytes::copy_from_slice(token(&address).as_bytes());
+            return Ok(Self::Hocuspocus { address, token });
         }
-        let rest = url.strip_prefix("ws://").ok_or("it must start with ws://")?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, rest) = rest.split_at(end);
-        let authority = Authority::from_str(authority).map_err(|error| format!("{authority:?}: {error}"))?;
-        let port = port(&authority)?;
-        let (path, query) =
-            rest.split_once('?').map_or((rest, String::new()), |(path, query)| (path, format!("?{query}")));
-        let path = if rest.contains("{}") {
-            path.to_owned()
-        } else {
-            format!("{}/{{}}", path.trim_end_matches('/'))
-        };
-        Ok(Self { authority, port, path: path + &query })
+        if address.path().contains("{}") {
+            return Ok(Self::YWebsocket { address });
+        }
+        let end = address.path().find('?').unwrap_or(address.path().len());
+        let (path, query) = address.path().split_at(end);
+        let path = format!("{}/{{}}{query}", path.trim_end_matches('/'));
+        Ok(Self::YWebsocket { address: address.with_path(path) })
     }
 }
 
 impl Target {
-    /// The URL of all documents, with `{}` for their names.
+    /// The URL of all documents, with `{}` for their names where they are a part of it.
     pub(super) fn template(&self) -> String {
         self.url("{}")
     }
 
-    /// The URL of a document.
+    /// The URL of a document, with the scheme of the dialect.
     pub(super) fn url(&self, document: &str) -> String {
-        format!("ws://{}{}", self.authority, self.path.replace("{}", document))
-    }
-
-    /// Opens a connection to a document.
-    pub(super) async fn open(&self, document: &str) -> Result<WebSocketStream<TcpStream>, OpenError> {
-        let stream = self.connect().await?;
-        let url = self.url(document);
-        let handshake = timeout(PATIENCE, client_async(&url, stream)).await;
-        match handshake.map_err(|_| self.silent())? {
-            Ok((socket, _)) => Ok(socket),
-            Err(tungstenite::Error::Http(response)) => Err(OpenError::Refused {
-                status: response.status().as_u16(),
-                path: self.path.replace("{}", document),
-                body: String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned(),
-            }),
-            Err(error) => Err(OpenError::NotWebSocket(url, Box::new(error))),
+        let url = self.address(document).to_string();
+        let with_scheme = |(scheme, of): &(&str, &str)| Some(format!("{scheme}{}", url.strip_prefix(of)?));
+        match self {
+            Self::YWebsocket { .. } => url,
+            Self::Hocuspocus { .. } => HOCUSPOCUS.iter().find_map(with_scheme).unwrap_or(url),
         }
     }
 
-    fn silent(&self) -> OpenError {
-        OpenError::Silent { authority: self.authority.clone() }
-    }
-
-    async fn connect(&self) -> Result<TcpStream, OpenError> {
-        let host = self.authority.host().trim_matches(['[', ']']);
-        let connected = timeout(PATIENCE, TcpStream::connect((host, self.port))).await;
-        let cannot = |error| OpenError::Connect(self.authority.clone(), error);
-        let stream = connected.map_err(|_| self.silent())?.map_err(cannot)?;
-        // Where nobody listens, the system may have taken the very port to connect from: then it is connected to itself.
-        if stream.local_addr().ok() == stream.peer_addr().ok() {
-            return Err(cannot(io::ErrorKind::ConnectionRefused.into()));
+    /// The dialect that is spoken there.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::YWebsocket { .. } => Dialect::YWebsocket,
+            Self::Hocuspocus { .. } => Dialect::Hocuspocus,
         }
-        // Without it small frames wait for each other.
-        stream.set_nodelay(true).map_err(cannot)?;
-        Ok(stream)
+    }
+
+    /// Opens a connection for a document.
+    pub(super) async fn open(&self, document: &str) -> Result<Line, OpenError> {
+        Line::open(&self.address(document)).await
+    }
+
+    /// How a provider of a document speaks here. Of y-websocket it asks for receipts if the server gives them.
+    pub(super) fn speech(&self, document: &str, acknowledges: bool) -> Speech {
+        match self {
+            Self::YWebsocket { .. } => Speech::YWebsocket { asks: acknowledges },
+            Self::Hocuspocus { token, .. } => {
+                let address = Bytes::copy_from_slice(document.as_bytes());
+                Speech::Hocuspocus { address, token: token.clone() }
+            }
+        }
+    }
+
+    fn address(&self, document: &str) -> Address {
+        match self {
+            Self::YWebsocket { address } => address.with_path(address.path().replace("{}", document)),
+            Self::Hocuspocus { address, .. } => address.clone(),
+        }
     }
 }
 
-/// The port; 80 if none is given.
-fn port(authority: &Authority) -> Result<u16, String> {
-    let Some(after_host) = authority.as_str().strip_prefix(authority.host()) else {
-        return Err("user and password cannot be sent: put a token into the query".to_owned());
-    };
-    match (after_host.strip_prefix(':'), authority.port_u16()) {
-        (None, _) => Ok(80),
-        (Some(_), Some(port)) => Ok(port),
-        (Some(port), None) => Err(format!("{port:?} is no port")),
-    }
-}
-
-fn reason(body: &str) -> String {
-    let line = body.lines().next().unwrap_or_default();
-    if line.is_empty() { String::new() } else { format!(": {line}") }
+/// The token in the query, as it stands there.
+fn token(address: &Address) -> &str {
+    let (_, query) = address.path().split_once('?').unwrap_or_default();
+    query.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -136,7 +116,7 @@ mod tests {
     fn a_document_has_its_place_in_the_path() {
         let url = |url: &str| Target::from_str(url).unwrap().url("d");
         assert_eq!(url("ws://h:1234"), "ws://h:1234/d");
-        assert_eq!(url("ws://h:1234/"), "ws://h:1234/d");
+        assert_eq!(url("wss://h:1234/"), "wss://h:1234/d");
         assert_eq!(url("ws://h/a/b?token=x/y&z=1"), "ws://h/a/b/d?token=x/y&z=1");
         assert_eq!(url("ws://h?token=x"), "ws://h/d?token=x");
         assert_eq!(url("ws://[::1]:80/d/{}/ws/{}?token=x"), "ws://[::1]:80/d/d/ws/d?token=x");
@@ -144,13 +124,25 @@ mod tests {
     }
 
     #[test]
+    fn all_documents_of_hocuspocus_are_at_one_url_and_the_token_is_sent_to_it() {
+        let parts = |url: &str| {
+            let target = Target::from_str(url).unwrap();
+            let Speech::Hocuspocus { address, token } = target.speech("d", true) else {
+                panic!("{target:?}")
+            };
+            (target.url("d"), address, token)
+        };
+        let (document, none) = (Bytes::from_static(b"d"), Bytes::new());
+        assert_eq!(parts("hocuspocus://h:1234"), ("hocuspocus://h:1234/".to_owned(), document.clone(), none));
+        let token = Bytes::from_static(b"x");
+        let url = "hocuspocus+wss://h/c?a=1&token=x".to_owned();
+        assert_eq!(parts("hocuspocus+wss://h/c?a=1&token=x"), (url, document, token));
+    }
+
+    #[test]
     fn other_addresses_are_refused_with_the_reason() {
         let error = |url: &str| Target::from_str(url).unwrap_err();
-        assert!(error("wss://h").contains("TLS"));
-        assert!(error("http://h").contains("ws://"));
-        assert!(error("ws://").contains("\"\""));
-        assert_eq!(error("ws://h:99999"), "\"99999\" is no port");
-        assert!(error("ws://[::1]:x/d").contains('x'));
-        assert!(!error("ws://ada:secret@h").contains("secret"));
+        assert!(error("http://h").contains("ws://") && error("http://h").contains("hocuspocus://"));
+        assert!(error("hocuspocus://").contains("\"\""));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use bytes::Bytes;
+use coscribe_engine::dialect::hocuspocus;
 use coscribe_engine::dialect::y_websocket::{self, Messages};
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::limits::{ANSWERS_AT_ONCE, SLICE_STEPS};
@@ -57,6 +58,29 @@ impl Metered {
     /// A peer comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
         self.input(Traffic::input(), |room| serving::connect(room, peer, now))
+    }
+
+    /// A peer comes that speaks Hocuspocus.
+    pub(super) fn open(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
+        self.input(Traffic::input(), |room| serving::open(room, peer, now))
+    }
+
+    /// The messages of a frame of so many bytes come, which was read elsewhere.
+    pub(super) fn take(
+        &mut self,
+        peer: PeerId,
+        bytes: usize,
+        messages: Vec<Inbound>,
+        now: Duration,
+    ) -> Vec<Effect> {
+        let waits = !self.room.blocks().parked().is_empty();
+        let effects = self.input(of_messages(bytes, messages.iter().cloned(), waits), |room| {
+            for message in messages {
+                paused(room, async |room| room.receive(peer, message, now).await);
+            }
+        });
+        check_answers(&effects);
+        effects
     }
 
     /// A peer goes.
@@ -170,24 +194,26 @@ fn paused(room: &mut Room, run: impl AsyncFnOnce(&mut Room)) {
 
 /// The traffic of a frame. Where deletions wait, each run of blocks may be deleted as soon as it has come.
 fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
-    let mut traffic = Traffic { bytes_in: frame.len() as u64, ..Traffic::input() };
+    of_messages(frame.len(), Messages::of(frame.clone()).flatten(), waits)
+}
+
+fn of_messages(bytes: usize, messages: impl Iterator<Item = Inbound>, waits: bool) -> Traffic {
+    let mut traffic = Traffic { bytes_in: bytes as u64, ..Traffic::input() };
     let mut runs = 0;
-    for message in Messages::of(frame.clone()) {
+    for message in messages {
         match message {
-            Ok(Inbound::Step2(update) | Inbound::Update(update)) => {
+            Inbound::Step2(update) | Inbound::Update(update) => {
                 let Ok(update) = Update::scan(update) else { continue };
                 traffic.deletions += update.deletions().count() as u64;
                 runs += update.runs().len() as u64;
             }
-            Ok(
-                Inbound::Step1(said)
-                | Inbound::Awareness(said)
-                | Inbound::Confirm(said)
-                | Inbound::Stateless(said),
-            ) => {
+            Inbound::Step1(said)
+            | Inbound::Awareness(said)
+            | Inbound::Confirm(said)
+            | Inbound::Stateless(said) => {
                 traffic.bytes_said += said.len() as u64;
             }
-            Ok(Inbound::QueryAwareness | Inbound::Offer | Inbound::Create) | Err(_) => {}
+            Inbound::QueryAwareness | Inbound::Offer | Inbound::Create => {}
         }
     }
     if waits || traffic.deletions > 0 {
@@ -201,11 +227,17 @@ fn of_effect(effect: &Effect) -> Traffic {
     let (bytes, clients) = match effect {
         Effect::Append { update, .. } => (update.len(), clients(update)),
         Effect::Send { message, .. } | Effect::Broadcast { message, .. } => {
-            (y_websocket::encode(message).map_or(0, |frame| frame.len()), message.update().map_or(0, clients))
+            (encoded_len(message), message.update().map_or(0, clients))
         }
         Effect::Probe { .. } | Effect::Warn { .. } | Effect::Part { .. } => return Traffic::default(),
     };
     Traffic { frames_out: 1, bytes_out: bytes as u64, clients_out: clients, ..Traffic::default() }
+}
+
+/// The length of a message's frame in either dialect, without an address.
+fn encoded_len(message: &Outbound) -> usize {
+    let frame = y_websocket::encode(message).or_else(|| hocuspocus::encode(&[], message));
+    frame.map_or(0, |frame| frame.len())
 }
 
 /// How many clients have blocks in an update.
@@ -219,7 +251,7 @@ fn check_answers(effects: &[Effect]) {
     let (mut given, mut before, mut bytes, mut last) = (HashSet::new(), 0, 0, None);
     for effect in effects {
         let Effect::Send { peer, message, .. } = effect else { continue };
-        if !matches!(message, Outbound::Confirmed(_)) {
+        if !matches!(message, Outbound::Confirmed(_) | Outbound::Saved(_)) {
             let kind = discriminant(message);
             assert!(given.insert((*peer, kind)), "{peer:?} is answered twice: {message:?}");
         }

@@ -4,9 +4,15 @@ use std::io;
 use std::path::Path;
 
 use crate::limits;
+use bytes::Bytes;
+use coscribe_engine::dialect::hocuspocus::{
+    Request, close_frame, denied_frame, encode_request, granted_frame,
+};
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf};
+use coscribe_engine::message::Inbound;
+use coscribe_engine::peer::Access;
 
 /// One input.
 #[derive(Debug, Clone)]
@@ -43,6 +49,7 @@ pub fn seeds(fixtures: &Path) -> io::Result<Vec<Seed>> {
             seeds_of(&fixture, &mut seeds);
         }
     }
+    seeds.extend(replies());
     seeds.extend(awareness());
     seeds.extend(inflate());
     seeds.extend(large_frames());
@@ -84,8 +91,45 @@ fn seeds_of(fixture: &Fixture, seeds: &mut Vec<Seed>) {
         sync_status_frame(&[1]),
     ];
     seed("dialect", exchange.concat());
+    seed("hocuspocus", hocuspocus(updates, state, state_vector));
     seed("log", super::log::seed(updates));
     seed("room", super::room::seed(updates, CURSORS));
+}
+
+/// Two peers open a document, the first has it already, and both write in it; then one of them leaves.
+fn hocuspocus(updates: &[Vec<u8>], state: &[u8], state_vector: &[u8]) -> Vec<u8> {
+    let say = |message| Request::Say(None, message);
+    let auth = || Request::Auth { token: Bytes::from_static(b"token"), tells_version: true };
+    let known = Bytes::copy_from_slice(state_vector);
+    let state = say(Inbound::Step2(Bytes::copy_from_slice(state)));
+    let begin = Request::Say(Some(Inbound::Offer), Inbound::Step1(known));
+    let cursors = say(Inbound::Awareness(Bytes::from_static(CURSORS)));
+    let text = say(Inbound::Stateless(Bytes::from_static(b"text")));
+    let mut requests = vec![auth(), auth(), begin.clone(), begin, state, cursors, text];
+    requests.extend(updates.iter().map(|update| say(Inbound::Update(Bytes::copy_from_slice(update)))));
+    requests.extend([say(Inbound::QueryAwareness), Request::Close]);
+    let mut framed = Vec::new();
+    let frames = requests.iter().filter_map(|request| encode_request(b"document\0session", request));
+    frames.for_each(|frame| write_var_buf(&mut framed, &frame));
+    framed
+}
+
+/// Frames of a Hocuspocus server, one by one.
+fn replies() -> impl Iterator<Item = Seed> {
+    let frames: [(&str, Bytes); 6] = [
+        ("granted", granted_frame(b"d", Access::Write)),
+        ("denied", denied_frame(b"d", "permission-denied")),
+        ("closed", close_frame(b"d", "provider_initiated")),
+        ("token_wanted", Bytes::from_static(b"\x01d\x02\x00")),
+        ("saved", Bytes::from_static(b"\x01d\x08\x01")),
+        ("ping", Bytes::from_static(b"\x09")),
+    ];
+    let seed = |(name, frame): (&str, Bytes)| Seed {
+        target: "hocuspocus",
+        name: name.to_owned(),
+        bytes: frame.to_vec(),
+    };
+    frames.into_iter().map(seed)
 }
 
 /// Awareness as it comes: two clients, then one of them alone, its end, and what its peer leaves behind.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::edit::{Action, Content, Edit, Formats, Nested};
-use crate::scenario::{Crash, During, Event, Fault, Kind, Scenario};
+use crate::scenario::{Crash, Dialect, During, Event, Fault, Kind, Scenario};
 
 /// A measure of scenarios: the lesser, the simpler. The first part in which two differ decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,7 @@ pub(super) struct Weight {
     steps: usize,
     replicas: usize,
     yjs: usize,
+    dialects: usize,
     faults: u64,
     edits: u64,
     pauses: u64,
@@ -30,10 +31,13 @@ impl Weight {
                 Event::Fault(fault) => faults += of_fault(fault),
             }
         }
+        let is_hocuspocus = |dialect: &&Dialect| **dialect == Dialect::Hocuspocus;
+        let hocuspocus = scenario.dialects.iter().filter(is_hocuspocus).count();
         Self {
             steps: scenario.steps.len(),
             replicas: scenario.replicas.len(),
             yjs: scenario.replicas.iter().filter(|kind| **kind == Kind::Yjs).count(),
+            dialects: scenario.dialects.len() + hocuspocus,
             faults,
             edits,
             pauses: scenario.steps.iter().map(|step| u64::from(step.after)).sum(),

@@ -9,11 +9,8 @@ pub use planted::PlantedBug;
 
 #[cfg(not(feature = "planted-bugs"))]
 mod absent {
-    use coscribe_engine::dialect::y_websocket;
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
-
-    use super::super::delivery::Delivery;
 
     /// None.
     pub(in super::super) struct Bugs;
@@ -25,13 +22,12 @@ mod absent {
 
         pub(in super::super) fn outgoing(
             &mut self,
-            message: &Outbound,
-            to: &[PeerId],
+            message: Outbound,
+            to: Vec<PeerId>,
             _flush: bool,
-            sent: &mut Vec<Delivery>,
+            sent: &mut Vec<(Outbound, Vec<PeerId>)>,
         ) {
-            let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
-            sent.extend(to.iter().map(|&peer| Delivery { peer, frame: frame.clone() }));
+            sent.push((message, to));
         }
 
         pub(in super::super) fn appended(&mut self, _room: &mut Room, _sequence: u64) {}
@@ -42,15 +38,11 @@ mod absent {
 mod planted {
     use bytes::Bytes;
     use clap::ValueEnum;
-    use coscribe_engine::dialect::sync::SyncMessage;
-    use coscribe_engine::dialect::y_websocket;
     use coscribe_engine::document::id_set::IdSet;
     use coscribe_engine::document::state_vector::StateVector;
     use coscribe_engine::message::{Inbound, Outbound};
     use coscribe_engine::room::{PeerId, Room};
     use coscribe_engine::update::Update;
-
-    use super::super::delivery::Delivery;
 
     /// A bug of the server.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,17 +59,23 @@ mod planted {
         SwapFlushes,
         /// Nobody hears that an awareness state was removed.
         LoseAwarenessRemoval,
+        /// One of several saved changes is not told to a peer that counts them.
+        LoseCount,
+        /// One of several saved changes is told twice.
+        CountTwice,
     }
 
     impl PlantedBug {
         /// All of them.
-        pub const ALL: [Self; 6] = [
+        pub const ALL: [Self; 8] = [
             Self::DropDeleteSet,
             Self::SliceOffByOne,
             Self::AcknowledgeEarly,
             Self::ForgetParked,
             Self::SwapFlushes,
             Self::LoseAwarenessRemoval,
+            Self::LoseCount,
+            Self::CountTwice,
         ];
     }
 
@@ -85,12 +83,14 @@ mod planted {
     pub(in super::super) struct Bugs {
         bug: Option<PlantedBug>,
         /// A flush that is held back until the next.
-        held: Option<(Bytes, Vec<PeerId>)>,
+        held: Option<(Outbound, Vec<PeerId>)>,
+        /// Saved changes that were told.
+        counted: usize,
     }
 
     impl Bugs {
         pub(in super::super) fn new(bug: Option<PlantedBug>) -> Self {
-            Self { bug, held: None }
+            Self { bug, held: None, counted: 0 }
         }
 
         pub(in super::super) fn incoming(&mut self, message: Inbound, room: &Room) -> Option<Inbound> {
@@ -109,30 +109,35 @@ mod planted {
 
         pub(in super::super) fn outgoing(
             &mut self,
-            message: &Outbound,
-            to: &[PeerId],
+            message: Outbound,
+            to: Vec<PeerId>,
             flush: bool,
-            sent: &mut Vec<Delivery>,
+            sent: &mut Vec<(Outbound, Vec<PeerId>)>,
         ) {
-            let mut send = |frame: &Bytes, to: &[PeerId]| {
-                sent.extend(to.iter().map(|&peer| Delivery { peer, frame: frame.clone() }));
-            };
-            let frame = y_websocket::encode(message).expect("the dialect has it").to_bytes();
-            match (self.bug, message) {
+            match (self.bug, &message) {
                 (Some(PlantedBug::DropDeleteSet), Outbound::Update(update)) => {
-                    send(&without_delete_set(&update.to_bytes()), to);
+                    sent.push((Outbound::Update(without_delete_set(&update.to_bytes()).into()), to));
                 }
                 (Some(PlantedBug::SwapFlushes), Outbound::Update(_)) if flush => match self.held.take() {
-                    None => self.held = Some((frame, to.to_vec())),
-                    Some((held, before)) => {
-                        send(&frame, to);
-                        send(&held, &before);
-                    }
+                    None => self.held = Some((message, to)),
+                    Some(held) => sent.extend([(message, to), held]),
                 },
                 (Some(PlantedBug::LoseAwarenessRemoval), Outbound::Awareness(states))
                     if removes_a_state(&states.to_bytes()) => {}
-                _ => send(&frame, to),
+                (Some(bug @ (PlantedBug::LoseCount | PlantedBug::CountTwice)), Outbound::Saved(true))
+                    if self.is_wrong_count() =>
+                {
+                    let times = if bug == PlantedBug::CountTwice { 2 } else { 0 };
+                    sent.extend(vec![(message, to); times]);
+                }
+                _ => sent.push((message, to)),
             }
+        }
+
+        /// Whether the bug shows in this count: in every fourth.
+        fn is_wrong_count(&mut self) -> bool {
+            self.counted += 1;
+            self.counted.is_multiple_of(4)
         }
 
         pub(in super::super) fn appended(&mut self, room: &mut Room, sequence: u64) {
@@ -156,7 +161,7 @@ mod planted {
             .any(|run| run.blocks().next().is_some_and(|block| block.id.clock > known.get(run.client())))
     }
 
-    fn without_delete_set(update: &[u8]) -> Bytes {
+    fn without_delete_set(update: &[u8]) -> Vec<u8> {
         let mut delete_set = IdSet::default();
         let mut bytes = update.to_vec();
         if let Ok(update) = Update::scan(Bytes::copy_from_slice(update)) {
@@ -166,7 +171,7 @@ mod planted {
             bytes.truncate(bytes.len().saturating_sub(encoded.len()));
             bytes.push(0);
         }
-        y_websocket::sync_frame(&SyncMessage::Update(&bytes))
+        bytes
     }
 
     /// There is a null state: a string of four letters, `null`.

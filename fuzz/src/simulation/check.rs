@@ -7,10 +7,10 @@ use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::work::finish;
 
 use super::{Broken, Simulation};
+use crate::acknowledged::Acknowledged;
 use crate::difference;
 use crate::limits;
 use crate::outcome::{Failure, Oracle};
-use crate::provider::Acknowledged;
 use crate::replica::{Replica, View, YrsReplica};
 
 /// After so long every editor has renewed its awareness, also where the room did not ask for it.
@@ -72,7 +72,7 @@ impl Simulation<'_> {
             if !editor.provider.is_synced() {
                 return waits("the server's state");
             }
-            if !editor.provider.is_acknowledged() {
+            if !editor.provider.is_confirmed() {
                 return waits("an acknowledgement");
             }
         }

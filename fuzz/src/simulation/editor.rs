@@ -6,15 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::room::PeerId;
 use coscribe_engine::update::ClientId;
+use coscribe_provider::awareness::ClientAwareness;
 
-use crate::awareness::ClientAwareness;
-use crate::provider::Provider;
+use crate::checked_provider::{CheckedProvider, Speech};
 use crate::replica::{History, Replica, ReplicaError};
+use crate::scenario::Dialect;
 
 /// An editor of a run.
 pub(super) struct SimulatedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
-    pub(super) provider: Provider,
+    pub(super) provider: CheckedProvider,
+    pub(super) dialect: Dialect,
     /// The connection as the server knows it.
     pub(super) link: Option<Link>,
     /// How long a message takes, each way.
@@ -63,9 +65,15 @@ impl Link {
 }
 
 impl<'a> SimulatedEditor<'a> {
-    pub(super) fn new(replica: Box<dyn Replica + 'a>, latency: Duration, history: bool) -> Self {
+    pub(super) fn new(
+        replica: Box<dyn Replica + 'a>,
+        dialect: Dialect,
+        latency: Duration,
+        history: bool,
+    ) -> Self {
         Self {
-            provider: provider(replica.client(), Duration::ZERO),
+            provider: provider(replica.client(), dialect, Duration::ZERO),
+            dialect,
             replica,
             link: None,
             latency,
@@ -90,13 +98,20 @@ impl<'a> SimulatedEditor<'a> {
 
     /// The editor goes on with another replica.
     pub(super) fn replace(&mut self, replica: Box<dyn Replica + 'a>, now: Duration) {
-        self.provider = provider(replica.client(), now);
+        self.provider = provider(replica.client(), self.dialect, now);
         self.replica = replica;
         (self.loses_next, self.has_lost, self.gathered) = (false, false, None);
         self.history.clear();
     }
 }
 
-fn provider(client: ClientId, now: Duration) -> Provider {
-    Provider::new(ClientAwareness::new(client, now))
+fn provider(client: ClientId, dialect: Dialect, now: Duration) -> CheckedProvider {
+    let speech = match dialect {
+        Dialect::YWebsocket => Speech::YWebsocket { asks: true },
+        Dialect::Hocuspocus => {
+            let address = format!("document\0{client}").into();
+            Speech::Hocuspocus { address, token: Bytes::new() }
+        }
+    };
+    CheckedProvider::new(ClientAwareness::new(client, now), speech)
 }

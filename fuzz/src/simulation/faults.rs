@@ -81,8 +81,7 @@ impl Simulation<'_> {
     }
 
     fn duplicate(&mut self, replica: usize, updates: usize) {
-        let provider = &mut self.editors[replica].provider;
-        let again: Vec<_> = provider.recent().take(updates).cloned().collect();
+        let again: Vec<_> = self.editors[replica].provider.recent().take(updates).cloned().collect();
         for update in again {
             let frames = self.editors[replica].provider.send(update);
             self.send(replica, frames);

@@ -3,9 +3,12 @@
 
 mod bugs;
 mod check;
+mod connecting;
+mod connections;
 mod delivery;
 mod editor;
 mod faults;
+mod label;
 mod sending;
 mod server;
 mod transcript;
@@ -18,21 +21,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::room::{PeerId, Room};
 use coscribe_engine::update::ClientId;
-use coscribe_engine::work::finish;
 use fastrand::Rng;
 
 use self::bugs::Bugs;
 use self::delivery::Delivery;
-use self::editor::{Link, SimulatedEditor};
+use self::editor::SimulatedEditor;
 use self::server::{Broken, SimulatedServer};
 use self::transcript::Transcript;
+use crate::acknowledged::Acknowledged;
+use crate::checked_provider::ProviderError;
 use crate::edit::Edit;
 use crate::limits;
 use crate::outcome::{Failure, Oracle, Outcome};
-use crate::provider::{Acknowledged, ProviderError};
 use crate::replica::{NodeProcess, NodeReplica, Replica, ReplicaError, YrsReplica};
 use crate::scenario::{Event, Fault, Kind, Scenario};
-use crate::serving;
 
 #[cfg(feature = "planted-bugs")]
 pub use self::bugs::PlantedBug;
@@ -152,10 +154,15 @@ impl<'a> Simulation<'a> {
         };
         let restores =
             scenario.steps.iter().any(|step| matches!(step.event, Event::Fault(Fault::Restore(..))));
-        for &kind in &scenario.replicas {
+        for (number, &kind) in scenario.replicas.iter().enumerate() {
             let replica = simulation.new_replica(kind).map_err(|error| simulation.replica_failed(&error))?;
             let latency = Duration::from_micros(simulation.rng.u64(200..5_000));
-            simulation.editors.push(SimulatedEditor::new(replica, latency, restores));
+            simulation.editors.push(SimulatedEditor::new(
+                replica,
+                scenario.dialect(number),
+                latency,
+                restores,
+            ));
         }
         Ok(simulation)
     }
@@ -217,41 +224,9 @@ impl<'a> Simulation<'a> {
 
     fn move_cursor(&mut self, replica: usize, state: Option<u32>) -> Result<(), Failure> {
         let state = state.map(|state| format!("{{\"cursor\":{state}}}"));
-        let frame = self.editors[replica].provider.set_state(state, self.now);
-        self.send(replica, frame);
-        Ok(())
-    }
-
-    fn connect(&mut self, replica: usize) -> Result<(), Failure> {
-        if self.editors[replica].link.is_some() {
-            return Ok(());
-        }
-        self.next_peer += 1;
-        let peer = PeerId(self.next_peer);
-        let now = self.now;
-        self.room(|room| serving::connect(room, peer, now))?;
-        let editor = &mut self.editors[replica];
-        editor.link = Some(Link::new(peer, now));
-        let frames = editor.provider.open(editor.replica.as_mut());
-        let frames = frames.map_err(|error| self.provider_failed(replica, &error))?;
+        let frames = self.editors[replica].provider.set_state(state, self.now);
         self.send(replica, frames);
-        self.serve()
-    }
-
-    /// The connection of a replica ends, and both ends know.
-    fn disconnect(&mut self, replica: usize) -> Result<(), Failure> {
-        let Some(link) = self.leave(replica) else { return Ok(()) };
-        self.room(|room| finish(room.disconnect(link.peer)))?;
-        self.serve()
-    }
-
-    /// A replica takes its connection for ended.
-    fn leave(&mut self, replica: usize) -> Option<Link> {
-        let editor = &mut self.editors[replica];
-        (editor.cut, editor.stalled, editor.has_lost) = (false, false, false);
-        editor.gathered = None;
-        editor.provider.close();
-        editor.link.take()
+        Ok(())
     }
 
     /// Lets the server do everything that is due: its room may flush, and its messages are put on their way.
@@ -311,7 +286,7 @@ impl<'a> Simulation<'a> {
         for frame in link.take() {
             let at = (now + editor.latency).max(link.arrives[1]);
             link.arrives[1] = at;
-            let message = self.transcript.sent(0, replica + 1, &frame, now);
+            let message = self.transcript.sent(0, replica + 1, (&frame, editor.dialect), now);
             if !editor.cut {
                 let due = Due::ToReplica { replica, peer: link.peer, frame, message };
                 self.queued += 1;
@@ -349,7 +324,7 @@ impl<'a> Simulation<'a> {
         match due {
             Due::ToServer { peer, frame, messages } => self.server_receives(peer, &frame, messages),
             Due::ToReplica { replica, peer, frame, message } => {
-                self.replica_receives(replica, peer, &frame, message)
+                self.replica_receives(replica, peer, frame, message)
             }
             Due::Commit => {
                 self.commit_due = false;
@@ -367,8 +342,8 @@ impl<'a> Simulation<'a> {
             Due::Awareness => {
                 for replica in 0..self.editors.len() {
                     self.release(replica);
-                    let frame = self.editors[replica].provider.tick(self.now);
-                    self.send(replica, frame);
+                    let frames = self.editors[replica].provider.tick(self.now);
+                    self.send(replica, frames);
                 }
                 self.schedule(AWARENESS_INTERVAL, Due::Awareness);
                 Ok(())
@@ -405,7 +380,7 @@ impl<'a> Simulation<'a> {
         &mut self,
         replica: usize,
         peer: PeerId,
-        frame: &[u8],
+        frame: Bytes,
         message: usize,
     ) -> Result<(), Failure> {
         let now = self.now;
@@ -418,14 +393,6 @@ impl<'a> Simulation<'a> {
         let frames = frames.map_err(|error| self.provider_failed(replica, &error))?;
         self.send(replica, frames);
         Ok(())
-    }
-
-    /// The server gives up a dead connection.
-    fn notice(&mut self, peer: PeerId) -> Result<(), Failure> {
-        let Some(ghost) = self.ghosts.iter().position(|&ghost| ghost == peer) else { return Ok(()) };
-        self.ghosts.swap_remove(ghost);
-        self.room(|room| finish(room.disconnect(peer)))?;
-        self.serve()
     }
 
     /// Calls the room; a document that is not open is opened first.
@@ -446,7 +413,10 @@ impl<'a> Simulation<'a> {
     fn provider_failed(&self, replica: usize, error: &ProviderError) -> Failure {
         let oracle = match error {
             ProviderError::Gap(_) => Oracle::Gap,
-            ProviderError::Message(_) | ProviderError::Replica(_) => Oracle::Refused,
+            ProviderError::Early(_) => Oracle::Early,
+            ProviderError::Message(_) | ProviderError::Replica(_) | ProviderError::Denied(_) => {
+                Oracle::Refused
+            }
         };
         self.broken((oracle, format!("at replica {replica}: {error}")))
     }

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_engine::dialect::MessageError;
+use coscribe_engine::dialect::hocuspocus::{self, Frame, Request};
 use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::document::blocks::{Blocks, LoadError};
-use coscribe_engine::message::Parting;
+use coscribe_engine::message::{Inbound, Parting};
+use coscribe_engine::peer::Access;
 use coscribe_engine::room::{
     Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Stored,
 };
@@ -20,9 +23,11 @@ use coscribe_persistence::{
 use fastrand::Rng;
 
 use super::bugs::Bugs;
+use super::connections::{Connection, Connections};
 use super::delivery::Delivery;
 use crate::outcome::Oracle;
-use crate::scenario::{Crash, During};
+use crate::scenario::{Crash, Dialect, During};
+use crate::serving;
 
 /// Where the store is on its disk.
 const DIRECTORY: &str = "/store";
@@ -54,6 +59,9 @@ pub(super) struct SimulatedServer {
     store: Store,
     name: DocumentName,
     open: Option<Open>,
+    connections: Connections,
+    /// Frames that no room sends.
+    replies: Vec<Delivery>,
     /// Records that the room has appended and the log does not have yet.
     unwritten: Vec<Unwritten>,
     /// How busy the server is.
@@ -109,6 +117,7 @@ impl SimulatedServer {
         let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
         let (unwritten, durable_waiting, probed, epoch, is_full) = Default::default();
+        let (connections, replies) = Default::default();
         let open = None;
         let load = LOADS[usize::try_from(seed % 3).unwrap_or_default()];
         Ok(Self {
@@ -118,6 +127,8 @@ impl SimulatedServer {
             store,
             name,
             open,
+            connections,
+            replies,
             unwritten,
             epoch,
             is_full,
@@ -223,31 +234,80 @@ impl SimulatedServer {
         }
     }
 
+    /// A connection has opened.
+    pub(super) fn connect(&mut self, peer: PeerId, dialect: Dialect, now: Duration) -> Result<(), Broken> {
+        self.connections.open(peer, dialect);
+        if dialect == Dialect::YWebsocket {
+            serving::connect(self.room(now)?, peer, now);
+        }
+        Ok(())
+    }
+
+    /// A connection has ended, or is given up.
+    pub(super) fn disconnect(&mut self, peer: PeerId, now: Duration) -> Result<(), Broken> {
+        self.connections.close(peer);
+        finish(self.room(now)?.disconnect(peer));
+        Ok(())
+    }
+
     /// A frame has come from a peer.
     pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
         self.room(now)?;
-        let room = &mut self.open.as_mut().expect("opened").room;
-        for message in Messages::of(frame.clone()) {
-            match message.map(|message| self.bugs.incoming(message, room)) {
-                Ok(Some(message)) => finish(room.receive(peer, message, now)),
-                Ok(None) => {}
-                Err(error) => finish(room.refuse(peer, error)),
+        match self.connections.get_mut(peer) {
+            Some(Connection::YWebsocket) => {
+                for message in Messages::of(frame.clone()) {
+                    self.take(peer, message, now);
+                }
+                Ok(())
+            }
+            Some(Connection::Hocuspocus { .. }) => self.receive_hocuspocus(peer, frame, now),
+            None => Ok(()),
+        }
+    }
+
+    fn receive_hocuspocus(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
+        let refused = |error: MessageError| (Oracle::Refused, format!("the server cannot read: {error}"));
+        let Frame::Addressed { address, request } = Frame::read(frame).map_err(refused)? else {
+            return Ok(());
+        };
+        match request.map_err(refused)? {
+            Request::Auth { .. } => {
+                let frame = hocuspocus::granted_frame(&address, Access::Write);
+                if let Some(Connection::Hocuspocus { address: opened }) = self.connections.get_mut(peer) {
+                    *opened = Some(address);
+                }
+                self.replies.push(Delivery { peer, frame });
+                serving::open(self.room(now)?, peer, now);
+            }
+            Request::Close => finish(self.room(now)?.disconnect(peer)),
+            Request::Say(wish, message) => {
+                wish.into_iter().chain([message]).for_each(|message| self.take(peer, Ok(message), now));
             }
         }
         Ok(())
     }
 
+    /// Hands a message to the room.
+    fn take(&mut self, peer: PeerId, message: Result<Inbound, MessageError>, now: Duration) {
+        let Some(Open { room, .. }) = &mut self.open else { return };
+        match message.map(|message| self.bugs.incoming(message, room)) {
+            Ok(Some(message)) => finish(room.receive(peer, message, now)),
+            Ok(None) => {}
+            Err(error) => finish(room.refuse(peer, error)),
+        }
+    }
+
     /// Carries out the effects of the room; gives the frames that it sends.
     pub(super) fn effects(&mut self) -> Result<Vec<Delivery>, Broken> {
-        let mut sent = Vec::new();
-        let Some(Open { room, life, .. }) = &mut self.open else { return Ok(sent) };
+        let (mut sent, mut frames) = (Vec::new(), std::mem::take(&mut self.replies));
+        let Some(Open { room, life, .. }) = &mut self.open else { return Ok(frames) };
         while let Some(effect) = room.poll_effect() {
             match effect {
                 Effect::Send { peer, message, .. } => {
-                    self.bugs.outgoing(&message, &[peer], false, &mut sent);
+                    self.bugs.outgoing(message, vec![peer], false, &mut sent);
                 }
                 Effect::Broadcast { message, to } => {
-                    self.bugs.outgoing(&message, &to, true, &mut sent);
+                    self.bugs.outgoing(message, to, true, &mut sent);
                 }
                 Effect::Append { sequence, update, waits, .. } => {
                     life.appended(update.len());
@@ -263,7 +323,14 @@ impl SimulatedServer {
                 }
             }
         }
-        Ok(sent)
+        for (message, to) in sent {
+            frames.extend(
+                to.into_iter().filter_map(|peer| {
+                    Some(Delivery { peer, frame: self.connections.encode(peer, &message)? })
+                }),
+            );
+        }
+        Ok(frames)
     }
 
     /// Whether something waits to be written.
@@ -341,6 +408,8 @@ impl SimulatedServer {
         }
         self.stop.set(None);
         self.unwritten.clear();
+        self.connections.clear();
+        self.replies.clear();
         self.open = None;
         let mut choose = |below| rng.u64(..below);
         self.disk = if crash.power { self.disk.crash(&mut choose) } else { self.disk.kill() };

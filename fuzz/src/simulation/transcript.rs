@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::Message as Frame;
-use coscribe_engine::lib0::Reader;
+use bytes::Bytes;
 
+use super::label;
 use crate::outcome::{Coverage, Failure, Mark, MarkKind, Message, Outcome, Timeline};
-use crate::scenario::{Event, Fault};
+use crate::scenario::{Dialect, Event, Fault};
 
 /// The transcript of a run.
 pub(super) struct Transcript {
@@ -72,16 +71,23 @@ impl Transcript {
         self.faults.clear();
     }
 
-    /// A message is sent: gives its number.
-    pub(super) fn sent(&mut self, from: usize, to: usize, frame: &[u8], now: Duration) -> usize {
+    /// A message is sent in this dialect, from the server or to it: gives its number.
+    pub(super) fn sent(
+        &mut self,
+        from: usize,
+        to: usize,
+        (frame, dialect): (&Bytes, Dialect),
+        now: Duration,
+    ) -> usize {
         self.now = self.now.max(now);
         let Some(timeline) = &mut self.timeline else { return 0 };
+        let label = if from == 0 { label::of_server } else { label::of_editor };
         timeline.messages.push(Message {
             from,
             to,
             sent: micros(now),
             arrived: None,
-            label: label(frame),
+            label: label(frame, dialect),
             bytes: frame.len(),
         });
         timeline.messages.len() - 1
@@ -120,18 +126,6 @@ fn lanes(fault: &Fault, replicas: usize) -> Vec<usize> {
         | Fault::Restore(replica, _) => vec![replica % replicas + 1],
         Fault::Partition(cut) => cut.iter().map(|replica| replica % replicas + 1).collect(),
         Fault::Rejoin | Fault::Crash(_) | Fault::Checkpoint | Fault::Evict | Fault::Full(_) => vec![0],
-    }
-}
-
-fn label(frame: &[u8]) -> &'static str {
-    match Frame::read(&mut Reader::new(frame)) {
-        Ok(Frame::Sync(SyncMessage::Step1(_))) => "SyncStep1",
-        Ok(Frame::Sync(SyncMessage::Step2(_))) => "SyncStep2",
-        Ok(Frame::Sync(SyncMessage::Update(_))) => "update",
-        Ok(Frame::Awareness(_)) => "awareness",
-        Ok(Frame::QueryAwareness) => "queryAwareness",
-        Ok(Frame::SyncStatus(_)) => "SyncStatus",
-        Err(_) => "unreadable",
     }
 }
 

@@ -38,7 +38,7 @@ async fn bad_messages_close_their_connection_and_no_other() {
     ] {
         let mut client = Client::connect(server.address, "doc").await;
         client.synced().await;
-        client.socket.send(message).await.unwrap();
+        client.line.socket().send(message).await.unwrap();
         let close = client.close_frame().await;
         assert_eq!(u16::from(close.code), code, "{}", close.reason);
         assert!(!close.reason.is_empty());

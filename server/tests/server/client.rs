@@ -1,29 +1,38 @@
-//! An editor: a yrs document behind a y-websocket connection.
+//! An editor: a yrs document behind a y-websocket provider.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket;
-use coscribe_engine::dialect::y_websocket::Message;
-use coscribe_engine::lib0::Reader;
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpSocket, TcpStream};
+use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
+use coscribe_engine::message::{Inbound, Outbound};
+use coscribe_provider::Effect;
+use coscribe_provider::awareness::ClientAwareness;
+use coscribe_provider::line::{Address, End, Incoming, Line, OpenError};
+use coscribe_provider::receipts::Receipt;
+use coscribe_provider::y_websocket::Provider;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, GetString, ReadTxn, Text, Transact, Update};
 
 use crate::process::PATIENCE;
 
-/// A connected editor. It reads only while one of its functions waits for something.
+/// No test is about awareness that is renewed, or expires.
+const NOW: Duration = Duration::ZERO;
+
+/// A connected editor, whom nobody sees. It reads only while one of its functions waits for something.
 pub(crate) struct Client {
-    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) line: Line,
+    provider: Provider,
     doc: Doc,
-    acknowledged: Vec<Vec<u8>>,
-    synced: bool,
+    /// The last receipt that has come.
+    durable: Option<Receipt>,
+    /// SyncStep2 messages that have come.
+    answers: u32,
+    /// Awareness messages that have come.
     awareness: u32,
 }
 
@@ -34,35 +43,38 @@ impl Client {
     }
 
     /// Connects with a document that may already have content.
-    pub(crate) async fn try_connect(
-        server: SocketAddr,
-        path: &str,
-        doc: Doc,
-    ) -> Result<Client, tungstenite::Error> {
-        let socket = TcpSocket::new_v4()?;
-        let stream = socket.connect(server).await?;
-        Client::over(stream, path, doc).await
+    pub(crate) async fn try_connect(server: SocketAddr, path: &str, doc: Doc) -> Result<Client, OpenError> {
+        let line = Line::open(&address(server, path)).await?;
+        Ok(Client::on(line, doc).await)
     }
 
     /// Connects over a TCP connection that the test has made its own way.
-    pub(crate) async fn over(stream: TcpStream, path: &str, doc: Doc) -> Result<Client, tungstenite::Error> {
-        stream.set_nodelay(true)?;
-        let (socket, _) = client_async(format!("ws://test/{path}"), stream).await?;
-        let mut client = Client { socket, doc, acknowledged: Vec::new(), synced: false, awareness: 0 };
-        let state = client.doc.transact().state_vector().encode_v1();
-        client.send(y_websocket::sync_frame(&SyncMessage::Step1(&state))).await?;
-        Ok(client)
+    pub(crate) async fn over(stream: TcpStream, path: &str) -> Client {
+        let server = stream.peer_addr().unwrap();
+        let line = Line::over(stream, &address(server, path)).await.unwrap();
+        Client::on(line, Doc::new()).await
+    }
+
+    async fn on(line: Line, doc: Doc) -> Client {
+        let provider = Provider::new(ClientAwareness::unseen(doc.client_id().get()));
+        let mut client = Client { line, provider, doc, durable: None, answers: 0, awareness: 0 };
+        let state_vector = client.doc.transact().state_vector().encode_v1();
+        client.provider.opened(state_vector.into(), NOW);
+        // Where the connection has ended already, the test finds it out when it reads.
+        let _ = client.carry_out().await;
+        client
     }
 
     /// Sends a binary message.
-    pub(crate) async fn send(&mut self, frame: impl Into<Bytes>) -> Result<(), tungstenite::Error> {
-        self.socket.send(tungstenite::Message::Binary(frame.into())).await
+    pub(crate) async fn send(&mut self, frame: impl Into<Bytes>) -> Result<(), End> {
+        self.line.send(frame.into()).await
     }
 
     /// Appends text and sends the update.
-    pub(crate) async fn write(&mut self, text: &str) -> Result<(), tungstenite::Error> {
+    pub(crate) async fn write(&mut self, text: &str) -> Result<(), End> {
         let update = self.edit(text);
-        self.send(y_websocket::sync_frame(&SyncMessage::Update(&update))).await
+        self.provider.write(update.into());
+        self.carry_out().await
     }
 
     /// Appends text and gives the update, without sending it.
@@ -84,7 +96,8 @@ impl Client {
             content.insert(&mut transaction, 0, text);
             transaction.encode_update_v1()
         };
-        self.send(y_websocket::sync_frame(&SyncMessage::Update(&update))).await.unwrap();
+        self.provider.write(update.into());
+        self.carry_out().await.unwrap();
     }
 
     /// What this editor shows.
@@ -93,26 +106,30 @@ impl Client {
         content.get_string(&self.doc.transact())
     }
 
-    /// Asks for an acknowledgement of everything sent so far.
-    pub(crate) async fn ask(&mut self, token: &[u8]) -> Result<(), tungstenite::Error> {
-        self.send(y_websocket::sync_status_frame(token)).await
+    /// Asks for a receipt of everything sent so far.
+    pub(crate) async fn ask(&mut self) -> Result<Receipt, End> {
+        let receipt = self.provider.confirm().expect("connected");
+        self.carry_out().await?;
+        Ok(receipt)
     }
 
-    /// Waits for an acknowledgement.
-    pub(crate) async fn acknowledged(&mut self, token: &[u8]) -> Result<(), tungstenite::Error> {
-        while !self.acknowledged.iter().any(|known| known == token) {
+    /// Waits for a receipt.
+    pub(crate) async fn acknowledged(&mut self, receipt: Receipt) -> Result<(), End> {
+        while self.durable < Some(receipt) {
             self.read().await?;
         }
-        self.acknowledged.retain(|known| known != token);
         Ok(())
     }
 
-    /// Whether an acknowledgement has arrived by the time that the server has answered something else.
-    pub(crate) async fn was_acknowledged(&mut self, token: &[u8]) -> bool {
-        self.synced = false;
-        self.send(y_websocket::sync_frame(&SyncMessage::Step1(&[0]))).await.unwrap();
-        self.synced().await;
-        self.acknowledged.iter().any(|known| known == token)
+    /// Whether a receipt has arrived by the time that the server has answered something else.
+    pub(crate) async fn was_acknowledged(&mut self, receipt: Receipt) -> bool {
+        let before = self.answers;
+        self.provider.ask(Bytes::from_static(&[0]), NOW);
+        self.carry_out().await.unwrap();
+        while self.answers == before {
+            self.read().await.unwrap();
+        }
+        self.durable >= Some(receipt)
     }
 
     /// Waits for an awareness message.
@@ -126,13 +143,13 @@ impl Client {
     /// Writes, and waits until it is on disk.
     pub(crate) async fn save(&mut self, text: &str) {
         self.write(text).await.unwrap();
-        self.ask(b"saved").await.unwrap();
-        self.acknowledged(b"saved").await.unwrap();
+        let receipt = self.ask().await.unwrap();
+        self.acknowledged(receipt).await.unwrap();
     }
 
     /// Waits for the first SyncStep2.
     pub(crate) async fn synced(&mut self) {
-        while !self.synced {
+        while !self.provider.is_synced() {
             self.read().await.unwrap();
         }
     }
@@ -147,18 +164,18 @@ impl Client {
     /// Reads up to the Close frame.
     pub(crate) async fn close_frame(&mut self) -> CloseFrame {
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("no Close frame");
-            match message.expect("the stream ended without a Close frame").unwrap() {
-                tungstenite::Message::Close(frame) => return frame.expect("a Close frame with a code"),
-                _ => continue,
+            match self.next().await {
+                Incoming::Frame(_) => {}
+                Incoming::Ended(End::Closed(frame)) => return frame.expect("a Close frame with a code"),
+                Incoming::Ended(end) => panic!("the connection ended {end}"),
             }
         }
     }
 
     /// Closes in order, or answers the server's Close.
     pub(crate) async fn leave(mut self) {
-        let _ = self.socket.close(None).await;
-        while let Some(Ok(_)) = timeout(PATIENCE, self.socket.next()).await.unwrap() {}
+        self.line.close().await;
+        while let Incoming::Frame(_) | Incoming::Ended(End::Closed(_)) = self.next().await {}
     }
 
     /// The document, for another connection.
@@ -166,45 +183,59 @@ impl Client {
         self.doc
     }
 
-    /// Waits for one WebSocket message and takes it in as a y-websocket client does.
-    async fn read(&mut self) -> Result<(), tungstenite::Error> {
-        let message = timeout(PATIENCE, self.socket.next()).await.expect("the server is silent");
-        match message.unwrap_or(Err(tungstenite::Error::ConnectionClosed))? {
-            tungstenite::Message::Binary(frame) => self.take_in(&frame).await,
-            tungstenite::Message::Close(frame) => panic!("closed by the server: {frame:?}"),
-            _ => Ok(()),
+    /// Waits for what comes next.
+    pub(crate) async fn next(&mut self) -> Incoming {
+        timeout(PATIENCE, self.line.next()).await.expect("the server is silent")
+    }
+
+    /// Waits for one frame and takes it in as a provider does.
+    async fn read(&mut self) -> Result<(), End> {
+        match self.next().await {
+            Incoming::Frame(frame) => self.take_in(frame).await,
+            Incoming::Ended(End::Closed(frame)) => panic!("closed by the server: {frame:?}"),
+            Incoming::Ended(end) => Err(end),
         }
     }
 
-    async fn take_in(&mut self, frame: &[u8]) -> Result<(), tungstenite::Error> {
-        match Message::read(&mut Reader::new(frame)).unwrap() {
-            Message::Sync(SyncMessage::Step1(state)) => {
-                let state = yrs::StateVector::decode_v1(state).unwrap();
-                let update = self.doc.transact().encode_diff_v1(&state);
-                self.send(y_websocket::sync_frame(&SyncMessage::Step2(&update))).await
-            }
-            Message::Sync(SyncMessage::Step2(update)) => {
-                self.synced = true;
-                self.apply(update);
-                Ok(())
-            }
-            Message::Sync(SyncMessage::Update(update)) => {
-                self.apply(update);
-                Ok(())
-            }
-            Message::SyncStatus(token) => {
-                self.acknowledged.push(token.to_vec());
-                Ok(())
-            }
-            Message::Awareness(_) => {
-                self.awareness += 1;
-                Ok(())
-            }
-            Message::QueryAwareness => Ok(()),
+    async fn take_in(&mut self, frame: Bytes) -> Result<(), End> {
+        for message in Replies::of(frame) {
+            let message = message.unwrap();
+            self.answers += u32::from(matches!(message, Outbound::Step2(_)));
+            self.awareness += u32::from(matches!(message, Outbound::Awareness(_)));
+            self.provider.receive(message, NOW).unwrap();
+            self.carry_out().await?;
         }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self) -> Result<(), End> {
+        while let Some(effect) = self.provider.poll_effect() {
+            match effect {
+                Effect::Send(message) => self.say(&message).await?,
+                Effect::Apply(update) => self.apply(&update),
+                Effect::Answer(known) => self.provider.answer(self.lacking(&known)),
+                Effect::Durable(receipt) => self.durable = Some(receipt),
+                Effect::Denied(reason) => panic!("denied by the server: {reason}"),
+                Effect::Synced | Effect::Resync => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, message: &Inbound) -> Result<(), End> {
+        self.send(encode_inbound(message).expect("no provider sends offers")).await
+    }
+
+    fn lacking(&self, known: &[u8]) -> Bytes {
+        let known = yrs::StateVector::decode_v1(known).unwrap();
+        self.doc.transact().encode_diff_v1(&known).into()
     }
 
     fn apply(&self, update: &[u8]) {
         self.doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
     }
+}
+
+fn address(server: SocketAddr, path: &str) -> Address {
+    format!("ws://{server}/{path}").parse().unwrap()
 }

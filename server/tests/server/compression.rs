@@ -65,8 +65,8 @@ async fn everyone_who_joins_gets_the_whole_document_compressed_with_the_window_t
     let mut writer = Client::connect(server.address, "doc").await;
     let written = writer.edit(&prose(100_000));
     writer.send(update(&written)).await.unwrap();
-    writer.ask(b"saved").await.unwrap();
-    writer.acknowledged(b"saved").await.unwrap();
+    let saved = writer.ask().await.unwrap();
+    writer.acknowledged(saved).await.unwrap();
     let mut seen = Vec::new();
     for offer in ["permessage-deflate", "permessage-deflate; server_max_window_bits=9", "permessage-deflate"]
     {

@@ -77,8 +77,8 @@ async fn write_until_killed(
                     return;
                 }
             }
-            let token = n.to_string().into_bytes();
-            if client.ask(&token).await.is_err() || client.acknowledged(&token).await.is_err() {
+            let Ok(receipt) = client.ask().await else { return };
+            if client.acknowledged(receipt).await.is_err() {
                 return;
             }
             for word in batch {

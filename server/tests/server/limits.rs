@@ -1,5 +1,6 @@
 //! What there may be too much of, and what is said then.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use yrs::Doc;
 
 use crate::client::Client;
 use crate::process::{PATIENCE, Server};
@@ -139,22 +139,23 @@ async fn a_burst_is_slowed_down_and_nothing_of_it_is_lost() {
     for _ in 0..800 {
         writer.write("x").await.unwrap();
     }
-    writer.ask(b"done").await.unwrap();
+    let done = writer.ask().await.unwrap();
     reader.shows(|text| text.len() == 800).await;
-    writer.acknowledged(b"done").await.unwrap();
+    writer.acknowledged(done).await.unwrap();
     assert!(start.elapsed() > Duration::from_millis(2900), "{:?}", start.elapsed());
     writer.save("and on").await;
 }
 
 /// Sends as fast as it can until it is closed.
 async fn flood(server: &Server, message: Bytes) -> CloseFrame {
-    let client = Client::try_connect(server.address, "doc", Doc::new()).await.unwrap();
-    let (mut sink, mut stream) = client.socket.split();
-    let flood = tokio::spawn(async move {
+    let mut client = Client::connect(server.address, "doc").await;
+    let (mut sink, mut stream) = client.line.socket().split();
+    let flood = async {
         while sink.feed(Message::Binary(message.clone())).await.is_ok() {
             tokio::task::yield_now().await;
         }
-    });
+        pending().await
+    };
     let close = async {
         loop {
             match stream.next().await.expect("no Close frame").unwrap() {
@@ -163,9 +164,10 @@ async fn flood(server: &Server, message: Bytes) -> CloseFrame {
             }
         }
     };
-    let close = timeout(PATIENCE, close).await.expect("not closed");
-    flood.abort();
-    close
+    tokio::select! {
+        close = timeout(PATIENCE, close) => close.expect("not closed"),
+        never = flood => never,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

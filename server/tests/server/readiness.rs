@@ -40,24 +40,24 @@ async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
     let mut early = Client::connect(server.address, "early").await;
     early.save("on disk").await;
 
-    writer.ask(b"after").await.unwrap();
+    let after = writer.ask().await.unwrap();
     // More than a file may have, in one document, so that no other file can have it either.
     for _ in 0..9 {
         writer.write(&"x".repeat(1 << 20)).await.unwrap();
     }
-    writer.ask(b"later").await.unwrap();
+    let later = writer.ask().await.unwrap();
     server.logs("the log cannot be written").await;
-    writer.acknowledged(b"after").await.unwrap();
+    writer.acknowledged(after).await.unwrap();
 
     writer.write("the end").await.unwrap();
     reader.shows(|text| text.ends_with("the end")).await;
     let ready = server.get("/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
-    assert!(!writer.was_acknowledged(b"later").await);
+    assert!(!writer.was_acknowledged(later).await);
     let mut other = Client::connect(server.address, "other").await;
     other.write("meanwhile").await.unwrap();
-    other.ask(b"meanwhile").await.unwrap();
+    let meanwhile = other.ask().await.unwrap();
     early.leave().await;
     server.logs("closed document=\"early\"").await;
     // Once for what did not fit, and once more for all of it; not for each update.
@@ -66,8 +66,8 @@ async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
 
     let unlimited = Rlimit { current: None, maximum: None };
     prlimit(Some(server.id()), Resource::Fsize, unlimited).unwrap();
-    writer.acknowledged(b"later").await.unwrap();
-    other.acknowledged(b"meanwhile").await.unwrap();
+    writer.acknowledged(later).await.unwrap();
+    other.acknowledged(meanwhile).await.unwrap();
     assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200 "));
     writer.save("more").await;
     server.kill();
@@ -89,8 +89,8 @@ async fn a_server_that_could_not_save_everything_says_so_at_its_end() {
     let ready = server.get("/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("was removed or replaced"), "{ready}");
     writer.write("lost").await.unwrap();
-    writer.ask(b"lost").await.unwrap();
-    assert!(!writer.was_acknowledged(b"lost").await);
+    let lost = writer.ask().await.unwrap();
+    assert!(!writer.was_acknowledged(lost).await);
     server.signal("TERM");
     drop(writer);
     assert_eq!(server.ended().await.code(), Some(1), "it must not look as if all was saved");

@@ -18,7 +18,7 @@ async fn both_signals_end_the_server_in_order() {
         for _ in 0..100 {
             client.write("x").await.unwrap();
         }
-        client.ask(b"read").await.unwrap();
+        client.ask().await.unwrap();
         server.signal(signal);
         let close = client.close_frame().await;
         assert_eq!((u16::from(close.code), close.reason.as_str()), (1001, "the server is shutting down"));

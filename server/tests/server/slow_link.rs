@@ -4,21 +4,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::Message;
+use coscribe_engine::dialect::y_websocket::Replies;
 use coscribe_engine::document::blocks::Blocks;
-use coscribe_engine::lib0::Reader;
+use coscribe_engine::message::Outbound;
 use coscribe_engine::update::Update;
-use futures_util::StreamExt;
+use coscribe_provider::line::Incoming;
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite;
-use yrs::Doc;
+use tokio::time::sleep;
 
 use crate::client::Client;
-use crate::process::{PATIENCE, Server};
+use crate::process::Server;
 
 /// A slow link to a server, as an address: so many bytes a second come through from there.
 async fn link(server: SocketAddr, bytes_per_second: usize) -> SocketAddr {
@@ -49,14 +46,12 @@ async fn link(server: SocketAddr, bytes_per_second: usize) -> SocketAddr {
 /// The next update, how long its message is, and whether it answers a question.
 async fn update(client: &mut Client) -> (Update, usize, bool) {
     loop {
-        let message = timeout(PATIENCE, client.socket.next()).await.expect("the server is silent");
-        let tungstenite::Message::Binary(frame) = message.expect("open").expect("sound") else { continue };
-        let (update, is_answer) = match Message::read(&mut Reader::new(&frame)).expect("a message") {
-            Message::Sync(SyncMessage::Step2(update)) => (update, true),
-            Message::Sync(SyncMessage::Update(update)) => (update, false),
-            _ => continue,
-        };
-        return (Update::scan(frame.slice_ref(update)).expect("sound"), frame.len(), is_answer);
+        let Incoming::Frame(frame) = client.next().await else { panic!("the connection has ended") };
+        let len = frame.len();
+        let message = Replies::of(frame).next().expect("a message").expect("sound");
+        let Some(update) = message.update() else { continue };
+        let is_answer = matches!(message, Outbound::Step2(_));
+        return (Update::scan(update.to_bytes()).expect("sound"), len, is_answer);
     }
 }
 
@@ -81,7 +76,7 @@ async fn a_large_document_comes_in_pieces_that_show_nothing_before_the_last() {
     let server = server_with(&text, data.path()).await;
     let rate = 300_000;
     let slow = TcpStream::connect(link(server.address, rate).await).await.unwrap();
-    let mut client = Client::over(slow, "doc", Doc::new()).await.unwrap();
+    let mut client = Client::over(slow, "doc").await;
     let (mut blocks, mut pieces) = (Blocks::default(), 0);
     loop {
         let (update, len, is_answer) = update(&mut client).await;
@@ -110,7 +105,7 @@ async fn a_large_paste_comes_in_pieces_and_what_follows_comes_after_it() {
     let server = server_with("before", data.path()).await;
     let rate = 300_000;
     let slow = TcpStream::connect(link(server.address, rate).await).await.unwrap();
-    let mut client = Client::over(slow, "doc", Doc::new()).await.unwrap();
+    let mut client = Client::over(slow, "doc").await;
     let mut blocks = Blocks::default();
     let size = |blocks: &Blocks| blocks.state_vector().iter().map(|(_, clock)| clock as usize).sum::<usize>();
     blocks.admit(&update(&mut client).await.0, 1);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 use tokio::net::{TcpSocket, TcpStream};
-use yrs::Doc;
 
 use crate::client::Client;
 use crate::process::Server;
@@ -14,7 +13,7 @@ use crate::process::Server;
 async fn a_peer_that_stops_reading_for_30_mb_converges_on_the_same_connection() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--outbox-bytes", "256KiB"]);
-    let mut slow = Client::over(narrow(server.address).await, "doc", Doc::new()).await.unwrap();
+    let mut slow = Client::over(narrow(server.address).await, "doc").await;
     slow.synced().await;
     let mut writer = Client::connect(server.address, "doc").await;
     let mut reader = Client::connect(server.address, "doc").await;
@@ -51,7 +50,7 @@ async fn what_was_queued_behind_a_full_socket_follows_of_itself_when_the_peer_re
     // Nothing else that would make the server look after the connection.
     let flags = ["--outbox-bytes", "64MiB", "--keep-alive", "10m", "--ping-interval", "10m"];
     let server = Server::start(data.path(), &flags);
-    let mut slow = Client::over(narrow(server.address).await, "doc", Doc::new()).await.unwrap();
+    let mut slow = Client::over(narrow(server.address).await, "doc").await;
     slow.synced().await;
     let mut writer = Client::connect(server.address, "doc").await;
     let mut reader = Client::connect(server.address, "doc").await;
@@ -69,7 +68,7 @@ async fn what_was_queued_behind_a_full_socket_follows_of_itself_when_the_peer_re
 async fn a_peer_with_a_full_socket_is_not_taken_for_dead_by_pings_but_by_the_stall_timeout() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--ping-interval", "1s", "--stall-timeout", "6s"]);
-    let mut slow = Client::over(narrow(server.address).await, "doc", Doc::new()).await.unwrap();
+    let mut slow = Client::over(narrow(server.address).await, "doc").await;
     slow.synced().await;
     let mut writer = Client::connect(server.address, "doc").await;
     let mut n = 0;

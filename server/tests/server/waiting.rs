@@ -45,8 +45,8 @@ async fn half_a_replacement_is_not_shown_and_not_forgotten_over_restarts() {
     let mut other = Client::connect(server.address, "doc").await;
     other.send(sync_frame(&SyncMessage::Update(&late))).await.unwrap();
     other.shows(|text| text == "other").await;
-    other.ask(b"late").await.unwrap();
-    other.acknowledged(b"late").await.unwrap();
+    let late = other.ask().await.unwrap();
+    other.acknowledged(late).await.unwrap();
     server.kill();
 
     let server = Server::start(data.path(), &FLAGS);
