@@ -221,11 +221,11 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             vec![
                 format!("{} seconds, if nobody says for how long", number(TOKEN_VALID.as_secs())),
                 format!("{} days", TOKEN_VALID_AT_MOST.as_secs() / (24 * 3600)),
-                format!("HTTP {}", Failure::Validity.told_as().0.as_u16()),
+                format!("HTTP {}", Failure::Validity.status_and_reason().0.as_u16()),
                 close(Reason::Unauthorized),
             ],
         ),
-        ("a request of y-sweet", vec![format!("HTTP {}", Failure::TooLarge.told_as().0.as_u16())]),
+        ("a request of y-sweet", vec![format!("HTTP {}", Failure::TooLarge.status_and_reason().0.as_u16())]),
         ("a stateless message", vec![size(STATELESS_BYTES), violation.clone()]),
         ("clients and gaps in one update", vec![number(MAX_RUNS_FROM_PEER), violation.clone()]),
         ("bytes of one document that wait for the disk", vec![size(UNSTORED_BYTES)]),
@@ -403,7 +403,7 @@ fn failures() -> Vec<Failure> {
 #[test]
 fn every_status_of_y_sweet_is_in_its_table_with_the_reasons_that_metrics_count() {
     let row = |failure: Failure| {
-        let (status, reason) = failure.told_as();
+        let (status, reason) = failure.status_and_reason();
         format!("{} | `{reason}`", status.as_u16())
     };
     let expected = failures().into_iter().map(row).collect();

@@ -233,9 +233,9 @@ pub fn encode_request(address: &[u8], request: &Request) -> Option<Bytes> {
         Inbound::Step1(known) => sync_frame(SyncMessage::Step1(known)),
         Inbound::Step2(update) => sync_frame(SyncMessage::Step2(update)),
         Inbound::Update(update) => sync_frame(SyncMessage::Update(update)),
-        Inbound::Awareness(states) => text_frame(begin(address, AWARENESS), states),
+        Inbound::Awareness(states) => buffer_frame(begin(address, AWARENESS), states),
         Inbound::QueryAwareness => begin(address, QUERY_AWARENESS).into(),
-        Inbound::Stateless(text) => text_frame(begin(address, STATELESS), text),
+        Inbound::Stateless(text) => buffer_frame(begin(address, STATELESS), text),
         Inbound::Offer | Inbound::Create | Inbound::Confirm(_) => return None,
     })
 }
@@ -284,7 +284,7 @@ pub fn encode(address: &[u8], message: &Outbound) -> Option<Rope> {
             frame.push(u8::from(*saved));
             frame.into()
         }
-        Outbound::Stateless(text) => text_frame(begin(address, STATELESS), text).into(),
+        Outbound::Stateless(text) => buffer_frame(begin(address, STATELESS), text).into(),
         Outbound::QueryAwareness => begin(address, QUERY_AWARENESS).into(),
         Outbound::Confirmed(_) | Outbound::Denied(_) => return None,
     })
@@ -296,22 +296,22 @@ pub fn granted_frame(address: &[u8], access: Access) -> Bytes {
         Access::Read => READ_ONLY,
         Access::Write => READ_WRITE,
     };
-    text_frame(auth_head(address, AUTH_GRANTED), scope.as_bytes())
+    buffer_frame(auth_head(address, AUTH_GRANTED), scope.as_bytes())
 }
 
 /// A frame that refuses a document to a client. It may try again on the same socket.
 pub fn denied_frame(address: &[u8], reason: &str) -> Bytes {
-    text_frame(auth_head(address, AUTH_DENIED), reason.as_bytes())
+    buffer_frame(auth_head(address, AUTH_DENIED), reason.as_bytes())
 }
 
 /// A frame that ends what a client has to do with a document. Providers before version 3 fail on it.
 pub fn close_frame(address: &[u8], reason: &str) -> Bytes {
-    text_frame(begin(address, CLOSE), reason.as_bytes())
+    buffer_frame(begin(address, CLOSE), reason.as_bytes())
 }
 
 /// Awareness of nobody, of about so many bytes: fires no event at a client, and keeps its watchdog quiet.
 pub fn padded_keep_alive(address: &[u8], bytes: usize) -> Bytes {
-    text_frame(begin(address, AWARENESS), &vec![0; bytes.max(1)])
+    buffer_frame(begin(address, AWARENESS), &vec![0; bytes.max(1)])
 }
 
 fn begin(address: &[u8], kind: u64) -> Vec<u8> {
@@ -333,7 +333,7 @@ fn auth_head(address: &[u8], kind: u64) -> Vec<u8> {
     frame
 }
 
-fn text_frame(mut head: Vec<u8>, text: &[u8]) -> Bytes {
+fn buffer_frame(mut head: Vec<u8>, text: &[u8]) -> Bytes {
     write_var_buf(&mut head, text);
     head.into()
 }

@@ -141,7 +141,7 @@ impl Receipts {
     }
 }
 
-/// The questions what the room lacks that a peer has not answered yet: for each, in order, whether the answer is to be counted.
+/// Questions of the room that a peer has not answered yet: for each, in order, whether its answer counts.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     /// The oldest is the lowest bit.

@@ -100,7 +100,7 @@ impl Delivery {
         ready!(link.poll_measured(cx));
         let message = &self.queue[0];
         match link.plan(message.message().len(), Instant::now(), written) {
-            Plan::Whole => self.poll_whole(),
+            Plan::Whole => Poll::Ready(self.take_whole()),
             Plan::Pieces => {
                 self.last_piece = None;
                 let message = Arc::clone(message);
@@ -114,9 +114,9 @@ impl Delivery {
         }
     }
 
-    fn poll_whole(&mut self) -> Poll<VecDeque<Payload>> {
+    fn take_whole(&mut self) -> VecDeque<Payload> {
         let message = self.queue.pop_front();
-        Poll::Ready(message.iter().filter_map(|message| self.payload(message)).collect())
+        message.iter().filter_map(|message| self.payload(message)).collect()
     }
 
     /// Cuts the next piece, elsewhere: the message may have hundreds of megabytes. Whoever is gone has no turn, but one that
@@ -138,7 +138,7 @@ impl Delivery {
     fn poll_piece(&mut self, cx: &mut Context<'_>, link: &mut Link, written: u64) -> Poll<VecDeque<Payload>> {
         loop {
             let Some(cutting) = &mut self.cutting else {
-                let Some(mut pieces) = self.pieces.take() else { return self.poll_whole() };
+                let Some(mut pieces) = self.pieces.take() else { return Poll::Ready(self.take_whole()) };
                 let bytes = *self.last_piece.insert(link.piece_bytes(self.last_piece));
                 self.cut(move || {
                     let piece = pieces.next(bytes);

@@ -151,7 +151,7 @@ impl OpenConnection<'_> {
         let is_name = document.len() == address.len();
         let framing = Framing::Hocuspocus { address: address.clone(), is_name };
         let number = self.members.next_number();
-        let outbox = self.connection.outbox(&self.ready, number);
+        let outbox = self.connection.rooms.outbox(&self.ready, number);
         let terms = hocuspocus::terms(Access::Write, tells_version);
         let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING)?;
         debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");

@@ -90,7 +90,7 @@ impl Members {
     }
 
     /// Whose turn it is, after so many in line who cannot use theirs.
-    pub(super) fn in_line(&self, after: usize) -> Option<usize> {
+    pub(super) fn waiting_at(&self, after: usize) -> Option<usize> {
         self.line.get(after).copied()
     }
 

@@ -44,7 +44,7 @@ use self::register::Registration;
 use crate::config::Config;
 use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
-use crate::rooms::{JoinError, Outbox, Ready, Rooms, Shown};
+use crate::rooms::{JoinError, Rooms, Shown};
 
 pub(crate) use self::closing::Closing;
 pub(crate) use self::parting::{counted_as, told_as};
@@ -119,17 +119,11 @@ impl Connection {
             debug!(from = %self.from, "connected");
             return Ok(());
         };
-        let outbox = self.outbox(&open.ready, open.members.next_number());
+        let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
         let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
         Ok(())
-    }
-
-    /// An outbox for the member with this number.
-    fn outbox(&self, ready: &Arc<Ready>, number: usize) -> Arc<Outbox> {
-        let lagging = self.metrics.lagging_peers.clone();
-        Arc::new(Outbox::new(self.config.outbox_bytes.get(), lagging, Arc::clone(ready), number))
     }
 
     /// Its document for a log line, if it is of one.

@@ -51,7 +51,7 @@ impl OpenConnection<'_> {
         loop {
             let start = Instant::now();
             if !self.is_writing {
-                self.begin_turn(cx)?;
+                self.begin_member(cx)?;
             }
             if !self.is_writing {
                 return Poll::Ready(Ok(()));
@@ -63,12 +63,12 @@ impl OpenConnection<'_> {
             }
             ready!(written)?;
             self.is_writing = false;
-            self.end_turn(now)?;
+            self.end_member(now)?;
         }
     }
 
     /// Gives the transport what the connection itself has to say, or else what the next in line has.
-    fn begin_turn(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+    fn begin_member(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if !self.replies.is_empty() {
             self.transport.messages.append(&mut self.replies);
             self.reply_bytes = 0;
@@ -76,7 +76,7 @@ impl OpenConnection<'_> {
             return Ok(());
         }
         let mut waiting = 0;
-        while let Some(number) = self.members.in_line(waiting) {
+        while let Some(number) = self.members.waiting_at(waiting) {
             match self.poll_member(number, cx)? {
                 // For a pong, or for a piece to be cut: others need not wait for that.
                 Poll::Pending => waiting += 1,
@@ -125,7 +125,7 @@ impl OpenConnection<'_> {
     }
 
     /// All that was given to the transport is in the kernel's hands.
-    fn end_turn(&mut self, now: Instant) -> Result<(), Error> {
+    fn end_member(&mut self, now: Instant) -> Result<(), Error> {
         let Some(number) = self.writes.take() else { return Ok(()) };
         if self.link.wants_ping() {
             self.feed_ping()?;

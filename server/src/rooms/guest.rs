@@ -105,10 +105,8 @@ struct Guest {
 impl Guest {
     fn join(rooms: &Arc<Rooms>, name: &DocumentName, terms: Terms) -> Result<Guest, JoinError> {
         let ready = Arc::<Ready>::default();
-        let lagging = rooms.metrics.lagging_peers.clone();
-        let outbox = Arc::new(Outbox::new(rooms.config.outbox_bytes.get(), lagging, Arc::clone(&ready), 0));
-        let membership = rooms.join(name, Arc::clone(&outbox), terms, &[]);
-        let membership = membership.inspect_err(|error| rooms.metrics.reject(error.label()))?;
+        let outbox = rooms.outbox(&ready, 0);
+        let membership = rooms.join(name, Arc::clone(&outbox), terms, &[])?;
         let (messages, health) = (VecDeque::new(), rooms.journal.health());
         Ok(Guest { membership, outbox, ready, messages, parting: None, health })
     }

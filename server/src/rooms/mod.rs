@@ -169,6 +169,12 @@ impl Rooms {
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
 
+    /// An outbox for a peer, which announces what is new in it under this number.
+    pub(crate) fn outbox(&self, ready: &Arc<Ready>, number: usize) -> Arc<Outbox> {
+        let lagging = self.metrics.lagging_peers.clone();
+        Arc::new(Outbox::new(self.config.outbox_bytes.get(), lagging, Arc::clone(ready), number))
+    }
+
     /// Opens the room of a document for nobody: it is checkpointed, and evicted if nobody joins meanwhile. `turn` is given back
     /// when somebody joins, or the room ends.
     pub(crate) fn visit(

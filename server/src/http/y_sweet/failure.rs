@@ -11,14 +11,14 @@ use tracing::info;
 
 use super::paths::PathError;
 use crate::access::y_sweet::Refused;
-use crate::connection::told_as;
+use crate::connection::{counted_as, told_as};
 use crate::metrics::Metrics;
 use crate::rooms::GuestError;
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// It is not allowed to whoever asks.
+    /// The key or the token does not allow it.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The token allows to read.
@@ -56,7 +56,7 @@ struct Counted(&'static str);
 
 impl Failure {
     /// The status that tells it, and the reason under which metrics count it.
-    pub(crate) fn told_as(&self) -> (StatusCode, &'static str) {
+    pub(crate) fn status_and_reason(&self) -> (StatusCode, &'static str) {
         match self {
             Failure::Refused(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Failure::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
@@ -68,7 +68,7 @@ impl Failure {
             Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request"),
             Failure::Document(GuestError::Parted(Parting { reason, .. })) => {
                 let (code, status) = told_as(*reason);
-                (status, crate::connection::counted_as(code).unwrap_or("stopping"))
+                (status, counted_as(code).unwrap_or("stopping"))
             }
             Failure::Document(GuestError::RefusedAgain) => (StatusCode::BAD_REQUEST, "policy"),
             Failure::Document(GuestError::Incomplete) => (StatusCode::CONFLICT, "incomplete"),
@@ -81,7 +81,7 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response<Body> {
-        let (status, reason) = self.told_as();
+        let (status, reason) = self.status_and_reason();
         let mut response = (status, format!("{self}\n")).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer");

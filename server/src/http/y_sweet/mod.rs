@@ -240,9 +240,7 @@ async fn authorize(
     if valid.is_zero() || valid > TOKEN_VALID_AT_MOST {
         return Err(Failure::Validity);
     }
-    if !y_sweet.journal.contains(&name) && is_empty(&y_sweet.rooms.read(&name).await?) {
-        return Err(Failure::NoDocument);
-    }
+    existing(&y_sweet, &name).await?;
     let token = y_sweet.gate.sign(&name, authorization, valid);
     let token = token.map_err(|error| Failure::Internal(error.to_string()))?;
     let (s, id) = (if is_encrypted { "s" } else { "" }, name.as_str());
@@ -292,10 +290,7 @@ async fn write_by_key(
 }
 
 async fn document(y_sweet: &YSweet, name: &DocumentName) -> Result<Response<Body>, Failure> {
-    let document = y_sweet.rooms.read(name).await?;
-    if is_empty(&document) && !y_sweet.journal.contains(name) {
-        return Err(Failure::NoDocument);
-    }
+    let document = existing(y_sweet, name).await?;
     let described = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, document.len().to_string()),
@@ -310,6 +305,9 @@ async fn apply(y_sweet: &YSweet, name: &DocumentName, request: Request) -> Resul
     Ok(StatusCode::OK)
 }
 
-fn is_empty(document: &Rope) -> bool {
-    document.to_bytes() == update::EMPTY
+/// A document, which exists where it was created, or anybody has written to it.
+async fn existing(y_sweet: &YSweet, name: &DocumentName) -> Result<Rope, Failure> {
+    let document = y_sweet.rooms.read(name).await?;
+    let is_empty = document.len() == update::EMPTY.len() && document.to_bytes() == update::EMPTY;
+    if is_empty && !y_sweet.journal.contains(name) { Err(Failure::NoDocument) } else { Ok(document) }
 }
