@@ -133,6 +133,9 @@ pub(crate) const INBOX_MESSAGE_COST: usize = 256;
 /// The cost of a message in an outbox beside its bytes, for the same reason.
 pub(crate) const OUTBOX_MESSAGE_COST: usize = 64;
 
+/// All outboxes of one connection together may have so many times the bytes of one. Beyond it, each lags that is sent more.
+pub(crate) const FULL_OUTBOXES: usize = 4;
+
 /// Inputs that a room takes from its inbox before it flushes.
 pub(crate) const INPUTS_PER_FLUSH: usize = 256;
 

@@ -24,7 +24,7 @@ use crate::connection::{counted_as, told_as};
 use crate::http::y_sweet::Failure;
 use crate::http::y_sweet::paths::PathError;
 use crate::limits::{
-    ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, FAST_PROBE,
+    ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, FAST_PROBE, FULL_OUTBOXES,
     INPUTS_PER_FLUSH, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LONGEST_SYNC_INTERVAL,
     MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME,
     PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
@@ -182,7 +182,10 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             ],
         ),
         ("documents open at once", vec![format!("{later}, after {}", time(TURNED_AWAY_AFTER))]),
-        ("queued for one slow reader", vec![]),
+        (
+            "queued for one slow reader",
+            vec![format!("{} times as much for all documents of a connection", word(FULL_OUTBOXES))],
+        ),
         ("queued for one document", vec![]),
         ("parked updates, which wait for missing ones", vec![size(PARKED_BYTES), later]),
         (

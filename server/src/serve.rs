@@ -9,9 +9,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
 use coscribe_websocket::echo;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
@@ -218,13 +218,15 @@ async fn stop(server: &Server, journal: JournalThreads) {
 
 /// The signals that end the server.
 struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
 }
 
 impl Signals {
     fn install() -> anyhow::Result<Signals> {
         let install = |kind| signal(kind).context("cannot wait for signals");
+        // A log that reaches the limit on the size of files is an error of the write, and no reason to die.
+        drop(install(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
         Ok(Signals {
             interrupt: install(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,

@@ -86,7 +86,9 @@ impl OpenConnection<'_> {
             }
             // It was on its way when the document was shut.
             (Some(Document::Shut), _) => None,
-            // Version 2 says nothing of a token where it has none.
+            // Version 2 says nothing of a token where it has none, and begins with its question. After it has closed a document
+            // it says once more that its client is gone: that opens nothing.
+            (None, Ok(Request::Say(_, message))) if !matches!(message, Inbound::Step1(_)) => None,
             (None, Ok(Request::Say(wish, message))) => self
                 .open_document(&address, &[], false)
                 .map(|number| (number, said(wish.into_iter().chain([message])))),

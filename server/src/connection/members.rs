@@ -53,7 +53,13 @@ impl Members {
     pub(super) fn add(&mut self, member: Member) {
         match self.free.pop() {
             Some(number) => self.by_number[number] = Some(member),
-            None => self.by_number.push(Some(member)),
+            None => {
+                if self.by_number.is_empty() {
+                    // Most connections have one, where a vector would have room for four.
+                    self.by_number.reserve_exact(1);
+                }
+                self.by_number.push(Some(member));
+            }
         }
     }
 

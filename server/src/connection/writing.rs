@@ -5,12 +5,13 @@ use std::mem;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use coscribe_engine::message::Reason;
 use coscribe_websocket::{End, Error, Outgoing, Payload};
 use tokio::time::Instant;
 
 use super::Dialect;
 use super::open::OpenConnection;
-use super::parting::end_by;
+use super::parting::{end, end_by};
 
 impl OpenConnection<'_> {
     /// Writes what the rooms want to have sent, or ends the connection if that is what its only room wants.
@@ -19,6 +20,10 @@ impl OpenConnection<'_> {
             return Poll::Ready(end);
         }
         match ready!(self.poll_turns(cx)) {
+            // The last room that could have ended it has sent its peer away before.
+            Ok(()) if self.unreadable && self.members.len() == 0 => {
+                Poll::Ready(end(Reason::TooLarge, "the message is too large"))
+            }
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(End::after(&error)),
         }

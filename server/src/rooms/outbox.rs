@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
@@ -10,13 +11,15 @@ use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::shared::Shared;
-use crate::limits::OUTBOX_MESSAGE_COST;
+use crate::limits::{FULL_OUTBOXES, OUTBOX_MESSAGE_COST};
 
 /// The outboxes of one connection that have something new, by their numbers, and the task that empties them.
 #[derive(Default)]
 pub(crate) struct Ready {
     numbers: Mutex<VecDeque<usize>>,
     writer: AtomicWaker,
+    /// Bytes in all of them.
+    bytes: AtomicUsize,
 }
 
 impl Ready {
@@ -82,7 +85,7 @@ pub(crate) struct Batch {
 }
 
 impl Outbox {
-    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes. What is new in it is announced in `ready`,
+    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes, or where all of a connection have too many. What is new in it is announced in `ready`,
     /// under this number.
     pub(crate) fn new(limit: usize, lagging: Gauge, ready: Arc<Ready>, number: usize) -> Outbox {
         Outbox { queue: Mutex::default(), limit, lagging, ready, number }
@@ -95,9 +98,12 @@ impl Outbox {
         if queue.parting.is_some() {
             return false;
         }
-        queue.bytes += cost(&queued);
+        let cost = cost(&queued);
+        queue.bytes += cost;
+        let in_all = self.ready.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
         queue.messages.push_back(queued);
-        let stalls = !queue.stalled && queue.bytes > self.limit;
+        let is_over = queue.bytes > self.limit || in_all > self.limit.saturating_mul(FULL_OUTBOXES);
+        let stalls = !queue.stalled && is_over;
         queue.stalled |= stalls;
         if stalls {
             self.lagging.inc();
@@ -149,6 +155,7 @@ impl Outbox {
     pub(crate) fn written(&self, cost: usize) -> bool {
         let mut queue = self.queue();
         queue.bytes -= cost;
+        self.ready.bytes.fetch_sub(cost, Ordering::Relaxed);
         let drained = queue.stalled && queue.bytes == 0;
         queue.stalled &= !drained;
         if drained {
@@ -164,7 +171,9 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        if self.queue().stalled {
+        let (bytes, stalled) = (self.queue().bytes, self.queue().stalled);
+        self.ready.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if stalled {
             self.lagging.dec();
         }
     }
@@ -239,6 +248,20 @@ mod tests {
         assert!(matches!(outbox.heard(), Some(Parting { reason: Reason::Violation, .. })));
         assert!(!outbox.push(plain(9000)));
         assert!(outbox.take().messages.is_empty());
+    }
+
+    #[test]
+    fn all_outboxes_of_a_connection_have_a_bound_together() {
+        let ready = Arc::<Ready>::default();
+        let outboxes: Vec<_> = (0..=2 * FULL_OUTBOXES)
+            .map(|number| Outbox::new(1000, Gauge::default(), Arc::clone(&ready), number))
+            .collect();
+        let stalled: Vec<_> = outboxes.iter().map(|outbox| outbox.push(plain(436))).collect();
+        assert_eq!(stalled.iter().position(|stalls| *stalls), Some(2 * FULL_OUTBOXES), "half a limit each");
+        let batch = outboxes[0].take();
+        assert!(!outboxes[0].written(batch.cost()));
+        drop(outboxes);
+        assert_eq!(ready.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -38,6 +38,24 @@ for (const [number, version] of Object.entries(VERSIONS)) {
     assert.equal(copies[0].text.toString(), 'this is 3')
   })
 
+  test(`provider ${number}: a document whose provider is destroyed is closed, while its socket stays`, async t => {
+    const server = await Server.start(t, '--grace', '0s')
+    const socket = socketOf(t, version, server)
+    const stays = open(t, version, socket, 'stays')
+    for (let at = 0; at < 5; at++) {
+      const goes = open(t, version, socket, `goes/${at}`)
+      await synced(goes)
+      goes.awareness.setLocalStateField('user', { name: 'One' })
+      goes.destroy()
+    }
+    await synced(stays)
+    const rooms = async () => Number((await (await fetch(`${server.http}/metrics`)).text()).match(/^coscribe_rooms (\d+)/m)[1])
+    await until('one room is left', async () => await rooms() === 1)
+    stays.text.insert(0, 'x')
+    await until('it is served', () => !stays.hasUnsyncedChanges)
+    assert.equal(await rooms(), 1)
+  })
+
   test(`provider ${number}: a name that cannot be is denied, and the others go on`, async t => {
     const server = await Server.start(t)
     const socket = socketOf(t, version, server)
