@@ -1,4 +1,4 @@
-//! The number of a connection in its room.
+//! The number of a connection in its room, and what it may do and hears.
 
 /// One connection as its room sees it. Never reused while a room lives, and never 0.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

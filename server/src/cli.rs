@@ -12,8 +12,7 @@ use crate::{commands, config, serve};
 
 /// A self-hosted collaboration server for Yjs editors.
 ///
-/// Editors connect with an unmodified y-websocket provider; every document is a path below the server's address. An
-/// acknowledged update is on disk.
+/// Editors connect with unmodified clients of y-websocket, Hocuspocus or y-sweet. An acknowledged update is on disk.
 #[derive(Parser, Debug)]
 #[command(
     version,

@@ -195,37 +195,31 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 format!("{} clients on one connection", AWARENESS_CLIENTS_PER_PEER),
             ],
         ),
+        ("a message 102", vec![size(SYNC_STATUS_BYTES), violation.clone()]),
         (
-            "a message 102, of which one connection may have many unanswered",
-            vec![
-                size(SYNC_STATUS_BYTES),
-                format!("{} of them", number(UNANSWERED_SYNC_STATUSES)),
-                violation.clone(),
-            ],
+            "messages 102 of one connection that are not answered yet",
+            vec![number(UNANSWERED_SYNC_STATUSES), violation.clone()],
+        ),
+        ("documents on one connection", vec![format!("{} open or denied", number(DOCUMENTS_PER_CONNECTION))]),
+        (
+            "a connection of a Hocuspocus provider without a document",
+            vec![time(OPENS_WITHIN), close(Reason::Silence)],
         ),
         (
-            "documents on one connection",
-            vec![
-                format!("{} open or denied", number(DOCUMENTS_PER_CONNECTION)),
-                format!("{}, if none is opened within {}", close(Reason::Silence), time(OPENS_WITHIN)),
-            ],
+            "an address of Hocuspocus",
+            vec![format!("{} bytes of a session", ADDRESS_BYTES - MAX_NAME_BYTES - 1), violation.clone()],
         ),
-        (
-            "an address and a token of Hocuspocus",
-            vec![
-                format!("{} bytes of a session", ADDRESS_BYTES - MAX_NAME_BYTES - 1),
-                size(TOKEN_BYTES),
-                violation.clone(),
-            ],
-        ),
+        ("a token of Hocuspocus", vec![size(TOKEN_BYTES)]),
         ("a key of y-sweet", vec![format!("{LEAST_KEY_CHARS} characters at least")]),
         (
             "a token of y-sweet",
+            vec![format!("{} seconds, unless", number(TOKEN_VALID.as_secs())), close(Reason::Unauthorized)],
+        ),
+        (
+            "`validForSeconds` of a token of y-sweet",
             vec![
-                format!("{} seconds, if nobody says for how long", number(TOKEN_VALID.as_secs())),
                 format!("{} days", TOKEN_VALID_AT_MOST.as_secs() / (24 * 3600)),
                 format!("HTTP {}", Failure::Validity.status_and_reason().0.as_u16()),
-                close(Reason::Unauthorized),
             ],
         ),
         ("a request of y-sweet", vec![format!("HTTP {}", Failure::TooLarge.status_and_reason().0.as_u16())]),
@@ -374,11 +368,8 @@ fn failures() -> Vec<Failure> {
     let others = [GuestError::RefusedAgain, GuestError::Incomplete, GuestError::Unsaved(String::new())];
     // What a guest does not do.
     let is_possible = |error: &GuestError| {
-        use Reason::{Overload, Shutdown, Silence, Text, Unauthorized};
-        !matches!(
-            error,
-            GuestError::Parted(Parting { reason: Overload | Shutdown | Silence | Text | Unauthorized, .. })
-        )
+        use Reason::{Shutdown, Silence, Text, Unauthorized};
+        !matches!(error, GuestError::Parted(Parting { reason: Shutdown | Silence | Text | Unauthorized, .. }))
     };
     let documents = parted.into_iter().chain(joins.map(GuestError::Join)).chain(others).filter(is_possible);
     let mut failures = vec![

@@ -171,9 +171,9 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let (bytes, stalled) = (self.queue().bytes, self.queue().stalled);
-        self.ready.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if stalled {
+        let queue = self.queue();
+        self.ready.bytes.fetch_sub(queue.bytes, Ordering::Relaxed);
+        if queue.stalled {
             self.lagging.dec();
         }
     }
