@@ -1,14 +1,13 @@
 //! Who may use `/y-sweet`: the back end of an application has the key, and its clients have tokens.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use coscribe_engine::room::Access;
 use coscribe_persistence::DocumentName;
 use subtle::ConstantTimeEq;
 
-use super::{Authorization, Grant, TokenError, Tokens};
+use super::{Grant, TokenError, Tokens};
 use crate::config::{Secret, is_local};
 use crate::limits::LEAST_KEY_CHARS;
 
@@ -102,17 +101,9 @@ impl Gate {
         }
     }
 
-    /// A token for a client: see [`Tokens::sign`].
-    ///
-    /// # Errors
-    /// If it cannot be signed.
-    pub(crate) fn sign(
-        &self,
-        document: &DocumentName,
-        access: Authorization,
-        valid: Duration,
-    ) -> Result<String, jsonwebtoken::errors::Error> {
-        self.tokens.sign(document, access, valid)
+    /// The tokens of clients.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// The key that a request needs; none if it comes from this machine and there is none.
@@ -132,9 +123,12 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::access::Authorization;
 
     const KEY: &str = "0123456789abcdef";
 
@@ -170,7 +164,7 @@ mod tests {
         let (here, name) = (request("localhost:1234", None), DocumentName::new("a").unwrap());
         assert_eq!(gate.back_end(from, &here), Ok(()));
         assert_eq!(gate.client(from, &here, None, &name).unwrap().access, Access::Write);
-        let token = gate.sign(&name, Authorization::ReadOnly, Duration::from_secs(60)).unwrap();
+        let token = gate.tokens().sign(&name, Authorization::ReadOnly, Duration::from_secs(60)).unwrap();
         assert_eq!(gate.client(from, &here, Some(&token), &name).unwrap().access, Access::Read);
         let other = IpAddr::from([10, 0, 0, 1]);
         for (from, headers) in [(other, here), (from, request("docs.example", None))] {

@@ -95,15 +95,15 @@ impl Members {
         }
     }
 
-    /// Whose turn it is, after so many in line who cannot use theirs.
-    pub(super) fn waiting_at(&self, after: usize) -> Option<usize> {
-        self.line.get(after).copied()
+    /// Who is at this place in line.
+    pub(super) fn waiting_at(&self, place: usize) -> Option<usize> {
+        self.line.get(place).copied()
     }
 
-    /// One of those in line has its turn.
-    pub(super) fn step_out(&mut self, number: usize) {
-        self.line.retain(|&other| other != number);
-        if let Some(member) = self.get_mut(number) {
+    /// The one at this place in line has its turn.
+    pub(super) fn take_turn(&mut self, place: usize) {
+        let number = self.line.remove(place);
+        if let Some(member) = number.and_then(|number| self.get_mut(number)) {
             member.is_in_line = false;
         }
     }

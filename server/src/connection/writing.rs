@@ -54,13 +54,13 @@ impl OpenConnection<'_> {
     /// Gives one member after the other its turn, until nothing is left that can be written now.
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            let start = Instant::now();
             if !self.is_writing {
                 self.begin_member(cx)?;
             }
             if !self.is_writing {
                 return Poll::Ready(Ok(()));
             }
+            let start = Instant::now();
             let written = self.transport.poll_write_all(cx);
             let now = Instant::now();
             if let Some(member) = self.writes.and_then(|number| self.members.get_mut(number)) {
@@ -86,7 +86,7 @@ impl OpenConnection<'_> {
                 // For a pong, or for a piece to be cut: others need not wait for that.
                 Poll::Pending => waiting += 1,
                 Poll::Ready(messages) => {
-                    self.members.step_out(number);
+                    self.members.take_turn(waiting);
                     self.transport.messages = messages;
                     (self.writes, self.is_writing) = (Some(number), true);
                     return Ok(());

@@ -241,7 +241,7 @@ async fn authorize(
         return Err(Failure::Validity);
     }
     existing(&y_sweet, &name).await?;
-    let token = y_sweet.gate.sign(&name, authorization, valid);
+    let token = y_sweet.gate.tokens().sign(&name, authorization, valid);
     let token = token.map_err(|error| Failure::Internal(error.to_string()))?;
     let (s, id) = (if is_encrypted { "s" } else { "" }, name.as_str());
     let place = format!("{host}{}/d/{id}", paths::ROOT);
