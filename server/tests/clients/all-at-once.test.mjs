@@ -4,9 +4,12 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
+import WebSocket from 'ws'
+import { DocumentManager } from '@y-sweet/sdk'
 import { Bare, connect, converged, MESSAGE, PROVIDERS, synced, Y } from './clients.mjs'
 import { Server, until } from './harness.mjs'
 import { open, socketOf, VERSIONS } from './hocuspocus.mjs'
+import { open as openOnYSweet } from './y-sweet.mjs'
 
 /** Somebody with y-websocket, whose application asks by message 102 whether all is saved. */
 class OnYWebsocket {
@@ -61,11 +64,46 @@ class OnHocuspocus {
   }
 }
 
+/** Somebody with y-sweet's client, which asks by itself whether all is saved, and comes back whatever it is told: only its
+ * network keeps it away. */
+class OnYSweet {
+  #isOffline = false
+  #socket = null
+
+  constructor (t, server, name) {
+    const manager = new DocumentManager(`ys://127.0.0.1:${server.port}/y-sweet`)
+    const [isOffline, opened] = [() => this.#isOffline, socket => { this.#socket = socket }]
+    class Network extends WebSocket {
+      constructor (url, protocols) {
+        super(isOffline() ? 'ws://127.0.0.1:9' : url, protocols)
+        opened(this)
+      }
+    }
+    this.provider = openOnYSweet(t, name, () => manager.getOrCreateDocAndToken(name), { WebSocketPolyfill: Network })
+  }
+
+  get isOpen () { return this.#socket.readyState === WebSocket.OPEN }
+  get isSaved () { return !this.provider.hasLocalChanges }
+  askWhetherSaved () {}
+  connect () { this.#isOffline = false }
+
+  disconnect () {
+    this.#isOffline = true
+    this.#socket.close()
+  }
+
+  breakOff () {
+    this.#isOffline = true
+    this.#socket.terminate()
+  }
+}
+
 /** One person for each kind of provider, all in the document `name`, and synced. */
 async function everybody (t, server, name) {
   const people = [
     ...Object.entries(PROVIDERS).map(([kind, Provider]) => Object.assign(new OnYWebsocket(t, Provider, server, name), { kind })),
-    ...Object.entries(VERSIONS).map(([number, version]) => Object.assign(new OnHocuspocus(t, version, server, name), { kind: `hocuspocus ${number}` }))
+    ...Object.entries(VERSIONS).map(([number, version]) => Object.assign(new OnHocuspocus(t, version, server, name), { kind: `hocuspocus ${number}` })),
+    Object.assign(new OnYSweet(t, server, name), { kind: 'y-sweet' })
   ]
   await synced(...providersOf(people))
   return people
@@ -95,7 +133,7 @@ function write (people, round) {
 async function seen (people) {
   const expected = JSON.stringify(people.map(({ kind }) => kind).sort())
   const names = ({ provider }) => JSON.stringify([...provider.awareness.getStates().values()].map(state => state.user?.name).sort())
-  await until(`all see ${expected}`, () => people.every(person => names(person) === expected), 30)
+  await until(`all see ${expected}`, () => people.every(person => names(person) === expected))
 }
 
 const introduce = people => people.forEach(({ provider, kind }) => provider.awareness.setLocalStateField('user', { name: kind }))

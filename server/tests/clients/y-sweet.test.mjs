@@ -3,10 +3,10 @@ import http from 'node:http'
 import test from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import WebSocket from 'ws'
-import { createYjsProvider } from '@y-sweet/client'
 import { createDoc, DocumentManager, getOrCreateDocAndToken, YSweetError } from '@y-sweet/sdk'
 import { Bare, connect, converged, message, PROVIDERS, syncMessage, synced, Y } from './clients.mjs'
 import { Server, until } from './harness.mjs'
+import { open } from './y-sweet.mjs'
 
 const KEY = 'tests-have-a-key-that-everybody-knows'
 
@@ -18,28 +18,6 @@ async function start (t, ...flags) {
 
 function manager (server, key = KEY) {
   return new DocumentManager(`ys://${key && `${key}@`}127.0.0.1:${server.port}/y-sweet`)
-}
-
-/** A client as an editor makes it, with what happens to it at hand. `tokens` gives it its tokens. */
-function open (t, name, tokens, options = {}) {
-  const doc = options.doc ?? new Y.Doc()
-  const happened = { statuses: [], closed: [], tokens: 0 }
-  let isOver = false
-  const endpoint = async () => {
-    if (isOver) return await new Promise(() => {}) // it goes on connecting after its end
-    happened.tokens++
-    return await tokens()
-  }
-  const provider = createYjsProvider(doc, name, endpoint, { WebSocketPolyfill: WebSocket, showDebuggerLink: false, ...options })
-  provider.on('connection-status', status => happened.statuses.push(status))
-  provider.on('connection-close', event => happened.closed.push(event))
-  t.after(() => {
-    isOver = true
-    provider.disconnect()
-    provider.destroy()
-    doc.destroy()
-  })
-  return Object.assign(provider, { doc, happened, text: doc.getText('text'), map: doc.getMap('map'), array: doc.getArray('array') })
 }
 
 /** An update of a new document with this text. */
