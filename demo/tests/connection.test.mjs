@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Server, until } from '../../server/tests/clients/harness.mjs'
-import { gone, launch, Person, sameText, TITLES } from './browser.mjs'
+import { gone, launch, Person, sameText, TITLES, withBoth } from './browser.mjs'
 
 for (const editor of Object.keys(TITLES).filter(editor => editor !== 'whiteboard')) {
   test(`${TITLES[editor]}: two people edit offline and converge when they are back`, async t => {
@@ -36,33 +36,45 @@ for (const editor of Object.keys(TITLES).filter(editor => editor !== 'whiteboard
   })
 }
 
-test('a server that is killed while people type, and comes back, has everything', async t => {
-  const server = await Server.start(t)
-  const browser = await launch(t)
-  const options = { expected: gone }
-  const [ada, grace] = [await Person.open(t, browser, server, 'r', 'Ada', options), await Person.open(t, browser, server, 'r', 'Grace', options)]
-  for (const person of [ada, grace]) await person.connected()
-  await ada.type('codemirror', 'before ')
-  const typing = Promise.all([ada.type('codemirror', 'while Ada types a sentence', { delay: 40 }), grace.type('codemirror', 'while Grace types one', { delay: 40 })])
-  await until('some was typed', async () => (await ada.text('codemirror')).length > 20)
-  await server.kill()
-  await typing
-  await ada.says(ada.connection, /^(Reconnecting in \d+ s|Connecting…)$/)
-  await ada.says(ada.banner, 'as soon as it is back')
-  await server.start()
-  for (const person of [ada, grace]) {
-    await person.connected()
-    await person.isSaved()
-  }
-  await until('both have the same', async () => {
-    const [one, other] = [await ada.text('codemirror'), await grace.text('codemirror')]
-    return one === other && one.replace(/\s/g, '').length === 'before while Ada types a sentence while Grace types one'.replace(/\s/g, '').length
+/** Two people in a room, who both have y-websocket's client, or one of each kind. */
+const PAIRS = {
+  'y-websocket': async (t, browser, server, options) => {
+    const people = [await Person.open(t, browser, server, 'r', 'Ada', options), await Person.open(t, browser, server, 'r', 'Grace', options)]
+    for (const person of people) await person.connected()
+    return people
+  },
+  'each kind of provider': withBoth
+}
+
+for (const [providers, pair] of Object.entries(PAIRS)) {
+  test(`a server that is killed while people with ${providers} type, and comes back, has everything`, async t => {
+    const server = await Server.start(t)
+    const browser = await launch(t)
+    const [ada, grace] = await pair(t, browser, server, { expected: gone })
+    await ada.type('codemirror', 'before ')
+    const typing = Promise.all([ada.type('codemirror', 'while Ada types a sentence', { delay: 40 }), grace.type('codemirror', 'while Grace types one', { delay: 40 })])
+    await until('some was typed', async () => (await ada.text('codemirror')).length > 20)
+    await server.kill()
+    await typing
+    for (const person of [ada, grace]) {
+      await person.says(person.connection, /^(Reconnecting in \d+ s|Connecting…)$/)
+      await person.says(person.banner, 'as soon as it is back')
+    }
+    await server.start()
+    for (const person of [ada, grace]) {
+      await person.connected()
+      await person.isSaved()
+    }
+    await until('both have the same', async () => {
+      const [one, other] = [await ada.text('codemirror'), await grace.text('codemirror')]
+      return one === other && one.replace(/\s/g, '').length === 'before while Ada types a sentence while Grace types one'.replace(/\s/g, '').length
+    })
+    // And so has the server itself, for somebody who comes later.
+    const edsger = await Person.open(t, browser, server, 'r', 'Edsger')
+    await sameText('codemirror', [ada, edsger])
+    for (const person of [ada, grace, edsger]) assert.deepEqual(person.complaints, [])
   })
-  // And so has the server itself, for somebody who comes later.
-  const edsger = await Person.open(t, browser, server, 'r', 'Edsger')
-  await sameText('codemirror', [ada, edsger])
-  for (const person of [ada, grace, edsger]) assert.deepEqual(person.complaints, [])
-})
+}
 
 test('the page and its document can be loaded again while there is no server', async t => {
   const server = await Server.start(t)

@@ -87,28 +87,6 @@ test('either goes offline, edits, and comes back with everything', async t => {
   }
 })
 
-test('a server that is killed while people type, and comes back, has everything of both', async t => {
-  const server = await Server.start(t)
-  const browser = await launch(t)
-  const [ada, grace] = await withBoth(t, browser, server, { expected: gone })
-  const typing = Promise.all([ada.type('codemirror', 'while Ada types a sentence', { delay: 40 }), grace.type('codemirror', 'while Grace types one', { delay: 40 })])
-  await until('some was typed', async () => (await ada.text('codemirror')).length > 20)
-  await server.kill()
-  await typing
-  await grace.says(grace.connection, /^(Reconnecting in \d+ s|Connecting…)$/)
-  await grace.says(grace.banner, 'as soon as it is back')
-  await server.start()
-  for (const person of [ada, grace]) {
-    await person.connected()
-    await person.isSaved()
-  }
-  await until('both have the same', async () => {
-    const [one, other] = [await ada.text('codemirror'), await grace.text('codemirror')]
-    return one === other && one.replace(/\s/g, '').length === 'while Ada types a sentencewhile Grace types one'.replace(/\s/g, '').length
-  })
-  for (const person of [ada, grace]) assert.deepEqual(person.complaints, [])
-})
-
 test('the provider is chosen by keyboard, for this window, and outlives a reload and a new room', async t => {
   const server = await Server.start(t)
   const browser = await launch(t)

@@ -85,8 +85,8 @@ pub(crate) struct Batch {
 }
 
 impl Outbox {
-    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes, or where all of a connection have too many. What is new in it is announced in `ready`,
-    /// under this number.
+    /// An empty outbox that counts as stalled, in `lagging`, above `limit` bytes, or where all of a connection have too many.
+    /// What is new in it is announced in `ready`, under this number.
     pub(crate) fn new(limit: usize, lagging: Gauge, ready: Arc<Ready>, number: usize) -> Outbox {
         Outbox { queue: Mutex::default(), limit, lagging, ready, number }
     }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import http from 'node:http'
 import test from 'node:test'
-import { setTimeout as pause } from 'node:timers/promises'
 import WebSocket from 'ws'
 import { createDoc, DocumentManager, getOrCreateDocAndToken, YSweetError } from '@y-sweet/sdk'
 import { Bare, connect, converged, message, PROVIDERS, syncMessage, synced, Y } from './clients.mjs'
@@ -31,6 +30,13 @@ function textOf (update) {
   const doc = new Y.Doc()
   Y.applyUpdate(doc, update)
   return doc.getText('text').toString()
+}
+
+/** It hears enough, while there is nothing to hear: after more than 3 s without a message it would connect again. */
+async function isKeptAlive (provider) {
+  let heard = 0
+  provider.websocket.addEventListener('message', () => heard++)
+  await until('it has heard something three times', () => heard >= 3 || provider.happened.closed.length > 0)
 }
 
 async function isSaved (...providers) {
@@ -107,7 +113,7 @@ test('a token for reading shows what others write, and saves nothing', async t =
   await until('it reads', () => reader.text.toString() === 'to be read')
   assert.equal(reader.clientToken.authorization, 'read-only')
   reader.text.insert(0, 'not ')
-  await pause(8000) // more than 3 s without a message, and it would connect again
+  await isKeptAlive(reader)
   assert.deepEqual(reader.happened.closed, [])
   assert.ok(reader.hasLocalChanges, 'it is not saved')
   assert.equal(reader.status, 'connected')
@@ -128,7 +134,7 @@ test('a client for which nothing can be confirmed stays connected', async t => {
   doc.getText('text').insert(0, 'second')
   one.websocket.send(syncMessage(2, Y.encodeStateAsUpdate(doc, first))) // its beginning is missing
   one.text.insert(0, 'x')
-  await pause(8000)
+  await isKeptAlive(one)
   assert.ok(one.hasLocalChanges)
   assert.deepEqual(one.happened.closed, [])
   one.websocket.send(syncMessage(2, Y.encodeStateAsUpdate(doc)))
@@ -141,7 +147,7 @@ test('without a valid token nobody comes in', async t => {
   const brief = await manager.getClientToken('mine', { validForSeconds: 1 })
   const status = async token => await refusedWith(`${mine.url}/mine${token === undefined ? '' : `?token=${token}`}`)
   assert.equal(await status(mine.token), undefined)
-  await pause(2100)
+  await until('the brief token has expired', async () => await status(brief.token) === 401)
   for (const token of [undefined, '', 'x', other.token, brief.token, KEY, `${mine.token.slice(0, -3)}AAA`]) {
     assert.equal(await status(token), 401, token)
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -194,7 +200,8 @@ test('what was created is there after a crash, and a checkpoint', async t => {
   await server.kill()
   await server.start()
   assert.equal(textOf(await manager.getDocAsUpdate('kept')), '')
-  await pause(500)
+  const rooms = async () => (await (await fetch(`${server.http}/metrics`)).text()).match(/^coscribe_rooms (\d+)/m)[1]
+  await until('its room is closed, after a checkpoint', async () => await rooms() === '0')
   await server.terminate()
   await server.start()
   assert.equal((await manager.getClientToken('kept')).docId, 'kept')
@@ -279,7 +286,7 @@ test('a confirmation waits for the answer to the server\'s question', async t =>
   const server = await Server.start(t)
   const bare = await Bare.open(t, server, 'y-sweet/d/asked/ws/asked')
   bare.send(message(102, [7]))
-  await pause(300)
+  await bare.document() // what is asked for later is answered
   assert.ok(!bare.frames.some(frame => frame[0] === 102))
   bare.send(Uint8Array.of(0, 1, 2, 0, 0))
   await until('it is confirmed', () => bare.frames.some(frame => frame[0] === 102))
