@@ -63,7 +63,10 @@ class Person {
 function connect (t, server, name) {
   const doc = new Y.Doc()
   const provider = new WebsocketProvider(server.url, name, doc, { WebSocketPolyfill: WebSocket, disableBc: true })
-  t.after(() => provider.destroy())
+  t.after(() => {
+    provider.destroy()
+    doc.destroy() // else the timer of its awareness keeps this process alive
+  })
   return provider
 }
 
