@@ -40,6 +40,32 @@ pub(crate) const ADDRESS_BYTES: usize = MAX_NAME_BYTES + 1 + 128;
 /// A token. Signed ones have a kilobyte or two.
 pub(crate) const TOKEN_BYTES: usize = 16 << 10;
 
+// Access.
+
+/// Refusals of one address that are told at once. Somebody whose token has expired may have as many documents open.
+pub(crate) const REFUSALS_AT_ONCE: u32 = 10;
+
+/// Refusals of one address that are told on an open WebSocket at all.
+pub(crate) const REFUSALS_TOLD: u32 = 30;
+
+/// After this time, an address has one refusal less behind it.
+pub(crate) const REFUSALS_FORGOTTEN: Duration = Duration::from_secs(1);
+
+/// Addresses of which refusals are counted: some hundred kilobytes.
+pub(crate) const REFUSED_ADDRESSES: usize = 10_000;
+
+/// Bad tokens that are known as such without another look.
+pub(crate) const BAD_TOKENS: usize = 10_000;
+
+/// Revocations that are kept, each of at most some hundred bytes.
+pub(crate) const REVOCATIONS: usize = 1_000_000;
+
+/// A subject or a token's id in a revocation.
+pub(crate) const REVOKED_NAME_BYTES: usize = 256;
+
+/// Messages for a document that may wait until it is decided who may have it, in bytes.
+pub(crate) const UNDECIDED_BYTES: usize = 64 << 10;
+
 // y-sweet.
 
 /// The key of y-sweet. Whoever has a token may try keys until one fits, as fast as they like.

@@ -1,19 +1,17 @@
 //! Who may do what with which document.
 
+mod authorizer;
+mod credentials;
+mod grant;
+mod refusals;
+mod revocations;
+pub(crate) mod server_keys;
 mod tokens;
 pub(crate) mod y_sweet;
 
-use std::time::SystemTime;
-
-use coscribe_engine::room::Access;
-
+pub(crate) use self::authorizer::{Authorizer, Decision, Door, Visitor};
+pub(crate) use self::credentials::Credentials;
+pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
+pub(crate) use self::refusals::{Refusals, Told};
+pub(crate) use self::revocations::{Revocation, Revocations, RevokeError};
 pub(crate) use self::tokens::{Authorization, TokenError, Tokens};
-
-/// What somebody may do with a document.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) struct Grant {
-    /// What it allows.
-    pub(crate) access: Access,
-    /// Until when, if it ends.
-    pub(crate) expires: Option<SystemTime>,
-}

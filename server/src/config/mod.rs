@@ -4,19 +4,27 @@
 //! flag and the environment variable are named after it: see [`layers`] for which of them wins.
 
 mod layers;
+mod access;
+mod anonymous;
 mod listen;
+mod origins;
 mod paths;
 mod patterns;
 mod proxies;
 mod secret;
+mod url;
 mod values;
 
+pub(crate) use access::AccessConfig;
+pub(crate) use anonymous::Anonymous;
 pub(crate) use layers::{ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
+pub(crate) use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
 use patterns::Pattern;
-pub(crate) use proxies::{Proxies, is_local};
+pub(crate) use proxies::{Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
+pub(crate) use url::Url;
 pub(crate) use values::{Interval, Size, Span, Switch};
 
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -108,6 +116,17 @@ pub struct Config {
     /// `/y-sweet` serves this machine only
     #[arg(long, value_name = "KEY", hide_env_values = true)]
     pub(crate) y_sweet_key: Option<Secret>,
+    /// What anybody may do who shows no token: none, read or write; without any other word about access it is write for this
+    /// machine and none for others
+    #[arg(long, value_name = "none|read|write", hide_possible_values = true)]
+    pub(crate) anonymous: Option<Anonymous>,
+    /// Origins beside the server's own whose pages may use it from a browser: `https://app.example.com`,
+    /// `https://*.example.com`, `*` for all
+    #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
+    pub(crate) origins: Vec<Origin>,
+    /// Where grants come from
+    #[command(flatten)]
+    pub(crate) access: AccessConfig,
     /// How long a client may take to send the header of a request, and how long it may be idle between requests
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) header_timeout: Interval,

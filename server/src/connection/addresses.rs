@@ -17,6 +17,8 @@ pub(super) struct Addresses {
 pub(super) enum Document {
     /// It is the member with this number. Providers before version 4 don't tell their version.
     Open { number: usize, tells_version: bool },
+    /// It is being asked who may have it; the question has this number.
+    Undecided { number: u64 },
     /// It was denied, or the room has sent the client away: nothing of it is heard until the client opens it again.
     Shut,
 }

@@ -9,9 +9,9 @@ use coscribe_engine::dialect::hocuspocus::{
     self, Frame, GREETING, PONG, Request, close_frame, denied_frame, document_of, granted_frame,
 };
 use coscribe_engine::message::{Inbound, Parting, Reason};
-use coscribe_engine::room::Access;
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::End;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::addresses::Document;
@@ -20,6 +20,8 @@ use super::frames::Framing;
 use super::members::Member;
 use super::open::OpenConnection;
 use super::parting::{counted_as, end, end_by, told_as};
+use super::permission::{Margins, Permit};
+use crate::access::{self, Credentials, Grant, Told};
 use crate::limits::{ADDRESS_BYTES, TOKEN_BYTES};
 use crate::rooms::{JoinError, Said, Shown};
 
@@ -34,6 +36,10 @@ enum Denied {
     Name(#[from] NameError),
     #[error("the token is too long")]
     Token,
+    #[error("too much was sent before it was decided who may have the document")]
+    TooEarly,
+    #[error(transparent)]
+    Access(#[from] access::Denied),
     #[error("too many documents on one connection")]
     Documents,
     #[error(transparent)]
@@ -45,6 +51,8 @@ impl Denied {
     fn label(&self) -> &'static str {
         match self {
             Denied::Name(_) | Denied::Token => "handshake",
+            Denied::TooEarly => "undecided",
+            Denied::Access(denied) => denied.label(),
             Denied::Documents => "documents_on_connection",
             Denied::Room(error) => error.label(),
         }
@@ -75,9 +83,17 @@ impl OpenConnection<'_> {
         };
         let known = self.addresses.get(&address);
         Ok(match (known, request) {
-            (Some(Document::Open { number, .. }), request) => self.hear_of(number, &address, request),
+            (Some(Document::Open { number, .. }), request) => self.hear_of(number, &address, request)?,
+            (Some(Document::Undecided { number }), Ok(Request::Say(wish, message))) => {
+                if !self.keep_until_decided(number, said(wish.into_iter().chain([message])), frame.len()) {
+                    self.deny(&address, &Denied::TooEarly);
+                }
+                None
+            }
+            // The answer to the first token is on its way.
+            (Some(Document::Undecided { .. }), Ok(Request::Auth { .. })) => None,
             (_, Ok(Request::Auth { token, tells_version })) => {
-                self.open_document(&address, &token, tells_version);
+                self.open_document(&address, &token, tells_version)?;
                 None
             }
             (_, Ok(Request::Close)) => {
@@ -89,10 +105,19 @@ impl OpenConnection<'_> {
             // Version 2 says nothing of a token where it has none, and begins with its question. After it has closed a document
             // it says once more that its client is gone: that opens nothing.
             (None, Ok(Request::Say(_, message))) if !matches!(message, Inbound::Step1(_)) => None,
-            (None, Ok(Request::Say(wish, message))) => self
-                .open_document(&address, &[], false)
-                .map(|number| (number, said(wish.into_iter().chain([message])))),
-            (None, Err(error)) => return Err(malformed(error)),
+            (None, Ok(Request::Say(wish, message))) => {
+                let said = said(wish.into_iter().chain([message]));
+                match self.open_document(&address, &[], false)? {
+                    Some(number) => Some((number, said)),
+                    None => {
+                        if let Some(Document::Undecided { number }) = self.addresses.get(&address) {
+                            self.keep_until_decided(number, said, frame.len());
+                        }
+                        None
+                    }
+                }
+            }
+            (_, Err(error)) => return Err(malformed(error)),
         })
     }
 
@@ -101,12 +126,11 @@ impl OpenConnection<'_> {
         number: usize,
         address: &Bytes,
         request: Result<Request, MessageError>,
-    ) -> Option<(usize, Said)> {
-        match request {
+    ) -> Result<Option<(usize, Said)>, End> {
+        Ok(match request {
             Ok(Request::Say(wish, message)) => Some((number, said(wish.into_iter().chain([message])))),
-            // Whoever asks again is granted the same.
-            Ok(Request::Auth { .. }) => {
-                self.reply(granted_frame(address, Access::Write));
+            Ok(Request::Auth { token, .. }) => {
+                self.renew(number, &token).map_or(Ok(()), Err)?;
                 None
             }
             Ok(Request::Close) => {
@@ -115,49 +139,113 @@ impl OpenConnection<'_> {
                 None
             }
             Err(error) => Some((number, Said { error: Some(error), ..Said::default() })),
+        })
+    }
+
+    /// Opens a document, denies it, or has the application asked. Gives its number among the members if it is open.
+    ///
+    /// # Errors
+    /// The end of the connection, if its address was refused too often.
+    fn open_document(
+        &mut self,
+        address: &[u8],
+        token: &[u8],
+        tells_version: bool,
+    ) -> Result<Option<usize>, End> {
+        let address = Bytes::copy_from_slice(address);
+        let (document, credentials) = match self.check_request(&address, token) {
+            Ok(checked) => checked,
+            Err(denied) => {
+                self.deny(&address, &denied);
+                return Ok(None);
+            }
+        };
+        match self.decide_to_open(&address, &document, Arc::clone(&credentials), tells_version) {
+            None => Ok(None),
+            Some(decided) => self.open_decided(&address, decided, credentials, tells_version),
         }
     }
 
-    /// Opens a document, or denies it. Gives its number among the members.
-    fn open_document(&mut self, address: &[u8], token: &[u8], tells_version: bool) -> Option<usize> {
-        let address = Bytes::copy_from_slice(address);
-        match self.join(&address, token, tells_version) {
-            Ok(number) => {
-                self.reply(granted_frame(&address, Access::Write));
-                self.addresses.set(address, Document::Open { number, tells_version });
+    /// Opens a document, or denies it. Gives its number among the members if it is open.
+    ///
+    /// # Errors
+    /// The end of the connection, if its address was refused too often.
+    pub(super) fn open_decided(
+        &mut self,
+        address: &Bytes,
+        decided: Result<Grant, access::Denied>,
+        credentials: Arc<Credentials>,
+        tells_version: bool,
+    ) -> Result<Option<usize>, End> {
+        let is_refused = decided.as_ref().is_err_and(|denied| *denied != access::Denied::Unavailable);
+        let joined = decided.map_err(Denied::from).and_then(|grant| {
+            let access = grant.access;
+            self.join(address, Permit::new(grant, credentials, Margins::of(&self.connection.config)), tells_version)
+                .map(|number| (number, access))
+        });
+        match joined {
+            Ok((number, access)) => {
+                self.reply(granted_frame(address, access));
+                self.addresses.set(address.clone(), Document::Open { number, tells_version });
                 self.opens_by = None;
-                Some(number)
+                self.note_permits();
+                Ok(Some(number))
             }
             Err(denied) => {
-                let (from, shown) = (self.connection.from, String::from_utf8_lossy(&address));
-                info!(%from, document = ?shown, "denied: {denied}");
-                self.connection.metrics.reject(denied.label());
-                self.reply(denied_frame(&address, &denied.to_string()));
-                if !self.addresses.is_full(&address) {
-                    self.addresses.set(address, Document::Shut);
+                self.deny(address, &denied);
+                let from = self.connection.visitor.address;
+                if is_refused && self.connection.refusals.count(from, Instant::now()) == Told::Cheaply {
+                    return Err(end(Reason::Unauthorized, "too many refused tokens"));
                 }
-                None
+                Ok(None)
             }
         }
     }
 
-    fn join(&mut self, address: &Bytes, token: &[u8], tells_version: bool) -> Result<usize, Denied> {
-        let document = document_of(address);
-        let name = DocumentName::from_bytes(document)?;
+    fn deny(&mut self, address: &Bytes, denied: &Denied) {
+        let (from, shown) = (self.connection.from, String::from_utf8_lossy(address));
+        info!(%from, document = ?shown, "denied: {denied}");
+        self.connection.metrics.reject(denied.label());
+        self.reply(denied_frame(address, &denied.to_string()));
+        if !self.addresses.is_full(address) {
+            self.addresses.set(address.clone(), Document::Shut);
+        }
+    }
+
+    /// The document that an address is of, and what the client shows for it.
+    fn check_request(
+        &self,
+        address: &Bytes,
+        token: &[u8],
+    ) -> Result<(DocumentName, Arc<Credentials>), Denied> {
+        let name = DocumentName::from_bytes(document_of(address))?;
         if self.addresses.is_full(address) {
             return Err(Denied::Documents);
         }
         if token.len() > TOKEN_BYTES {
             return Err(Denied::Token);
         }
+        let shown = &self.connection.visitor.credentials;
+        if token.is_empty() {
+            return Ok((name, Arc::clone(shown)));
+        }
+        Ok((name, Arc::new(shown.with_token(&String::from_utf8_lossy(token)))))
+    }
+
+    fn join(&mut self, address: &Bytes, permit: Permit, tells_version: bool) -> Result<usize, Denied> {
+        let document = document_of(address);
+        let name = DocumentName::from_bytes(document)?;
         let is_name = document.len() == address.len();
         let framing = Framing::Hocuspocus { address: address.clone(), is_name };
         let number = self.members.next_number();
         let outbox = self.connection.rooms.outbox(&self.ready, number);
-        let terms = hocuspocus::terms(Access::Write, tells_version);
-        let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING)?;
+        let terms = hocuspocus::terms(permit.grant.access, tells_version);
+        let subject = Arc::clone(&permit.grant.subject);
+        let membership =
+            self.connection.rooms.join(&name, Arc::clone(&outbox), terms, subject, &GREETING)?;
         debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
-        self.members.add(Member::new(membership, outbox, Delivery::new(framing, self.connection.window)));
+        let delivery = Delivery::new(framing, self.connection.window);
+        self.members.add(Member::new(membership, outbox, delivery, permit));
         Ok(number)
     }
 
@@ -181,7 +269,7 @@ impl OpenConnection<'_> {
         self.leave(number);
     }
 
-    fn leave(&mut self, number: usize) {
+    pub(super) fn leave(&mut self, number: usize) {
         self.members.remove(number);
         // Another may get its number.
         self.writes.take_if(|writes| *writes == number);

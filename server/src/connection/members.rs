@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use coscribe_engine::message::Parting;
 
 use super::delivery::Delivery;
+use super::permission::Permit;
 use crate::rooms::{Membership, Outbox};
 
 /// A connection's place in one room, and what goes through it.
@@ -14,6 +16,8 @@ pub(super) struct Member {
     pub(super) membership: Membership,
     pub(super) outbox: Arc<Outbox>,
     pub(super) delivery: Delivery,
+    /// What its client may do.
+    pub(super) permit: Permit,
     /// What was taken from the outbox and is not written yet, as the outbox counts it.
     pub(super) taken: usize,
     /// Why the room has sent it away: it is told after what is queued.
@@ -24,8 +28,13 @@ pub(super) struct Member {
 
 impl Member {
     /// It has joined, and nothing has come through its outbox.
-    pub(super) fn new(membership: Membership, outbox: Arc<Outbox>, delivery: Delivery) -> Member {
-        Member { membership, outbox, delivery, taken: 0, parting: None, is_in_line: false }
+    pub(super) fn new(
+        membership: Membership,
+        outbox: Arc<Outbox>,
+        delivery: Delivery,
+        permit: Permit,
+    ) -> Member {
+        Member { membership, outbox, delivery, permit, taken: 0, parting: None, is_in_line: false }
     }
 
     /// Whether it waits for its turn to write.
@@ -74,6 +83,16 @@ impl Members {
     /// The one with this number, if it is still there.
     pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Member> {
         self.by_number.get_mut(number)?.as_mut()
+    }
+
+    /// The one with this number, if it is still there.
+    pub(super) fn get(&self, number: usize) -> Option<&Member> {
+        self.by_number.get(number)?.as_ref()
+    }
+
+    /// Numbers among which are those of all members.
+    pub(super) fn numbers(&self) -> Range<usize> {
+        0..self.by_number.len()
     }
 
     /// All of them.

@@ -16,8 +16,9 @@ mod frames;
 mod link;
 mod members;
 
-mod closing;
+mod orders;
 mod parting;
+mod permission;
 pub(crate) mod register;
 
 use std::future::poll_fn;
@@ -27,12 +28,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coscribe_engine::dialect::y_websocket::GREETING;
+use coscribe_engine::message::{Outbound, Parting};
 use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
 use coscribe_websocket::{Close, End, MessageBytes, Transport, WindowBits};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use self::delivery::Delivery;
@@ -40,13 +42,15 @@ use self::frames::Framing;
 use self::members::Member;
 use self::open::OpenConnection;
 use self::parting::end_by;
+use self::permission::{Margins, Permit};
 use self::register::Registration;
+use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
 use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
 use crate::rooms::{JoinError, Rooms, Shown};
 
-pub(crate) use self::closing::Closing;
+pub(crate) use self::orders::{Orders, Review};
 pub(crate) use self::parting::{counted_as, told_as};
 
 /// Connections that stay for a moment without a place in a room.
@@ -65,12 +69,47 @@ pub(crate) enum Dialect {
     Hocuspocus,
 }
 
+/// Why a connection does not become a peer.
+#[derive(Debug, thiserror::Error)]
+enum TurnedAway {
+    /// Its client may not have the document.
+    #[error(transparent)]
+    Denied(Denied),
+    /// There is no place in the room.
+    #[error(transparent)]
+    NoRoom(JoinError),
+    /// The server wants it to end before it has begun.
+    #[error("{}", .0.words)]
+    Closed(Parting),
+}
+
+impl TurnedAway {
+    /// The reason under which metrics count it.
+    fn label(&self) -> Option<&'static str> {
+        match self {
+            TurnedAway::Denied(denied) => Some(denied.label()),
+            TurnedAway::NoRoom(error) => Some(error.label()),
+            TurnedAway::Closed(_) => None,
+        }
+    }
+}
+
+impl From<TurnedAway> for Parting {
+    fn from(refused: TurnedAway) -> Parting {
+        match refused {
+            TurnedAway::Denied(denied) => Parting::new(denied.reason(), denied.to_string()),
+            TurnedAway::NoRoom(error) => error.into(),
+            TurnedAway::Closed(parting) => parting,
+        }
+    }
+}
+
 /// A connection that is to be a peer of rooms.
 pub(crate) struct Connection {
     /// Its place among the connections that shutdown closes.
     pub(crate) registration: Registration,
-    /// Where it hears of that.
-    pub(crate) closing: Arc<Closing>,
+    /// Where it hears of that, and of what else the server wants of it.
+    pub(crate) orders: Arc<Orders>,
     /// What the peer reads that was compressed with, if messages may be.
     pub(crate) window: Option<WindowBits>,
     /// How many bytes before it a compressed message of the peer may refer to, if messages may come compressed.
@@ -79,8 +118,14 @@ pub(crate) struct Connection {
     pub(crate) dialect: Dialect,
     /// How often it gets a keep-alive while there is nothing else.
     pub(crate) keep_alive: Duration,
-    /// When its client's right to be here ends.
-    pub(crate) expires: Option<Instant>,
+    /// What its client has shown so far.
+    pub(crate) visitor: Visitor,
+    /// What is decided about the client, if it wants one document.
+    pub(crate) decision: Option<Decision>,
+    /// Decides what its client may do.
+    pub(crate) authorizer: Arc<Authorizer>,
+    /// How often addresses were refused.
+    pub(crate) refusals: Arc<Refusals>,
     /// The other end.
     pub(crate) from: SocketAddr,
     /// The documents.
@@ -93,18 +138,25 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
-    pub(crate) async fn run(self, socket: TcpStream, read_ahead: Vec<u8>) {
+    pub(crate) async fn run(mut self, socket: TcpStream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
             usual: self.config.max_message_bytes.get(),
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
         let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
+        let grant = match self.decision.take() {
+            None => None,
+            Some(decision) => match self.decided(decision).await {
+                Ok(grant) => Some(grant),
+                Err(refused) => return Box::pin(self.turn_away(transport, refused)).await,
+            },
+        };
         let timer = pin!(sleep_until(Instant::now()));
         let mut open = OpenConnection::new(&self, transport, timer);
-        if let Err(error) = self.begin(&mut open) {
+        if let Err(error) = self.begin(&mut open, grant) {
             let transport = open.into_transport();
-            return Box::pin(self.turn_away(transport, error)).await;
+            return Box::pin(self.turn_away(transport, TurnedAway::NoRoom(error))).await;
         }
         let end = poll_fn(|cx| open.poll(cx)).await;
         let transport = open.into_transport();
@@ -112,17 +164,42 @@ impl Connection {
         transport.close(end).await;
     }
 
+    /// What is decided about its client, who has to wait where the application is asked.
+    async fn decided(&self, decision: Decision) -> Result<Grant, TurnedAway> {
+        let decided = match decision {
+            Decision::Now(decided) => decided,
+            Decision::Later(decided) => tokio::select! {
+                decided = decided => decided,
+                parting = self.closed() => return Err(TurnedAway::Closed(parting)),
+            },
+        };
+        decided.map_err(TurnedAway::Denied)
+    }
+
+    /// Why it is to end, once it is.
+    fn closed(&self) -> impl Future<Output = Parting> {
+        poll_fn(|cx| {
+            self.orders.wake(cx);
+            self.orders.poll_close()
+        })
+    }
+
     /// Joins the room of its document, if it is of one.
-    fn begin(&self, open: &mut OpenConnection<'_>) -> Result<(), JoinError> {
-        let Dialect::YWebsocket { name, terms } = &self.dialect else {
+    fn begin(&self, open: &mut OpenConnection<'_>, grant: Option<Grant>) -> Result<(), JoinError> {
+        let (Dialect::YWebsocket { name, terms }, Some(grant)) = (&self.dialect, grant) else {
             open.opens_by = Some(Instant::now() + OPENS_WITHIN);
             debug!(from = %self.from, "connected");
             return Ok(());
         };
         let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
-        let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING)?;
+        let terms = Terms { access: grant.access, ..*terms };
+        let subject = Arc::clone(&grant.subject);
+        let membership = self.rooms.join(name, Arc::clone(&outbox), terms, subject, &GREETING)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
-        open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
+        let permit = Permit::new(grant, Arc::clone(&self.visitor.credentials), Margins::of(&self.config));
+        let delivery = Delivery::new(Framing::YWebsocket, self.window);
+        open.members.add(Member::new(membership, outbox, delivery, permit));
+        open.note_permits();
         Ok(())
     }
 
@@ -134,23 +211,43 @@ impl Connection {
         }
     }
 
-    /// There is no place for it in the room.
-    async fn turn_away(mut self, transport: Transport, error: JoinError) {
+    /// Tells its client that there is no place for it, and lets it go.
+    async fn turn_away(mut self, mut transport: Transport, refused: TurnedAway) {
         let permit = TURNED_AWAY.try_acquire();
         if permit.is_ok() {
             self.registration.give_up_place();
         }
-        info!(from = %self.from, document = self.document(), "turned away: {error}");
-        self.metrics.reject(error.label());
-        let closing = poll_fn(|cx| {
-            self.closing.wake_on_close(cx);
-            self.closing.poll()
-        });
-        let parting = match error {
-            JoinError::Stopping => error.into(),
-            error => timeout(TURNED_AWAY_AFTER, closing).await.unwrap_or_else(|_| error.into()),
+        info!(from = %self.from, document = self.document(), "turned away: {refused}");
+        if let Some(label) = refused.label() {
+            self.metrics.reject(label);
+        }
+        let told = match &refused {
+            TurnedAway::Denied(denied) => {
+                let words = Outbound::Denied(denied.to_string().into());
+                transport.messages.extend(Framing::YWebsocket.encode(&words).map(|frame| frame.payload(None)));
+                self.refusals.count(self.visitor.address, Instant::now())
+            }
+            TurnedAway::NoRoom(JoinError::Stopping) | TurnedAway::Closed(_) => Told::AtOnce,
+            TurnedAway::NoRoom(_) => Told::Later,
+        };
+        let parting = match told {
+            Told::AtOnce => refused.into(),
+            _ => self.wait_before(&mut transport, refused).await,
         };
         transport.close(end_by(parting)).await;
+    }
+
+    /// Writes what there is to say, and waits for a while before the connection is closed for this reason.
+    async fn wait_before(&self, transport: &mut Transport, refused: TurnedAway) -> Parting {
+        let wait = async {
+            if poll_fn(|cx| transport.poll_write_all(cx)).await.is_ok() {
+                sleep(TURNED_AWAY_AFTER).await;
+            }
+        };
+        tokio::select! {
+            () = wait => refused.into(),
+            parting = self.closed() => parting,
+        }
     }
 
     fn note(&self, end: &End) {

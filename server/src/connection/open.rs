@@ -19,6 +19,7 @@ use super::link::Link;
 use super::members::Members;
 use super::pace::Pace;
 use super::parting::{end, end_by};
+use super::permission::Undecided;
 use super::{Connection, Dialect};
 use crate::rooms::Ready;
 
@@ -34,6 +35,10 @@ pub(super) struct OpenConnection<'a> {
     pub(super) addresses: Addresses,
     /// Until when it has to open one.
     pub(super) opens_by: Option<Instant>,
+    /// What the application is being asked.
+    pub(super) undecided: Option<Box<Undecided>>,
+    /// When a grant of its members is to be looked at.
+    pub(super) permits_due: Option<Instant>,
     /// The way to the peer.
     pub(super) link: Link,
     /// The member whose messages are being written.
@@ -54,8 +59,8 @@ pub(super) struct OpenConnection<'a> {
     pub(super) right: Option<Arc<Right>>,
     /// What comes is not read any more: the rooms decide when the connection ends.
     pub(super) unreadable: bool,
-    /// The task is woken when the server wants the connection to end.
-    hears_closing: bool,
+    /// The task is woken when the server wants something of the connection.
+    hears_orders: bool,
     /// Messages of the last frame that the room has been given.
     pub(super) delivered: usize,
     /// Bytes that have come and were not yet counted against the rates.
@@ -94,6 +99,8 @@ impl<'a> OpenConnection<'a> {
             ready: Arc::default(),
             addresses: Addresses::default(),
             opens_by: None,
+            undecided: None,
+            permits_due: None,
             link: Link::new(matches!(connection.dialect, Dialect::Hocuspocus)),
             writes: None,
             is_writing: false,
@@ -105,7 +112,7 @@ impl<'a> OpenConnection<'a> {
             large: None,
             right: None,
             unreadable: false,
-            hears_closing: false,
+            hears_orders: false,
             delivered: 0,
             uncounted: 0,
             wire_bytes: 0,
@@ -131,17 +138,28 @@ impl<'a> OpenConnection<'a> {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if !mem::replace(&mut self.hears_closing, true) {
-            self.connection.closing.wake_on_close(cx);
+        let orders = &self.connection.orders;
+        if !mem::replace(&mut self.hears_orders, true) {
+            orders.wake(cx);
         }
-        if let Poll::Ready(parting) = self.connection.closing.poll() {
+        if let Poll::Ready(parting) = orders.poll_close() {
             return Poll::Ready(end_by(parting));
         }
+        if orders.has_reviews()
+            && let Some(end) = self.review()
+        {
+            return Poll::Ready(end);
+        }
         self.transport.begin_turn();
-        for poll in [Self::poll_write, Self::poll_read, Self::poll_replies, Self::poll_timer] {
+        let polls =
+            [Self::poll_write, Self::poll_read, Self::poll_decisions, Self::poll_replies, Self::poll_timer];
+        for poll in polls {
             if let Poll::Ready(end) = poll(self, cx) {
                 return Poll::Ready(end);
             }
+        }
+        if self.has_new_questions() {
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
@@ -181,8 +199,8 @@ impl<'a> OpenConnection<'a> {
         if self.silent_at() <= now {
             return Some(end(Reason::Silence, "no sign of life"));
         }
-        if self.connection.expires.is_some_and(|at| at <= now) {
-            return Some(end(Reason::Unauthorized, "the token has expired"));
+        if let Some(end) = self.check_permits(now) {
+            return Some(end);
         }
         if self.opens_by.is_some_and(|at| at <= now) {
             return Some(end(Reason::Silence, "no document was opened"));
@@ -198,7 +216,7 @@ impl<'a> OpenConnection<'a> {
 
     /// When `poll_timer` has something to do.
     fn due(&mut self) -> Instant {
-        let sooner = [self.too_slow_at(), self.opens_by, self.connection.expires].into_iter().flatten();
+        let sooner = [self.too_slow_at(), self.opens_by, self.permits_due].into_iter().flatten();
         let silent_at = sooner.fold(self.silent_at(), Instant::min);
         if self.is_writing { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
     }

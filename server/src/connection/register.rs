@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use coscribe_engine::message::{Parting, Reason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::closing::Closing;
+use super::orders::{Orders, Review};
+use crate::config::network_of;
 use crate::metrics::Metrics;
 
 /// The open connections.
@@ -34,7 +35,7 @@ pub(crate) struct ConnectionLimits {
 #[derive(Default)]
 struct Register {
     /// By numbers in the order in which they came.
-    closings: BTreeMap<u64, Arc<Closing>>,
+    orders: BTreeMap<u64, Arc<Orders>>,
     last: u64,
     places: usize,
     by_address: HashMap<IpAddr, usize>,
@@ -75,7 +76,7 @@ impl Connections {
 
     /// Takes a place for a connection of a client whose address is known, or is not.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, NoPlace> {
-        let address = address.map(network);
+        let address = address.map(network_of);
         let mut register = self.lock();
         if register.places >= self.limits.total {
             return Err(NoPlace::Total);
@@ -94,11 +95,11 @@ impl Connections {
 
     /// Closes all connections with 1001, evenly over `spread`, so that clients don't come back all at once.
     pub(crate) async fn close_all(&self, spread: Duration) {
-        let closings: Vec<Arc<Closing>> = self.lock().closings.values().cloned().collect();
+        let orders: Vec<Arc<Orders>> = self.lock().orders.values().cloned().collect();
         let start = Instant::now();
-        let step = spread.div_f64(closings.len().max(1) as f64);
-        for (closing, n) in closings.iter().zip(1..) {
-            closing.close(Parting::new(Reason::Shutdown, "the server is shutting down"));
+        let step = spread.div_f64(orders.len().max(1) as f64);
+        for (connection, n) in orders.iter().zip(1..) {
+            connection.close(Parting::new(Reason::Shutdown, "the server is shutting down"));
             let next = start + step * n;
             // Sleeping less than the timer's grain would round up and stretch the whole.
             if next > Instant::now() + Duration::from_millis(1) {
@@ -107,11 +108,19 @@ impl Connections {
         }
     }
 
+    /// Asks every connection to look at something again, and says how many these are.
+    pub(crate) fn review(&self, review: Review) -> usize {
+        let connections: Vec<Arc<Orders>> = self.lock().orders.values().cloned().collect();
+        let review = Arc::new(review);
+        connections.iter().for_each(|connection| connection.review(Arc::clone(&review)));
+        connections.len()
+    }
+
     /// Waits until no connection is open.
     pub(crate) async fn all_closed(&self) {
         loop {
             let left = self.last_left.notified();
-            if self.lock().closings.is_empty() {
+            if self.lock().orders.is_empty() {
                 return;
             }
             left.await;
@@ -123,21 +132,13 @@ impl Connections {
     }
 }
 
-/// One customer has a whole /64 network of IPv6 addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
 impl Place {
     /// Puts the connection into the register, so that shutdown closes it.
-    pub(crate) fn register(self, closing: Arc<Closing>) -> Registration {
+    pub(crate) fn register(self, orders: Arc<Orders>) -> Registration {
         let mut register = self.connections.lock();
         register.last += 1;
         let number = register.last;
-        register.closings.insert(number, closing);
+        register.orders.insert(number, orders);
         drop(register);
         Registration { connections: Arc::clone(&self.connections), place: Some(self), number }
     }
@@ -170,8 +171,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let connections = &self.connections;
         let mut register = connections.lock();
-        register.closings.remove(&self.number);
-        if register.closings.is_empty() {
+        register.orders.remove(&self.number);
+        if register.orders.is_empty() {
             connections.last_left.notify_one();
         }
     }

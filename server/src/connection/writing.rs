@@ -5,11 +5,12 @@ use std::mem;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use coscribe_engine::message::Reason;
+use coscribe_engine::message::{Outbound, Reason};
 use coscribe_websocket::{End, Error, Outgoing, Payload};
 use tokio::time::Instant;
 
 use super::Dialect;
+use super::frames::Framing;
 use super::open::OpenConnection;
 use super::parting::{end, end_by};
 
@@ -33,6 +34,14 @@ impl OpenConnection<'_> {
     pub(super) fn reply(&mut self, frame: Bytes) {
         self.reply_bytes += frame.len();
         self.replies.push_back(Outgoing::new(frame.into()).payload(None));
+    }
+
+    /// Has something to say to one member's client that its room does not know of.
+    pub(super) fn tell(&mut self, framing: &Framing, message: &Outbound) {
+        if let Some(frame) = framing.encode(message) {
+            self.reply_bytes += message.len();
+            self.replies.push_back(frame.payload(None));
+        }
     }
 
     /// Lets those members line up whose rooms have something new.

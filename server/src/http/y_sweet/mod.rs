@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::failure::Failure;
 use crate::access::y_sweet::{Gate, bearer};
 use crate::access::{Authorization, Grant};
-use crate::config::Config;
+use crate::config::{Config, is_local};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
 use crate::metrics::Metrics;
@@ -110,7 +110,8 @@ impl FromRequestParts<YSweet> for Client {
     async fn from_request_parts(parts: &mut Parts, y_sweet: &YSweet) -> Result<Client, Failure> {
         let Named(name) = Named::from_request_parts(parts, y_sweet).await?;
         let token = bearer(&parts.headers);
-        let grant = y_sweet.gate.client(from(parts), &parts.headers, token, &name)?;
+        let is_local = is_local(from(parts), &parts.headers);
+        let grant = y_sweet.gate.client(is_local, token, &name)?;
         Ok(Client(name, grant))
     }
 }

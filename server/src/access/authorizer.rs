@@ -1,0 +1,139 @@
+//! Decides who may do what with a document: by the token that is shown, by what the application says, or by what anybody may do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use coscribe_engine::room::Access;
+use coscribe_persistence::DocumentName;
+use futures_util::future::BoxFuture;
+
+use super::ask::{Ask, Question};
+use super::keys::KeySet;
+use super::y_sweet::Gate;
+use super::{Credentials, Denied, Grant, Revocations, TokenError};
+use crate::config::{Anonymous, Config, Secret};
+
+/// Decides who may do what.
+pub(crate) struct Authorizer {
+    anonymous: Option<Anonymous>,
+    keys: KeySet,
+    ask: Option<Ask>,
+    /// Who may use y-sweet.
+    pub(crate) y_sweet: Gate,
+    /// What was taken back.
+    pub(crate) revocations: Revocations,
+}
+
+/// Somebody who wants a document.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    /// What it shows.
+    pub(crate) credentials: Arc<Credentials>,
+    /// The way by which it comes.
+    pub(crate) door: Door,
+    /// Where it comes from, as far as that is known.
+    pub(crate) address: IpAddr,
+    /// Whether it is on this machine: see [`crate::config::is_local`].
+    pub(crate) is_local: bool,
+}
+
+/// The ways by which clients come.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// With a client of y-websocket.
+    YWebsocket,
+    /// With a provider of Hocuspocus.
+    Hocuspocus,
+    /// With a client of y-sweet, which has a token that this server has signed.
+    YSweet,
+}
+
+impl Door {
+    /// Its name for the application, and for metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Door::YWebsocket => "y-websocket",
+            Door::Hocuspocus => "hocuspocus",
+            Door::YSweet => "y-sweet",
+        }
+    }
+}
+
+impl Visitor {
+    /// The same, who shows something else.
+    pub(crate) fn with(&self, credentials: Arc<Credentials>) -> Visitor {
+        Visitor { credentials, ..self.clone() }
+    }
+}
+
+/// What is decided about somebody, or when.
+pub(crate) enum Decision {
+    /// It is decided.
+    Now(Result<Grant, Denied>),
+    /// The application is being asked.
+    Later(BoxFuture<'static, Result<Grant, Denied>>),
+}
+
+impl Authorizer {
+    /// Decides what somebody may do with a document. A valid token decides alone; without one the application is asked, if it
+    /// can be, and otherwise anybody may do the same. O(bytes of the token), and what its signature takes.
+    pub(crate) fn decide(self: &Arc<Self>, visitor: &Visitor, document: &DocumentName) -> Decision {
+        let token = visitor.credentials.token.as_ref().map(Secret::reveal);
+        if visitor.door == Door::YSweet {
+            let grant = self.y_sweet.client(visitor.is_local, token, document).map_err(Denied::from);
+            return Decision::Now(grant.and_then(|grant| self.unless_revoked(grant)));
+        }
+        let from_token = match token {
+            Some(token) if !self.keys.is_empty() => Some(self.check(token, document)),
+            _ => None,
+        };
+        match (from_token, &self.ask) {
+            (Some(Err(Denied::Token(TokenError::Invalid))) | None, Some(ask)) => {
+                let question = Question {
+                    credentials: Arc::clone(&visitor.credentials),
+                    document: document.clone(),
+                    dialect: visitor.door.name(),
+                    address: visitor.address,
+                };
+                let (asked, authorizer) = (ask.decide(question), Arc::clone(self));
+                Decision::Later(Box::pin(async move { authorizer.unless_revoked(asked.await?) }))
+            }
+            (Some(decided), _) => Decision::Now(decided),
+            (None, None) => Decision::Now(self.anonymous(visitor)),
+        }
+    }
+
+    fn check(&self, token: &str, document: &DocumentName) -> Result<Grant, Denied> {
+        let claims = self.keys.verify(token, SystemTime::now())?;
+        // Before what it allows: who has a revoked token learns nothing.
+        self.unless_revoked(claims.grant(document)?)
+    }
+
+    fn unless_revoked(&self, grant: Grant) -> Result<Grant, Denied> {
+        if self.revocations.cover(&grant) { Err(TokenError::Revoked.into()) } else { Ok(grant) }
+    }
+
+    /// What somebody may do who shows nothing that could be checked.
+    fn anonymous(&self, visitor: &Visitor) -> Result<Grant, Denied> {
+        let access = match self.anonymous {
+            Some(anonymous) => anonymous.access().ok_or(Denied::NoToken)?,
+            None if self.is_unguarded() && visitor.is_local => Access::Write,
+            None if self.is_unguarded() => return Err(Denied::Elsewhere),
+            None => return Err(Denied::NoToken),
+        };
+        Ok(Grant::anonymous(access))
+    }
+
+    /// Whether nothing is configured that says who may come in.
+    fn is_unguarded(&self) -> bool {
+        self.keys.is_empty() && self.ask.is_none()
+    }
+
+    /// Forgets what the application has said of a document or a subject: it is asked again.
+    pub(crate) fn forget(&self, document: Option<&DocumentName>, subject: Option<&str>) {
+        if let Some(ask) = &self.ask {
+            ask.forget(document, subject);
+        }
+    }
+}

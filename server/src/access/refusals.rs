@@ -1,0 +1,97 @@
+//! How often an address has been refused of late, so that one that comes again and again costs little and is slowed.
+//!
+//! A refused client hears why on an open WebSocket, because a browser tells pages nothing of a refused handshake. But clients of
+//! y-websocket before 3.1 come back at once after that, for ever. So the more refusals an address has behind it, the later its
+//! connections are closed; and in the end its handshakes are refused, after which all clients wait longer and longer.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::config::network_of;
+use crate::limits::{REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_TOLD, REFUSED_ADDRESSES};
+
+/// The addresses that were refused of late.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    by_address: Mutex<HashMap<IpAddr, Level>>,
+}
+
+/// How a refusal is told.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// On an open WebSocket, which is closed at once.
+    AtOnce,
+    /// On an open WebSocket, which is closed after a while.
+    Later,
+    /// By refusing the handshake.
+    Cheaply,
+}
+
+/// Refusals that are not forgotten yet, as they were at a moment.
+#[derive(Debug, Copy, Clone)]
+struct Level {
+    refusals: f64,
+    at: Instant,
+}
+
+impl Level {
+    fn now(self, now: Instant) -> f64 {
+        let forgotten = (now - self.at).div_duration_f64(REFUSALS_FORGOTTEN);
+        (self.refusals - forgotten).max(0.0)
+    }
+}
+
+impl Refusals {
+    /// Counts one more refusal of an address, and says how it is to be told.
+    pub(crate) fn count(&self, address: IpAddr, now: Instant) -> Told {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_address.len() >= REFUSED_ADDRESSES {
+            by_address.retain(|_, level| level.now(now) > 0.0);
+            if by_address.len() >= REFUSED_ADDRESSES {
+                by_address.clear();
+            }
+        }
+        let level = by_address.entry(network_of(address)).or_insert(Level { refusals: 0.0, at: now });
+        let before = level.now(now);
+        // What is over the last bound is not remembered: a guest of the same address is not kept waiting for long.
+        *level = Level { refusals: (before + 1.0).min(f64::from(REFUSALS_TOLD) + 1.0), at: now };
+        match before {
+            before if before < f64::from(REFUSALS_AT_ONCE) => Told::AtOnce,
+            before if before < f64::from(REFUSALS_TOLD) => Told::Later,
+            _ => Told::Cheaply,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_an_address_is_refused_the_less_it_is_told_until_it_has_been_quiet() {
+        let (refusals, start) = (Refusals::default(), Instant::now());
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
+        for n in 0..1000 {
+            let expected = match n {
+                n if n < REFUSALS_AT_ONCE => Told::AtOnce,
+                n if n < REFUSALS_TOLD => Told::Later,
+                _ => Told::Cheaply,
+            };
+            assert_eq!(refusals.count(one, start), expected, "{n}");
+        }
+        assert_eq!(refusals.count(other, start), Told::AtOnce);
+        assert_eq!(refusals.count(one, start + REFUSALS_FORGOTTEN * (REFUSALS_TOLD + 2)), Told::AtOnce);
+    }
+
+    #[test]
+    fn no_more_addresses_are_remembered_than_may_be() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        for n in 0..2 * u32::try_from(REFUSED_ADDRESSES).unwrap() {
+            refusals.count(std::net::Ipv4Addr::from(n).into(), now);
+        }
+        assert!(refusals.by_address.lock().unwrap().len() <= REFUSED_ADDRESSES);
+    }
+}
