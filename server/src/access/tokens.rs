@@ -64,6 +64,33 @@ pub(crate) enum TokenError {
     /// It is for another document.
     #[error("the token is for another document")]
     Foreign,
+    /// Its time has not begun.
+    #[error("the token is not valid yet")]
+    Early,
+    /// It was issued for somebody else than this server.
+    #[error("the token is not for this server: its audience is another")]
+    Audience,
+    /// Somebody else has issued it.
+    #[error("the token is from another issuer")]
+    Issuer,
+    /// It was taken back.
+    #[error("the token was revoked")]
+    Revoked,
+}
+
+impl TokenError {
+    /// The reason under which metrics count it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            TokenError::Invalid => "token_invalid",
+            TokenError::Expired => "token_expired",
+            TokenError::Foreign => "token_foreign",
+            TokenError::Early => "token_early",
+            TokenError::Audience => "token_audience",
+            TokenError::Issuer => "token_issuer",
+            TokenError::Revoked => "token_revoked",
+        }
+    }
 }
 
 impl Tokens {
@@ -109,7 +136,7 @@ impl Tokens {
             return Err(TokenError::Foreign);
         }
         let expires = UNIX_EPOCH.checked_add(Duration::from_secs(exp)).ok_or(TokenError::Invalid)?;
-        Ok(Grant { access: access.into(), expires: Some(expires) })
+        Ok(Grant { expires: Some(expires), ..Grant::anonymous(access.into()) })
     }
 }
 

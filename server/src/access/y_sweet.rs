@@ -96,7 +96,7 @@ impl Gate {
         let key = self.key(from, headers)?;
         match token {
             Some(token) => Ok(self.tokens.check(token, document)?),
-            None if key.is_none() => Ok(Grant { access: Access::Write, expires: None }),
+            None if key.is_none() => Ok(Grant::anonymous(Access::Write)),
             None => Err(Refused::Nothing),
         }
     }

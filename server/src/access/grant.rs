@@ -1,0 +1,68 @@
+//! What somebody may do with one document, and why somebody may not.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use coscribe_engine::room::Access;
+
+use super::tokens::TokenError;
+
+/// What somebody may do with one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// What it allows.
+    pub(crate) access: Access,
+    /// The application's user id, which is recorded with each update; empty where nobody says who it is.
+    pub(crate) subject: Arc<str>,
+    /// The name that people see.
+    pub(crate) name: Option<Arc<str>>,
+    /// Until when, if it ends.
+    pub(crate) expires: Option<SystemTime>,
+    /// The token that it comes from, as a revocation names it.
+    pub(crate) token: Option<Arc<TokenIdentity>>,
+}
+
+/// Which token it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TokenIdentity {
+    /// Its `jti`.
+    pub(crate) id: Option<String>,
+    /// Its `iat`.
+    pub(crate) issued: Option<SystemTime>,
+}
+
+/// Why somebody may do nothing with a document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    /// Nothing says who it is, and nobody is let in without.
+    #[error("a token is needed")]
+    NoToken,
+    /// The token is not sound.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// It is known who it is, who may not have this document; in the application's words, if it has any.
+    #[error("{0}")]
+    Forbidden(Arc<str>),
+    /// Whoever decides cannot be reached.
+    #[error("access cannot be checked now; try again later")]
+    Unavailable,
+}
+
+impl Grant {
+    /// What nobody in particular may do.
+    pub(crate) fn anonymous(access: Access) -> Grant {
+        Grant { access, subject: Arc::default(), name: None, expires: None, token: None }
+    }
+}
+
+impl Denied {
+    /// The reason under which metrics count it.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Denied::NoToken => "no_token",
+            Denied::Token(error) => error.label(),
+            Denied::Forbidden(_) => "forbidden",
+            Denied::Unavailable => "access_unavailable",
+        }
+    }
+}
