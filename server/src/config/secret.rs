@@ -1,8 +1,9 @@
 //! Values that nobody may read in a log.
 
 use std::convert::Infallible;
-use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
@@ -15,6 +16,14 @@ impl Secret {
     /// The secret itself.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// The secret of a file, without whitespace at its end.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn read(path: &Path) -> io::Result<Secret> {
+        fs::read_to_string(path).map(|text| Secret(text.trim_end().to_owned()))
     }
 }
 
