@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Config, ConfigError, Pattern};
+use super::{AccessConfig, Config, ConfigError, Pattern};
 
 /// The flags and variables of `coscribe serve`: any value.
 #[derive(Debug)]
@@ -24,10 +24,17 @@ pub(crate) struct StoreArgs {
     given: ArgMatches,
 }
 
+/// The flags and variables of the commands that sign and explain tokens: the table `[access]`.
+#[derive(Debug)]
+pub(crate) struct AccessArgs {
+    given: ArgMatches,
+}
+
 /// The flag that names the file.
 #[derive(Args, Debug)]
 struct FileArg {
-    /// A TOML file with values: its keys are the names of the flags, with `_` for `-`
+    /// A TOML file with values: its keys are the names of the flags, with `_` for `-`; those of `--access-…` are in the table
+    /// `[access]`, where `--access-ask` is `ask`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -57,6 +64,18 @@ impl StoreArgs {
         if let Some(patterns) = self.given.get_many::<Pattern>("keep_deleted") {
             config.keep_deleted = patterns.cloned().collect();
         }
+        Ok(config)
+    }
+}
+
+impl AccessArgs {
+    /// Puts the layers together.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        let mut config = read_file(&self.given)?;
+        config
+            .access
+            .update_from_arg_matches(&self.given)
+            .expect("all of its values are among the arguments");
         Ok(config)
     }
 }
@@ -143,6 +162,29 @@ impl FromArgMatches for StoreArgs {
     }
 }
 
+impl Args for AccessArgs {
+    fn augment_args(command: Command) -> Command {
+        let all =
+            AccessConfig::augment_args(FileArg::augment_args(Command::new("token"))).mut_args(with_variable);
+        command.args(all.get_arguments().cloned())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        AccessArgs::augment_args(command)
+    }
+}
+
+impl FromArgMatches for AccessArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<AccessArgs, clap::Error> {
+        Ok(AccessArgs { given: without_defaults(matches) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = AccessArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -200,6 +242,21 @@ mod tests {
         assert_eq!((from_flags.data.as_path(), from_flags.log), (Path::new("e"), LevelFilter::DEBUG));
         assert!(keeps(&from_flags, "b") && !keeps(&from_flags, "a"));
         assert!(resolve(&["--grace", "1s"]).is_err());
+    }
+
+    #[test]
+    fn access_is_a_table_of_the_file_and_a_prefix_of_flags() {
+        let (_dir, config) =
+            file("[access]\nask = \"https://a.example\"\nleeway = \"3s\"\naudience = [\"b\", \"c\"]");
+        let flags =
+            ["coscribe", &config, "--access-ask", "https://d.example/", "--access-keys", "e.pem,f=g.pem"];
+        let access = Serve::try_parse_from(flags).unwrap().args.resolve().unwrap().access;
+        assert_eq!(access.ask.unwrap().to_string(), "https://d.example/");
+        assert_eq!((access.leeway.get(), access.keys.len()), (Duration::from_secs(3), 2));
+        assert_eq!((access.audience, &*access.name_claim), (vec!["b".to_owned(), "c".to_owned()], "name"));
+        assert_eq!(Config::default().access.audience, ["coscribe"]);
+        let wrong = Serve::try_parse_from(["coscribe", "--access-leeway", "long"]).err().unwrap();
+        assert!(wrong.to_string().contains("--access-leeway"), "{wrong}");
     }
 
     #[test]

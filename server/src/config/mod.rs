@@ -1,11 +1,13 @@
 //! The configuration: each value stands once, as a field of [`Config`].
 //!
 //! A field gives a value its type, which checks it, its default and its help text. Its name is the key in the file, and the
-//! flag and the environment variable are named after it: see [`layers`] for which of them wins.
+//! flag and the environment variable are named after it: see [`layers`] for which of them wins. [`AccessConfig`] is a table
+//! of the file: its key `ask` is the flag `--access-ask`.
 
-mod layers;
 mod access;
 mod anonymous;
+mod keys;
+mod layers;
 mod listen;
 mod origins;
 mod paths;
@@ -17,11 +19,12 @@ mod values;
 
 pub(crate) use access::AccessConfig;
 pub(crate) use anonymous::Anonymous;
+pub(crate) use keys::KeySource;
 pub(crate) use layers::{ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
 pub(crate) use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
-use patterns::Pattern;
+pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
@@ -30,7 +33,7 @@ pub(crate) use values::{Interval, Size, Span, Switch};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Command, FromArgMatches};
+use clap::{Args, Command};
 use coscribe_persistence::DocumentName;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
@@ -124,15 +127,15 @@ pub struct Config {
     /// `https://*.example.com`, `*` for all
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     pub(crate) origins: Vec<Origin>,
-    /// Where grants come from
-    #[command(flatten)]
-    pub(crate) access: AccessConfig,
     /// How long a client may take to send the header of a request, and how long it may be idle between requests
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) header_timeout: Interval,
     /// How many documents may be open
     #[arg(long, value_name = "N", default_value = "100000")]
     pub(crate) max_rooms: NonZeroUsize,
+    /// Where grants come from.
+    #[command(flatten)]
+    pub(crate) access: AccessConfig,
 }
 
 /// Why there is no configuration.
@@ -196,10 +199,14 @@ impl Config {
 impl Default for Config {
     /// The defaults of all values.
     fn default() -> Config {
-        let nothing_given = Config::augment_args(Command::new("coscribe")).try_get_matches_from(["coscribe"]);
-        let defaults = nothing_given.and_then(|matches| Config::from_arg_matches(&matches));
-        defaults.expect("defaults are sound values, and all but lists have one")
+        defaults()
     }
+}
+
+fn defaults<T: Args>() -> T {
+    let nothing_given = T::augment_args(Command::new("coscribe")).try_get_matches_from(["coscribe"]);
+    let defaults = nothing_given.and_then(|matches| T::from_arg_matches(&matches));
+    defaults.expect("defaults are sound values, and all but lists have one")
 }
 
 #[cfg(test)]
@@ -217,6 +224,10 @@ mod tests {
             ("keep_deleted = [\"versions/*\", \"a**\"]", ["line 1", "a**"]),
             ("hocuspocus_path = [\"collab\"]", ["line 1", "slash"]),
             ("trusted_proxies = [\"10.0.0.0/8\", \"there\"]", ["line 1", "there"]),
+            ("[access]\naks = \"https://app.example\"", ["line 2", "aks"]),
+            ("[access]\nask = \"app.example\"", ["line 2", "ask"]),
+            ("[access]\nkeys = [\"=\"]", ["line 2", "keys"]),
+            ("access_ask = \"https://app.example\"", ["line 1", "access_ask"]),
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();
             assert!(says.iter().all(|part| error.contains(part)), "{error}");

@@ -20,7 +20,7 @@ pub(crate) struct Pattern(glob::Pattern);
 
 impl Pattern {
     /// Whether a document has such a name. O(the lengths of both).
-    pub(super) fn matches(&self, name: &DocumentName) -> bool {
+    pub(crate) fn matches(&self, name: &DocumentName) -> bool {
         self.0.matches_with(name.as_str(), OPTIONS)
     }
 }

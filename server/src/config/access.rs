@@ -1,0 +1,142 @@
+//! Who may do what: the table `[access]` of the configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::keys::KeySource;
+use super::values::{Interval, Span, Switch};
+use super::{Secret, Url, defaults};
+
+/// Where grants come from.
+#[derive(Args, Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AccessConfig {
+    /// The secret of tokens that are signed with HS256, at least 32 bytes
+    #[arg(long = "access-secret", id = "access_secret", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) secret: Option<Secret>,
+    /// A file with this secret, as Docker and systemd hand them over; whitespace at its end does not count
+    #[arg(long = "access-secret-file", id = "access_secret_file", value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Public keys of tokens: PEM files, JWKS files, URLs of a JWKS; `KID=FILE` gives the key of a PEM file an id
+    #[arg(long = "access-keys", id = "access_keys", value_name = "KEYS,…", value_delimiter = ',')]
+    pub(crate) keys: Vec<KeySource>,
+    /// Issuers of tokens (`iss`); if none is given, it is not looked at
+    #[arg(long = "access-issuer", id = "access_issuer", value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) issuer: Vec<String>,
+    /// Audiences of tokens (`aud`), one of which a token must name; `[]` in the file accepts tokens for anybody
+    #[arg(long = "access-audience", id = "access_audience", value_name = "NAME,…", value_delimiter = ',')]
+    #[arg(default_value = "coscribe")]
+    pub(crate) audience: Vec<String>,
+    /// How far the clocks of this server and of the issuer of tokens may be apart
+    #[arg(long = "access-leeway", id = "access_leeway", value_name = "TIME", default_value = "10s")]
+    pub(crate) leeway: Span,
+    /// The claim with the application's user id; a name such as `/app/user` is a JSON pointer into nested claims
+    #[arg(
+        long = "access-subject-claim",
+        id = "access_subject_claim",
+        value_name = "CLAIM",
+        default_value = "sub"
+    )]
+    pub(crate) subject_claim: String,
+    /// The claim with the name that people see
+    #[arg(
+        long = "access-name-claim",
+        id = "access_name_claim",
+        value_name = "CLAIM",
+        default_value = "name"
+    )]
+    pub(crate) name_claim: String,
+    /// The claim with the documents that may be read: a pattern, or a list of patterns
+    #[arg(
+        long = "access-read-claim",
+        id = "access_read_claim",
+        value_name = "CLAIM",
+        default_value = "read"
+    )]
+    pub(crate) read_claim: String,
+    /// The claim with the documents that may be read and written
+    #[arg(
+        long = "access-write-claim",
+        id = "access_write_claim",
+        value_name = "CLAIM",
+        default_value = "write"
+    )]
+    pub(crate) write_claim: String,
+    /// The parameter of a URL in which a token may stand
+    #[arg(
+        long = "access-token-parameter",
+        id = "access_token_parameter",
+        value_name = "NAME",
+        default_value = "token"
+    )]
+    pub(crate) token_parameter: String,
+    /// The cookie in which a token may stand; none is looked at otherwise
+    #[arg(long = "access-token-cookie", id = "access_token_cookie", value_name = "NAME")]
+    pub(crate) token_cookie: Option<String>,
+    /// The application's URL that says who may do what: it is asked with POST
+    #[arg(long = "access-ask", id = "access_ask", value_name = "URL")]
+    pub(crate) ask: Option<Url>,
+    /// A secret that the application gets as `Authorization: Bearer`: it shows that this server asks
+    #[arg(
+        long = "access-ask-secret",
+        id = "access_ask_secret",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) ask_secret: Option<Secret>,
+    /// A file with this secret
+    #[arg(long = "access-ask-secret-file", id = "access_ask_secret_file", value_name = "FILE")]
+    pub(crate) ask_secret_file: Option<PathBuf>,
+    /// Headers of a client's request that the application is told
+    #[arg(
+        long = "access-ask-headers",
+        id = "access_ask_headers",
+        value_name = "NAME,…",
+        value_delimiter = ','
+    )]
+    pub(crate) ask_headers: Vec<String>,
+    /// Cookies of a client's request that the application is told
+    #[arg(
+        long = "access-ask-cookies",
+        id = "access_ask_cookies",
+        value_name = "NAME,…",
+        value_delimiter = ','
+    )]
+    pub(crate) ask_cookies: Vec<String>,
+    /// How long the application may take for an answer, with all tries
+    #[arg(long = "access-ask-timeout", id = "access_ask_timeout", value_name = "TIME", default_value = "5s")]
+    pub(crate) ask_timeout: Interval,
+    /// How long an answer holds for others with the same credentials, if it does not say so itself
+    #[arg(long = "access-ask-cache", id = "access_ask_cache", value_name = "TIME", default_value = "30s")]
+    pub(crate) ask_cache: Span,
+    /// Certificates (PEM) that are trusted beside the usual ones, for the URLs above
+    #[arg(long = "access-ca", id = "access_ca", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Whether the URLs above may be `http://` on other machines: on or off; everybody on the way can then read tokens or
+    /// exchange keys
+    #[arg(
+        long = "access-allow-http",
+        id = "access_allow_http",
+        value_name = "on|off",
+        default_value = "off"
+    )]
+    #[arg(hide_possible_values = true)]
+    pub(crate) allow_http: Switch,
+    /// How long before a grant ends Hocuspocus' providers are asked for a new token
+    #[arg(
+        long = "access-renew-before",
+        id = "access_renew_before",
+        value_name = "TIME",
+        default_value = "1m"
+    )]
+    pub(crate) renew_before: Span,
+}
+
+impl Default for AccessConfig {
+    /// The defaults of all values.
+    fn default() -> AccessConfig {
+        defaults()
+    }
+}
