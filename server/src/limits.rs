@@ -63,6 +63,9 @@ pub(crate) const REVOCATIONS: usize = 1_000_000;
 /// A subject or a token's id in a revocation.
 pub(crate) const REVOKED_NAME_BYTES: usize = 256;
 
+/// The body of a request to `/api/v1/access`.
+pub(crate) const API_BODY_BYTES: usize = 64 << 10;
+
 /// Messages for a document that may wait until it is decided who may have it, in bytes.
 pub(crate) const UNDECIDED_BYTES: usize = 64 << 10;
 

@@ -33,7 +33,7 @@ pub async fn run(listener: TcpListener) -> io::Result<Infallible> {
 }
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<String>, Infallible> {
-    let handshake = match Handshake::check(&request, true) {
+    let handshake = match Handshake::check(&request, true, |_| true) {
         Ok(handshake) => handshake,
         Err(refusal) => return Ok(refusal.response()),
     };

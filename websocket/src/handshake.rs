@@ -42,14 +42,19 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Checks a request by RFC 6455, section 4.2.1, and negotiates compression if there is to be any. O(bytes of the headers).
+    /// Checks a request by RFC 6455, section 4.2.1, and negotiates compression if there is to be any, and the first subprotocol
+    /// that may be chosen. O(bytes of the headers).
     ///
     /// # Errors
     /// If the request is no sound handshake: it is to be answered with [`HandshakeError::response`].
-    pub fn check<B>(request: &Request<B>, compression: bool) -> Result<Handshake, HandshakeError> {
+    pub fn check<B>(
+        request: &Request<B>,
+        compression: bool,
+        may_choose: impl Fn(&str) -> bool,
+    ) -> Result<Handshake, HandshakeError> {
         let accept_key = accept_key(request.method(), request.headers())?;
         let agreed = if compression { extensions::negotiate(request.headers())? } else { None };
-        Ok(Handshake { accept_key, agreed, subprotocol: subprotocol(request.headers()) })
+        Ok(Handshake { accept_key, agreed, subprotocol: subprotocol(request.headers(), may_choose) })
     }
 
     /// The window that we compress with, if compression was agreed on.
@@ -124,14 +129,14 @@ fn accept_key(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Hands
     HeaderValue::try_from(derive_accept_key(key)).map_err(|_| HandshakeError::Key)
 }
 
-/// The first subprotocol that is offered, if any is: a client that offers some fails when none is chosen, and here they make no
-/// difference. A word that is not a token is not offered (RFC 6455, section 4.1).
-fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+/// The first subprotocol that is offered and may be chosen, if any is: a client that offers some fails when none is chosen, and
+/// here they make no difference. A word that is not a token is not offered (RFC 6455, section 4.1).
+fn subprotocol(headers: &HeaderMap, may_choose: impl Fn(&str) -> bool) -> Option<HeaderValue> {
     let values =
         headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let mut offered = values.flat_map(|value| value.split(',')).map(str::trim);
     let is_token = |word: &&str| !word.is_empty() && word.chars().all(extensions::is_token_char);
-    offered.find(is_token).and_then(|token| HeaderValue::try_from(token).ok())
+    offered.find(|word| is_token(word) && may_choose(word)).and_then(|token| HeaderValue::try_from(token).ok())
 }
 
 fn is_16_bytes_in_base64(key: &[u8]) -> bool {
@@ -156,11 +161,13 @@ mod tests {
             for line in lines {
                 headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(line));
             }
-            subprotocol(&headers).map(|value| value.to_str().unwrap().to_owned())
+            subprotocol(&headers, |word| word != "secret").map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(chosen(&[]), None);
         assert_eq!(chosen(&["yjs"]).as_deref(), Some("yjs"));
         assert_eq!(chosen(&["yjs-v2 , yjs", "other"]).as_deref(), Some("yjs-v2"));
+        assert_eq!(chosen(&["secret, yjs"]).as_deref(), Some("yjs"));
+        assert_eq!(chosen(&["secret"]), None);
         assert_eq!(chosen(&[" ,(no token), a b", "last"]).as_deref(), Some("last"));
     }
 

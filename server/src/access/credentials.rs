@@ -55,6 +55,11 @@ impl Credentials {
     }
 }
 
+/// Whether a subprotocol may be chosen: never one with a token, which would be sent back.
+pub(crate) fn is_plain_subprotocol(word: &str) -> bool {
+    !word.starts_with(SUBPROTOCOL_TOKEN)
+}
+
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let value = uri.query()?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     // As forms write it; a space is in no token.

@@ -10,7 +10,7 @@ mod tokens;
 pub(crate) mod y_sweet;
 
 pub(crate) use self::authorizer::{Authorizer, Decision, Door, Visitor};
-pub(crate) use self::credentials::Credentials;
+pub(crate) use self::credentials::{Credentials, is_plain_subprotocol};
 pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
 pub(crate) use self::refusals::{Refusals, Told};
 pub(crate) use self::revocations::{Revocation, Revocations, RevokeError};

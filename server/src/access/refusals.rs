@@ -45,6 +45,13 @@ impl Level {
 }
 
 impl Refusals {
+    /// Whether the next refusal of an address is told cheaply.
+    pub(crate) fn are_told_cheaply(&self, address: IpAddr, now: Instant) -> bool {
+        let by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let level = by_address.get(&network_of(address));
+        level.is_some_and(|level| level.now(now) >= f64::from(REFUSALS_TOLD))
+    }
+
     /// Counts one more refusal of an address, and says how it is to be told.
     pub(crate) fn count(&self, address: IpAddr, now: Instant) -> Told {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);

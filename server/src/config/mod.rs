@@ -22,7 +22,7 @@ pub(crate) use anonymous::Anonymous;
 pub(crate) use keys::KeySource;
 pub(crate) use layers::{ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
-pub(crate) use origins::{Origin, is_same, origin_of};
+use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
 pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Proxies, is_local, network_of};
@@ -30,9 +30,11 @@ pub(crate) use secret::Secret;
 pub(crate) use url::Url;
 pub(crate) use values::{Interval, Size, Span, Switch};
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use axum::http::HeaderMap;
 use clap::{Args, Command};
 use coscribe_persistence::DocumentName;
 use serde::Deserialize;
@@ -188,6 +190,16 @@ impl Config {
     /// Whether Hocuspocus' providers connect on this path.
     pub(crate) fn is_for_hocuspocus(&self, path: &str) -> bool {
         path == "/" || self.hocuspocus_path.iter().any(|named| named.is_of(path))
+    }
+
+    /// Whether the page may use this server that makes a browser ask, if one does: it is the server's own, or of one of the
+    /// configured origins, or all are on this machine.
+    pub(crate) fn lets_in_origin(&self, from: IpAddr, headers: &HeaderMap) -> bool {
+        let Some(origin) = origin_of(headers) else { return true };
+        let used = self.trusted_proxies.address_used(from, headers);
+        is_local(from, headers)
+            || used.is_some_and(|(used, is_encrypted)| is_same(origin, &used, is_encrypted))
+            || self.origins.iter().any(|pattern| pattern.matches(origin))
     }
 
     /// Whether a document keeps deleted content. O(patterns and their length, and the name's).

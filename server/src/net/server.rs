@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::access::y_sweet::Gate;
+use crate::access::{Authorizer, Refusals};
 use crate::config::Config;
 use crate::connection::register::Connections;
 use crate::metrics::Metrics;
@@ -18,8 +18,10 @@ pub(crate) struct Server {
     pub(crate) rooms: Arc<Rooms>,
     /// The open WebSockets.
     pub(crate) connections: Arc<Connections>,
-    /// Who may use y-sweet.
-    pub(crate) gate: Arc<Gate>,
+    /// Decides who may do what.
+    pub(crate) authorizer: Arc<Authorizer>,
+    /// How often addresses were refused.
+    pub(crate) refusals: Arc<Refusals>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Plain HTTP.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::server::Server;
-use crate::access::y_sweet::Refused;
-use crate::config::Config;
+use crate::access::{Credentials, Decision, Denied, Door, Visitor, is_plain_subprotocol};
+use crate::config::{Config, is_local};
 use crate::connection::register::NoPlace;
-use crate::connection::{Closing, Connection, Dialect, told_as};
+use crate::connection::{Connection, Dialect, Orders, told_as};
 use crate::http::y_sweet::paths::{self, PathError};
 use crate::limits::Y_SWEET_KEEP_ALIVE;
 
@@ -39,9 +39,12 @@ pub(crate) enum UpgradeError {
     /// The path is not one of y-sweet's.
     #[error(transparent)]
     YSweet(#[from] PathError),
+    /// Pages of this origin may not use the server.
+    #[error("pages of another origin may not connect; `origins` says which ones may")]
+    Origin,
     /// The client may not have the document.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Denied(#[from] Denied),
     /// It is no sound handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
@@ -56,7 +59,8 @@ impl UpgradeError {
         match self {
             UpgradeError::NoPlace(NoPlace::Total) => "connections",
             UpgradeError::NoPlace(NoPlace::Address(_)) => "connections_from_address",
-            UpgradeError::Refused(_) => "unauthorized",
+            UpgradeError::Denied(denied) => denied.label(),
+            UpgradeError::Origin => "origin",
             _ => "handshake",
         }
     }
@@ -79,19 +83,32 @@ fn accept(
     mut request: Request<Incoming>,
     from: SocketAddr,
 ) -> Result<Response<Body>, UpgradeError> {
-    let Purpose { dialect, keep_alive, expires } = Purpose::of(server, &request, from)?;
-    let handshake = Handshake::check(&request, server.config.compression.is_on())?;
+    let purpose = Purpose::of(&request, &server.config)?;
+    let handshake = Handshake::check(&request, server.config.compression.is_on(), is_plain_subprotocol)?;
+    if !server.config.lets_in_origin(from.ip(), request.headers()) {
+        return Err(UpgradeError::Origin);
+    }
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
+    let visitor = Visitor {
+        credentials: Arc::new(Credentials::of(&server.config.access, request.uri(), request.headers())),
+        door: purpose.door,
+        address: client.unwrap_or(from.ip()),
+        is_local: is_local(from.ip(), request.headers()),
+    };
+    let decision = decide(server, &purpose, &visitor)?;
     let place = server.connections.admit(client)?;
-    let closing = Arc::<Closing>::default();
+    let orders = Arc::<Orders>::default();
     let connection = Connection {
-        registration: place.register(Arc::clone(&closing)),
-        closing,
+        registration: place.register(Arc::clone(&orders)),
+        orders,
         window: handshake.window(),
         client_window: handshake.client_window(),
-        dialect,
-        keep_alive,
-        expires,
+        keep_alive: purpose.keep_alive,
+        dialect: purpose.dialect,
+        visitor,
+        decision,
+        authorizer: Arc::clone(&server.authorizer),
+        refusals: Arc::clone(&server.refusals),
         from,
         rooms: Arc::clone(&server.rooms),
         config: Arc::clone(&server.config),
@@ -107,30 +124,44 @@ fn accept(
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
+/// Decides what a client may do with its document, if it names one. A denial is told on the open WebSocket where it can be, as
+/// [`crate::access::Refusals`] says.
+fn decide(server: &Server, purpose: &Purpose, visitor: &Visitor) -> Result<Option<Decision>, UpgradeError> {
+    let Dialect::YWebsocket { name, .. } = &purpose.dialect else { return Ok(None) };
+    match server.authorizer.decide(visitor, name) {
+        Decision::Now(Err(denied)) if visitor.door == Door::YSweet => Err(denied.into()),
+        Decision::Now(Err(denied)) if server.refusals.are_told_cheaply(visitor.address, Instant::now()) => {
+            Err(denied.into())
+        }
+        decision => Ok(Some(decision)),
+    }
+}
+
 /// What a WebSocket is for.
 struct Purpose {
     dialect: Dialect,
+    door: Door,
     /// How often it gets a keep-alive while there is nothing else.
     keep_alive: Duration,
-    /// When the client's grant ends.
-    expires: Option<Instant>,
 }
 
 impl Purpose {
-    fn of(server: &Server, request: &Request<Incoming>, from: SocketAddr) -> Result<Purpose, UpgradeError> {
+    fn of(request: &Request<Incoming>, config: &Config) -> Result<Purpose, UpgradeError> {
         let (path, query) = (request.uri().path(), request.uri().query());
-        let keep_alive = server.config.keep_alive.get();
+        let keep_alive = config.keep_alive.get();
         let Some(name) = paths::socket(path) else {
-            let dialect = dialect_of(path, query, &server.config)?;
-            return Ok(Purpose { dialect, keep_alive, expires: None });
+            let dialect = dialect_of(path, query, config)?;
+            let door = match dialect {
+                Dialect::YWebsocket { .. } => Door::YWebsocket,
+                Dialect::Hocuspocus => Door::Hocuspocus,
+            };
+            return Ok(Purpose { dialect, door, keep_alive });
         };
-        let (name, token) = (name?, paths::token(query));
-        let grant = server.gate.client(from.ip(), request.headers(), token.as_deref(), &name)?;
-        let terms = Terms { access: grant.access, confirms_answer: true, ..Terms::default() };
+        let terms = Terms { confirms_answer: true, ..Terms::default() };
         Ok(Purpose {
-            dialect: Dialect::YWebsocket { name, terms },
+            dialect: Dialect::YWebsocket { name: name?, terms },
+            door: Door::YSweet,
             keep_alive: keep_alive.min(Y_SWEET_KEEP_ALIVE),
-            expires: grant.expires.map(instant_of),
         })
     }
 }
@@ -148,11 +179,6 @@ fn dialect_of(path: &str, query: Option<&str>, config: &Config) -> Result<Dialec
     Ok(Dialect::YWebsocket { name: document_name(path)?, terms })
 }
 
-/// A moment of the calendar for timers. What is past is now.
-fn instant_of(time: SystemTime) -> Instant {
-    Instant::now() + time.duration_since(SystemTime::now()).unwrap_or_default()
-}
-
 /// The document that a path names: percent-decoded, without the leading `/`, and otherwise as it is. The query string is
 /// not part of the name.
 fn document_name(path: &str) -> Result<DocumentName, UpgradeError> {
@@ -163,12 +189,13 @@ fn document_name(path: &str) -> Result<DocumentName, UpgradeError> {
 
 impl IntoResponse for UpgradeError {
     fn into_response(self) -> Response<Body> {
-        let status = match self {
+        let status = match &self {
             UpgradeError::Handshake(error) => return error.response().map(Body::from),
             UpgradeError::Name(NameError::TooLong { .. })
             | UpgradeError::YSweet(PathError::Name(NameError::TooLong { .. })) => StatusCode::URI_TOO_LONG,
             UpgradeError::YSweet(PathError::Unknown) => StatusCode::NOT_FOUND,
-            UpgradeError::Refused(_) => StatusCode::UNAUTHORIZED,
+            UpgradeError::Denied(denied) => told_as(denied.reason()).1,
+            UpgradeError::Origin => StatusCode::FORBIDDEN,
             UpgradeError::NoPlace(NoPlace::Address(_)) => StatusCode::TOO_MANY_REQUESTS,
             UpgradeError::NoPlace(NoPlace::Total) => told_as(Reason::Overload).1,
             UpgradeError::NotUtf8 | UpgradeError::Name(_) | UpgradeError::YSweet(_) => {

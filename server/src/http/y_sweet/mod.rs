@@ -35,8 +35,8 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::failure::Failure;
-use crate::access::y_sweet::{Gate, bearer};
-use crate::access::{Authorization, Grant};
+use crate::access::y_sweet::bearer;
+use crate::access::{Authorization, Authorizer, Grant};
 use crate::config::{Config, is_local};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
@@ -46,8 +46,8 @@ use crate::rooms::Rooms;
 /// The parts of the server that are needed here.
 #[derive(Clone)]
 pub(crate) struct YSweet {
-    /// Who may come in.
-    pub(crate) gate: Arc<Gate>,
+    /// Decides who may come in.
+    pub(crate) authorizer: Arc<Authorizer>,
     /// The open documents.
     pub(crate) rooms: Arc<Rooms>,
     /// The stored ones.
@@ -83,7 +83,7 @@ impl FromRequestParts<YSweet> for BackEnd {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, y_sweet: &YSweet) -> Result<BackEnd, Failure> {
-        y_sweet.gate.back_end(from(parts), &parts.headers)?;
+        y_sweet.authorizer.y_sweet.back_end(from(parts), &parts.headers)?;
         Ok(BackEnd)
     }
 }
@@ -111,7 +111,7 @@ impl FromRequestParts<YSweet> for Client {
         let Named(name) = Named::from_request_parts(parts, y_sweet).await?;
         let token = bearer(&parts.headers);
         let is_local = is_local(from(parts), &parts.headers);
-        let grant = y_sweet.gate.client(is_local, token, &name)?;
+        let grant = y_sweet.authorizer.y_sweet.client(is_local, token, &name)?;
         Ok(Client(name, grant))
     }
 }
@@ -242,7 +242,7 @@ async fn authorize(
         return Err(Failure::Validity);
     }
     existing(&y_sweet, &name).await?;
-    let token = y_sweet.gate.tokens().sign(&name, authorization, valid);
+    let token = y_sweet.authorizer.y_sweet.tokens().sign(&name, authorization, valid);
     let token = token.map_err(|error| Failure::Internal(error.to_string()))?;
     let (s, id) = (if is_encrypted { "s" } else { "" }, name.as_str());
     let place = format!("{host}{}/d/{id}", paths::ROOT);

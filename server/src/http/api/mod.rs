@@ -1,0 +1,91 @@
+//! `/api/v1`: what the back end of an application asks for. Who is not on this machine has to show a server key.
+//!
+//! ```text
+//! POST access/recheck {"document"?, "subject"?}                 -> {"connections"}
+//! POST access/revoke  {"token"} or {"subject"?, "issuedBefore"?} -> {"connections"}
+//! ```
+
+mod access;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{Response, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::post;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::access::Authorizer;
+use crate::access::server_keys::ServerKeys;
+use crate::access::y_sweet::bearer;
+use crate::config::{Config, is_local};
+use crate::connection::register::Connections;
+use crate::limits::API_BODY_BYTES;
+use crate::metrics::Metrics;
+
+/// Where the API is.
+pub(super) const ROOT: &str = "/api/v1";
+
+/// The parts of the server that are needed here.
+#[derive(Clone)]
+pub(crate) struct Api {
+    /// Decides who may do what.
+    pub(crate) authorizer: Arc<Authorizer>,
+    /// The open connections.
+    pub(crate) connections: Arc<Connections>,
+    /// The configuration in force.
+    pub(crate) config: Arc<Config>,
+    /// The counters.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// All routes below [`ROOT`].
+pub(super) fn routes(api: Api) -> Router {
+    Router::new()
+        .route("/access/recheck", post(access::recheck))
+        .route("/access/revoke", post(access::revoke))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "the API has no such path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the API has no such method here")
+        })
+        .layer(DefaultBodyLimit::max(API_BODY_BYTES))
+        .with_state(api)
+}
+
+/// Lets a request go on that comes from this machine, or shows a server key.
+pub(super) async fn guard(
+    State(keys): State<Arc<ServerKeys>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let headers = request.headers();
+    if is_local(from.ip(), headers) || bearer(headers).is_some_and(|key| keys.allow(key)) {
+        return next.run(request).await;
+    }
+    let detail = "from elsewhere than this machine, a server key is needed: `coscribe key new` makes one, and it is shown as \
+                  `Authorization: Bearer KEY`";
+    Problem::new(StatusCode::UNAUTHORIZED, detail).into_response()
+}
+
+/// Puts a guard before routes.
+pub(super) fn guarded(routes: Router, keys: Arc<ServerKeys>) -> Router {
+    routes.layer(from_fn_with_state(keys, guard))
+}
+
+/// The JSON in a body, which has come in time.
+async fn json<T: DeserializeOwned>(api: &Api, request: Request) -> Result<T, Problem> {
+    let body = tokio::time::timeout(api.config.stall_timeout.get(), Bytes::from_request(request, &()));
+    let body = match body.await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => return Err(Problem::new(error.status(), error.body_text())),
+        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body takes too long")),
+    };
+    let bad = |error: serde_json::Error| Problem::new(StatusCode::BAD_REQUEST, error.to_string());
+    serde_json::from_slice(&body).map_err(bad)
+}
