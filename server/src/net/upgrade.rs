@@ -69,6 +69,9 @@ pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: Soc
         Err(error) => {
             info!(%from, "refused a WebSocket: {error}");
             server.metrics.reject(error.label());
+            if let UpgradeError::Refused(refused) = error {
+                server.metrics.denied(refused.label());
+            }
             error.into_response()
         }
     }
@@ -126,6 +129,7 @@ impl Purpose {
         };
         let (name, token) = (name?, paths::token(query));
         let grant = server.gate.client(from.ip(), request.headers(), token.as_deref(), &name)?;
+        server.metrics.granted("y-sweet");
         let terms = Terms { access: grant.access, confirms_answer: true, ..Terms::default() };
         Ok(Purpose {
             dialect: Dialect::YWebsocket { name, terms },

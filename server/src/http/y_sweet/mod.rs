@@ -110,8 +110,12 @@ impl FromRequestParts<YSweet> for Client {
     async fn from_request_parts(parts: &mut Parts, y_sweet: &YSweet) -> Result<Client, Failure> {
         let Named(name) = Named::from_request_parts(parts, y_sweet).await?;
         let token = bearer(&parts.headers);
-        let grant = y_sweet.gate.client(from(parts), &parts.headers, token, &name)?;
-        Ok(Client(name, grant))
+        let grant = y_sweet.gate.client(from(parts), &parts.headers, token, &name);
+        match grant {
+            Ok(_) => y_sweet.metrics.granted("y-sweet"),
+            Err(refused) => y_sweet.metrics.denied(refused.label()),
+        }
+        Ok(Client(name, grant?))
     }
 }
 
