@@ -48,14 +48,28 @@ pub(crate) struct Metrics {
     pub(crate) records_unstored: Counter,
     /// One write and one sync, for whatever came together.
     pub(crate) log_sync_seconds: Histogram,
-    rejected: Family<Rejection, Counter>,
+    /// Tokens that took the place of another one on an open connection.
+    pub(crate) tokens_refreshed: Counter,
+    /// Tokens and subjects that were revoked.
+    pub(crate) revocations: Counter,
+    /// Peers whose access to a document changed, or ended, while they were connected.
+    pub(crate) access_changed: Counter,
+    rejected: Family<Reason, Counter>,
+    grants: Family<Granted, Counter>,
+    denials: Family<Reason, Counter>,
     registry: Registry,
 }
 
-/// Why something was turned away or closed.
+/// Why something was turned away, closed or denied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rejection {
+struct Reason {
     reason: &'static str,
+}
+
+/// How somebody came who was granted a document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Granted {
+    dialect: &'static str,
 }
 
 impl Metrics {
@@ -80,7 +94,12 @@ impl Metrics {
             log_append_seconds: times(),
             records_unstored: Counter::default(),
             log_sync_seconds: times(),
+            tokens_refreshed: Counter::default(),
+            revocations: Counter::default(),
+            access_changed: Counter::default(),
             rejected: Family::default(),
+            grants: Family::default(),
+            denials: Family::default(),
             registry: Registry::with_prefix("coscribe"),
         };
         metrics.register();
@@ -89,7 +108,18 @@ impl Metrics {
 
     /// Counts something that was turned away, or closed by us, for one of a few reasons.
     pub(crate) fn reject(&self, reason: &'static str) {
-        self.rejected.get_or_create(&Rejection { reason }).inc();
+        self.rejected.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a document that somebody may have, by the dialect in which it was asked for: `y-websocket`, `hocuspocus` or
+    /// `y-sweet`.
+    pub(crate) fn granted(&self, dialect: &'static str) {
+        self.grants.get_or_create(&Granted { dialect }).inc();
+    }
+
+    /// Counts a document that somebody may not have, for one of a few reasons.
+    pub(crate) fn denied(&self, reason: &'static str) {
+        self.denials.get_or_create(&Reason { reason }).inc();
     }
 
     /// Everything as text, for a scraper.
@@ -118,6 +148,13 @@ impl Metrics {
                 "records_unstored",
                 "Records that could not be stored, until their documents are once more",
             ),
+            (
+                &self.tokens_refreshed,
+                "tokens_refreshed",
+                "Tokens that replaced another on an open connection",
+            ),
+            (&self.revocations, "revocations", "Tokens and subjects that were revoked"),
+            (&self.access_changed, "access_changed", "Peers whose access changed while they were connected"),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -142,7 +179,13 @@ impl Metrics {
         ] {
             registry.register_with_unit(name, help, Unit::Seconds, times.clone());
         }
-        registry.register("rejected", "Connections turned away or closed, by reason", self.rejected.clone());
+        for (family, name, help) in [
+            (&self.rejected, "rejected", "Connections turned away or closed, by reason"),
+            (&self.denials, "denials", "Documents that somebody may not have, by reason"),
+        ] {
+            registry.register(name, help, family.clone());
+        }
+        registry.register("grants", "Documents that somebody may have, by dialect", self.grants.clone());
     }
 }
 
@@ -157,6 +200,9 @@ mod tests {
         metrics.sent_bytes.inc_by(5);
         metrics.flush_bytes.observe(100.0);
         metrics.reject("too_large");
+        metrics.granted("y-sweet");
+        metrics.denied("no_token");
+        metrics.revocations.inc();
         let text = metrics.encode().unwrap();
         for line in [
             "coscribe_connections 1",
@@ -164,6 +210,11 @@ mod tests {
             "coscribe_flush_bytes_count 1",
             "coscribe_flush_seconds_count 0",
             "coscribe_rejected_total{reason=\"too_large\"} 1",
+            "coscribe_grants_total{dialect=\"y-sweet\"} 1",
+            "coscribe_denials_total{reason=\"no_token\"} 1",
+            "coscribe_tokens_refreshed_total 0",
+            "coscribe_revocations_total 1",
+            "coscribe_access_changed_total 0",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -81,7 +81,8 @@ impl Denied {
             Denied::NoToken => "no_token",
             Denied::Token(error) => error.label(),
             Denied::Forbidden(_) => "forbidden",
-            Denied::Elsewhere | Denied::YSweet(_) => "unauthorized",
+            Denied::Elsewhere => "elsewhere",
+            Denied::YSweet(refused) => refused.label(),
             Denied::Unavailable => "access_unavailable",
         }
     }

@@ -50,6 +50,18 @@ pub(crate) enum Refused {
     Token(#[from] TokenError),
 }
 
+impl Refused {
+    /// The reason under which metrics count it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Refused::Elsewhere => "elsewhere",
+            Refused::Nothing => "no_token",
+            Refused::Key => "key",
+            Refused::Token(error) => error.label(),
+        }
+    }
+}
+
 impl Gate {
     /// A way in for those who have this key. Without one, tokens are good for as long as the server runs.
     ///

@@ -189,6 +189,7 @@ impl OpenConnection<'_> {
                 self.addresses.set(address.clone(), Document::Open { number, tells_version });
                 self.opens_by = None;
                 self.note_permits();
+                self.connection.metrics.granted(self.connection.visitor.door.name());
                 Ok(Some(number))
             }
             Err(denied) => {
@@ -206,6 +207,9 @@ impl OpenConnection<'_> {
         let (from, shown) = (self.connection.from, String::from_utf8_lossy(address));
         info!(%from, document = ?shown, "denied: {denied}");
         self.connection.metrics.reject(denied.label());
+        if let Denied::Access(denied) = denied {
+            self.connection.metrics.denied(denied.label());
+        }
         self.reply(denied_frame(address, &denied.to_string()));
         if !self.addresses.is_full(address) {
             self.addresses.set(address.clone(), Document::Shut);

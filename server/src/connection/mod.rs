@@ -200,6 +200,7 @@ impl Connection {
         let delivery = Delivery::new(Framing::YWebsocket, self.window);
         open.members.add(Member::new(membership, outbox, delivery, permit));
         open.note_permits();
+        self.metrics.granted(self.visitor.door.name());
         Ok(())
     }
 
@@ -220,6 +221,9 @@ impl Connection {
         info!(from = %self.from, document = self.document(), "turned away: {refused}");
         if let Some(label) = refused.label() {
             self.metrics.reject(label);
+        }
+        if let TurnedAway::Denied(denied) = &refused {
+            self.metrics.denied(denied.label());
         }
         let told = match &refused {
             TurnedAway::Denied(denied) => {

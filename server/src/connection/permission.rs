@@ -323,8 +323,13 @@ impl OpenConnection<'_> {
         let Some(member) = self.members.get_mut(number) else { return };
         member.permit = Permit::new(grant, credentials, margins);
         let framing = member.delivery.framing().clone();
+        let metrics = &self.connection.metrics;
         if access != before {
             member.membership.set_access(access);
+            metrics.access_changed.inc();
+        }
+        if why == Why::Token {
+            metrics.tokens_refreshed.inc();
         }
         debug!(from = %self.connection.from, ?access, ?why, "a grant was given once more");
         if access == before && why == Why::Token {
@@ -337,6 +342,7 @@ impl OpenConnection<'_> {
     fn withdraw(&mut self, number: usize, parting: Parting) -> Option<End> {
         let member = self.members.get(number)?;
         info!(from = %self.connection.from, "access ends: {}", parting.words);
+        self.connection.metrics.access_changed.inc();
         match member.delivery.framing().clone() {
             Framing::YWebsocket => {
                 self.tell(&Framing::YWebsocket, &Outbound::Denied(parting.words.clone()));

@@ -73,6 +73,9 @@ pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: Soc
         Err(error) => {
             info!(%from, "refused a WebSocket: {error}");
             server.metrics.reject(error.label());
+            if let UpgradeError::Denied(denied) = &error {
+                server.metrics.denied(denied.label());
+            }
             error.into_response()
         }
     }

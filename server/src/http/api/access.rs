@@ -53,7 +53,7 @@ pub(super) async fn revoke(State(api): State<Api>, request: Request) -> Result<J
         Ok(Err(error)) => return Err(Problem::new(status(&error), error.to_string())),
         Err(_) => return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
     }
-    api.metrics.revoked();
+    api.metrics.revocations.inc();
     Ok(Json(Told { connections: api.connections.review(Review::Revocations) }))
 }
 

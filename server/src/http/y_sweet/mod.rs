@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::failure::Failure;
 use crate::access::y_sweet::bearer;
-use crate::access::{Authorization, Authorizer, Grant};
+use crate::access::{Authorization, Authorizer, Door, Grant};
 use crate::config::{Config, is_local};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
@@ -111,8 +111,12 @@ impl FromRequestParts<YSweet> for Client {
         let Named(name) = Named::from_request_parts(parts, y_sweet).await?;
         let token = bearer(&parts.headers);
         let is_local = is_local(from(parts), &parts.headers);
-        let grant = y_sweet.authorizer.y_sweet.client(is_local, token, &name)?;
-        Ok(Client(name, grant))
+        let grant = y_sweet.authorizer.y_sweet.client(is_local, token, &name);
+        match &grant {
+            Ok(_) => y_sweet.metrics.granted(Door::YSweet.name()),
+            Err(refused) => y_sweet.metrics.denied(refused.label()),
+        }
+        Ok(Client(name, grant?))
     }
 }
 
