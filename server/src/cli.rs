@@ -65,6 +65,16 @@ enum Command {
         #[command(flatten)]
         args: commands::import::Args,
     },
+    /// Make, list or remove keys by which your back end uses the API
+    ///
+    /// Who has a key may do everything, from anywhere. The keys belong to the directory of the documents; a server that runs on
+    /// it hears of a change at once.
+    Key {
+        #[command(flatten)]
+        store: config::StoreArgs,
+        #[command(subcommand)]
+        args: commands::key::Args,
+    },
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]
     Worker,
@@ -98,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify { store, args } => commands::verify::run(&args, &logged(store.resolve()?).data),
         Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),
         Command::Import { store, args } => commands::import::run(&args, &logged(store.resolve()?)),
+        Command::Key { store, args } => commands::key::run(&args, &logged(store.resolve()?)),
         Command::Worker => {
             coscribe_worker::run()?;
             Ok(ExitCode::SUCCESS)

@@ -17,9 +17,11 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::access::y_sweet::Gate;
+use crate::access::server_keys::ServerKeys;
+use crate::access::{Authorizer, UNGUARDED};
 use crate::config::{Config, Listen};
 use crate::connection::register::{ConnectionLimits, Connections};
+use crate::http::api::Api;
 use crate::http::{self, y_sweet::YSweet};
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
@@ -90,11 +92,14 @@ impl Running {
     /// If the address cannot be listened on, or the documents cannot be opened: another server may have them open.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         let config = Arc::new(config);
-        let gate = Arc::new(Gate::new(config.y_sweet_key.as_ref())?);
         let listeners = listener::listen(&config.listen).await?;
         let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
         let addresses = addresses.context("cannot listen")?;
         let store = open_store(&config)?;
+        let authorizer = Arc::new(Authorizer::new(&config)?);
+        if addresses.iter().any(|address| !address.ip().is_loopback()) && !authorizer.is_told_who_may_come() {
+            bail!(UNGUARDED);
+        }
         let metrics = Arc::new(Metrics::new());
         let (journal, threads) =
             LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
@@ -105,8 +110,16 @@ impl Running {
             total: config.max_connections.get(),
             per_address: config.max_connections_per_address.get(),
         };
+        let connections = Connections::new(limits, Arc::clone(&metrics));
+        let api = Api {
+            authorizer: Arc::clone(&authorizer),
+            connections: Arc::clone(&connections),
+            config: Arc::clone(&config),
+            metrics: Arc::clone(&metrics),
+        };
+        let keys = Arc::new(ServerKeys::of(&config.data));
         let y_sweet = YSweet {
-            gate: Arc::clone(&gate),
+            authorizer: Arc::clone(&authorizer),
             rooms: Arc::clone(&rooms),
             journal: Arc::clone(&journal),
             config: Arc::clone(&config),
@@ -114,9 +127,10 @@ impl Running {
         };
         let server = Arc::new(Server {
             config,
-            connections: Connections::new(limits, Arc::clone(&metrics)),
-            routes: http::routes(y_sweet),
-            gate,
+            connections,
+            routes: http::routes(y_sweet, api, keys),
+            authorizer,
+            refusals: Arc::default(),
             metrics,
             rooms,
         });

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use anyhow::Context;
 use coscribe_engine::room::Access;
 use coscribe_persistence::DocumentName;
 use futures_util::future::BoxFuture;
@@ -25,13 +26,21 @@ pub(crate) struct Authorizer {
     pub(crate) revocations: Revocations,
 }
 
+/// Why the server does not start where others could reach it.
+pub(crate) const UNGUARDED: &str = "other machines can reach this address, and nothing says who may come in. Give one of these:
+  --access-secret SECRET   who has a token that is signed with it (`coscribe token` signs some)
+  --access-keys FILE|URL   who has a token that is signed with one of these keys
+  --access-ask URL         who the application at this URL says
+  --anonymous write        anybody, to read and write (or `read`, to read only)
+or listen on this machine only, as it is by default: --listen 127.0.0.1:1234";
+
 /// Somebody who wants a document.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     /// What it shows.
     pub(crate) credentials: Arc<Credentials>,
     /// The way by which it comes.
-    pub(crate) door: Door,
+    pub(crate) kind: ClientKind,
     /// Where it comes from, as far as that is known.
     pub(crate) address: IpAddr,
     /// Whether it is on this machine: see [`crate::config::is_local`].
@@ -40,7 +49,7 @@ pub(crate) struct Visitor {
 
 /// The ways by which clients come.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum ClientKind {
     /// With a client of y-websocket.
     YWebsocket,
     /// With a provider of Hocuspocus.
@@ -49,13 +58,13 @@ pub(crate) enum Door {
     YSweet,
 }
 
-impl Door {
+impl ClientKind {
     /// Its name for the application, and for metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Door::YWebsocket => "y-websocket",
-            Door::Hocuspocus => "hocuspocus",
-            Door::YSweet => "y-sweet",
+            ClientKind::YWebsocket => "y-websocket",
+            ClientKind::Hocuspocus => "hocuspocus",
+            ClientKind::YSweet => "y-sweet",
         }
     }
 }
@@ -76,11 +85,26 @@ pub(crate) enum Decision {
 }
 
 impl Authorizer {
+    /// As configured. Reads what was revoked.
+    ///
+    /// # Errors
+    /// If a key is no good, or cannot be read, or what was revoked cannot.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Authorizer> {
+        let revocations = Revocations::open(&config.data).context("cannot read what was revoked")?;
+        Ok(Authorizer {
+            anonymous: config.anonymous,
+            keys: KeySet,
+            ask: None,
+            y_sweet: Gate::new(config.y_sweet_key.as_ref())?,
+            revocations,
+        })
+    }
+
     /// Decides what somebody may do with a document. A valid token decides alone; without one the application is asked, if it
     /// can be, and otherwise anybody may do the same. O(bytes of the token), and what its signature takes.
     pub(crate) fn decide(self: &Arc<Self>, visitor: &Visitor, document: &DocumentName) -> Decision {
         let token = visitor.credentials.token.as_ref().map(Secret::reveal);
-        if visitor.door == Door::YSweet {
+        if visitor.kind == ClientKind::YSweet {
             let grant = self.y_sweet.client(visitor.is_local, token, document).map_err(Denied::from);
             return Decision::Now(grant.and_then(|grant| self.unless_revoked(grant)));
         }
@@ -93,7 +117,7 @@ impl Authorizer {
                 let question = Question {
                     credentials: Arc::clone(&visitor.credentials),
                     document: document.clone(),
-                    dialect: visitor.door.name(),
+                    dialect: visitor.kind.name(),
                     address: visitor.address,
                 };
                 let (asked, authorizer) = (ask.decide(question), Arc::clone(self));
@@ -128,6 +152,11 @@ impl Authorizer {
     /// Whether nothing is configured that says who may come in.
     fn is_unguarded(&self) -> bool {
         self.keys.is_empty() && self.ask.is_none()
+    }
+
+    /// Whether anything is configured that says who may come in from other machines.
+    pub(crate) fn is_told_who_may_come(&self) -> bool {
+        self.anonymous.is_some() || !self.is_unguarded() || self.y_sweet.has_key()
     }
 
     /// Forgets what the application has said of a document or a subject: it is asked again.

@@ -1,15 +1,17 @@
 //! Who may do what with which document.
 
+mod ask;
 mod authorizer;
 mod credentials;
 mod grant;
+mod keys;
 mod refusals;
 mod revocations;
 pub(crate) mod server_keys;
 mod tokens;
 pub(crate) mod y_sweet;
 
-pub(crate) use self::authorizer::{Authorizer, Decision, Door, Visitor};
+pub(crate) use self::authorizer::{Authorizer, ClientKind, Decision, UNGUARDED, Visitor};
 pub(crate) use self::credentials::{Credentials, is_plain_subprotocol};
 pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
 pub(crate) use self::refusals::{Refusals, Told};

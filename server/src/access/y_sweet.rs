@@ -112,6 +112,11 @@ impl Gate {
         }
     }
 
+    /// Whether there is a key.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// The tokens of clients.
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens

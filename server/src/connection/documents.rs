@@ -189,7 +189,7 @@ impl OpenConnection<'_> {
                 self.addresses.set(address.clone(), Document::Open { number, tells_version });
                 self.opens_by = None;
                 self.note_permits();
-                self.connection.metrics.granted(self.connection.visitor.door.name());
+                self.connection.metrics.granted(self.connection.visitor.kind.name());
                 Ok(Some(number))
             }
             Err(denied) => {

@@ -200,7 +200,7 @@ impl Connection {
         let delivery = Delivery::new(Framing::YWebsocket, self.window);
         open.members.add(Member::new(membership, outbox, delivery, permit));
         open.note_permits();
-        self.metrics.granted(self.visitor.door.name());
+        self.metrics.granted(self.visitor.kind.name());
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::server::Server;
-use crate::access::{Credentials, Decision, Denied, Door, Visitor, is_plain_subprotocol};
+use crate::access::{Credentials, Decision, Denied, ClientKind, Visitor, is_plain_subprotocol};
 use crate::config::{Config, is_local};
 use crate::connection::register::NoPlace;
 use crate::connection::{Connection, Dialect, Orders, told_as};
@@ -94,7 +94,7 @@ fn accept(
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let visitor = Visitor {
         credentials: Arc::new(Credentials::of(&server.config.access, request.uri(), request.headers())),
-        door: purpose.door,
+        kind: purpose.kind,
         address: client.unwrap_or(from.ip()),
         is_local: is_local(from.ip(), request.headers()),
     };
@@ -132,7 +132,7 @@ fn accept(
 fn decide(server: &Server, purpose: &Purpose, visitor: &Visitor) -> Result<Option<Decision>, UpgradeError> {
     let Dialect::YWebsocket { name, .. } = &purpose.dialect else { return Ok(None) };
     match server.authorizer.decide(visitor, name) {
-        Decision::Now(Err(denied)) if visitor.door == Door::YSweet => Err(denied.into()),
+        Decision::Now(Err(denied)) if visitor.kind == ClientKind::YSweet => Err(denied.into()),
         Decision::Now(Err(denied)) if server.refusals.are_told_cheaply(visitor.address, Instant::now()) => {
             Err(denied.into())
         }
@@ -143,7 +143,7 @@ fn decide(server: &Server, purpose: &Purpose, visitor: &Visitor) -> Result<Optio
 /// What a WebSocket is for.
 struct Purpose {
     dialect: Dialect,
-    door: Door,
+    kind: ClientKind,
     /// How often it gets a keep-alive while there is nothing else.
     keep_alive: Duration,
 }
@@ -154,16 +154,16 @@ impl Purpose {
         let keep_alive = config.keep_alive.get();
         let Some(name) = paths::socket(path) else {
             let dialect = dialect_of(path, query, config)?;
-            let door = match dialect {
-                Dialect::YWebsocket { .. } => Door::YWebsocket,
-                Dialect::Hocuspocus => Door::Hocuspocus,
+            let kind = match dialect {
+                Dialect::YWebsocket { .. } => ClientKind::YWebsocket,
+                Dialect::Hocuspocus => ClientKind::Hocuspocus,
             };
-            return Ok(Purpose { dialect, door, keep_alive });
+            return Ok(Purpose { dialect, kind, keep_alive });
         };
         let terms = Terms { confirms_answer: true, ..Terms::default() };
         Ok(Purpose {
             dialect: Dialect::YWebsocket { name: name?, terms },
-            door: Door::YSweet,
+            kind: ClientKind::YSweet,
             keep_alive: keep_alive.min(Y_SWEET_KEEP_ALIVE),
         })
     }

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::failure::Failure;
 use crate::access::y_sweet::bearer;
-use crate::access::{Authorization, Authorizer, Door, Grant};
+use crate::access::{Authorization, Authorizer, ClientKind, Grant};
 use crate::config::{Config, is_local};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
@@ -113,7 +113,7 @@ impl FromRequestParts<YSweet> for Client {
         let is_local = is_local(from(parts), &parts.headers);
         let grant = y_sweet.authorizer.y_sweet.client(is_local, token, &name);
         match &grant {
-            Ok(_) => y_sweet.metrics.granted(Door::YSweet.name()),
+            Ok(_) => y_sweet.metrics.granted(ClientKind::YSweet.name()),
             Err(refused) => y_sweet.metrics.denied(refused.label()),
         }
         Ok(Client(name, grant?))

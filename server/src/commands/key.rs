@@ -1,0 +1,44 @@
+//! `coscribe key`: the keys by which back ends of the application use the API. A running server hears of a change at once.
+
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::Subcommand;
+
+use crate::access::server_keys::ServerKeys;
+use crate::config::Config;
+
+/// The subcommands of `coscribe key`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Args {
+    /// Make a key, and print it: only its hash is stored
+    New {
+        /// What to call it, to remove it by
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        name: String,
+    },
+    /// List the names of the keys, and since when there are
+    List,
+    /// Remove a key: whoever has it is not let in any more
+    Remove {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// Makes, lists or removes keys of the documents' directory.
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    let keys = ServerKeys::of(&config.data);
+    match args {
+        Args::New { name } => println!("{}", keys.create(name)?),
+        Args::Remove { name } => keys.remove(name)?,
+        Args::List => {
+            for key in keys.list()? {
+                let since = UNIX_EPOCH + Duration::from_secs(key.created);
+                println!("{}\t{}", key.name, humantime::format_rfc3339_seconds(since));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

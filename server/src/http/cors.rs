@@ -1,0 +1,29 @@
+//! Which pages of other origins may read what this server answers (CORS): those that may connect. Browsers are not allowed to
+//! send cookies along: nothing here is decided by them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use axum::http::HeaderValue;
+use axum::http::request::Parts;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use crate::config::Config;
+
+/// How long a browser may remember that it was allowed to ask.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// What answers the questions of browsers, and tells them who may read an answer.
+pub(super) fn layer(config: Arc<Config>) -> CorsLayer {
+    let may_read = move |_: &HeaderValue, request: &Parts| {
+        let from = request.extensions.get::<ConnectInfo<SocketAddr>>();
+        from.is_some_and(|from| config.lets_in_origin(from.ip(), &request.headers))
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(may_read))
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(REMEMBERED)
+}
