@@ -13,7 +13,7 @@ pub(crate) mod y_sweet;
 
 pub(crate) use self::authorizer::{Authorizer, ClientKind, Decision, UNGUARDED, Visitor};
 pub(crate) use self::credentials::{Credentials, is_plain_subprotocol};
-pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
+pub(crate) use self::grant::{Denied, Grant};
 pub(crate) use self::refusals::{Refusals, Told};
-pub(crate) use self::revocations::{Revocation, Revocations, RevokeError};
+pub(crate) use self::revocations::{Revocations, RevokeError};
 pub(crate) use self::tokens::{Authorization, TokenError, Tokens};

@@ -114,7 +114,7 @@ impl Revocations {
             (_, None, Some(_)) => {}
             _ => return Err(RevokeError::Unclear),
         }
-        if [&subject, &token].into_iter().flatten().any(|name| name.len() > REVOKED_NAME_BYTES) {
+        if [&*subject, &*token].into_iter().flatten().any(|name| name.len() > REVOKED_NAME_BYTES) {
             return Err(RevokeError::TooLong);
         }
         if self.known.read().unwrap_or_else(PoisonError::into_inner).len() >= REVOCATIONS {
@@ -187,7 +187,7 @@ mod tests {
     use coscribe_engine::room::Access;
 
     use super::*;
-    use crate::access::TokenIdentity;
+    use crate::access::grant::TokenIdentity;
 
     fn grant(subject: &str, id: Option<&str>, issued: Option<u64>) -> Grant {
         let issued = issued.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));

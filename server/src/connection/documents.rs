@@ -130,7 +130,7 @@ impl OpenConnection<'_> {
         Ok(match request {
             Ok(Request::Say(wish, message)) => Some((number, said(wish.into_iter().chain([message])))),
             Ok(Request::Auth { token, .. }) => {
-                self.renew(number, &token).map_or(Ok(()), Err)?;
+                self.renew(number, &token)?;
                 None
             }
             Ok(Request::Close) => {

@@ -120,8 +120,6 @@ pub(crate) struct Connection {
     pub(crate) keep_alive: Duration,
     /// What its client has shown so far.
     pub(crate) visitor: Visitor,
-    /// What is decided about the client, if it wants one document.
-    pub(crate) decision: Option<Decision>,
     /// Decides what its client may do.
     pub(crate) authorizer: Arc<Authorizer>,
     /// How often addresses were refused.
@@ -137,15 +135,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake.
-    pub(crate) async fn run(mut self, socket: TcpStream, read_ahead: Vec<u8>) {
+    /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake. What is decided about its
+    /// client comes along, if that wants one document.
+    pub(crate) async fn run(self, decision: Option<Decision>, socket: TcpStream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
             usual: self.config.max_message_bytes.get(),
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
         let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
-        let grant = match self.decision.take() {
+        let grant = match decision {
             None => None,
             Some(decision) => match self.decided(decision).await {
                 Ok(grant) => Some(grant),

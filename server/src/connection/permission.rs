@@ -142,8 +142,11 @@ impl OpenConnection<'_> {
     }
 
     /// A client has sent a new token for a document that it has open.
-    pub(super) fn renew(&mut self, number: usize, token: &[u8]) -> Option<End> {
-        self.decide_again(number, Some(&String::from_utf8_lossy(token)), Why::Token)
+    ///
+    /// # Errors
+    /// The end of the connection, if the token does not allow the only document that it may have.
+    pub(super) fn renew(&mut self, number: usize, token: &[u8]) -> Result<(), End> {
+        self.decide_again(number, Some(&String::from_utf8_lossy(token)), Why::Token).map_or(Ok(()), Err)
     }
 
     /// Looks again at what the server wants looked at.

@@ -191,7 +191,7 @@ impl OpenConnection<'_> {
     }
 
     /// Reads nothing before the room has space and it is the peer's turn again.
-    fn pause(&mut self, space: Option<Space>, turn: Option<Instant>) {
+    pub(super) fn pause(&mut self, space: Option<Space>, turn: Option<Instant>) {
         self.transport.signs_of_life().set_unread(true);
         // Rarely needed: not part of what every open connection holds.
         self.pause = Some(Box::pin(async move {

@@ -109,7 +109,6 @@ fn accept(
         keep_alive: purpose.keep_alive,
         dialect: purpose.dialect,
         visitor,
-        decision,
         authorizer: Arc::clone(&server.authorizer),
         refusals: Arc::clone(&server.refusals),
         from,
@@ -120,7 +119,7 @@ fn accept(
     let stream = stream_of(&mut request);
     tokio::spawn(async move {
         match stream.await {
-            Ok((socket, read_ahead)) => connection.run(socket, read_ahead).await,
+            Ok((socket, read_ahead)) => connection.run(decision, socket, read_ahead).await,
             Err(Gone) => debug!(%from, "gone before the handshake was over"),
         }
     });
