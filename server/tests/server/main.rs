@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its functions share")]
 
+mod access;
 mod bad_input;
 mod client;
 mod compression;

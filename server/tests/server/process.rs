@@ -120,7 +120,7 @@ impl Server {
 
     /// GETs a path.
     pub(crate) async fn get(&self, path: &str) -> String {
-        self.http(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).await
+        self.http(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
     }
 
     /// Resident memory in bytes.
