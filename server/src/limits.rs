@@ -40,6 +40,47 @@ pub(crate) const ADDRESS_BYTES: usize = MAX_NAME_BYTES + 1 + 128;
 /// A token. Signed ones have a kilobyte or two.
 pub(crate) const TOKEN_BYTES: usize = 16 << 10;
 
+// Access.
+
+/// A secret of HS256: as long as its hash, as RFC 7518 asks for.
+pub(crate) const LEAST_SECRET_BYTES: usize = 32;
+
+/// Patterns in a token. A document's name is compared with each.
+pub(crate) const PATTERNS_PER_TOKEN: usize = 1000;
+
+/// Keys that are tried for a token that names none. Each takes up to 60 µs.
+pub(crate) const KEYS_TRIED: usize = 16;
+
+/// Keys in a set. Issuers have two or three.
+pub(crate) const KEYS_PER_SET: usize = 100;
+
+/// A set of keys from a URL: a hundred large ones.
+pub(crate) const JWKS_BYTES: usize = 256 << 10;
+
+/// How long a server of keys may take.
+pub(crate) const JWKS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pauses after a server of keys has not answered: the first, and the longest.
+pub(crate) const JWKS_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How long keys are kept before they are fetched again, at least and at most, whatever their server says.
+pub(crate) const KEYS_KEPT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+
+/// How long they are kept if it says nothing.
+pub(crate) const KEYS_KEPT_USUALLY: Duration = Duration::from_secs(600);
+
+/// A key that nobody knows makes us ask for it at most once in this time. Anybody can send tokens with such keys.
+pub(crate) const REFETCH_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a connection to a server of the application is kept for its next request.
+pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(30);
+
+/// Host names that are looked up at once.
+pub(crate) const LOOKUPS_AT_ONCE: usize = 2;
+
+/// The name of a subject, as people see it. A longer one is cut.
+pub(crate) const SHOWN_NAME_BYTES: usize = 256;
+
 // y-sweet.
 
 /// The key of y-sweet. Whoever has a token may try keys until one fits, as fast as they like.

@@ -1,8 +1,15 @@
 //! Who may do what with which document.
 
+mod claims;
+mod client;
 mod grant;
+mod jws;
+pub(crate) mod keys;
 mod tokens;
 pub(crate) mod y_sweet;
 
+pub(crate) use self::claims::{ClaimError, Claims, Rules};
+pub(crate) use self::client::{CaError, HttpClient};
 pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
+pub(crate) use self::jws::{Algorithm, Jws};
 pub(crate) use self::tokens::{Authorization, TokenError, Tokens};
