@@ -57,6 +57,9 @@ pub(crate) const REFUSED_ADDRESSES: usize = 10_000;
 /// Bad tokens that are known as such without another look.
 pub(crate) const BAD_TOKENS: usize = 10_000;
 
+/// How long it is known of a token that it is bad. Its key may be added meanwhile.
+pub(crate) const BAD_TOKEN_HOLDS: Duration = Duration::from_secs(10);
+
 /// Revocations that are kept, each of at most some hundred bytes.
 pub(crate) const REVOCATIONS: usize = 1_000_000;
 
@@ -68,6 +71,44 @@ pub(crate) const API_BODY_BYTES: usize = 64 << 10;
 
 /// Messages for a document that may wait until it is decided who may have it, in bytes.
 pub(crate) const UNDECIDED_BYTES: usize = 64 << 10;
+/// A secret of HS256: as long as its hash, as RFC 7518 asks for.
+pub(crate) const LEAST_SECRET_BYTES: usize = 32;
+
+/// Patterns in a token. A document's name is compared with each.
+pub(crate) const PATTERNS_PER_TOKEN: usize = 1000;
+
+/// Keys that are tried for a token that names none. Each takes up to 60 µs.
+pub(crate) const KEYS_TRIED: usize = 16;
+
+/// Keys in a set. Issuers have two or three.
+pub(crate) const KEYS_PER_SET: usize = 100;
+
+/// A set of keys from a URL: a hundred large ones.
+pub(crate) const JWKS_BYTES: usize = 256 << 10;
+
+/// How long a server of keys may take.
+pub(crate) const JWKS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pauses after a server of keys has not answered: the first, and the longest.
+pub(crate) const JWKS_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How long keys are kept before they are fetched again, at least and at most, whatever their server says.
+pub(crate) const KEYS_KEPT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+
+/// How long they are kept if it says nothing.
+pub(crate) const KEYS_KEPT_USUALLY: Duration = Duration::from_secs(600);
+
+/// A key that nobody knows makes us ask for it at most once in this time. Anybody can send tokens with such keys.
+pub(crate) const REFETCH_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a connection to a server of the application is kept for its next request.
+pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(30);
+
+/// Host names that are looked up at once.
+pub(crate) const LOOKUPS_AT_ONCE: usize = 2;
+
+/// The name of a subject, as people see it. A longer one is cut.
+pub(crate) const SHOWN_NAME_BYTES: usize = 256;
 
 // y-sweet.
 

@@ -129,12 +129,13 @@ impl Running {
             config,
             connections,
             routes: http::routes(y_sweet, api, keys),
-            authorizer,
+            authorizer: Arc::clone(&authorizer),
             refusals: Arc::default(),
             metrics,
             rooms,
         });
         let mut tasks = JoinSet::new();
+        tasks.spawn(authorizer.refresh().run());
         tasks.spawn(listener::run(listeners, Arc::clone(&server)));
         tasks.spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
         tasks.spawn(watch_directory(store));

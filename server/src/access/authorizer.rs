@@ -7,18 +7,22 @@ use std::time::SystemTime;
 use anyhow::Context;
 use coscribe_engine::room::Access;
 use coscribe_persistence::DocumentName;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::ask::{Ask, Question};
-use super::keys::KeySet;
+use super::bad_tokens::BadTokens;
+use super::keys::{KeyRefresh, KeySet};
 use super::y_sweet::Gate;
-use super::{Credentials, Denied, Grant, Revocations, TokenError};
+use super::{Claims, Credentials, Denied, Grant, HttpClient, Revocations, TokenError};
 use crate::config::{Anonymous, Config, Secret};
 
 /// Decides who may do what.
 pub(crate) struct Authorizer {
     anonymous: Option<Anonymous>,
     keys: KeySet,
+    bad_tokens: BadTokens,
     ask: Option<Ask>,
     /// Who may use y-sweet.
     pub(crate) y_sweet: Gate,
@@ -90,29 +94,47 @@ impl Authorizer {
     /// # Errors
     /// If a key is no good, or cannot be read, or what was revoked cannot.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Authorizer> {
-        let revocations = Revocations::open(&config.data).context("cannot read what was revoked")?;
+        let client = HttpClient::new(&config.access)?;
         Ok(Authorizer {
             anonymous: config.anonymous,
-            keys: KeySet,
+            keys: KeySet::new(&config.access, &client)?,
+            bad_tokens: BadTokens::default(),
             ask: None,
             y_sweet: Gate::new(config.y_sweet_key.as_ref())?,
-            revocations,
+            revocations: Revocations::open(&config.data).context("cannot read what was revoked")?,
         })
     }
 
-    /// Decides what somebody may do with a document. A valid token decides alone; without one the application is asked, if it
-    /// can be, and otherwise anybody may do the same. O(bytes of the token), and what its signature takes.
+    /// Keeps the keys of URLs current while it runs.
+    pub(crate) fn refresh(&self) -> KeyRefresh {
+        self.keys.refresh()
+    }
+
+    /// Decides what somebody may do with a document. O(bytes of the token), and what its signature takes.
     pub(crate) fn decide(self: &Arc<Self>, visitor: &Visitor, document: &DocumentName) -> Decision {
+        let (authorizer, visitor, document) = (Arc::clone(self), visitor.clone(), document.clone());
+        let mut grant: BoxFuture<'static, _> =
+            Box::pin(async move { authorizer.grant(&visitor, &document).await });
+        // Only what has to be asked elsewhere is not there at once.
+        match (&mut grant).now_or_never() {
+            Some(decided) => Decision::Now(decided),
+            None => Decision::Later(grant),
+        }
+    }
+
+    /// What somebody may do with a document. A valid token decides alone; without one the application is asked, if it can be,
+    /// and otherwise anybody may do the same.
+    async fn grant(&self, visitor: &Visitor, document: &DocumentName) -> Result<Grant, Denied> {
         let token = visitor.credentials.token.as_ref().map(Secret::reveal);
         if visitor.kind == ClientKind::YSweet {
-            let grant = self.y_sweet.client(visitor.is_local, token, document).map_err(Denied::from);
-            return Decision::Now(grant.and_then(|grant| self.unless_revoked(grant)));
+            return self.unless_revoked(self.y_sweet.client(visitor.is_local, token, document)?);
         }
-        let from_token = match token {
-            Some(token) if !self.keys.is_empty() => Some(self.check(token, document)),
+        let verified = match token {
+            Some(token) if !self.keys.is_empty() => Some(self.verify(token).await),
             _ => None,
         };
-        match (from_token, &self.ask) {
+        match (verified, &self.ask) {
+            (Some(Ok(claims)), _) => self.unless_revoked(claims.grant(document)?),
             (Some(Err(Denied::Token(TokenError::Invalid))) | None, Some(ask)) => {
                 let question = Question {
                     credentials: Arc::clone(&visitor.credentials),
@@ -120,18 +142,22 @@ impl Authorizer {
                     dialect: visitor.kind.name(),
                     address: visitor.address,
                 };
-                let (asked, authorizer) = (ask.decide(question), Arc::clone(self));
-                Decision::Later(Box::pin(async move { authorizer.unless_revoked(asked.await?) }))
+                self.unless_revoked(ask.decide(question).await?)
             }
-            (Some(decided), _) => Decision::Now(decided),
-            (None, None) => Decision::Now(self.anonymous(visitor)),
+            (Some(Err(denied)), _) => Err(denied),
+            (None, None) => self.anonymous(visitor),
         }
     }
 
-    fn check(&self, token: &str, document: &DocumentName) -> Result<Grant, Denied> {
-        let claims = self.keys.verify(token, SystemTime::now())?;
-        // Before what it allows: who has a revoked token learns nothing.
-        self.unless_revoked(claims.grant(document)?)
+    async fn verify(&self, token: &str) -> Result<Claims, Denied> {
+        if let Some(error) = self.bad_tokens.get(token, Instant::now()) {
+            return Err(error.into());
+        }
+        let verified = self.keys.verify(token, SystemTime::now()).await;
+        if let Err(Denied::Token(error)) = &verified {
+            self.bad_tokens.note(token, *error, Instant::now());
+        }
+        verified
     }
 
     fn unless_revoked(&self, grant: Grant) -> Result<Grant, Denied> {

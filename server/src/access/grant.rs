@@ -8,6 +8,7 @@ use coscribe_engine::room::Access;
 
 use super::tokens::TokenError;
 use super::y_sweet::Refused;
+use crate::limits::SHOWN_NAME_BYTES;
 
 /// What somebody may do with one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,4 +87,18 @@ impl Denied {
             Denied::Unavailable => "access_unavailable",
         }
     }
+}
+
+/// A name as people see it: without control characters, and not too long. An empty one is none.
+pub(super) fn shown_name(name: &str) -> Option<Arc<str>> {
+    let shown = cut(name, SHOWN_NAME_BYTES);
+    let shown = shown.trim();
+    (!shown.is_empty()).then(|| shown.into())
+}
+
+/// The first bytes of a text, in whole characters, without control characters.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let is_within = |&(at, character): &(usize, char)| at + character.len_utf8() <= most;
+    let characters = text.char_indices().take_while(is_within).map(|(_, character)| character);
+    characters.filter(|character| !character.is_control()).collect()
 }

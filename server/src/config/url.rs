@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::http::Uri;
 use serde::Deserialize;
 
-/// A URL with `http` or `https`. It may carry a secret, so it is shown without user, password and query.
+/// A URL with `http` or `https`. It may carry a secret, so it is shown without its query.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Url(Uri);
@@ -35,6 +35,11 @@ impl FromStr for Url {
     fn from_str(text: &str) -> Result<Url, String> {
         let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
         match (uri.scheme_str(), uri.host()) {
+            (Some(_), Some(_))
+                if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) =>
+            {
+                Err("a user and a password in it are not sent".to_owned())
+            }
             (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(Url(uri)),
             _ => Err("it begins with http:// or https:// and a host".to_owned()),
         }
@@ -69,9 +74,17 @@ mod tests {
 
     #[test]
     fn a_url_is_shown_without_its_secrets() {
-        let url: Url = "https://user:password@app.example:8443/keys?key=secret".parse().unwrap();
+        let url: Url = "https://app.example:8443/keys?key=secret".parse().unwrap();
         assert_eq!(format!("{url} {url:?}"), "https://app.example:8443/keys https://app.example:8443/keys");
-        for wrong in ["", "app.example", "/keys", "ftp://app.example/", "https:///keys", "https://a b/"] {
+        for wrong in [
+            "",
+            "app.example",
+            "/keys",
+            "ftp://app.example/",
+            "https:///keys",
+            "https://a b/",
+            "https://a:b@c/",
+        ] {
             assert!(wrong.parse::<Url>().is_err(), "{wrong:?}");
         }
     }
