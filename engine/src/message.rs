@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::peer::Access;
 use crate::rope::Rope;
 
 /// A message from a peer.
@@ -46,6 +47,8 @@ pub enum Outbound {
     Saved(bool),
     /// What the peer has asked for is not allowed, in these words.
     Denied(Cow<'static, str>),
+    /// What the peer may do with the document from now on.
+    Access(Access),
     /// A text of the application.
     Stateless(Bytes),
     /// The room wants all awareness states that the peer knows.
@@ -57,7 +60,7 @@ impl Outbound {
     pub fn len(&self) -> usize {
         match self {
             Self::Step1(bytes) | Self::Confirmed(bytes) | Self::Stateless(bytes) => bytes.len(),
-            Self::Saved(_) | Self::QueryAwareness => 1,
+            Self::Saved(_) | Self::Access(_) | Self::QueryAwareness => 1,
             Self::Denied(words) => words.len(),
             Self::Step2(rope) | Self::Update(rope) | Self::Awareness(rope) => rope.len(),
         }
@@ -99,8 +102,10 @@ pub enum Reason {
     Overload,
     /// It has given no sign of life for too long.
     Silence,
-    /// It may not be here, or not any longer.
+    /// It has not shown who it is, or its right to be here has ended.
     Unauthorized,
+    /// It may not be here, whatever it shows.
+    Forbidden,
     /// The server stops.
     Shutdown,
     /// The server cannot do its part: the document cannot be read, or something failed.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::{hocuspocus, y_websocket};
+use coscribe_engine::dialect::y_websocket::{self, Messages};
+use coscribe_engine::dialect::{MessageError, hocuspocus};
 use coscribe_engine::message::Inbound;
 use coscribe_engine::peer::{Access, PeerId, Terms};
 use coscribe_engine::room::Room;
@@ -28,10 +29,19 @@ fn join(room: &mut Room, peer: PeerId, terms: Terms, greeting: &[Inbound], now: 
 
 /// A frame of y-websocket has come from a peer of a room.
 pub(crate) fn receive(room: &mut Room, peer: PeerId, frame: &Bytes, now: Duration) {
-    for message in y_websocket::Messages::of(frame.clone()) {
+    for message in messages(frame) {
         match message {
             Ok(message) => finish(room.receive(peer, message, now)),
             Err(error) => finish(room.refuse(peer, error)),
         }
     }
+}
+
+/// The messages of a frame of y-websocket that are for the room: tokens stay with the connection.
+pub(crate) fn messages(frame: &Bytes) -> impl Iterator<Item = Result<Inbound, MessageError>> {
+    Messages::of(frame.clone()).filter_map(|request| match request {
+        Ok(y_websocket::Request::Say(message)) => Some(Ok(message)),
+        Ok(y_websocket::Request::Token(_)) => None,
+        Err(error) => Some(Err(error)),
+    })
 }

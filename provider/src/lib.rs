@@ -20,7 +20,7 @@
 //! use std::time::Duration;
 //!
 //! use bytes::Bytes;
-//! use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
+//! use coscribe_engine::dialect::y_websocket::{Replies, encode_request};
 //! use coscribe_provider::awareness::ClientAwareness;
 //! use coscribe_provider::y_websocket::Provider;
 //! use coscribe_provider::Effect;
@@ -42,11 +42,11 @@
 //! let mut sent = Vec::new();
 //! while let Some(effect) = provider.poll_effect() {
 //!     match effect {
-//!         Effect::Send(message) => sent.extend(encode_inbound(&message)),
+//!         Effect::Send(request) => sent.extend(encode_request(&request)),
 //!         Effect::Apply(update) => document.push(update),
 //!         // Somebody with this state vector lacks all that there is here, which is nothing.
 //!         Effect::Answer(_) => provider.answer(Bytes::from_static(&[0, 0])),
-//!         Effect::Synced | Effect::Durable(_) | Effect::Denied(_) | Effect::Resync => {}
+//!         _ => {}
 //!     }
 //! }
 //! assert_eq!(sent[0][..], [0, 0, 1, 0], "SyncStep1");

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
+use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound, encode_request};
 use coscribe_provider::Effect;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::line::{Address, End, Incoming, Line, OpenError};
@@ -105,8 +105,8 @@ async fn stay_connected(address: &Address, connections: usize) -> Vec<Instant> {
     while opened.len() < connections || line.is_some() {
         while let Some(effect) = provider.poll_effect() {
             match (effect, &mut line) {
-                (Effect::Send(message), Some(line)) => {
-                    line.send(encode_inbound(&message).unwrap()).await.unwrap();
+                (Effect::Send(request), Some(line)) => {
+                    line.send(encode_request(&request).unwrap()).await.unwrap();
                 }
                 (Effect::Answer(_), _) => provider.answer(NOTHING),
                 (Effect::Synced, _) => reconnect.synced(),

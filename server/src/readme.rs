@@ -287,12 +287,12 @@ fn every_configured_limit_is_in_the_table_of_limits_with_its_default() {
 }
 
 /// All reasons; what is added to them is missing here until it is listed.
-fn reasons() -> [Reason; 8] {
-    use Reason::{Failure, Overload, Shutdown, Silence, Text, TooLarge, Unauthorized, Violation};
+fn reasons() -> [Reason; 9] {
+    use Reason::{Failure, Forbidden, Overload, Shutdown, Silence, Text, TooLarge, Unauthorized, Violation};
     match Violation {
-        Violation | Text | TooLarge | Overload | Silence | Unauthorized | Shutdown | Failure => {}
+        Violation | Text | TooLarge | Overload | Silence | Unauthorized | Forbidden | Shutdown | Failure => {}
     }
-    [Violation, Text, TooLarge, Overload, Silence, Unauthorized, Shutdown, Failure]
+    [Violation, Text, TooLarge, Overload, Silence, Unauthorized, Forbidden, Shutdown, Failure]
 }
 
 #[test]
@@ -368,8 +368,11 @@ fn failures() -> Vec<Failure> {
     let others = [GuestError::RefusedAgain, GuestError::Incomplete, GuestError::Unsaved(String::new())];
     // What a guest does not do.
     let is_possible = |error: &GuestError| {
-        use Reason::{Shutdown, Silence, Text, Unauthorized};
-        !matches!(error, GuestError::Parted(Parting { reason: Shutdown | Silence | Text | Unauthorized, .. }))
+        use Reason::{Forbidden, Shutdown, Silence, Text, Unauthorized};
+        !matches!(
+            error,
+            GuestError::Parted(Parting { reason: Shutdown | Silence | Text | Unauthorized | Forbidden, .. })
+        )
     };
     let documents = parted.into_iter().chain(joins.map(GuestError::Join)).chain(others).filter(is_possible);
     let mut failures = vec![

@@ -25,7 +25,7 @@ use std::str::from_utf8;
 use bytes::Bytes;
 
 use super::sync::{self, SyncMessage};
-use super::{MessageError, rope_frame};
+use super::{MessageError, access_of, rope_frame, scope_of};
 use crate::lib0::{Reader, write_var_buf, write_var_uint};
 use crate::message::{Inbound, Outbound};
 use crate::peer::{Access, Confirmation, Terms};
@@ -43,9 +43,6 @@ const PING: u8 = 9;
 const AUTH_TOKEN: u64 = 0;
 const AUTH_DENIED: u64 = 1;
 const AUTH_GRANTED: u64 = 2;
-
-const READ_ONLY: &str = "readonly";
-const READ_WRITE: &str = "read-write";
 
 /// The version that clients of ours tell: that of the provider that they behave like.
 const VERSION: &str = "4.8.0";
@@ -210,8 +207,7 @@ impl Answer {
         Ok(match reader.var_uint()? {
             AUTH_TOKEN => Self::TokenWanted,
             AUTH_DENIED => Self::Denied(reader.var_string()?.to_owned()),
-            AUTH_GRANTED if reader.var_string()? == READ_ONLY => Self::Granted(Access::Read),
-            AUTH_GRANTED => Self::Granted(Access::Write),
+            AUTH_GRANTED => Self::Granted(access_of(reader.var_string()?)),
             unknown => return Err(MessageError::UnknownAuthType(unknown)),
         })
     }
@@ -285,6 +281,7 @@ pub fn encode(address: &[u8], message: &Outbound) -> Option<Rope> {
             frame.into()
         }
         Outbound::Stateless(text) => buffer_frame(begin(address, STATELESS), text).into(),
+        Outbound::Access(access) => granted_frame(address, *access).into(),
         Outbound::QueryAwareness => begin(address, QUERY_AWARENESS).into(),
         Outbound::Confirmed(_) | Outbound::Denied(_) => return None,
     })
@@ -292,11 +289,12 @@ pub fn encode(address: &[u8], message: &Outbound) -> Option<Rope> {
 
 /// A frame that says what a client may do with a document.
 pub fn granted_frame(address: &[u8], access: Access) -> Bytes {
-    let scope = match access {
-        Access::Read => READ_ONLY,
-        Access::Write => READ_WRITE,
-    };
-    buffer_frame(auth_head(address, AUTH_GRANTED), scope.as_bytes())
+    buffer_frame(auth_head(address, AUTH_GRANTED), scope_of(access).as_bytes())
+}
+
+/// A frame that asks a client for its token once more.
+pub fn token_wanted_frame(address: &[u8]) -> Bytes {
+    auth_head(address, AUTH_TOKEN).into()
 }
 
 /// A frame that refuses a document to a client. It may try again on the same socket.
@@ -404,6 +402,8 @@ mod tests {
             (Outbound::Saved(true), &[8, 1]),
             (Outbound::Saved(false), &[8, 0]),
             (Outbound::Stateless(Bytes::from_static(b"hi")), &[5, 2, b'h', b'i']),
+            (Outbound::Access(Access::Read), b"\x02\x02\x08readonly"),
+            (Outbound::Access(Access::Write), b"\x02\x02\x0aread-write"),
             (Outbound::QueryAwareness, &[3]),
         ] {
             let frame = encode(b"d", &message).expect("the dialect has it").to_bytes();
@@ -412,6 +412,7 @@ mod tests {
         assert_eq!(encode(b"d", &Outbound::Confirmed(Bytes::new())), None);
         assert_eq!(granted_frame(b"d", Access::Write)[..], *b"\x01d\x02\x02\x0aread-write");
         assert_eq!(granted_frame(b"d", Access::Read)[..], *b"\x01d\x02\x02\x08readonly");
+        assert_eq!(token_wanted_frame(b"d")[..], *b"\x01d\x02\x00");
         assert_eq!(denied_frame(b"d", "no")[..], *b"\x01d\x02\x01\x02no");
         assert_eq!(close_frame(b"d", "bye")[..], *b"\x01d\x07\x03bye");
         assert_eq!(padded_keep_alive(b"d", 0)[..], [1, b'd', 1, 1, 0]);
@@ -441,7 +442,7 @@ mod tests {
         }
         assert_eq!(read(denied_frame(b"d", "no")), Answer::Denied("no".to_owned()));
         assert_eq!(read(close_frame(b"d", "bye")), Answer::Closed("bye".to_owned()));
-        assert_eq!(read(Bytes::from_static(&[1, b'd', 2, 0])), Answer::TokenWanted);
+        assert_eq!(read(token_wanted_frame(b"d")), Answer::TokenWanted);
         assert_eq!(Reply::read(&Bytes::from_static(&[9])), Ok(Some(Reply::Ping)));
     }
 

@@ -6,6 +6,7 @@ pub mod y_websocket;
 
 use crate::lib0::{ReadError, write_var_uint};
 use crate::limits::ROPE_BYTES;
+use crate::peer::Access;
 use crate::rope::{Rope, RopeWriter};
 
 /// Why bytes are not a message.
@@ -29,9 +30,30 @@ pub enum MessageError {
     /// A frame's address is not UTF-8.
     #[error("the address is not UTF-8")]
     Address,
+    /// A token is not UTF-8.
+    #[error("the token is not UTF-8")]
+    Token,
     /// A text is not UTF-8.
     #[error("the text is not UTF-8")]
     Text,
+}
+
+/// The scope of a client that may only read.
+const READ_ONLY: &str = "readonly";
+/// The scope of a client that may write.
+const READ_WRITE: &str = "read-write";
+
+/// The word for an access.
+fn scope_of(access: Access) -> &'static str {
+    match access {
+        Access::Read => READ_ONLY,
+        Access::Write => READ_WRITE,
+    }
+}
+
+/// The access that a word stands for. As clients have it, every other word means that they may write.
+fn access_of(scope: &str) -> Access {
+    if scope == READ_ONLY { Access::Read } else { Access::Write }
 }
 
 /// A frame of some bytes and one buffer, whose memory it shares where it is large.

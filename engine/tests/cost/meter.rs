@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages};
+use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages, Request};
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::Outbound;
 use coscribe_engine::room::{Effect, PeerId, Room, Terms};
@@ -103,7 +103,8 @@ impl Meter {
         self.bytes_in += frame.len() as u64;
         for message in Messages::of(frame) {
             self.messages += 1;
-            finish(self.room.receive(peer, message.expect("it can be read"), Duration::ZERO));
+            let Ok(Request::Say(message)) = message else { panic!("it can be read, and is for the room") };
+            finish(self.room.receive(peer, message, Duration::ZERO));
             self.carry_out();
         }
         self.tick();

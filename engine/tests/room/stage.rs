@@ -144,7 +144,8 @@ impl Stage {
     pub(crate) fn receive(&mut self, peer: PeerId, frame: impl Into<Bytes>) {
         for message in Messages::of(frame.into()) {
             match message {
-                Ok(message) => finish(self.room.receive(peer, message, self.now)),
+                Ok(y_websocket::Request::Say(message)) => finish(self.room.receive(peer, message, self.now)),
+                Ok(y_websocket::Request::Token(_)) => panic!("tokens are not for rooms"),
                 Err(error) => finish(self.room.refuse(peer, error)),
             }
         }

@@ -2,9 +2,8 @@
 //! a few messages at a time has the same messages.
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{Message, Messages, encode_inbound};
+use coscribe_engine::dialect::y_websocket::{Message, Messages, Request, encode_request};
 use coscribe_engine::lib0::Reader;
-use coscribe_engine::message::Inbound;
 
 use super::allocation::{Limit, bounded};
 
@@ -18,7 +17,7 @@ const AT_ONCE: [usize; 3] = [1, 3, 256];
 pub fn dialect(data: &[u8]) {
     let frame = Bytes::copy_from_slice(data);
     let (messages, rest) = bounded(data.len(), READ, || read(&frame));
-    let canonical: Bytes = messages.iter().filter_map(encode_inbound).flatten().collect();
+    let canonical: Bytes = messages.iter().filter_map(encode_request).flatten().collect();
     assert!(canonical.len() <= data.len() - rest, "the canonical form is the shortest");
     assert_eq!(read(&canonical), (messages.clone(), 0), "what was written can be read");
     assert_eq!(views(&frame), messages.len(), "views of the messages are as many");
@@ -28,7 +27,7 @@ pub fn dialect(data: &[u8]) {
 }
 
 /// The messages up to the first that cannot be read, and how many bytes are left then.
-fn read(frame: &Bytes) -> (Vec<Inbound>, usize) {
+fn read(frame: &Bytes) -> (Vec<Request>, usize) {
     let (mut messages, mut rest) = (Vec::new(), frame.len());
     let mut ended = false;
     for message in Messages::of(frame.clone()) {
@@ -63,7 +62,7 @@ fn views(frame: &[u8]) -> usize {
 }
 
 /// What is read a few messages at a time is the same, and says how far it was read.
-fn check_parts(frame: &Bytes, messages: &[Inbound], rest: usize, most: usize) {
+fn check_parts(frame: &Bytes, messages: &[Request], rest: usize, most: usize) {
     let (mut left, mut found) = (Messages::of(frame.clone()), Vec::new());
     while !left.is_at_end() {
         let before = left.position();

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use coscribe_engine::dialect::hocuspocus;
-use coscribe_engine::dialect::y_websocket::{self, Messages};
+use coscribe_engine::dialect::{hocuspocus, y_websocket};
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::limits::{ANSWERS_AT_ONCE, SLICE_STEPS};
 use coscribe_engine::message::{Inbound, Outbound};
@@ -19,7 +18,7 @@ use coscribe_engine::update::Update;
 
 use super::cost::{self, Before, Spent, Traffic};
 use super::planted::Planted;
-use crate::serving;
+use crate::serving::{self, messages};
 
 /// Steps by which work between two pauses may exceed a slice: the costliest thing that is done in one go, which is to check
 /// an awareness state that is as long as it may be.
@@ -116,7 +115,7 @@ impl Metered {
         let mut planted = std::mem::replace(&mut self.planted, Planted::none());
         let waits = !self.room.blocks().parked().is_empty();
         let effects = self.input(of_frame(frame, waits), |room| {
-            for message in Messages::of(frame.clone()) {
+            for message in messages(frame) {
                 planted.before(room, peer, &message, now);
                 match message {
                     Ok(message) => paused(room, async |room| room.receive(peer, message, now).await),
@@ -194,7 +193,7 @@ fn paused(room: &mut Room, run: impl AsyncFnOnce(&mut Room)) {
 
 /// The traffic of a frame. Where deletions wait, each run of blocks may be deleted as soon as it has come.
 fn of_frame(frame: &Bytes, waits: bool) -> Traffic {
-    of_messages(frame.len(), Messages::of(frame.clone()).flatten(), waits)
+    of_messages(frame.len(), messages(frame).flatten(), waits)
 }
 
 fn of_messages(bytes: usize, messages: impl Iterator<Item = Inbound>, waits: bool) -> Traffic {

@@ -338,7 +338,11 @@ impl Stage {
             Outbound::Update(_) => {}
             Outbound::Awareness(states) => peer.learns(&states.to_bytes()),
             Outbound::Confirmed(token) => peer.is_acknowledged(token, &self.on_disk),
-            Outbound::Saved(_) | Outbound::Denied(_) | Outbound::Stateless(_) | Outbound::QueryAwareness => {
+            Outbound::Saved(_)
+            | Outbound::Denied(_)
+            | Outbound::Access(_)
+            | Outbound::Stateless(_)
+            | Outbound::QueryAwareness => {
                 panic!("these peers count nothing and may do everything")
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::dialect::hocuspocus::{Answer, Reply};
-use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
+use coscribe_engine::dialect::y_websocket::{Replies, encode_request};
 use coscribe_engine::message::Outbound;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::receipts::Receipt;
@@ -152,12 +152,12 @@ impl EitherProvider {
         loop {
             let due = match self {
                 Self::YWebsocket { provider, .. } => match provider.poll_effect()? {
-                    Effect::Send(message) => encode_inbound(&message).map(Due::Send),
+                    Effect::Send(message) => encode_request(&message).map(Due::Send),
                     Effect::Apply(update) => Some(Due::Apply(update)),
                     Effect::Answer(known) => Some(Due::Answer(known)),
                     Effect::Durable(receipt) => Some(Due::Durable(receipt)),
                     Effect::Denied(reason) => Some(Due::Denied(reason)),
-                    Effect::Synced | Effect::Resync => None,
+                    Effect::Synced | Effect::Resync | Effect::Granted(_) => None,
                 },
                 Self::Hocuspocus { socket, .. } => match socket.poll_effect()? {
                     hocuspocus::SocketEffect::Send(frame) => Some(Due::Send(frame)),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coscribe_engine::dialect::hocuspocus::{Answer, Frame, Reply, Request};
-use coscribe_engine::dialect::y_websocket::{Messages, Replies};
+use coscribe_engine::dialect::y_websocket::{self, Messages, Replies};
 use coscribe_engine::message::{Inbound, Outbound};
 
 use crate::scenario::Dialect;
@@ -13,7 +13,8 @@ const UNREADABLE: &str = "unreadable";
 pub(super) fn of_editor(frame: &Bytes, dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::YWebsocket => match Messages::of(frame.clone()).next() {
-            Some(Ok(message)) => of_inbound(&message),
+            Some(Ok(y_websocket::Request::Say(message))) => of_inbound(&message),
+            Some(Ok(y_websocket::Request::Token(_))) => "token",
             _ => UNREADABLE,
         },
         Dialect::Hocuspocus => match Frame::read(frame) {
@@ -66,6 +67,7 @@ fn of_outbound(message: &Outbound) -> &'static str {
         Outbound::Awareness(_) => "awareness",
         Outbound::Confirmed(_) | Outbound::Saved(_) => "SyncStatus",
         Outbound::Denied(_) => "denied",
+        Outbound::Access(_) => "access",
         Outbound::QueryAwareness => "queryAwareness",
         Outbound::Stateless(_) => "stateless",
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::dialect::hocuspocus::{self, Frame, Request};
-use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::document::blocks::{Blocks, LoadError};
 use coscribe_engine::message::{Inbound, Parting};
 use coscribe_engine::peer::Access;
@@ -255,7 +254,7 @@ impl SimulatedServer {
         self.room(now)?;
         match self.connections.get_mut(peer) {
             Some(Connection::YWebsocket) => {
-                for message in Messages::of(frame.clone()) {
+                for message in serving::messages(frame) {
                     self.take(peer, message, now);
                 }
                 Ok(())

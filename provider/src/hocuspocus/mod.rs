@@ -161,7 +161,7 @@ impl Provider {
             Outbound::Stateless(text) => self.effects.push_back(Effect::Stateless(text)),
             Outbound::QueryAwareness => self.tell(self.awareness.announce()),
             // This dialect has none of these.
-            Outbound::Confirmed(_) | Outbound::Denied(_) => {}
+            Outbound::Confirmed(_) | Outbound::Denied(_) | Outbound::Access(_) => {}
         }
         Ok(())
     }

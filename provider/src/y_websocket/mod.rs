@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coscribe_engine::dialect::y_websocket::Request;
 use coscribe_engine::lib0::ReadError;
 use coscribe_engine::message::{Inbound, Outbound};
 
@@ -84,8 +85,9 @@ impl Provider {
         (self.connected, self.synced) = (false, false);
         self.receipts.forget();
         self.awareness.forget_others();
-        self.effects
-            .retain(|effect| matches!(effect, Effect::Apply(_) | Effect::Durable(_) | Effect::Denied(_)));
+        self.effects.retain(|effect| {
+            !matches!(effect, Effect::Send(_) | Effect::Answer(_) | Effect::Synced | Effect::Resync)
+        });
     }
 
     /// A message has come from the server.
@@ -110,6 +112,7 @@ impl Provider {
                 self.effects.extend(self.receipts.confirmed(&token).map(Effect::Durable));
             }
             Outbound::Denied(reason) => self.effects.push_back(Effect::Denied(reason.into_owned())),
+            Outbound::Access(access) => self.effects.push_back(Effect::Granted(access)),
             Outbound::QueryAwareness => self.tell(self.awareness.announce()),
             // This dialect has none of these.
             Outbound::Saved(_) | Outbound::Stateless(_) => {}
@@ -132,6 +135,11 @@ impl Provider {
     pub fn ask(&mut self, state_vector: Bytes, now: Duration) {
         self.asked = now;
         self.send(Inbound::Step1(state_vector));
+    }
+
+    /// Sends a new token, in place of the one with which the connection was opened.
+    pub fn authenticate(&mut self, token: Bytes) {
+        self.request(Request::Token(token));
     }
 
     /// Asks for the awareness of all.
@@ -186,8 +194,12 @@ impl Provider {
     }
 
     fn send(&mut self, message: Inbound) {
+        self.request(Request::Say(message));
+    }
+
+    fn request(&mut self, request: Request) {
         if self.connected {
-            self.effects.push_back(Effect::Send(message));
+            self.effects.push_back(Effect::Send(request));
         }
     }
 }

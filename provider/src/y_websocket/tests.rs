@@ -1,12 +1,14 @@
 //! One provider under simulated time, and two that meet in a room of the engine.
 
 use coscribe_engine::limits::AWARENESS_EXPIRY;
+use coscribe_engine::peer::Access;
 use coscribe_engine::room::{self, PeerId, Room, RoomLimits, Terms};
 use coscribe_engine::work::finish;
 
 use super::*;
 
 const NOBODY: Bytes = Bytes::from_static(&[0]);
+const TOKEN: Bytes = Bytes::from_static(b"tok");
 const NOTHING: Bytes = Bytes::from_static(&[0, 0]);
 /// The state `{}` of client 7 at clock 0.
 const OWN: Bytes = Bytes::from_static(&[1, 7, 0, 2, b'{', b'}']);
@@ -31,7 +33,10 @@ fn connected(mut provider: Provider) -> Provider {
 fn it_begins_with_a_question_and_its_awareness() {
     let mut provider = provider();
     provider.opened(NOBODY, Duration::ZERO);
-    let sent = [Effect::Send(Inbound::Step1(NOBODY)), Effect::Send(Inbound::Awareness(OWN))];
+    let sent = [
+        Effect::Send(Request::Say(Inbound::Step1(NOBODY))),
+        Effect::Send(Request::Say(Inbound::Awareness(OWN))),
+    ];
     assert_eq!(effects(&mut provider), sent);
     assert!(provider.is_connected() && !provider.is_synced());
 }
@@ -40,7 +45,7 @@ fn it_begins_with_a_question_and_its_awareness() {
 fn a_client_without_a_state_announces_nothing() {
     let mut provider = Provider::new(ClientAwareness::unseen(7));
     provider.opened(NOBODY, Duration::ZERO);
-    assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Step1(NOBODY))]);
+    assert_eq!(effects(&mut provider), [Effect::Send(Request::Say(Inbound::Step1(NOBODY)))]);
     assert_eq!(provider.next_tick(), None);
 }
 
@@ -67,7 +72,7 @@ fn the_servers_question_is_answered_by_the_document() {
     provider.receive(Outbound::Step1(NOBODY), Duration::ZERO).unwrap();
     assert_eq!(effects(&mut provider), [Effect::Answer(NOBODY)]);
     provider.answer(NOTHING);
-    assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Step2(NOTHING))]);
+    assert_eq!(effects(&mut provider), [Effect::Send(Request::Say(Inbound::Step2(NOTHING)))]);
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn a_receipt_comes_when_its_token_comes_back() {
     let mut provider = connected(provider());
     let receipt = provider.confirm().unwrap();
     let sent = effects(&mut provider);
-    let [Effect::Send(Inbound::Confirm(token))] = &sent[..] else { panic!("{sent:?}") };
+    let [Effect::Send(Request::Say(Inbound::Confirm(token)))] = &sent[..] else { panic!("{sent:?}") };
     assert!(!provider.is_confirmed());
     provider.receive(Outbound::Confirmed(Bytes::from_static(b"?")), Duration::ZERO).unwrap();
     assert!(!provider.is_confirmed());
@@ -105,8 +110,9 @@ fn its_awareness_is_renewed_and_that_of_others_expires() {
     let other = vec![1, 9, 1, 2, b'{', b'}'];
     provider.receive(Outbound::Awareness(other.clone().into()), Duration::from_secs(1)).unwrap();
     // Up to y-websocket 3.1, what changes goes back to the server.
-    assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Awareness(other.into()))]);
-    let renewed = |clock| Effect::Send(Inbound::Awareness(vec![1, 7, clock, 2, b'{', b'}'].into()));
+    assert_eq!(effects(&mut provider), [Effect::Send(Request::Say(Inbound::Awareness(other.into())))]);
+    let renewed =
+        |clock| Effect::Send(Request::Say(Inbound::Awareness(vec![1, 7, clock, 2, b'{', b'}'].into())));
     for clock in 1..=2 {
         let due = provider.next_tick().unwrap();
         assert_eq!(due, AWARENESS_EXPIRY / 2 * u32::from(clock));
@@ -119,7 +125,7 @@ fn its_awareness_is_renewed_and_that_of_others_expires() {
     assert_eq!(due, Duration::from_secs(1) + AWARENESS_EXPIRY);
     provider.tick(due);
     let gone = Bytes::from_static(&[1, 9, 1, 4, b'n', b'u', b'l', b'l']);
-    assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Awareness(gone))]);
+    assert_eq!(effects(&mut provider), [Effect::Send(Request::Say(Inbound::Awareness(gone)))]);
     assert_eq!(provider.awareness().states().len(), 1);
 }
 
@@ -138,7 +144,7 @@ fn it_asks_again_where_it_was_told_to() {
     provider.tick(interval);
     assert_eq!(effects(&mut provider), [Effect::Resync]);
     provider.ask(NOBODY, interval);
-    assert_eq!(effects(&mut provider), [Effect::Send(Inbound::Step1(NOBODY))]);
+    assert_eq!(effects(&mut provider), [Effect::Send(Request::Say(Inbound::Step1(NOBODY)))]);
     assert_eq!(provider.next_tick(), Some(2 * interval));
     provider.closed();
     provider.tick(2 * interval);
@@ -150,6 +156,20 @@ fn a_denial_is_told_in_the_servers_words() {
     let mut provider = connected(provider());
     provider.receive(Outbound::Denied("not yours".into()), Duration::ZERO).unwrap();
     assert_eq!(effects(&mut provider), [Effect::Denied("not yours".to_owned())]);
+}
+
+#[test]
+fn a_new_token_is_sent_and_the_access_that_follows_is_told() {
+    let mut provider = connected(provider());
+    provider.authenticate(TOKEN);
+    assert_eq!(effects(&mut provider), [Effect::Send(Request::Token(TOKEN))]);
+    for access in [Access::Write, Access::Read] {
+        provider.receive(Outbound::Access(access), Duration::ZERO).unwrap();
+        assert_eq!(effects(&mut provider), [Effect::Granted(access)]);
+    }
+    provider.closed();
+    provider.authenticate(TOKEN);
+    assert_eq!(effects(&mut provider), [], "the next connection is opened with it");
 }
 
 /// A room and its providers, whose documents are the updates that came.
@@ -180,7 +200,9 @@ impl Meeting {
             for ((provider, document), number) in self.members.iter_mut().zip(0..) {
                 while let Some(effect) = provider.poll_effect() {
                     match effect {
-                        Effect::Send(message) => finish(self.room.receive(PeerId(number), message, self.now)),
+                        Effect::Send(Request::Say(message)) => {
+                            finish(self.room.receive(PeerId(number), message, self.now))
+                        }
                         Effect::Apply(update) => document.push(update),
                         Effect::Answer(_) => provider.answer(NOTHING),
                         _ => {}

@@ -80,6 +80,8 @@ pub(super) struct OpenConnection<'a> {
 pub(super) enum Rest {
     /// Messages for the only document.
     Messages(Messages),
+    /// A new token, which comes before these messages.
+    Token(Bytes, Messages),
     /// A message of a Hocuspocus provider.
     Frame(Bytes),
 }

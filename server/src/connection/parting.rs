@@ -1,7 +1,7 @@
 //! Why connections end: the one table of reasons, close codes and HTTP statuses.
 //!
-//! Close codes come from RFC 6455, section 7.4.1, and 1013 from IANA's registry. Clients come back after all of them but 4401,
-//! after which y-websocket's stay away until the application acts; y-sweet's ask it for a new token. The transport has codes of its own for a peer that breaks the WebSocket protocol, and for a message that is too large to be
+//! Close codes come from RFC 6455, section 7.4.1, and 1013 from IANA's registry. Clients come back after all of them but 4401
+//! and 4403, after which y-websocket's stay away until the application acts; y-sweet's ask it for a new token. The transport has codes of its own for a peer that breaks the WebSocket protocol, and for a message that is too large to be
 //! read.
 
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ pub(crate) fn told_as(reason: Reason) -> (u16, StatusCode) {
         Reason::Silence => (1001, StatusCode::REQUEST_TIMEOUT),
         Reason::Shutdown => (1001, StatusCode::SERVICE_UNAVAILABLE),
         Reason::Unauthorized => (4401, StatusCode::UNAUTHORIZED),
+        Reason::Forbidden => (4403, StatusCode::FORBIDDEN),
         Reason::Failure => (1011, StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
@@ -33,6 +34,7 @@ pub(crate) fn counted_as(code: u16) -> Option<&'static str> {
         TOO_LARGE => Some("too_large"),
         1013 => Some("overload"),
         4401 => Some("unauthorized"),
+        4403 => Some("forbidden"),
         _ => Some("internal"),
     }
 }

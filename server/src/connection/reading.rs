@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::Messages;
+use coscribe_engine::dialect::y_websocket::{Messages, Request};
 use coscribe_engine::message::Reason;
 use coscribe_websocket::limits::READ_BUFFER;
 use coscribe_websocket::{Close, End, Message, TOO_LARGE};
@@ -157,11 +157,22 @@ impl OpenConnection<'_> {
                 let Some((number, said)) = self.hear(&frame)? else { return Ok((1, None)) };
                 (number, said, frame.len())
             }
+            Rest::Token(token, messages) => {
+                self.connection.metrics.messages_received.inc();
+                self.rest = (!messages.is_at_end()).then_some(Rest::Messages(messages));
+                if self.rest.is_none() {
+                    self.right = None;
+                }
+                return self.renew(&token).map(|()| (1, None));
+            }
             Rest::Messages(mut messages) => {
                 let before = messages.position();
-                let said = first_of(&mut messages);
+                let (said, token) = first_of(&mut messages);
                 let bytes = messages.position() - before;
-                self.rest = (!messages.is_at_end()).then_some(Rest::Messages(messages));
+                self.rest = match token {
+                    Some(token) => Some(Rest::Token(token, messages)),
+                    None => (!messages.is_at_end()).then_some(Rest::Messages(messages)),
+                };
                 self.connection.metrics.messages_received.inc_by(said.len() as u64);
                 (0, said, bytes)
             }
@@ -175,6 +186,14 @@ impl OpenConnection<'_> {
         let full = member.membership.try_send(said, bytes, hold()).err();
         let space = full.map(|said| Box::pin(member.membership.send(said, bytes, hold())) as Space);
         Ok((count, space))
+    }
+
+    /// The client has sent a new token.
+    ///
+    /// # Errors
+    /// The end of the connection, where it is refused.
+    fn renew(&mut self, _token: &[u8]) -> Result<(), End> {
+        Err(end(Reason::Violation, "tokens are not taken here"))
     }
 
     /// A message has begun that is larger than any may be. Whoever sent it sends it again when it is back, and the rooms know
@@ -205,14 +224,15 @@ impl OpenConnection<'_> {
     }
 }
 
-/// As many messages as a room gets at once.
-fn first_of(messages: &mut Messages) -> Said {
+/// As many messages as a room gets at once, up to the next token, which is not for the room.
+fn first_of(messages: &mut Messages) -> (Said, Option<Bytes>) {
     let mut said = Said::default();
     for message in messages.by_ref().take(MESSAGES_AT_ONCE) {
         match message {
-            Ok(message) => said.messages.push(message),
+            Ok(Request::Say(message)) => said.messages.push(message),
+            Ok(Request::Token(token)) => return (said, Some(token)),
             Err(error) => said.error = Some(error),
         }
     }
-    said
+    (said, None)
 }

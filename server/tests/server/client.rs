@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound};
-use coscribe_engine::message::{Inbound, Outbound};
+use coscribe_engine::dialect::y_websocket::{Replies, Request, encode_request};
+use coscribe_engine::message::Outbound;
 use coscribe_provider::Effect;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::line::{Address, End, Incoming, Line, OpenError};
@@ -211,19 +211,19 @@ impl Client {
     async fn carry_out(&mut self) -> Result<(), End> {
         while let Some(effect) = self.provider.poll_effect() {
             match effect {
-                Effect::Send(message) => self.say(&message).await?,
+                Effect::Send(request) => self.request(&request).await?,
                 Effect::Apply(update) => self.apply(&update),
                 Effect::Answer(known) => self.provider.answer(self.lacking(&known)),
                 Effect::Durable(receipt) => self.durable = Some(receipt),
                 Effect::Denied(reason) => panic!("denied by the server: {reason}"),
-                Effect::Synced | Effect::Resync => {}
+                Effect::Synced | Effect::Resync | Effect::Granted(_) => {}
             }
         }
         Ok(())
     }
 
-    async fn say(&mut self, message: &Inbound) -> Result<(), End> {
-        self.send(encode_inbound(message).expect("no provider sends offers")).await
+    async fn request(&mut self, request: &Request) -> Result<(), End> {
+        self.send(encode_request(request).expect("no provider sends offers")).await
     }
 
     fn lacking(&self, known: &[u8]) -> Bytes {

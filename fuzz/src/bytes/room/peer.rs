@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{ReadError, Reader};
 use coscribe_engine::message::Inbound;
 use coscribe_engine::update::{ClientId, Update};
+
+use crate::serving::messages;
 
 /// All that a peer has sent, whether the room could take it in or not.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +78,7 @@ impl Peer {
 
     /// Remembers what it sends.
     pub(super) fn sends(&mut self, frame: &Bytes) {
-        for message in Messages::of(frame.clone()) {
+        for message in messages(frame) {
             match message {
                 Ok(Inbound::Step2(update) | Inbound::Update(update)) => {
                     // What cannot be read closes the connection.
