@@ -163,7 +163,7 @@ impl OpenConnection<'_> {
                 if self.rest.is_none() {
                     self.right = None;
                 }
-                return self.renew(&token).map(|()| (1, None));
+                return self.renew(0, &token).map(|()| (1, None));
             }
             Rest::Messages(mut messages) => {
                 let before = messages.position();
@@ -186,14 +186,6 @@ impl OpenConnection<'_> {
         let full = member.membership.try_send(said, bytes, hold()).err();
         let space = full.map(|said| Box::pin(member.membership.send(said, bytes, hold())) as Space);
         Ok((count, space))
-    }
-
-    /// The client has sent a new token.
-    ///
-    /// # Errors
-    /// The end of the connection, where it is refused.
-    fn renew(&mut self, _token: &[u8]) -> Result<(), End> {
-        Err(end(Reason::Violation, "tokens are not taken here"))
     }
 
     /// A message has begun that is larger than any may be. Whoever sent it sends it again when it is back, and the rooms know
