@@ -120,7 +120,7 @@ impl Connection {
             return Ok(());
         };
         let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
-        let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING)?;
+        let membership = self.rooms.join(name, Arc::clone(&outbox), Arc::default(), *terms, &GREETING)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
         Ok(())
