@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages, Request};
+use coscribe_engine::dialect::y_websocket::{self, GREETING, Messages};
 use coscribe_engine::message::Inbound;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits, Terms};
 use coscribe_engine::work::finish;
@@ -253,7 +253,7 @@ impl Server {
     fn receive(&mut self, name: &str, peer: PeerId, frame: &Bytes) -> bool {
         let Some(document) = self.documents.get_mut(name) else { return false };
         for message in Messages::of(frame.clone()) {
-            let Ok(Request::Say(message)) = message else { return false };
+            let Ok(y_websocket::Request::Say(message)) = message else { return false };
             if matches!(message, Inbound::Update(_) | Inbound::Step2(_)) {
                 self.received += 1;
                 match self.bug {

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::{Replies, encode_inbound, encode_request};
+use coscribe_engine::dialect::y_websocket::{Replies, encode_request};
 use coscribe_provider::Effect;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::line::{Address, End, Incoming, Line, OpenError};

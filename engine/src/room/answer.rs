@@ -59,10 +59,14 @@ impl Room {
         if peer.lagging {
             return 0;
         }
-        let Owed { step_1, offered, denial, mut state, awareness, mut removals, renewals } =
+        let Owed { access, step_1, offered, denial, mut state, awareness, mut removals, renewals } =
             std::mem::take(&mut peer.owed);
         let missed = peer.missed.take();
         let mut bytes = 0;
+        if access {
+            let access = self.peer(id).terms.access;
+            bytes += self.send(id, Outbound::Access(access));
+        }
         if denial {
             bytes += self.send(id, Outbound::Denied(READ_ONLY.into()));
         }

@@ -51,7 +51,8 @@ pub enum Effect {
         sequence: u64,
         /// The update, v1; or what waits, as [`Room::load_waiting`] reads it.
         update: Rope,
-        /// Who sent it; `None` where several did.
+        /// Who sent all of it; `None` where several may have, as where an update wakes what others had sent. That peer is still
+        /// here, as far as the effects tell: what it sent is appended before it parts, and before [`Room::disconnect`] returns.
         source: Option<PeerId>,
         /// Whether it is no update that others can have, but what waits for one that is missing.
         waits: bool,

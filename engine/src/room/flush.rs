@@ -40,7 +40,7 @@ impl Updates {
     }
 }
 
-/// What is still to be logged: all of it from one peer.
+/// What is still to be logged: all of it from one peer, but for what it woke.
 #[derive(Debug, Default)]
 pub(super) enum Unlogged {
     #[default]
@@ -49,7 +49,8 @@ pub(super) enum Unlogged {
     One(PeerId, Bytes),
     /// What changed since a moment becomes one record.
     Several {
-        source: PeerId,
+        /// `None` where something was woken that others may have sent.
+        source: Option<PeerId>,
         since: Bookmark,
         /// Bytes of the updates, about.
         bytes: usize,
@@ -133,13 +134,22 @@ impl Room {
     pub(super) async fn begin_record(&mut self, peer: PeerId) {
         match self.unlogged {
             Unlogged::Nothing => {}
-            Unlogged::Several { source, bytes, .. } if source == peer && bytes < APPEND_BYTES => {}
+            Unlogged::Several { source, bytes, .. } if source == Some(peer) && bytes < APPEND_BYTES => {}
             Unlogged::One(source, _) if source == peer => {
                 self.log().await;
                 let since = self.trail.bookmark();
-                self.unlogged = Unlogged::Several { source, since, bytes: 0 };
+                self.unlogged = Unlogged::Several { source: Some(source), since, bytes: 0 };
             }
             _ => self.log().await,
+        }
+    }
+
+    /// Appends what has come from a peer to the log, if it is not there yet. O(that).
+    pub(super) async fn log_of(&mut self, peer: PeerId) {
+        if let Unlogged::One(source, _) | Unlogged::Several { source: Some(source), .. } = self.unlogged
+            && source == peer
+        {
+            self.log().await;
         }
     }
 
@@ -151,7 +161,7 @@ impl Room {
             Unlogged::Several { source, since, bytes } => {
                 if bytes > 0 {
                     let update = Box::pin(self.merge_since(&since)).await;
-                    self.append(Some(source), update, false);
+                    self.append(source, update, false);
                 }
                 self.trail.release(since, &mut self.work).await;
             }

@@ -189,8 +189,10 @@ impl Room {
         self.peers.insert(peer, Peer { came: now, terms, ..Peer::default() });
     }
 
-    /// A peer has gone, and its awareness goes with it. What it left waiting stays. O(these · log).
+    /// A peer has gone, and its awareness goes with it. What it sent is appended to the log. What it left waiting stays.
+    /// O(these · log).
     pub async fn disconnect(&mut self, peer: PeerId) {
+        self.log_of(peer).await;
         let Some(gone) = self.peers.remove(&peer) else { return };
         for due in gone.receipts.dues() {
             self.due.remove(&(due, peer));
@@ -208,6 +210,30 @@ impl Room {
         let left = self.awareness.leave(peer);
         self.renewal.forget(peer, &left);
         self.unflushed.awareness_changed(left);
+    }
+
+    /// A peer may do this with the document from now on, and is told so. What it sent before stays, and what it sends is treated
+    /// as from any peer with this access. Where it may write again, it is asked for all that the room lacks: that has what
+    /// was refused meanwhile, and nothing is confirmed before it has come. Nothing happens where the access is the same.
+    /// O(log peers).
+    pub fn set_access(&mut self, id: PeerId, access: Access) {
+        self.work.count(1);
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.terms.access != access) else { return };
+        peer.terms.access = access;
+        peer.tried_to_write = false;
+        self.tell_access(id);
+        let may_write = access == Access::Write;
+        self.owe(id, |owed| {
+            owed.step_1 |= may_write;
+            // It is asked for what was refused, so it need not hear of that.
+            owed.denial &= !may_write;
+        });
+    }
+
+    /// Tells a peer what it may do with the document. O(log peers).
+    pub fn tell_access(&mut self, peer: PeerId) {
+        self.work.count(1);
+        self.owe(peer, |owed| owed.access = true);
     }
 
     /// A peer has given the sign of life that [`Effect::Probe`] wants. O(its clients · log).

@@ -40,8 +40,10 @@ pub(super) struct Peer {
     pub(super) knows: Option<Moment>,
     /// When it is closed, because an update of it was refused for good.
     pub(super) leaves_at: Option<Duration>,
-    /// Whether it has tried to write though it may not.
+    /// It was told that it may not write, since its access last changed.
     pub(super) tried_to_write: bool,
+    /// Something that it sent was refused because it might not write, and has not come again since.
+    pub(super) lacks_refused: bool,
     /// Whether it was warned of that some of its awareness is left out.
     pub(super) warned: bool,
     /// Whether it is among those that are to be answered.
@@ -56,9 +58,10 @@ impl Peer {
         is_sound && (self.answered || !self.terms.confirms_answer)
     }
 
-    /// Whether it was told that it may not write. A peer that counts its messages hears that of each of them instead.
+    /// Whether what it wants confirmed includes an update that was refused. A peer that counts its messages hears of each of
+    /// them that it is refused, and one that hears of elements hears of no others.
     pub(super) fn was_denied(&self) -> bool {
-        self.tried_to_write && self.terms.confirmation == Confirmation::OnRequest
+        self.lacks_refused && self.terms.confirmation == Confirmation::OnRequest
     }
 
     /// Whether it gets what is broadcast.
@@ -83,6 +86,8 @@ pub(super) struct Owed {
     pub(super) step_1: bool,
     /// It has wanted that question.
     pub(super) offered: bool,
+    /// To hear what it may do from now on.
+    pub(super) access: bool,
     /// To hear that it may not write.
     pub(super) denial: bool,
     /// What a peer with this state vector lacks.

@@ -14,31 +14,33 @@ use crate::message::Outbound;
 enum Receipt {
     /// What the peer wanted back.
     Token(Bytes),
-    /// So many messages with an update.
-    Saved(u64),
+    /// So many messages with an update, and then so many that were refused.
+    Counted { saved: u64, refused: u64 },
     /// The elements that updates name.
     Named(Named),
 }
 
 impl Receipt {
+    /// Whether another one can be given with it, and what they say stays in order.
+    fn keeps_order(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Counted { refused, .. }, Self::Counted { saved, .. }) => *refused == 0 || *saved == 0,
+            (Self::Named(_), Self::Named(_)) => true,
+            _ => false,
+        }
+    }
+
     /// Takes another one in that is due at the same time, if both are of a kind that allows it.
     fn join(&mut self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Saved(count), Self::Saved(more)) => *count += more,
+            (Self::Counted { saved, refused }, Self::Counted { saved: more, refused: also_refused }) => {
+                *saved += more;
+                *refused += also_refused;
+            }
             (Self::Named(named), Self::Named(more)) => named.extend(more),
             _ => return false,
         }
         true
-    }
-}
-
-impl From<Receipt> for Outbound {
-    fn from(receipt: Receipt) -> Self {
-        match receipt {
-            Receipt::Token(token) => Self::Confirmed(token),
-            Receipt::Saved(_) => Self::Saved(true),
-            Receipt::Named(named) => Self::Update(named.encode().into()),
-        }
     }
 }
 
@@ -48,8 +50,6 @@ pub(super) struct Receipts {
     /// In order, each with the sequence that must be durable first; `None` while something that the peer sent waits for a gap
     /// to fill.
     waiting: VecDeque<(Option<u64>, Receipt)>,
-    /// Messages with an update that were refused, of which the peer has not heard.
-    refused: u64,
 }
 
 impl Receipts {
@@ -65,7 +65,7 @@ impl Receipts {
 
     /// A message with an update is to be told of when it is saved.
     pub(super) fn add_saved(&mut self) {
-        self.add(Receipt::Saved(1));
+        self.add(Receipt::Counted { saved: 1, refused: 0 });
     }
 
     /// The elements that an update names are to be named when they are durable.
@@ -77,7 +77,7 @@ impl Receipts {
     fn add(&mut self, receipt: Receipt) {
         let is_full = self.waiting.len() >= COUNTED_RECEIPTS;
         if let Some((due, last)) = self.waiting.back_mut()
-            && (due.is_none() || is_full)
+            && (is_full || due.is_none() && last.keeps_order(&receipt))
             && last.join(&receipt)
         {
             *due = None;
@@ -86,9 +86,18 @@ impl Receipts {
         }
     }
 
-    /// A message with an update was refused.
+    /// A message with an update was refused. The peer hears of it after all that came before.
     pub(super) fn add_refused(&mut self) {
-        self.refused += 1;
+        let receipt = Receipt::Counted { saved: 0, refused: 1 };
+        let due = self.waiting.back().map_or(Some(0), |(due, _)| *due);
+        if !self.waiting.back_mut().is_some_and(|(_, last)| last.join(&receipt)) {
+            self.waiting.push_back((due, receipt));
+        }
+    }
+
+    /// The last one is not wanted any more.
+    pub(super) fn forget_last(&mut self) {
+        self.waiting.pop_back();
     }
 
     /// What waited for a gap to fill is due with this sequence. Whether there was anything. O(that).
@@ -102,6 +111,7 @@ impl Receipts {
         if dated == 1
             && let [.., (Some(before), first), (_, last)] = self.waiting.make_contiguous()
             && *before == sequence
+            && first.keeps_order(last)
             && first.join(last)
         {
             self.waiting.pop_back();
@@ -123,21 +133,21 @@ impl Receipts {
 
     /// The next that can be given, when all up to this sequence is durable.
     pub(super) fn next(&mut self, durable: u64) -> Option<Outbound> {
-        if self.refused > 0 {
-            self.refused -= 1;
-            return Some(Outbound::Saved(false));
-        }
-        let (Some(due), receipt) = self.waiting.front_mut()? else { return None };
-        if *due > durable {
-            return None;
-        }
-        match receipt {
-            Receipt::Saved(count) if *count > 1 => {
-                *count -= 1;
-                Some(Outbound::Saved(true))
+        self.waiting.front().filter(|(due, _)| due.is_some_and(|due| due <= durable))?;
+        let (due, receipt) = self.waiting.pop_front()?;
+        Some(match receipt {
+            Receipt::Token(token) => Outbound::Confirmed(token),
+            Receipt::Named(named) => Outbound::Update(named.encode().into()),
+            Receipt::Counted { saved, refused } => {
+                let is_saved = saved > 0;
+                let rest = if is_saved { (saved - 1, refused) } else { (0, refused - 1) };
+                if rest != (0, 0) {
+                    let (saved, refused) = rest;
+                    self.waiting.push_front((due, Receipt::Counted { saved, refused }));
+                }
+                Outbound::Saved(is_saved)
             }
-            _ => self.waiting.pop_front().map(|(_, receipt)| receipt.into()),
-        }
+        })
     }
 }
 
@@ -181,12 +191,30 @@ mod tests {
         assert_eq!(receipts.len(), 2, "two are due together");
         assert_eq!(receipts.next(0), None);
         assert_eq!(receipts.next(1), Some(Outbound::Saved(true)));
-        receipts.add_refused();
-        assert_eq!(receipts.next(1), Some(Outbound::Saved(false)));
         assert_eq!(receipts.next(1), Some(Outbound::Saved(true)));
         assert_eq!(receipts.next(1), None);
         assert_eq!(receipts.next(2), Some(Outbound::Saved(true)));
         assert_eq!(receipts.next(9), None);
+    }
+
+    #[test]
+    fn what_is_refused_is_told_in_its_place() {
+        let mut receipts = Receipts::default();
+        receipts.add_refused();
+        for sequence in [1, 2] {
+            receipts.add_saved();
+            receipts.date(sequence);
+            receipts.add_refused();
+        }
+        receipts.add_saved();
+        receipts.date(2);
+        let told = |receipts: &mut Receipts, durable| {
+            std::iter::from_fn(|| receipts.next(durable)).collect::<Vec<_>>()
+        };
+        let [saved, refused] = [true, false].map(Outbound::Saved);
+        assert_eq!(told(&mut receipts, 0), [refused.clone()]);
+        assert_eq!(told(&mut receipts, 1), [saved.clone(), refused.clone()]);
+        assert_eq!(told(&mut receipts, 2), [saved.clone(), refused, saved]);
     }
 
     #[test]

@@ -64,7 +64,10 @@ impl Room {
                 let is_counted = known.questions.answer();
                 let taken = self.take_update(peer, update, false, now).await?;
                 self.acknowledge(peer, &taken, is_counted);
-                if is_first && !self.blocks.parked().waits_for(peer.0) {
+                // The room never had what was refused before, so it is in each answer that comes after it.
+                let is_taken = !matches!(taken, Taken::Refused);
+                let comes_again = is_taken && mem::take(&mut self.peer(peer).lacks_refused);
+                if (is_first || comes_again) && !self.blocks.parked().waits_for(peer.0) {
                     self.date_receipts(peer);
                 }
                 Ok(())
@@ -160,6 +163,7 @@ impl Room {
             return Taken::AsAWhole;
         }
         let known = self.peer(peer);
+        known.lacks_refused = true;
         if !mem::replace(&mut known.tried_to_write, true) && known.terms.confirmation != Confirmation::Counted
         {
             self.owe(peer, |owed| owed.denial = true);
@@ -193,9 +197,10 @@ impl Room {
     async fn take_in(&mut self, peer: PeerId, update: &Update, holds: bool) -> Intake {
         let arrival = Arrival { source: Some(peer.0), holds };
         let Self { blocks, trail, work, unlogged, .. } = self;
-        if let Unlogged::Several { bytes, .. } = unlogged {
+        if let Unlogged::Several { bytes, source, .. } = unlogged {
             let intake = blocks.take_in(update, arrival, trail.changes(), work).await;
             *bytes += if intake.changed { update.bytes().len() } else { 0 };
+            source.take_if(|_| intake.has_of_others);
             return intake;
         }
         let mut changes = Changes::default();
@@ -204,7 +209,8 @@ impl Room {
             *unlogged = Unlogged::One(peer, update.bytes().clone());
         } else if intake.changed {
             let merged = Box::pin(blocks.diff_changes_in_slices(&changes, work)).await;
-            self.append(Some(peer), merged, false);
+            let source = (!intake.has_of_others).then_some(peer);
+            self.append(source, merged, false);
         }
         self.trail.add(changes, &mut self.work).await;
         intake
@@ -277,15 +283,16 @@ impl Room {
         if token.len() > SYNC_STATUS_BYTES {
             return Err(Violation::SyncStatusTooLarge);
         }
-        if self.peer(peer).receipts.len() >= UNANSWERED_SYNC_STATUSES {
-            return Err(Violation::TooManySyncStatuses);
+        let known = self.peer(peer);
+        if known.receipts.len() >= UNANSWERED_SYNC_STATUSES {
+            if !known.was_denied() {
+                return Err(Violation::TooManySyncStatuses);
+            }
+            // It has heard so, and goes on asking. Only the last counts, should it be allowed to write.
+            known.receipts.forget_last();
         }
+        known.receipts.add_token(token);
         self.work.count_bytes(token.len());
-        if self.peer(peer).was_denied() {
-            // It has heard so, and goes on asking.
-            return Ok(());
-        }
-        self.peer(peer).receipts.add_token(token);
         self.date_receipts_unless_parked(peer);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A room under simulated time: what peers send goes in, what each of them gets comes out.
 
+mod access;
 mod awareness;
 mod counted;
 mod receipts;

@@ -27,6 +27,8 @@ pub(crate) struct Stage {
     pub(crate) now: Duration,
     pub(crate) frames: BTreeMap<PeerId, Vec<Bytes>>,
     pub(crate) log: Vec<(u64, Bytes)>,
+    /// Who has sent each record of the log, and of what waits.
+    pub(crate) sources: Vec<Option<PeerId>>,
     /// What the log has of what waits.
     pub(crate) waiting: Vec<(u64, Bytes)>,
     pub(crate) closed: Vec<(PeerId, Reason, String)>,
@@ -71,7 +73,8 @@ impl Stage {
             match effect {
                 Effect::Send { peer, message, .. } => self.deliver(&message, &[peer]),
                 Effect::Broadcast { message, to } => self.deliver(&message, &to),
-                Effect::Append { sequence, update, waits, .. } => {
+                Effect::Append { sequence, update, waits, source } => {
+                    self.sources.push(source);
                     let log = if waits { &mut self.waiting } else { &mut self.log };
                     log.push((sequence, update.to_bytes()));
                 }

@@ -177,7 +177,7 @@ impl EitherProvider {
             hocuspocus::Effect::Answer(known) => Some(Due::Answer(known)),
             hocuspocus::Effect::Saved(receipt) => Some(receipt.map_or(Due::NothingDurable, Due::Durable)),
             hocuspocus::Effect::Synced => (!*answered).then_some(Due::SyncedEarly),
-            hocuspocus::Effect::Refused => Some(Due::Denied("it refuses an update".to_owned())),
+            hocuspocus::Effect::Refused(_) => Some(Due::Denied("it refuses an update".to_owned())),
             hocuspocus::Effect::Denied(reason) => Some(Due::Denied(reason)),
             hocuspocus::Effect::Closed(reason) => {
                 Some(Due::Denied(format!("it closes the document: {reason}")))

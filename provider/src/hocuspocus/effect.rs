@@ -20,8 +20,8 @@ pub enum Effect {
     /// One more message with an update is durable: the one with this receipt, or none where the server counts more than there
     /// were.
     Saved(Option<Receipt>),
-    /// One message with an update was refused.
-    Refused,
+    /// One message with an update was refused: the one with this receipt, which is owed no more.
+    Refused(Option<Receipt>),
     /// The server has opened the document for this access.
     Granted(Access),
     /// The server denies access, for the reason in these words. Nothing more is sent until the provider is opened again.

@@ -157,7 +157,7 @@ impl Provider {
                     self.set_synced();
                 }
             }
-            Outbound::Saved(false) => self.effects.push_back(Effect::Refused),
+            Outbound::Saved(false) => self.effects.push_back(Effect::Refused(self.receipts.oldest())),
             Outbound::Stateless(text) => self.effects.push_back(Effect::Stateless(text)),
             Outbound::QueryAwareness => self.tell(self.awareness.announce()),
             // This dialect has none of these.

@@ -63,11 +63,11 @@ fn each_change_and_the_start_of_a_sync_count_until_the_server_has_saved_them() {
     let written = provider.write(WRITTEN);
     assert!(answered.is_some() && answered < written && provider.unsynced() == 2);
     effects(&mut provider);
-    assert_eq!(hear(&mut provider, Outbound::Saved(false)), [Effect::Refused]);
-    assert_eq!(hear(&mut provider, Outbound::Saved(true)), [Effect::Saved(answered)]);
-    assert!(provider.unsynced() == 1 && !provider.is_confirmed());
+    assert_eq!(hear(&mut provider, Outbound::Saved(false)), [Effect::Refused(answered)]);
+    assert!(provider.unsynced() == 2 && !provider.is_confirmed());
     assert_eq!(hear(&mut provider, Outbound::Saved(true)), [Effect::Saved(written)]);
-    assert!(provider.unsynced() == 0 && provider.is_confirmed());
+    assert!(provider.unsynced() == 1 && provider.is_confirmed());
+    assert_eq!(hear(&mut provider, Outbound::Saved(true)), [Effect::Saved(None)]);
     assert_eq!(hear(&mut provider, Outbound::Saved(true)), [Effect::Saved(None)]);
     assert_eq!(provider.unsynced(), 0, "never less");
 }

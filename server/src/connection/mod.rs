@@ -193,7 +193,7 @@ impl Connection {
         let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
         let terms = Terms { access: grant.access, ..*terms };
         let subject = Arc::clone(&grant.subject);
-        let membership = self.rooms.join(name, Arc::clone(&outbox), terms, subject, &GREETING)?;
+        let membership = self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         let permit = Permit::new(grant, Arc::clone(&self.visitor.credentials), Margins::of(&self.config));
         let delivery = Delivery::new(Framing::YWebsocket, self.window);

@@ -60,6 +60,8 @@ pub(crate) struct Append {
     pub(crate) update: Rope,
     /// Which of both.
     pub(crate) waits: bool,
+    /// The user of the application that has written all of it; empty where that is unknown, or several have.
+    pub(crate) subject: Arc<str>,
     /// The epoch that the room knows of.
     pub(crate) epoch: u64,
     /// Where the room hears what becomes of it.
@@ -79,8 +81,8 @@ pub(crate) struct Fate {
 
 impl Append {
     /// What a record takes in the log. For a small update, that is mostly the name of its document.
-    pub(crate) fn record_bytes(name: &DocumentName, update: &Rope) -> usize {
-        HEADER_BYTES + name.as_str().len() + update.len()
+    pub(crate) fn record_bytes(name: &DocumentName, subject: &str, update: &Rope) -> usize {
+        HEADER_BYTES + name.as_str().len() + subject.len() + update.len()
     }
 
     /// It is not stored.

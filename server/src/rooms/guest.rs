@@ -106,7 +106,7 @@ impl Guest {
     fn join(rooms: &Arc<Rooms>, name: &DocumentName, terms: Terms) -> Result<Guest, JoinError> {
         let ready = Arc::<Ready>::default();
         let outbox = rooms.outbox(&ready, 0);
-        let membership = rooms.join(name, Arc::clone(&outbox), terms, &[])?;
+        let membership = rooms.join(name, Arc::clone(&outbox), Arc::default(), terms, &[])?;
         let (messages, health) = (VecDeque::new(), rooms.journal.health());
         Ok(Guest { membership, outbox, ready, messages, parting: None, health })
     }

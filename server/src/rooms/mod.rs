@@ -22,6 +22,7 @@ use coscribe_engine::dialect::MessageError;
 use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_engine::room::{PeerId, Terms};
 use coscribe_persistence::DocumentName;
+use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 pub(crate) use self::guest::GuestError;
 pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
-use self::task::{Door, Input};
+use self::task::{Door, Input, Place};
 use self::turns::Turns;
 use crate::config::Config;
 use crate::journal::SharedJournal;
@@ -107,6 +108,9 @@ pub(crate) enum JoinError {
     /// The configured number of connections is in this room.
     #[error("too many connections to this document; try again later")]
     TooManyPeers,
+    /// The log has no place for so long a subject. A grant with one is refused before, so nobody hears this who has a token.
+    #[error("the user's id has more than {MAX_SUBJECT_BYTES} bytes")]
+    Subject,
     /// The server is on its way down.
     #[error("the server is shutting down")]
     Stopping,
@@ -118,6 +122,7 @@ impl JoinError {
         match self {
             JoinError::TooManyRooms => "documents",
             JoinError::TooManyPeers => "connections_to_document",
+            JoinError::Subject => "forbidden",
             JoinError::Stopping => "stopping",
         }
     }
@@ -127,6 +132,7 @@ impl From<JoinError> for Parting {
     fn from(error: JoinError) -> Parting {
         let reason = match error {
             JoinError::TooManyRooms | JoinError::TooManyPeers => Reason::Overload,
+            JoinError::Subject => Reason::Forbidden,
             JoinError::Stopping => Reason::Shutdown,
         };
         Parting::new(reason, error.to_string())
@@ -150,14 +156,19 @@ impl Rooms {
     }
 
     /// Joins the room of a document, and opens it if nobody has. Everything from the room comes through the outbox, also that
-    /// the document cannot be read. The peer has these terms, and `greeting` holds the wishes that it need not send.
+    /// the document cannot be read. The peer has these terms, and `greeting` holds the wishes that it need not send. `subject` is the
+    /// user of the application that it is, of at most [`MAX_SUBJECT_BYTES`]; empty if that is unknown.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: &DocumentName,
         outbox: Arc<Outbox>,
+        subject: Arc<str>,
         terms: Terms,
         greeting: &'static [Inbound],
     ) -> Result<Membership, JoinError> {
+        if subject.len() > MAX_SUBJECT_BYTES {
+            return Err(JoinError::Subject);
+        }
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
@@ -165,7 +176,7 @@ impl Rooms {
             return Err(JoinError::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
-        mailbox.send(Input::Join { peer, outbox, terms, greeting });
+        mailbox.send(Input::Join { peer, place: Place { outbox, subject }, terms, greeting });
         Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
     }
 

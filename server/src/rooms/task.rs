@@ -31,7 +31,7 @@ use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
 /// What comes into a room's inbox.
 pub(crate) enum Input {
     /// A connection wants to be a peer.
-    Join { peer: PeerId, outbox: Arc<Outbox>, terms: Terms, greeting: &'static [Inbound] },
+    Join { peer: PeerId, place: Place, terms: Terms, greeting: &'static [Inbound] },
     /// A peer has said something. The space in the inbox is free again when that has been processed.
     Said { peer: PeerId, said: Said, _space: (OwnedSemaphorePermit, Hold) },
     /// A peer has begun to send a message that is larger than any may be.
@@ -44,6 +44,14 @@ pub(crate) enum Input {
     Leave { peer: PeerId },
     /// The server stops: end when all that came before this is processed.
     Stop,
+}
+
+/// What the task knows of a peer.
+pub(crate) struct Place {
+    /// What waits for it.
+    pub(crate) outbox: Arc<Outbox>,
+    /// The user of the application that it is; empty if that is unknown.
+    pub(crate) subject: Arc<str>,
 }
 
 /// Opens the document and serves its peers until nobody needs it any more.
@@ -76,7 +84,7 @@ pub(crate) struct Door {
     rooms: Arc<Rooms>,
     name: DocumentName,
     inbox: UnboundedReceiver<Input>,
-    peers: HashMap<PeerId, Arc<Outbox>>,
+    peers: HashMap<PeerId, Place>,
     /// Nanoseconds that the peers' connections have spent on writing.
     writing: Arc<AtomicU64>,
     registered: bool,
@@ -104,12 +112,12 @@ impl Drop for Door {
         }
         // From here on nobody can send a Join here any more.
         while let Ok(input) = self.inbox.try_recv() {
-            if let Input::Join { peer, outbox, .. } = input {
-                self.peers.insert(peer, outbox);
+            if let Input::Join { peer, place, .. } = input {
+                self.peers.insert(peer, place);
             }
         }
-        for outbox in self.peers.values() {
-            outbox.part(Parting::new(Reason::Failure, self.farewell));
+        for place in self.peers.values() {
+            place.outbox.part(Parting::new(Reason::Failure, self.farewell));
         }
     }
 }
@@ -258,9 +266,9 @@ impl RoomTask {
 
     async fn process(&mut self, input: Input) {
         match input {
-            Input::Join { peer, outbox, terms, greeting } => {
+            Input::Join { peer, place, terms, greeting } => {
                 self.visit = None;
-                self.door.peers.insert(peer, outbox);
+                self.door.peers.insert(peer, place);
                 let now = self.now();
                 self.room.connect(peer, terms, now);
                 for wish in greeting {
@@ -274,8 +282,11 @@ impl RoomTask {
                 let now = self.now();
                 self.room.alive(peer, now);
             }
-            Input::Leave { peer } if self.door.peers.remove(&peer).is_some() => {
+            Input::Leave { peer } if self.door.peers.contains_key(&peer) => {
                 self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
+                // Its last record has its subject.
+                self.apply().await;
+                self.door.peers.remove(&peer);
             }
             Input::TooLarge { peer } => {
                 let now = self.now();
@@ -349,33 +360,40 @@ impl RoomTask {
             match effect {
                 Effect::Send { peer, message, version } => self.send(peer, message, version),
                 Effect::Broadcast { message, to } => self.broadcast(message, &to),
-                Effect::Append { sequence, update, waits, .. } => {
+                Effect::Append { sequence, update, source, waits } => {
                     if !waits {
                         self.full_state = None;
                         self.door.rooms.metrics.updates_received.inc();
                     }
-                    self.append(sequence, update, waits).await;
+                    let subject = self.subject_of(source);
+                    self.append(sequence, update, subject, waits).await;
                 }
                 Effect::Probe { peer } => {
-                    if let Some(outbox) = self.door.peers.get(&peer) {
-                        outbox.probe();
+                    if let Some(place) = self.door.peers.get(&peer) {
+                        place.outbox.probe();
                     }
                 }
                 Effect::Warn { peer, what } => {
                     warn!(document = %Shown(&self.door.name), peer = peer.0, "{what}");
                 }
                 Effect::Part { peer, parting } => {
-                    if let Some(outbox) = self.door.peers.remove(&peer) {
-                        outbox.part(parting);
+                    if let Some(place) = self.door.peers.remove(&peer) {
+                        place.outbox.part(parting);
                     }
                 }
             }
         }
     }
 
+    /// The subject of a record's source; empty where it has none.
+    fn subject_of(&self, source: Option<PeerId>) -> Arc<str> {
+        let place = source.and_then(|peer| self.door.peers.get(&peer));
+        place.map_or_else(Arc::default, |place| Arc::clone(&place.subject))
+    }
+
     /// Hands a record to the journal as soon as there is space for it. What is larger than all of it takes all of it.
-    async fn append(&mut self, sequence: u64, update: Rope, waits: bool) {
-        let bytes = Append::record_bytes(&self.door.name, &update);
+    async fn append(&mut self, sequence: u64, update: Rope, subject: Arc<str>, waits: bool) {
+        let bytes = Append::record_bytes(&self.door.name, &subject, &update);
         self.life.appended(bytes);
         let cost = u32::try_from(bytes).unwrap_or(UNSTORED_BYTES).min(UNSTORED_BYTES);
         let Ok(space) = Arc::clone(&self.unstored).acquire_many_owned(cost).await else { return };
@@ -384,6 +402,7 @@ impl RoomTask {
             sequence,
             update,
             waits,
+            subject,
             epoch: self.life.epoch(),
             fate: self.announce_fate.clone(),
             _space: space,
@@ -413,8 +432,8 @@ impl RoomTask {
     }
 
     fn push(&mut self, peer: PeerId, message: Arc<Shared>, is_answer: bool) {
-        let Some(outbox) = self.door.peers.get(&peer) else { return };
-        if outbox.push(Queued { message, is_answer }) {
+        let Some(place) = self.door.peers.get(&peer) else { return };
+        if place.outbox.push(Queued { message, is_answer }) {
             debug!(document = %Shown(&self.door.name), peer = peer.0, "lagging");
             self.room.stalled(peer);
         }

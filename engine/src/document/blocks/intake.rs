@@ -36,6 +36,8 @@ pub(crate) struct Intake {
     pub(crate) parked: bool,
     /// Whether blocks or deletions that others had sent earlier were taken in, because they stopped waiting.
     pub(crate) woken: bool,
+    /// Whether somebody else than the source of the update may have sent some of what was woken.
+    pub(crate) has_of_others: bool,
     /// Sources of which nothing waits any more.
     pub(crate) freed: Vec<Source>,
     /// Whether a part of it was left out, because too much would wait.
@@ -173,6 +175,7 @@ impl Blocks {
             work.count(8);
             let from_elsewhere = ticket.number() < taken.first_number;
             taken.woken |= from_elsewhere;
+            taken.has_of_others |= from_elsewhere && !self.parked.is_only_of(&ticket, taken.source);
             taken.as_it_came &= !from_elsewhere;
             let rest = match waiting {
                 Waiting::Blocks(run) => {
@@ -396,6 +399,7 @@ struct Taken<'a> {
     /// The number of the first entry that the update leaves, if any.
     first_number: u64,
     woken: bool,
+    has_of_others: bool,
     freed: Vec<Source>,
     refused: bool,
 }
@@ -417,6 +421,7 @@ impl<'a> Taken<'a> {
             parked: false,
             first_number,
             woken: false,
+            has_of_others: false,
             freed: Vec::new(),
             refused: false,
         }
@@ -428,6 +433,7 @@ impl<'a> Taken<'a> {
             as_it_came: self.as_it_came && !self.parked && !self.refused,
             parked: self.parked,
             woken: self.woken,
+            has_of_others: self.has_of_others,
             freed: self.freed,
             refused: self.refused,
         }

@@ -396,6 +396,13 @@ impl Parked {
         sources
     }
 
+    /// Whether nobody is known to have sent an entry but this source. O(log entries).
+    pub(crate) fn is_only_of(&self, ticket: &Ticket, source: Option<Source>) -> bool {
+        let number = ticket.number;
+        let mut sources = self.sources.range((number, 0)..=(number, u64::MAX)).map(|&(_, source)| source);
+        source.is_some() && sources.next() == source && sources.next().is_none()
+    }
+
     /// Notes that an entry that was taken out waits no more. Gives the sources of which nothing waits now. O(sources · log).
     pub(crate) fn done(&mut self, ticket: &Ticket) -> Vec<Source> {
         let mut sources = self.forget_sources(ticket.number);

@@ -52,7 +52,7 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, next: Queued) {
-        self.bytes += Append::record_bytes(&next.append.name, &next.append.update);
+        self.bytes += Append::record_bytes(&next.append.name, &next.append.subject, &next.append.update);
         self.updates.push(next);
     }
 }
@@ -138,7 +138,6 @@ impl Log {
         if batch.is_empty() {
             return Ok(());
         }
-        // No peer says yet who it is, so records carry no subject.
         let updates: Vec<_> = batch.iter().map(|queued| queued.append.update.to_bytes()).collect();
         let records: Vec<NewRecord<'_>> = batch
             .iter()
@@ -147,7 +146,7 @@ impl Log {
                 name: &append.name,
                 sequence: append.sequence,
                 time: *time,
-                subject: "",
+                subject: &append.subject,
                 payload: update,
                 waits: append.waits,
             })
