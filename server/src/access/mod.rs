@@ -1,7 +1,11 @@
 //! Who may do what with which document.
 
+#[cfg(test)]
+mod application;
+pub(crate) mod ask;
 mod claims;
 mod client;
+mod credentials;
 mod grant;
 mod jws;
 pub(crate) mod keys;
@@ -10,6 +14,7 @@ pub(crate) mod y_sweet;
 
 pub(crate) use self::claims::{ClaimError, Claims, Rules};
 pub(crate) use self::client::{CaError, HttpClient};
+pub(crate) use self::credentials::Credentials;
 pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
 pub(crate) use self::jws::{Algorithm, Jws};
 pub(crate) use self::tokens::{Authorization, TokenError, Tokens};
