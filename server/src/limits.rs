@@ -110,6 +110,33 @@ pub(crate) const LOOKUPS_AT_ONCE: usize = 2;
 /// The name of a subject, as people see it. A longer one is cut.
 pub(crate) const SHOWN_NAME_BYTES: usize = 256;
 
+/// Why the application does not allow a document, in its words. A close frame has room for 123 bytes.
+pub(crate) const REASON_BYTES: usize = 120;
+
+/// How long a grant of the application may hold. A time beyond it is rather a mistake, such as milliseconds for seconds.
+pub(crate) const GRANTED_AT_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// An answer of the application. A large one has a few hundred bytes.
+pub(crate) const ANSWER_BYTES: usize = 64 << 10;
+
+/// Questions that the application is asked at once.
+pub(crate) const ASKED_AT_ONCE: usize = 64;
+
+/// Questions that may be open, with those that wait for their turn. Beyond them nobody is asked, and nobody let in.
+pub(crate) const ASK_WAITING: usize = 4096;
+
+/// The pause before the application is asked a second time; it doubles then.
+pub(crate) const ASK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers that are kept: some hundred bytes each.
+pub(crate) const CACHED_ANSWERS: usize = 20_000;
+
+/// How long an answer holds for others, whatever the application says.
+pub(crate) const CACHED_AT_MOST: Duration = Duration::from_secs(3600);
+
+/// The same for a denial: somebody may just be given access.
+pub(crate) const DENIAL_CACHED_AT_MOST: Duration = Duration::from_secs(3);
+
 // y-sweet.
 
 /// The key of y-sweet. Whoever has a token may try keys until one fits, as fast as they like.

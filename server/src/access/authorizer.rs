@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::ask::{Ask, Question};
+use super::ask::{Ask, Question, Scope};
 use super::bad_tokens::BadTokens;
 use super::keys::{KeyRefresh, KeySet};
 use super::y_sweet::Gate;
@@ -99,7 +99,7 @@ impl Authorizer {
             anonymous: config.anonymous,
             keys: KeySet::new(&config.access, &client)?,
             bad_tokens: BadTokens::default(),
-            ask: None,
+            ask: Ask::new(&config.access, &client)?,
             y_sweet: Gate::new(config.y_sweet_key.as_ref())?,
             revocations: Revocations::open(&config.data).context("cannot read what was revoked")?,
         })
@@ -137,7 +137,7 @@ impl Authorizer {
             (Some(Ok(claims)), _) => self.unless_revoked(claims.grant(document)?),
             (Some(Err(Denied::Token(TokenError::Invalid))) | None, Some(ask)) => {
                 let question = Question {
-                    credentials: Arc::clone(&visitor.credentials),
+                    credentials: Credentials::clone(&visitor.credentials),
                     document: document.clone(),
                     dialect: visitor.kind.name(),
                     address: visitor.address,
@@ -188,7 +188,7 @@ impl Authorizer {
     /// Forgets what the application has said of a document or a subject: it is asked again.
     pub(crate) fn forget(&self, document: Option<&DocumentName>, subject: Option<&str>) {
         if let Some(ask) = &self.ask {
-            ask.forget(document, subject);
+            ask.forget(&Scope { document: document.cloned(), subject: subject.map(Arc::from) });
         }
     }
 }

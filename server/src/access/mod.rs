@@ -1,5 +1,7 @@
 //! Who may do what with which document.
 
+#[cfg(test)]
+mod application;
 mod ask;
 mod authorizer;
 mod bad_tokens;

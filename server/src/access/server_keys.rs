@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// The file's name in the directory of the documents.
 const FILE: &str = "server-keys.json";
@@ -160,7 +160,7 @@ impl ServerKeys {
 }
 
 fn hash(key: &str) -> String {
-    hexadecimal(&Sha256::digest(key.as_bytes()))
+    hexadecimal(digest(&SHA256, key.as_bytes()).as_ref())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

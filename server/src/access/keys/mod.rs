@@ -5,6 +5,8 @@ mod key;
 mod pem;
 mod remote;
 mod signer;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
