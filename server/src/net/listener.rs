@@ -93,7 +93,7 @@ async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: 
     let timeout = server.config.header_timeout.get();
     let plain = TowerToHyperService::new(server.routes.clone());
     let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
-    serve_http(stream, from, timeout, service).await;
+    serve_http(stream.into(), from, timeout, service).await;
 }
 
 /// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.

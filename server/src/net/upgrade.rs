@@ -100,7 +100,7 @@ fn accept(
     let stream = stream_of(&mut request);
     tokio::spawn(async move {
         match stream.await {
-            Ok((socket, read_ahead)) => connection.run(socket, read_ahead).await,
+            Ok((stream, read_ahead)) => connection.run(stream, read_ahead).await,
             Err(Gone) => debug!(%from, "gone before the handshake was over"),
         }
     });
