@@ -16,17 +16,47 @@ use self::y_sweet::YSweet;
 use crate::journal::SharedJournal;
 use crate::metrics::{self, Metrics};
 
-/// All routes. WebSocket upgrades never come here.
-pub(crate) fn routes(y_sweet: YSweet) -> Router {
-    let (journal, metrics) = (Arc::clone(&y_sweet.journal), Arc::clone(&y_sweet.metrics));
+/// The routes of each listener. WebSocket upgrades never come to them.
+pub(crate) struct Routes {
+    /// Those of the listener for everybody.
+    pub(crate) public: Router,
+    /// Those of the listener for those who run the server, if there is one.
+    pub(crate) admin: Option<Router>,
+}
+
+/// All routes. The admin's are where everybody's are, unless they have a listener of their own.
+pub(crate) fn routes(y_sweet: YSweet) -> Routes {
+    let observed = Observed { journal: Arc::clone(&y_sweet.journal), metrics: Arc::clone(&y_sweet.metrics) };
+    let has_admin_listener = y_sweet.config.admin_listen.is_some();
+    let (public, admin) = (public(&observed, y_sweet), admin(&observed));
+    if has_admin_listener {
+        let admin = admin.merge(probes(&observed)).fallback(async || (StatusCode::NOT_FOUND, "Not found.\n"));
+        Routes { public, admin: Some(admin) }
+    } else {
+        Routes { public: public.merge(admin), admin: None }
+    }
+}
+
+/// For those who watch whether the server lives: on each listener.
+fn probes(observed: &Observed) -> Router {
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(scrape))
+        .with_state(observed.clone())
+}
+
+/// For editors, and for people with a browser.
+fn public(observed: &Observed, y_sweet: YSweet) -> Router {
+    probes(observed)
         .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
-        .with_state(Observed { journal, metrics })
         .nest(y_sweet::paths::ROOT, y_sweet::routes(y_sweet))
         .merge(demo::routes())
+}
+
+/// For those who run the server, and for their back ends: metrics, and the place of `/api/v1`. Who may ask is to be decided
+/// here, by a layer around all of them.
+fn admin(observed: &Observed) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(observed.clone())
 }
 
 /// The state that plain routes report.

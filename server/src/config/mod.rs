@@ -34,6 +34,15 @@ pub struct Config {
     /// Address or name, and port, to listen on; a name stands for all its addresses; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1234")]
     pub(crate) listen: Listen,
+    /// Address and port of a second listener that alone has `/metrics` and the API; it speaks no TLS: keep it on a private network
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) admin_listen: Option<Listen>,
+    /// The certificate for TLS, PEM, with those of its issuers after it; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM, not encrypted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// The directory that holds the documents; it is made if it is missing
     #[arg(long, value_name = "DIR", default_value = "./coscribe-data")]
     pub(crate) data: PathBuf,

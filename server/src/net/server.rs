@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-
 use crate::access::y_sweet::Gate;
 use crate::config::Config;
 use crate::connection::register::Connections;
@@ -22,6 +20,4 @@ pub(crate) struct Server {
     pub(crate) gate: Arc<Gate>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
-    /// Plain HTTP.
-    pub(crate) routes: Router,
 }

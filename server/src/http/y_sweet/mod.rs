@@ -41,6 +41,7 @@ use crate::config::Config;
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
 use crate::metrics::Metrics;
+use crate::net::listener::Encrypted;
 use crate::rooms::Rooms;
 
 /// The parts of the server that are needed here.
@@ -232,7 +233,9 @@ async fn authorize(
     request: Request,
 ) -> Result<Response<Body>, Failure> {
     let (parts, body) = request.into_parts();
-    let used = y_sweet.config.trusted_proxies.address_used(from(&parts), &parts.headers);
+    let is_encrypted = parts.extensions.get() == Some(&Encrypted(true));
+    let proxies = &y_sweet.config.trusted_proxies;
+    let used = proxies.address_used(from(&parts), is_encrypted, &parts.headers);
     let (host, is_encrypted) = used.ok_or_else(|| Failure::Request("Host is missing or wrong".to_owned()))?;
     let TokenWanted { authorization, valid_for_seconds } =
         json(&y_sweet, Request::from_parts(parts, body)).await?;
