@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its functions share")]
 
+mod admin;
 mod bad_input;
+mod certificates;
 mod client;
 mod compression;
 mod configuration;
@@ -18,4 +20,6 @@ mod rooms;
 mod shutdown;
 mod slow_link;
 mod slow_peer;
+mod tls;
+mod tunnel;
 mod waiting;
