@@ -15,7 +15,7 @@ pub(crate) use layers::{ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
 use paths::SocketPath;
 use patterns::Pattern;
-pub(crate) use proxies::{Proxies, is_local};
+pub(crate) use proxies::{Encrypted, Proxies, is_local};
 pub(crate) use secret::Secret;
 pub(crate) use values::{Interval, Size, Span, Switch};
 

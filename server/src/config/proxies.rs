@@ -19,6 +19,10 @@ const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// Where proxies say that there is one, beside headers that begin with `x-forwarded-`.
 const FORWARDED: [HeaderName; 2] = [header::FORWARDED, header::VIA];
 
+/// Whether the connection of a request is one of TLS: an extension of each request.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Encrypted(pub(crate) bool);
+
 /// Proxies that are trusted to name their clients.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]

@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 use super::server::Server;
 use super::tls::Tls;
 use super::upgrade;
-use crate::config::{Listen, in_order};
+use crate::config::{Encrypted, Listen, in_order};
 use crate::limits::{ACCEPT_BACK_OFF, MAX_REQUESTING};
 
 /// Listens on all addresses of a host that this machine has, on one port.
@@ -70,10 +70,6 @@ pub(crate) enum Door {
     /// The routes for those who run the server, and no WebSockets.
     Admin,
 }
-
-/// Whether a request came over TLS: an extension of each request.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) struct Encrypted(pub(crate) bool);
 
 /// A door of the server.
 struct Entrance {

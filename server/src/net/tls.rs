@@ -172,6 +172,9 @@ impl Files {
             error => wrong(&self.key, Fault::Unusable(error)),
         })?;
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        // Who comes back needs no signature. The keys of the tickets go with the certificate.
+        config.ticketer =
+            ring::Ticketer::new().map_err(|error| wrong(&self.certificate, Fault::Unusable(error)))?;
         Ok(config)
     }
 

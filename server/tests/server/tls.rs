@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::rustls::ALL_VERSIONS;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ALL_VERSIONS, HandshakeKind};
 
 use crate::certificates::Authority;
 use crate::client::Client;
@@ -75,13 +76,15 @@ async fn both_versions_are_spoken_and_no_other_protocol_than_http_1_1() {
     let (_data, server) = start(&authority, &[]);
     for version in [&TLS12, &TLS13] {
         let client = authority.client(&[version], &["h2", "http/1.1"]);
-        let mut stream = connect(server.address, client, None).await.unwrap();
+        let mut stream = connect(server.address, Arc::clone(&client), None).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         // An error, where the end is not announced.
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let again = connect(server.address, client, None).await.unwrap();
+        assert_eq!(again.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
     }
     let client = authority.client(ALL_VERSIONS, &["h2"]);
     assert!(connect(server.address, client, None).await.is_err());

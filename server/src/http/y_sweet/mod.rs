@@ -37,11 +37,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::failure::Failure;
 use crate::access::y_sweet::{Gate, bearer};
 use crate::access::{Authorization, Grant};
-use crate::config::Config;
+use crate::config::{Config, Encrypted};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
 use crate::metrics::Metrics;
-use crate::net::listener::Encrypted;
 use crate::rooms::Rooms;
 
 /// The parts of the server that are needed here.
