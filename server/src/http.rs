@@ -21,24 +21,49 @@ use crate::access::server_keys::ServerKeys;
 use crate::journal::SharedJournal;
 use crate::metrics::{self, Metrics};
 
-/// All routes. WebSocket upgrades never come here.
-pub(crate) fn routes(y_sweet: YSweet, api: Api, keys: Arc<ServerKeys>) -> Router {
+/// The routes of each listener. WebSocket upgrades never come to them.
+pub(crate) struct Routes {
+    /// Those of the listener for everybody.
+    pub(crate) public: Router,
+    /// Those of the listener for those who run the server, if there is one.
+    pub(crate) admin: Option<Router>,
+}
+
+/// All routes. The admin's are where everybody's are, unless they have a listener of their own.
+pub(crate) fn routes(y_sweet: YSweet, api: Api, keys: Arc<ServerKeys>) -> Routes {
     let observed = Observed { journal: Arc::clone(&y_sweet.journal), metrics: Arc::clone(&y_sweet.metrics) };
-    let cors = cors::layer(Arc::clone(&y_sweet.config));
+    let config = Arc::clone(&y_sweet.config);
+    let (public, admin) = (public(&observed, y_sweet), admin(&observed, api, keys));
+    let admin = admin.layer(cors::layer(Arc::clone(&config)));
+    if config.admin_listen.is_some() {
+        let admin = admin.merge(probes(&observed)).fallback(async || (StatusCode::NOT_FOUND, "Not found.\n"));
+        Routes { public, admin: Some(admin) }
+    } else {
+        Routes { public: public.merge(admin), admin: None }
+    }
+}
+
+/// For those who watch whether the server lives: on each listener.
+fn probes(observed: &Observed) -> Router {
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
-        .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
         .with_state(observed.clone())
-        .nest(y_sweet::paths::ROOT, y_sweet::routes(y_sweet).layer(cors.clone()))
-        .merge(admin(observed, api, keys).layer(cors))
+}
+
+/// For editors, and for people with a browser.
+fn public(observed: &Observed, y_sweet: YSweet) -> Router {
+    let cors = cors::layer(Arc::clone(&y_sweet.config));
+    probes(observed)
+        .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
+        .nest(y_sweet::paths::ROOT, y_sweet::routes(y_sweet).layer(cors))
         .merge(demo::routes())
 }
 
-/// For those who run the server, and for their back ends.
-fn admin(observed: Observed, api: Api, keys: Arc<ServerKeys>) -> Router {
-    let routes = Router::new().route("/metrics", get(scrape)).with_state(observed);
-    api::guarded(routes.nest(api::ROOT, api::routes(api)), keys)
+/// For those who run the server, and for their back ends: metrics and the API.
+fn admin(observed: &Observed, api: Api, keys: Arc<ServerKeys>) -> Router {
+    let metrics = Router::new().route("/metrics", get(scrape)).with_state(observed.clone());
+    api::guarded(metrics.nest(api::ROOT, api::routes(api)), keys)
 }
 
 /// The state that plain routes report.

@@ -12,6 +12,7 @@
 //! ```
 
 mod access;
+mod announcement;
 mod cli;
 mod commands;
 mod config;

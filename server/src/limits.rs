@@ -13,6 +13,10 @@ pub(crate) const MAX_REQUESTING: usize = 4096;
 /// The pause after the system had no file descriptor or no memory for a connection.
 pub(crate) const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
 
+/// How often the server looks whether the files with its certificate and key have changed. They are read when they have been the
+/// same for as long: the two are not replaced at once.
+pub(crate) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long connections may take to agree to be closed, after the last was asked to. It is a second more than one of them may
 /// take.
 pub(crate) const LAST_CLOSES: Duration = Duration::from_secs(4);

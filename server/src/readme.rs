@@ -170,7 +170,7 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 format!("up to {} that wait for it", number(MAX_TURNED_AWAY)),
             ],
         ),
-        ("a request header", vec![]),
+        ("a request header, and a TLS handshake", vec![]),
         ("TCP connections that are not WebSockets", vec![number(MAX_REQUESTING)]),
         ("a document", vec![too_large]),
         (
@@ -444,9 +444,10 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 22] = [
+    const INTERNAL: [&str; 23] = [
         "REPLY_BYTES",
         "ACCEPT_BACK_OFF",
+        "CERTIFICATE_INTERVAL",
         "LAST_CLOSES",
         "LONGEST_CHARGE",
         "PIECE_BYTES",

@@ -19,6 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::access::server_keys::ServerKeys;
 use crate::access::{Authorizer, UNGUARDED};
+use crate::announcement::{self, Announcement};
 use crate::config::{Config, Listen};
 use crate::connection::register::{ConnectionLimits, Connections};
 use crate::http::api::Api;
@@ -27,8 +28,9 @@ use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
 use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_THREADS};
 use crate::metrics::Metrics;
-use crate::net::listener;
+use crate::net::listener::{self, Door};
 use crate::net::server::Server;
+use crate::net::tls::Tls;
 use crate::rooms::Rooms;
 
 /// Serves until SIGINT or SIGTERM.
@@ -46,7 +48,10 @@ pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     runtime.block_on(async {
         let mut listeners = listener::listen(listen).await?;
-        announce(&[listeners[0].local_addr().context("cannot listen")?]);
+        let addresses = [listeners[0].local_addr().context("cannot listen")?];
+        let announcement =
+            Announcement { listen, addresses: &addresses, is_encrypted: false, admin_addresses: &[] };
+        say(&announcement.listening());
         match echo::run(listeners.swap_remove(0)).await.context("cannot accept connections")? {}
     })
 }
@@ -62,8 +67,15 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     // Before anything takes long, so that a signal is never missed.
     let mut signals = Signals::install()?;
+    let listen = config.listen.clone();
     let server = Running::start(config).await?;
-    announce(server.addresses());
+    let announcement = Announcement {
+        listen: &listen,
+        addresses: server.addresses(),
+        is_encrypted: server.is_encrypted(),
+        admin_addresses: server.admin_addresses(),
+    };
+    say(&announcement.text(announcement::outside()));
     let name = signals.next().await;
     info!("{name}: shutting down");
     tokio::select! {
@@ -81,7 +93,8 @@ pub struct Running {
     journal: SharedJournal,
     threads: JournalThreads,
     addresses: Vec<SocketAddr>,
-    /// Accepts connections, checkpoints in the background, watches the directory.
+    admin_addresses: Vec<SocketAddr>,
+    /// Accepts connections, checkpoints in the background, watches the directory and the certificate.
     tasks: JoinSet<()>,
 }
 
@@ -89,17 +102,23 @@ impl Running {
     /// Opens the documents and listens. To be called on a multi-threaded runtime.
     ///
     /// # Errors
-    /// If the address cannot be listened on, or the documents cannot be opened: another server may have them open.
+    /// If an address cannot be listened on, the certificate cannot be used, or the documents cannot be opened: another server may
+    /// have them open.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         let config = Arc::new(config);
+        let tls = Tls::of(&config)?.map(Arc::new);
         let listeners = listener::listen(&config.listen).await?;
-        let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
-        let addresses = addresses.context("cannot listen")?;
-        let store = open_store(&config)?;
+        let addresses = addresses_of(&listeners)?;
+        let admin_listeners = match &config.admin_listen {
+            Some(listen) => listener::listen(listen).await?,
+            None => Vec::new(),
+        };
+        let admin_addresses = addresses_of(&admin_listeners)?;
         let authorizer = Arc::new(Authorizer::new(&config)?);
         if addresses.iter().any(|address| !address.ip().is_loopback()) && !authorizer.is_told_who_may_come() {
             bail!(UNGUARDED);
         }
+        let store = open_store(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (journal, threads) =
             LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
@@ -125,10 +144,10 @@ impl Running {
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
         };
+        let routes = http::routes(y_sweet, api, keys);
         let server = Arc::new(Server {
             config,
             connections,
-            routes: http::routes(y_sweet, api, keys),
             authorizer: Arc::clone(&authorizer),
             refusals: Arc::default(),
             metrics,
@@ -136,15 +155,32 @@ impl Running {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(authorizer.refresh().run());
-        tasks.spawn(listener::run(listeners, Arc::clone(&server)));
+        if let Some(tls) = &tls {
+            tasks.spawn(Arc::clone(tls).keep_up());
+        }
+        tasks.spawn(listener::run(listeners, Door::Public { tls }, Arc::clone(&server), routes.public));
+        if let Some(routes) = routes.admin {
+            tasks.spawn(listener::run(admin_listeners, Door::Admin, Arc::clone(&server), routes));
+        }
         tasks.spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
         tasks.spawn(watch_directory(store));
-        Ok(Running { server, journal, threads, addresses, tasks })
+        Ok(Running { server, journal, threads, addresses, admin_addresses, tasks })
     }
 
     /// Where it listens, at least one address.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it has `/metrics` and the API, if that is somewhere else.
+    pub fn admin_addresses(&self) -> &[SocketAddr] {
+        &self.admin_addresses
+    }
+
+    /// Whether editors connect by TLS.
+    pub fn is_encrypted(&self) -> bool {
+        // A certificate without a key, or the other way round, is an error at the start.
+        self.server.config.tls_cert.is_some()
     }
 
     /// Closes all connections, stores their updates, and ends.
@@ -161,6 +197,11 @@ impl Running {
     }
 }
 
+fn addresses_of(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
+    let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
+    addresses.context("cannot listen")
+}
+
 fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
     let (store, recovery) = Store::open(&config.data, StoreOptions::default())
         .with_context(|| format!("cannot open the documents in {}", config.data.display()))?;
@@ -173,18 +214,9 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
     Ok(Arc::new(store))
 }
 
-/// Tells, on stdout, the URLs to use. Scripts wait for the first line.
-fn announce(addresses: &[SocketAddr]) {
-    let mut text: String =
-        addresses.iter().map(|address| format!("listening on http://{address}\n")).collect();
-    if let Some(address) = addresses.first() {
-        text += &format!(
-            "editors connect to ws://{address}/<document>, for example\n    \
-             new WebsocketProvider('ws://{address}', 'my-document', ydoc)\n"
-        );
-    }
+/// Says on stdout where the server is. Nobody has to read it.
+fn say(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    // Nobody has to read it.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::Data;
 
@@ -18,6 +18,7 @@ use crate::handshake::Handshake;
 use crate::large::MessageBytes;
 use crate::limits::{ECHO_HEADER_TIMEOUT, ECHO_MESSAGE_BYTES};
 use crate::socket::WireBytes;
+use crate::stream::Stream;
 use crate::transport::Transport;
 use crate::upgrade::{serve_http, stream_of};
 
@@ -28,7 +29,7 @@ use crate::upgrade::{serve_http, stream_of};
 pub async fn run(listener: TcpListener) -> io::Result<Infallible> {
     loop {
         let (stream, from) = listener.accept().await?;
-        tokio::spawn(serve_http(stream, from, ECHO_HEADER_TIMEOUT, service_fn(answer)));
+        tokio::spawn(serve_http(stream.into(), from, ECHO_HEADER_TIMEOUT, service_fn(answer)));
     }
 }
 
@@ -48,7 +49,7 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<String>, Infa
 }
 
 async fn serve(
-    (stream, read_ahead): (TcpStream, Vec<u8>),
+    (stream, read_ahead): (Stream, Vec<u8>),
     window: Option<WindowBits>,
     client_window: Option<usize>,
 ) {

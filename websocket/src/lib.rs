@@ -2,7 +2,8 @@
 //!
 //! | Module | A connection's way |
 //! |---|---|
-//! | `upgrade` | an HTTP/1.1 connection, and the TCP stream that is left when a request was upgraded |
+//! | `stream` | TCP as it is, or TLS over it, on which the handshake is over |
+//! | `upgrade` | an HTTP/1.1 connection, and the stream that is left when a request was upgraded |
 //! | `handshake`, `extensions` | whether a request is a sound handshake, the negotiation, the answer |
 //! | `transport` | messages in and out on one task; `end`: why that is over, and the Close frame that says so |
 //! | `socket`, `inflate`, `large` | the way in: bytes, signs of life, decompression, messages that take turns |
@@ -15,12 +16,13 @@
 //! Memory and work are bounded for each connection by the bytes that it sends, and for the whole process by semaphores: two
 //! messages above the usual size, four inflations above 64 KiB, two blocks of compression at the same time.
 //!
-//! This crate does not know the meaning of a message, its receivers or how fast a peer may send. It has no configuration, and
-//! it is no client.
+//! This crate does not know the meaning of a message, its receivers or how fast a peer may send. It has no configuration and
+//! no certificates, and it is no client.
 #![forbid(unsafe_code)]
 
 pub mod limits;
 
+mod stream;
 mod upgrade;
 
 mod extensions;
@@ -47,6 +49,7 @@ pub use handshake::{Handshake, HandshakeError, is_wanted};
 pub use inflate::{InflateError, Inflating};
 pub use large::{MessageBytes, Right};
 pub use socket::{SignsOfLife, WireBytes};
+pub use stream::Stream;
 pub use transport::Transport;
 pub use tungstenite::{Error, Message};
 pub use upgrade::{Gone, serve_http, stream_of};

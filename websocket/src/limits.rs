@@ -80,6 +80,10 @@ pub(crate) const WRITTEN_IN_A_TURN: usize = 64 << 10;
 /// writes at once: less than a millisecond. A flush to hundreds of peers is no reason to look after each of them.
 pub(crate) const WRITTEN_BETWEEN_LOOKS: usize = 512 << 10;
 
+/// Bytes that TLS has encrypted and the kernel has not taken: a record, and all that is given to it at once. A peer that reads
+/// nothing is seen after so many.
+pub(crate) const TLS_BUFFER: usize = 16 << 10;
+
 /// How long the other side may take to agree to a close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,4 +1,4 @@
-//! A TCP stream that is read and written at once or not at all, as tungstenite wants it. It notes signs of life of its peer,
+//! A stream that is read and written at once or not at all, as tungstenite wants it. It notes signs of life of its peer,
 //! and gives compressed messages in plain form.
 
 use std::io;
@@ -10,26 +10,27 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::inflate::Inflating;
 use crate::large::Right;
 use crate::limits::{READ_BYTES, READ_IN_A_TURN};
+use crate::stream::Stream;
 use crate::yielding::wake_after_others;
 
-/// Where sockets count their bytes, with frame headers and as they are on the wire. Clones count in the same place.
+/// Where sockets count their bytes, with frame headers, compressed as they are on the wire, and before they are encrypted.
+/// Clones count in the same place.
 #[derive(Debug, Clone, Default)]
 pub struct WireBytes {
     /// Bytes that were read.
     pub received: Counter,
-    /// Bytes that the kernel took.
+    /// Bytes that the stream took.
     pub sent: Counter,
 }
 
-/// A TCP stream and the signs of life of its peer.
+/// A stream and the signs of life of its peer.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes that were read and not passed on. There are rarely any: a buffer for them would be most of the memory of an idle
     /// connection.
     inflating: Box<Inflating>,
@@ -45,7 +46,7 @@ pub(crate) struct Socket {
     turn: usize,
     /// Bytes that came from the stream and were not asked for yet.
     received: usize,
-    /// Bytes that the kernel has ever taken.
+    /// Bytes that the stream has ever taken: once it is flushed, the kernel has.
     pub(crate) written: u64,
     wire_bytes: WireBytes,
 }
@@ -62,7 +63,7 @@ pub struct SignsOfLife {
 
 impl Socket {
     /// Wraps a stream, on which all that comes goes through `inflating`.
-    pub(crate) fn new(stream: TcpStream, inflating: Inflating, wire_bytes: WireBytes) -> Socket {
+    pub(crate) fn new(stream: Stream, inflating: Inflating, wire_bytes: WireBytes) -> Socket {
         let signs_of_life = SignsOfLife { seen: Instant::now(), full: false, unread: false };
         Socket {
             stream,
@@ -118,7 +119,7 @@ impl Socket {
     }
 
     /// The stream itself.
-    pub(crate) fn into_inner(self) -> TcpStream {
+    pub(crate) fn into_inner(self) -> Stream {
         self.stream
     }
 
@@ -186,6 +187,14 @@ impl SignsOfLife {
         self.see();
     }
 
+    /// Notes whether the kernel has had room. Taking bytes is no sign of life while it has, whether or not the peer is there.
+    fn note_room(&mut self, has_room: bool) {
+        let was_full = mem::replace(&mut self.full, !has_room);
+        if was_full && has_room {
+            self.see();
+        }
+    }
+
     fn see(&mut self) {
         self.seen = Instant::now();
     }
@@ -205,11 +214,7 @@ impl io::Read for Socket {
 impl io::Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(&self.task), buf);
-        // Taking bytes is no sign of life while the kernel has room for them, whether or not the peer is there.
-        let was_full = mem::replace(&mut self.signs_of_life.full, written.is_pending());
-        if was_full && written.is_ready() {
-            self.signs_of_life.see();
-        }
+        self.signs_of_life.note_room(written.is_ready());
         if let Poll::Ready(Ok(written)) = written {
             self.written += written as u64;
             self.wire_bytes.sent.inc_by(written as u64);
@@ -218,8 +223,10 @@ impl io::Write for Socket {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // A TCP stream has no buffer of its own.
-        Ok(())
+        // TLS may have encrypted what the kernel has no room for. A TCP stream has no buffer of its own.
+        let flushed = Pin::new(&mut self.stream).poll_flush(&mut Context::from_waker(&self.task));
+        self.signs_of_life.note_room(flushed.is_ready());
+        at_once(flushed)
     }
 }
 

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
@@ -29,6 +28,7 @@ use crate::limits::{
     WRITTEN_IN_A_TURN,
 };
 use crate::socket::{SignsOfLife, Socket, WireBytes};
+use crate::stream::Stream;
 
 /// Connections with much to write take turns: on half of the processors, or on the only one now and then.
 static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
@@ -89,7 +89,7 @@ impl Transport {
     /// `read_ahead` are the bytes that arrived behind the handshake. Messages may come compressed if `client_window` says to
     /// how many bytes of the messages before them they may refer. The socket's bytes are counted in `wire_bytes`.
     pub fn new(
-        stream: TcpStream,
+        stream: Stream,
         read_ahead: Vec<u8>,
         client_window: Option<usize>,
         message_bytes: MessageBytes,
@@ -129,7 +129,7 @@ impl Transport {
         self.websocket.get_mut().take_received()
     }
 
-    /// Bytes that the socket has ever taken.
+    /// Bytes that the stream has ever taken.
     pub fn written(&mut self) -> u64 {
         self.websocket.get_mut().written
     }

@@ -20,6 +20,11 @@ impl Listen {
         &self.host
     }
 
+    /// Whether the host is a name, and not an address.
+    pub(crate) fn is_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
     /// The port; 0 takes any free one.
     pub(crate) fn port(&self) -> u16 {
         self.port

@@ -25,7 +25,7 @@ pub(crate) use listen::{Listen, in_order};
 use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
 pub(crate) use patterns::Pattern;
-pub(crate) use proxies::{Proxies, is_local, network_of};
+pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
 pub(crate) use values::{Interval, Size, Span, Switch};
@@ -47,6 +47,15 @@ pub struct Config {
     /// Address or name, and port, to listen on; a name stands for all its addresses; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1234")]
     pub(crate) listen: Listen,
+    /// Address and port of a second listener that alone has `/metrics` and the API; it speaks no TLS: keep it on a private network
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) admin_listen: Option<Listen>,
+    /// The certificate for TLS, PEM, with those of its issuers after it; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM, not encrypted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// The directory that holds the documents; it is made if it is missing
     #[arg(long, value_name = "DIR", default_value = "./coscribe-data")]
     pub(crate) data: PathBuf,
@@ -194,9 +203,9 @@ impl Config {
 
     /// Whether the page may use this server that makes a browser ask, if one does: it is the server's own, or of one of the
     /// configured origins, or all are on this machine.
-    pub(crate) fn lets_in_origin(&self, from: IpAddr, headers: &HeaderMap) -> bool {
+    pub(crate) fn lets_in_origin(&self, from: IpAddr, is_encrypted: bool, headers: &HeaderMap) -> bool {
         let Some(origin) = origin_of(headers) else { return true };
-        let used = self.trusted_proxies.address_used(from, headers);
+        let used = self.trusted_proxies.address_used(from, is_encrypted, headers);
         is_local(from, headers)
             || used.is_some_and(|(used, is_encrypted)| is_same(origin, &used, is_encrypted))
             || self.origins.iter().any(|pattern| pattern.matches(origin))

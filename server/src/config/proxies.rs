@@ -19,6 +19,10 @@ const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// Where proxies say that there is one, beside headers that begin with `x-forwarded-`.
 const FORWARDED: [HeaderName; 2] = [header::FORWARDED, header::VIA];
 
+/// Whether the connection of a request is one of TLS: an extension of each request.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Encrypted(pub(crate) bool);
+
 /// Proxies that are trusted to name their clients.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
@@ -39,13 +43,18 @@ impl Proxies {
     }
 
     /// The address of this server as the client of a request has used it: host and port, and whether it is encrypted on the
-    /// way. `None` if the request does not say it.
-    pub(crate) fn address_used(&self, from: IpAddr, headers: &HeaderMap) -> Option<(Authority, bool)> {
+    /// way, as the connection `is_encrypted` or a trusted proxy says. `None` if the request does not say it.
+    pub(crate) fn address_used(
+        &self,
+        from: IpAddr,
+        is_encrypted: bool,
+        headers: &HeaderMap,
+    ) -> Option<(Authority, bool)> {
         let first = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim);
         let forwarded = |name: &str| first(name).filter(|_| self.trusts(from.to_canonical()));
         let host = forwarded(FORWARDED_HOST).or_else(|| first(header::HOST.as_str()))?;
         let is_encrypted =
-            forwarded(FORWARDED_PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+            forwarded(FORWARDED_PROTO).map_or(is_encrypted, |proto| proto.eq_ignore_ascii_case("https"));
         let authority: Authority = host.parse().ok()?;
         // Somebody's name and password are no part of an address.
         (!host.contains('@')).then_some((authority, is_encrypted))
@@ -193,6 +202,16 @@ mod tests {
         }
     }
 
+    fn address_used(
+        from: &str,
+        is_encrypted: bool,
+        lines: &[(&'static str, &'static str)],
+    ) -> Option<(String, bool)> {
+        let proxies = Config::default().trusted_proxies;
+        let used = proxies.address_used(from.parse().unwrap(), is_encrypted, &headers(lines));
+        used.map(|(host, is_encrypted)| (host.to_string(), is_encrypted))
+    }
+
     #[test]
     fn the_address_that_a_client_has_used_is_told_by_its_host_or_by_a_trusted_proxy() {
         let forwarded =
@@ -206,9 +225,22 @@ mod tests {
             ("127.0.0.1", &[("host", "/")], None),
             ("127.0.0.1", &[], None),
         ] {
-            let used = Config::default().trusted_proxies.address_used(from.parse().unwrap(), &headers(lines));
-            let used = used.as_ref().map(|(host, is_encrypted)| (host.as_str(), *is_encrypted));
-            assert_eq!(used, expected, "{from} {lines:?}");
+            let expected = expected.map(|(host, is_encrypted): (&str, bool)| (host.to_owned(), is_encrypted));
+            assert_eq!(address_used(from, false, lines), expected, "{from} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_connection_is_that_of_the_client_unless_a_trusted_proxy_says_otherwise() {
+        let host = ("host", "docs.example");
+        let forwarded = [host, ("x-forwarded-proto", "http")];
+        for (from, lines, is_encrypted) in [
+            ("10.0.0.1", &[host][..], true),
+            ("10.0.0.1", &forwarded, true),
+            ("127.0.0.1", &forwarded, false),
+        ] {
+            let expected = Some(("docs.example".to_owned(), is_encrypted));
+            assert_eq!(address_used(from, true, lines), expected, "{from} {lines:?}");
         }
     }
 

@@ -31,8 +31,7 @@ use coscribe_engine::dialect::y_websocket::GREETING;
 use coscribe_engine::message::{Outbound, Parting};
 use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
-use coscribe_websocket::{Close, End, MessageBytes, Transport, WindowBits};
-use tokio::net::TcpStream;
+use coscribe_websocket::{Close, End, MessageBytes, Stream, Transport, WindowBits};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
@@ -137,13 +136,13 @@ pub(crate) struct Connection {
 impl Connection {
     /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake. What is decided about its
     /// client comes along, if that wants one document.
-    pub(crate) async fn run(self, decision: Option<Decision>, socket: TcpStream, read_ahead: Vec<u8>) {
+    pub(crate) async fn run(self, decision: Option<Decision>, stream: Stream, read_ahead: Vec<u8>) {
         let limits = MessageBytes {
             usual: self.config.max_message_bytes.get(),
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
-        let transport = Transport::new(socket, read_ahead, self.client_window, limits, wire_bytes);
+        let transport = Transport::new(stream, read_ahead, self.client_window, limits, wire_bytes);
         let grant = match decision {
             None => None,
             Some(decision) => match self.decided(decision).await {

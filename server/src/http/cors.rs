@@ -10,7 +10,7 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use crate::config::Config;
+use crate::config::{Config, Encrypted};
 
 /// How long a browser may remember that it was allowed to ask.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -19,7 +19,8 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 pub(super) fn layer(config: Arc<Config>) -> CorsLayer {
     let may_read = move |_: &HeaderValue, request: &Parts| {
         let from = request.extensions.get::<ConnectInfo<SocketAddr>>();
-        from.is_some_and(|from| config.lets_in_origin(from.ip(), &request.headers))
+        let is_encrypted = request.extensions.get() == Some(&Encrypted(true));
+        from.is_some_and(|from| config.lets_in_origin(from.ip(), is_encrypted, &request.headers))
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(may_read))

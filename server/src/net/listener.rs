@@ -4,24 +4,28 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Response;
-use coscribe_websocket::{is_wanted, serve_http};
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use coscribe_websocket::{Stream, is_wanted, serve_http};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tracing::warn;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, warn};
 
 use super::server::Server;
+use super::tls::Tls;
 use super::upgrade;
-use crate::config::{Listen, in_order};
+use crate::config::{Encrypted, Listen, in_order};
 use crate::limits::{ACCEPT_BACK_OFF, MAX_REQUESTING};
 
 /// Listens on all addresses of a host that this machine has, on one port.
@@ -56,25 +60,45 @@ fn is_not_ours(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(FAMILY_NOT_SUPPORTED)
 }
 
-/// Accepts connections for ever; stops when it is dropped.
-pub(crate) async fn run(listeners: Vec<TcpListener>, server: Arc<Server>) {
+/// What the server is to those who come by one of its listeners.
+pub(crate) enum Door {
+    /// WebSockets and the routes for everybody.
+    Public {
+        /// Plain without it.
+        tls: Option<Arc<Tls>>,
+    },
+    /// The routes for those who run the server, and no WebSockets.
+    Admin,
+}
+
+/// A door of the server.
+struct Entrance {
+    door: Door,
+    server: Arc<Server>,
+    routes: Router,
+    requesting: Arc<Semaphore>,
+}
+
+/// Accepts connections for ever; stops when it is dropped. The door has [`MAX_REQUESTING`] places of its own.
+pub(crate) async fn run(listeners: Vec<TcpListener>, door: Door, server: Arc<Server>, routes: Router) {
     let requesting = Arc::new(Semaphore::new(MAX_REQUESTING));
+    let entrance = Arc::new(Entrance { door, server, routes, requesting });
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&server), Arc::clone(&requesting)));
+        accepting.spawn(accept(listener, Arc::clone(&entrance)));
     }
     accepting.join_all().await;
 }
 
-async fn accept(listener: TcpListener, server: Arc<Server>, requesting: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, entrance: Arc<Entrance>) {
     let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
                 failing = false;
-                match Arc::clone(&requesting).try_acquire_owned() {
-                    Ok(turn) => drop(tokio::spawn(serve(stream, from, Arc::clone(&server), turn))),
-                    Err(_) => server.metrics.reject("requests"),
+                match Arc::clone(&entrance.requesting).try_acquire_owned() {
+                    Ok(turn) => drop(tokio::spawn(serve(stream, from, Arc::clone(&entrance), turn))),
+                    Err(_) => entrance.server.metrics.reject("requests"),
                 }
             }
             Err(error) => {
@@ -89,22 +113,63 @@ async fn accept(listener: TcpListener, server: Arc<Server>, requesting: Arc<Sema
     }
 }
 
-async fn serve(stream: TcpStream, from: SocketAddr, server: Arc<Server>, _turn: OwnedSemaphorePermit) {
-    let timeout = server.config.header_timeout.get();
-    let plain = TowerToHyperService::new(server.routes.clone());
-    let service = service_fn(move |request| answer(request, from, Arc::clone(&server), plain.clone()));
-    serve_http(stream, from, timeout, service).await;
+async fn serve(stream: TcpStream, from: SocketAddr, entrance: Arc<Entrance>, _turn: OwnedSemaphorePermit) {
+    let limit = entrance.server.config.header_timeout.get();
+    let stream = match &entrance.door {
+        Door::Public { tls: Some(tls) } => {
+            // Not small, and not for plain connections to hold.
+            match Box::pin(encrypted(tls, stream, from, limit)).await {
+                Some(stream) => stream,
+                None => return,
+            }
+        }
+        Door::Public { tls: None } | Door::Admin => stream.into(),
+    };
+    let encrypted = Encrypted(stream.is_encrypted());
+    let plain = TowerToHyperService::new(entrance.routes.clone());
+    let service =
+        service_fn(move |request| answer(request, from, encrypted, Arc::clone(&entrance), plain.clone()));
+    serve_http(stream, from, limit, service).await;
+}
+
+/// The stream of a connection that speaks TLS. One that speaks plain HTTP is told so.
+async fn encrypted(tls: &Tls, stream: TcpStream, from: SocketAddr, limit: Duration) -> Option<Stream> {
+    let deadline = Instant::now() + limit;
+    let mut first = [0];
+    let seen = timeout_at(deadline, stream.peek(&mut first)).await;
+    // A record of TLS does not begin with a letter, a request does.
+    if matches!(seen, Ok(Ok(1))) && first[0].is_ascii_alphabetic() {
+        serve_http(stream.into(), from, limit, service_fn(async |_| Ok(not_encrypted()))).await;
+        return None;
+    }
+    match tls.handshake(stream, deadline).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            debug!(%from, "TLS: {error}");
+            None
+        }
+    }
+}
+
+fn not_encrypted() -> Response<Body> {
+    let last = [(header::CONNECTION, "close")];
+    (StatusCode::BAD_REQUEST, last, "This port speaks TLS: use https:// or wss://\n").into_response()
 }
 
 /// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.
 async fn answer(
     mut request: hyper::Request<Incoming>,
     from: SocketAddr,
-    server: Arc<Server>,
+    encrypted: Encrypted,
+    entrance: Arc<Entrance>,
     plain: TowerToHyperService<Router>,
 ) -> Result<Response<Body>, Infallible> {
+    request.extensions_mut().insert(encrypted);
     if is_wanted(&request) {
-        return Ok(upgrade::answer(&server, request, from));
+        return Ok(match entrance.door {
+            Door::Public { .. } => upgrade::answer(&entrance.server, request, from),
+            Door::Admin => (StatusCode::NOT_FOUND, "There are no documents here.\n").into_response(),
+        });
     }
     request.extensions_mut().insert(ConnectInfo(from));
     plain.call(request).await

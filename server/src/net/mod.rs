@@ -1,5 +1,6 @@
-//! From the network to connections: listening, requests and handshakes.
+//! From the network to connections: listening, TLS, requests and handshakes.
 
 pub(crate) mod listener;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod upgrade;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-
 use crate::access::{Authorizer, Refusals};
 use crate::config::Config;
 use crate::connection::register::Connections;
@@ -24,6 +22,4 @@ pub(crate) struct Server {
     pub(crate) refusals: Arc<Refusals>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
-    /// Plain HTTP.
-    pub(crate) routes: Router,
 }

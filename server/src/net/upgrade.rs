@@ -18,7 +18,7 @@ use tracing::{debug, info};
 
 use super::server::Server;
 use crate::access::{Credentials, Decision, Denied, ClientKind, Visitor, is_plain_subprotocol};
-use crate::config::{Config, is_local};
+use crate::config::{Config, Encrypted, is_local};
 use crate::connection::register::NoPlace;
 use crate::connection::{Connection, Dialect, Orders, told_as};
 use crate::http::y_sweet::paths::{self, PathError};
@@ -88,7 +88,8 @@ fn accept(
 ) -> Result<Response<Body>, UpgradeError> {
     let purpose = Purpose::of(&request, &server.config)?;
     let handshake = Handshake::check(&request, server.config.compression.is_on(), is_plain_subprotocol)?;
-    if !server.config.lets_in_origin(from.ip(), request.headers()) {
+    let is_encrypted = request.extensions().get() == Some(&Encrypted(true));
+    if !server.config.lets_in_origin(from.ip(), is_encrypted, request.headers()) {
         return Err(UpgradeError::Origin);
     }
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
@@ -119,7 +120,7 @@ fn accept(
     let stream = stream_of(&mut request);
     tokio::spawn(async move {
         match stream.await {
-            Ok((socket, read_ahead)) => connection.run(decision, socket, read_ahead).await,
+            Ok((stream, read_ahead)) => connection.run(decision, stream, read_ahead).await,
             Err(Gone) => debug!(%from, "gone before the handshake was over"),
         }
     });

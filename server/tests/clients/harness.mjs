@@ -42,8 +42,9 @@ export class Server {
   }
 
   /** WebSocket URL of the server, without a document; does not change when it is started again. */
-  get url () { return `ws://${this.#address}` }
-  get http () { return `http://${this.#address}` }
+  get url () { return `ws${this.#s}://${this.#address}` }
+  get http () { return `http${this.#s}://${this.#address}` }
+  get #s () { return this.flags.includes('--tls-cert') ? 's' : '' }
   get port () { return Number(this.#address.split(':')[1]) }
   get pid () { return this.#child.pid }
   get isRunning () { return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null }

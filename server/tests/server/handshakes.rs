@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::process::Server;
 
 fn handshake(path: &str, headers: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n{headers}\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n{headers}\r\n")
 }
 
 const SOUND: &str =

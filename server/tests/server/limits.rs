@@ -23,7 +23,7 @@ async fn open(server: &Server, path: &str, forwarded_for: &str) -> Result<TcpStr
         hops => format!("X-Forwarded-For: {hops}\r\n"),
     };
     let request = format!(
-        "GET /{path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        "GET /{path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{forwarded}\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -113,7 +113,7 @@ async fn whoever_is_slow_with_a_header_or_sends_none_is_let_go() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--header-timeout", "300ms"]);
     let start = Instant::now();
-    for beginning in ["", "GET /doc HTTP/1.1\r\nHost: test\r\nUpgrade: webso"] {
+    for beginning in ["", "GET /doc HTTP/1.1\r\nHost: localhost\r\nUpgrade: webso"] {
         let mut slow = TcpStream::connect(server.address).await.unwrap();
         slow.write_all(beginning.as_bytes()).await.unwrap();
         let mut answer = Vec::new();

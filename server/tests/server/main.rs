@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its functions share")]
 
 mod access;
+mod admin;
 mod bad_input;
+mod certificates;
 mod client;
 mod compression;
 mod configuration;
@@ -19,4 +21,6 @@ mod rooms;
 mod shutdown;
 mod slow_link;
 mod slow_peer;
+mod tls;
+mod tunnel;
 mod waiting;

@@ -21,7 +21,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
     log: NamedTempFile,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 /// `coscribe` with nothing of the environment's settings.
@@ -52,9 +52,18 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://");
-        let address = address.unwrap_or_else(|| panic!("{line:?}, {}", read(&log))).parse().unwrap();
-        Server { address, child, log, _stdout: stdout }
+        let address =
+            line.trim_end().split_once("://").filter(|(said, _)| said.starts_with("listening on http"));
+        let address = address.unwrap_or_else(|| panic!("{line:?}, {}", read(&log))).1.parse().unwrap();
+        Server { address, child, log, stdout }
+    }
+
+    /// The next line that it has said.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "it has nothing more to say");
+        line
     }
 
     /// SIGKILL.
@@ -110,17 +119,12 @@ impl Server {
 
     /// Sends raw HTTP and gives the whole answer up to where the server has nothing more to say.
     pub(crate) async fn http(&self, request: &str) -> String {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        // What the server closes with unread bytes ends in an error, after the answer.
-        let _ = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await.unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        http(self.address, request).await
     }
 
     /// GETs a path.
     pub(crate) async fn get(&self, path: &str) -> String {
-        self.http(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+        get(self.address, path).await
     }
 
     /// Resident memory in bytes.
@@ -149,6 +153,21 @@ impl Drop for Server {
             eprintln!("--- log of the server:\n{}", self.log());
         }
     }
+}
+
+/// Sends raw HTTP and gives the whole answer up to where the server has nothing more to say.
+pub(crate) async fn http(server: SocketAddr, request: &str) -> String {
+    let mut socket = TcpStream::connect(server).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // What the server closes with unread bytes ends in an error, after the answer.
+    let _ = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// GETs a path.
+pub(crate) async fn get(server: SocketAddr, path: &str) -> String {
+    http(server, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
 }
 
 /// Waits for a condition.

@@ -30,7 +30,7 @@ impl Raw {
     pub(crate) async fn connect(server: &Server, path: &str, extensions: &str) -> Raw {
         let mut stream = BufReader::new(TcpStream::connect(server.address).await.unwrap());
         let request = format!(
-            "GET /{path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET /{path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Sec-WebSocket-Extensions: {extensions}\r\n\r\n"
         );

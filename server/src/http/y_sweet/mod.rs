@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::failure::Failure;
 use crate::access::y_sweet::bearer;
 use crate::access::{Authorization, Authorizer, ClientKind, Grant};
-use crate::config::{Config, is_local};
+use crate::config::{Config, Encrypted, is_local};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
 use crate::metrics::Metrics;
@@ -237,7 +237,9 @@ async fn authorize(
     request: Request,
 ) -> Result<Response<Body>, Failure> {
     let (parts, body) = request.into_parts();
-    let used = y_sweet.config.trusted_proxies.address_used(from(&parts), &parts.headers);
+    let is_encrypted = parts.extensions.get() == Some(&Encrypted(true));
+    let proxies = &y_sweet.config.trusted_proxies;
+    let used = proxies.address_used(from(&parts), is_encrypted, &parts.headers);
     let (host, is_encrypted) = used.ok_or_else(|| Failure::Request("Host is missing or wrong".to_owned()))?;
     let TokenWanted { authorization, valid_for_seconds } =
         json(&y_sweet, Request::from_parts(parts, body)).await?;
