@@ -22,6 +22,7 @@ mod limits;
 mod load;
 mod metrics;
 mod net;
+mod observe;
 #[cfg(test)]
 mod readme;
 mod rooms;

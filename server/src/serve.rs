@@ -27,6 +27,7 @@ use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_T
 use crate::metrics::Metrics;
 use crate::net::listener;
 use crate::net::server::Server;
+use crate::observe::Tracer;
 use crate::rooms::Rooms;
 
 /// Serves until SIGINT or SIGTERM.
@@ -96,6 +97,7 @@ impl Running {
         let addresses = addresses.context("cannot listen")?;
         let store = open_store(&config)?;
         let metrics = Arc::new(Metrics::new());
+        metrics.max_connections.set(config.max_connections.get().try_into().unwrap_or(i64::MAX));
         let (journal, threads) =
             LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
                 .context("cannot start")?;
@@ -113,6 +115,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
         };
         let server = Arc::new(Server {
+            tracer: Tracer::start(&config)?,
             config,
             connections: Connections::new(limits, Arc::clone(&metrics)),
             routes: http::routes(y_sweet),
@@ -139,6 +142,7 @@ impl Running {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.tasks.shutdown().await;
         stop(&self.server, self.threads).await;
+        self.server.tracer.stop().await;
         match &self.journal.health().borrow().failure {
             None => Ok(()),
             Some(reason) => bail!("not everything is saved: {reason}"),

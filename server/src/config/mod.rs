@@ -9,6 +9,7 @@ mod paths;
 mod patterns;
 mod proxies;
 mod secret;
+mod url;
 mod values;
 
 pub(crate) use layers::{ServeArgs, StoreArgs, variable};
@@ -17,7 +18,8 @@ use paths::SocketPath;
 use patterns::Pattern;
 pub(crate) use proxies::{Proxies, is_local};
 pub(crate) use secret::Secret;
-pub(crate) use values::{Interval, Size, Span, Switch};
+pub(crate) use url::Url;
+pub(crate) use values::{Interval, Share, Size, Span, Switch};
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ use clap::{Args, Command, FromArgMatches};
 use coscribe_persistence::DocumentName;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::observe::logs::LogFormat;
 
 /// The configuration of a server.
 #[derive(Args, Debug, Clone, Deserialize)]
@@ -41,6 +45,18 @@ pub struct Config {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     #[serde(deserialize_with = "values::from_string")]
     pub(crate) log: LevelFilter,
+    /// How it is logged: text, for people, or json, one object a line
+    #[arg(long, value_name = "text|json", default_value = "text", hide_possible_values = true)]
+    pub(crate) log_format: LogFormat,
+    /// The OpenTelemetry collector that traces and logs are exported to, by OTLP over HTTP: `http://localhost:4318`
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<Url>,
+    /// Headers for the collector, as for its API key: `name=value,name=value`
+    #[arg(long, value_name = "HEADERS", hide_env_values = true)]
+    pub(crate) otlp_headers: Option<Secret>,
+    /// How many of all connections are traced, from 0 to 1; one whose request names a trace (`traceparent`) is traced as that is
+    #[arg(long, value_name = "SHARE", default_value = "0.01")]
+    pub(crate) otlp_sample: Share,
     /// How long a document stays in memory after its last editor left
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) grace: Span,
@@ -195,6 +211,9 @@ mod tests {
             ("max_message_bytes = \"many\"", ["line 1", "max_message_bytes"]),
             ("listen = \"nowhere\"", ["line 1", "listen"]),
             ("log = \"loud\"", ["line 1", "log"]),
+            ("log_format = \"xml\"", ["line 1", "log_format"]),
+            ("otlp_endpoint = \"localhost:4318\"", ["line 1", "http"]),
+            ("otlp_sample = 1.5", ["line 1", "from 0 to 1"]),
             ("keep_deleted = [\"versions/*\", \"a**\"]", ["line 1", "a**"]),
             ("hocuspocus_path = [\"collab\"]", ["line 1", "slash"]),
             ("trusted_proxies = [\"10.0.0.0/8\", \"there\"]", ["line 1", "there"]),

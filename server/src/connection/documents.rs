@@ -155,7 +155,8 @@ impl OpenConnection<'_> {
         let number = self.members.next_number();
         let outbox = self.connection.rooms.outbox(&self.ready, number);
         let terms = hocuspocus::terms(Access::Write, tells_version);
-        let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING)?;
+        let trace = &self.connection.trace;
+        let membership = self.connection.rooms.join(&name, Arc::clone(&outbox), terms, &GREETING, trace)?;
         debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
         self.members.add(Member::new(membership, outbox, Delivery::new(framing, self.connection.window)));
         Ok(number)

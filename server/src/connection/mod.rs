@@ -44,6 +44,7 @@ use self::register::Registration;
 use crate::config::Config;
 use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
+use crate::observe::Span;
 use crate::rooms::{JoinError, Rooms, Shown};
 
 pub(crate) use self::closing::Closing;
@@ -65,6 +66,19 @@ pub(crate) enum Dialect {
     Hocuspocus,
 }
 
+impl Dialect {
+    /// Tells which it is, and of which document, in a span.
+    pub(crate) fn tell(&self, span: &Span) {
+        match self {
+            Dialect::YWebsocket { name, .. } => {
+                span.set("coscribe.dialect", || "y-websocket");
+                span.set("coscribe.document", || Shown(name).to_string());
+            }
+            Dialect::Hocuspocus => span.set("coscribe.dialect", || "hocuspocus"),
+        }
+    }
+}
+
 /// A connection that is to be a peer of rooms.
 pub(crate) struct Connection {
     /// Its place among the connections that shutdown closes.
@@ -83,6 +97,8 @@ pub(crate) struct Connection {
     pub(crate) expires: Option<Instant>,
     /// The other end.
     pub(crate) from: SocketAddr,
+    /// What its spans are parts of.
+    pub(crate) trace: Span,
     /// The documents.
     pub(crate) rooms: Arc<Rooms>,
     /// The server's configuration.
@@ -120,7 +136,7 @@ impl Connection {
             return Ok(());
         };
         let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
-        let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING)?;
+        let membership = self.rooms.join(name, Arc::clone(&outbox), *terms, &GREETING, &self.trace)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         open.members.add(Member::new(membership, outbox, Delivery::new(Framing::YWebsocket, self.window)));
         Ok(())

@@ -22,7 +22,9 @@ use tracing::warn;
 use super::server::Server;
 use super::upgrade;
 use crate::config::{Listen, in_order};
+use crate::http::y_sweet::paths;
 use crate::limits::{ACCEPT_BACK_OFF, MAX_REQUESTING};
+use crate::observe::Span;
 
 /// Listens on all addresses of a host that this machine has, on one port.
 pub(crate) async fn listen(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
@@ -104,8 +106,15 @@ async fn answer(
     plain: TowerToHyperService<Router>,
 ) -> Result<Response<Body>, Infallible> {
     if is_wanted(&request) {
-        return Ok(upgrade::answer(&server, request, from));
+        let span = server.tracer.request("upgrade", request.headers());
+        let mut response = upgrade::answer(&server, request, from, &span);
+        span.answer(&mut response);
+        return Ok(response);
     }
     request.extensions_mut().insert(ConnectInfo(from));
-    plain.call(request).await
+    let is_y_sweet = request.uri().path().starts_with(paths::ROOT);
+    let span = if is_y_sweet { server.tracer.request("y-sweet", request.headers()) } else { Span::default() };
+    let mut response = plain.call(request).await?;
+    span.answer(&mut response);
+    Ok(response)
 }

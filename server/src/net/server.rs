@@ -8,6 +8,7 @@ use crate::access::y_sweet::Gate;
 use crate::config::Config;
 use crate::connection::register::Connections;
 use crate::metrics::Metrics;
+use crate::observe::Tracer;
 use crate::rooms::Rooms;
 
 /// The parts of a running server.
@@ -20,6 +21,8 @@ pub(crate) struct Server {
     pub(crate) connections: Arc<Connections>,
     /// Who may use y-sweet.
     pub(crate) gate: Arc<Gate>,
+    /// Starts traces.
+    pub(crate) tracer: Tracer,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Plain HTTP.

@@ -23,6 +23,7 @@ use crate::connection::register::NoPlace;
 use crate::connection::{Closing, Connection, Dialect, told_as};
 use crate::http::y_sweet::paths::{self, PathError};
 use crate::limits::Y_SWEET_KEEP_ALIVE;
+use crate::observe::Span;
 
 /// How a client asks to be named what is saved, as y-websocket's coming version takes it.
 const CONFIRM_BY_IDS: &str = "confirm=ids";
@@ -63,8 +64,14 @@ impl UpgradeError {
 }
 
 /// Answers a handshake. Where it is sound, the connection runs on a task of its own.
-pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
-    match accept(server, request, from) {
+pub(crate) fn answer(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    from: SocketAddr,
+    span: &Span,
+) -> Response<Body> {
+    let _logged = span.enter();
+    match accept(server, request, from, span) {
         Ok(response) => response,
         Err(error) => {
             info!(%from, "refused a WebSocket: {error}");
@@ -81,8 +88,12 @@ fn accept(
     server: &Arc<Server>,
     mut request: Request<Incoming>,
     from: SocketAddr,
+    span: &Span,
 ) -> Result<Response<Body>, UpgradeError> {
+    let grant = span.child("grant");
     let Purpose { dialect, keep_alive, expires } = Purpose::of(server, &request, from)?;
+    grant.end();
+    dialect.tell(span);
     let handshake = Handshake::check(&request, server.config.compression.is_on())?;
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let place = server.connections.admit(client)?;
@@ -96,6 +107,7 @@ fn accept(
         keep_alive,
         expires,
         from,
+        trace: span.clone(),
         rooms: Arc::clone(&server.rooms),
         config: Arc::clone(&server.config),
         metrics: Arc::clone(&server.metrics),

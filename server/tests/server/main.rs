@@ -11,6 +11,7 @@ mod handshakes;
 mod hostile;
 mod limits;
 mod metrics;
+mod observe;
 mod process;
 mod raw;
 mod readiness;
