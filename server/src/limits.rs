@@ -196,7 +196,7 @@ pub(crate) const EXPORT_BATCH: usize = 512;
 /// How often what waits is exported, where it does not fill a batch before.
 pub(crate) const EXPORT_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a collector may take for a batch, and how long the end of the server waits for the last one.
+/// How long a collector may take for a batch, and how long the end of the server waits for the last spans, and the last lines.
 pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is read of a collector's answer, which says no more than that it has taken the batch, or why not.

@@ -70,10 +70,10 @@ pub(crate) fn answer(
     from: SocketAddr,
     span: &Span,
 ) -> Response<Body> {
-    let _logged = span.enter();
     match accept(server, request, from, span) {
         Ok(response) => response,
         Err(error) => {
+            let _belongs = span.enter();
             info!(%from, "refused a WebSocket: {error}");
             server.metrics.reject(error.label());
             if let UpgradeError::Refused(refused) = error {

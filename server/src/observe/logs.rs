@@ -10,8 +10,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, registry};
 
-use super::collector::{self, LAST_EXPORT};
+use super::collector;
 use crate::config::Config;
+use crate::limits::EXPORT_TIMEOUT;
 
 /// How a line of the log is written.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -48,7 +49,7 @@ impl Logs {
     pub(crate) fn stop(self) {
         if let Some(provider) = self.0 {
             // The collector has said what is wrong.
-            let _ = provider.shutdown_with_timeout(LAST_EXPORT);
+            let _ = provider.shutdown_with_timeout(EXPORT_TIMEOUT);
         }
     }
 }

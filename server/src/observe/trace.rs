@@ -34,9 +34,9 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::task::spawn_blocking;
 
-use super::collector::{self, LAST_EXPORT};
+use super::collector;
 use crate::config::Config;
-use crate::limits::MESSAGES_TRACED;
+use crate::limits::{EXPORT_TIMEOUT, MESSAGES_TRACED};
 
 /// How a request names the span that it belongs to, and an answer the span that tells of it: <https://www.w3.org/TR/trace-context>.
 const TRACEPARENT: &str = "traceparent";
@@ -79,7 +79,7 @@ impl Tracer {
         if let Some((_, provider)) = &self.0 {
             let provider = provider.clone();
             // The collector has said what is wrong.
-            let _ = spawn_blocking(move || provider.shutdown_with_timeout(LAST_EXPORT)).await;
+            let _ = spawn_blocking(move || provider.shutdown_with_timeout(EXPORT_TIMEOUT)).await;
         }
     }
 }

@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod metrics;
 mod observe;
+mod packaging;
 mod process;
 mod raw;
 mod readiness;

@@ -240,7 +240,11 @@ async fn without_its_collector_a_server_serves_says_so_once_and_ends() {
         let mut server = Server::start(data.path(), &["--otlp-endpoint", &endpoint, "--otlp-sample", "1"]);
         let mut client = Client::connect(server.address, "a").await;
         client.synced().await;
-        server.logs("the collector does not take traces, which are dropped until it does").await;
+        for kind in ["traces", "logs"] {
+            server
+                .logs(&format!("the collector does not take {kind}, which are dropped until it does"))
+                .await;
+        }
         client.save("more").await;
         server.signal("TERM");
         assert!(server.ended().await.success(), "{}", server.log());
