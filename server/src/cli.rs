@@ -2,12 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
+use crate::observe::logs;
 use crate::{commands, config, serve};
 
 /// A self-hosted collaboration server for Yjs editors.
@@ -102,8 +102,11 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => {
-            let config = logged(args.resolve()?);
-            serve::run(config)
+            let config = args.resolve()?;
+            let logs = logs::start_with_export(&config)?;
+            let result = serve::run(config);
+            logs.stop();
+            result
         }
         Command::Verify { store, args } => commands::verify::run(&args, &logged(store.resolve()?).data),
         Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),
@@ -142,12 +145,6 @@ fn exit(error: &clap::Error) -> ! {
 
 /// Starts logging to stderr as configured.
 fn logged(config: config::Config) -> config::Config {
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .with_max_level(config.log)
-        .init();
+    logs::start(&config);
     config
 }

@@ -83,6 +83,7 @@ async fn ready(State(observed): State<Observed>) -> impl IntoResponse {
 
 /// The metrics, as text.
 async fn scrape(State(observed): State<Observed>) -> Result<impl IntoResponse, StatusCode> {
+    observed.metrics.ready.set(observed.journal.failure().is_none().into());
     let text = observed.metrics.encode().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }

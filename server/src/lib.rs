@@ -23,6 +23,7 @@ mod limits;
 mod load;
 mod metrics;
 mod net;
+mod observe;
 #[cfg(test)]
 mod readme;
 mod rooms;

@@ -285,3 +285,26 @@ pub(crate) const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Updates that `coscribe import` collects before it writes and syncs them together.
 pub(crate) const IMPORT_BATCH_BYTES: usize = 8 << 20;
+
+// What is exported to a collector.
+
+/// Spans, and log lines, that wait to be exported. What comes while so many wait is dropped.
+pub(crate) const EXPORT_QUEUE: usize = 4096;
+
+/// Of these, at most so many go at once.
+pub(crate) const EXPORT_BATCH: usize = 512;
+
+/// How often what waits is exported, where it does not fill a batch before.
+pub(crate) const EXPORT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a collector may take for a batch, and how long the end of the server waits for the last spans, and the last lines.
+pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is read of a collector's answer, which says no more than that it has taken the batch, or why not.
+pub(crate) const EXPORT_ANSWER_BYTES: usize = 64 << 10;
+
+/// Messages of one membership that are traced. A connection may last for days, and no viewer can show a trace of a million spans.
+pub(crate) const MESSAGES_TRACED: u32 = 100;
+
+/// Traced messages that one record or one flush of a room is linked to, and records whose spans wait to be confirmed.
+pub(crate) const SPANS_IN_ROOM: usize = 32;

@@ -20,6 +20,10 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics {
     /// Open WebSockets.
     pub(crate) connections: Gauge,
+    /// How many of these there may be.
+    pub(crate) max_connections: Gauge,
+    /// 1 while updates can be stored, else 0.
+    pub(crate) ready: Gauge,
     /// Open documents.
     pub(crate) rooms: Gauge,
     /// Peers whose outbox is over its limit.
@@ -80,6 +84,8 @@ impl Metrics {
         let times = || Histogram::new(exponential_buckets(20e-6, 2.0, 20));
         let mut metrics = Metrics {
             connections: Gauge::default(),
+            max_connections: Gauge::default(),
+            ready: Gauge::default(),
             rooms: Gauge::default(),
             lagging_peers: Gauge::default(),
             messages_received: Counter::default(),
@@ -133,6 +139,8 @@ impl Metrics {
         let registry = &mut self.registry;
         for (gauge, name, help) in [
             (&self.connections, "connections", "Open WebSockets"),
+            (&self.max_connections, "max_connections", "How many WebSockets may be open"),
+            (&self.ready, "ready", "Whether updates can be stored: 1, or 0 as soon as one cannot"),
             (&self.rooms, "rooms", "Open documents"),
             (&self.lagging_peers, "lagging_peers", "Connections that are too slow, and will be resynced"),
         ] {

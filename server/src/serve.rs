@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::net::listener::{self, Door};
 use crate::net::server::Server;
 use crate::net::tls::Tls;
+use crate::observe::Tracer;
 use crate::rooms::Rooms;
 
 /// Serves until SIGINT or SIGTERM.
@@ -120,6 +121,7 @@ impl Running {
         }
         let store = open_store(&config)?;
         let metrics = Arc::new(Metrics::new());
+        metrics.max_connections.set(config.max_connections.get().try_into().unwrap_or(i64::MAX));
         let (journal, threads) =
             LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
                 .context("cannot start")?;
@@ -146,6 +148,7 @@ impl Running {
         };
         let routes = http::routes(y_sweet, api, keys);
         let server = Arc::new(Server {
+            tracer: Tracer::start(&config)?,
             config,
             connections,
             authorizer: Arc::clone(&authorizer),
@@ -190,6 +193,7 @@ impl Running {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.tasks.shutdown().await;
         stop(&self.server, self.threads).await;
+        self.server.tracer.stop().await;
         match &self.journal.health().borrow().failure {
             None => Ok(()),
             Some(reason) => bail!("not everything is saved: {reason}"),

@@ -311,6 +311,11 @@ impl Room {
         }
     }
 
+    /// Whether everything that has come has been sent to all who keep up.
+    pub fn is_flushed(&self) -> bool {
+        self.unflushed.is_empty()
+    }
+
     /// When [`Room::tick`] has something to do next, if nothing else happens.
     pub fn next_tick(&self) -> Option<Duration> {
         let collects = self.unflushed.is_empty() && self.blocks.collection_is_due();

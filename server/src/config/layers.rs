@@ -10,6 +10,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{AccessConfig, Config, ConfigError, Pattern};
+use crate::observe::logs::LogFormat;
 
 /// The flags and variables of `coscribe serve`: any value.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl ServeArgs {
 
 impl StoreArgs {
     /// The arguments of [`ServeArgs`] that these commands have as well.
-    const IDS: [&str; 4] = ["config", "data", "log", "keep_deleted"];
+    const IDS: [&str; 5] = ["config", "data", "log", "log_format", "keep_deleted"];
 
     /// Puts the layers together.
     pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
@@ -60,6 +61,9 @@ impl StoreArgs {
         }
         if let Some(&log) = self.given.get_one::<LevelFilter>("log") {
             config.log = log;
+        }
+        if let Some(&format) = self.given.get_one::<LogFormat>("log_format") {
+            config.log_format = format;
         }
         if let Some(patterns) = self.given.get_many::<Pattern>("keep_deleted") {
             config.keep_deleted = patterns.cloned().collect();

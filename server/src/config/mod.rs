@@ -28,7 +28,7 @@ pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Size, Span, Switch};
+pub(crate) use values::{Interval, Share, Size, Span, Switch};
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -39,6 +39,8 @@ use clap::{Args, Command};
 use coscribe_persistence::DocumentName;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::observe::logs::LogFormat;
 
 /// The configuration of a server.
 #[derive(Args, Debug, Clone, Deserialize)]
@@ -63,6 +65,18 @@ pub struct Config {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     #[serde(deserialize_with = "values::from_string")]
     pub(crate) log: LevelFilter,
+    /// How it is logged: text, for people, or json, one object a line
+    #[arg(long, value_name = "text|json", default_value = "text", hide_possible_values = true)]
+    pub(crate) log_format: LogFormat,
+    /// The OpenTelemetry collector that traces and logs are exported to, by OTLP over HTTP: `http://localhost:4318`
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<Url>,
+    /// Headers for the collector, as for its API key: `name=value,name=value`
+    #[arg(long, value_name = "HEADERS", hide_env_values = true)]
+    pub(crate) otlp_headers: Option<Secret>,
+    /// How many of all connections are traced, from 0 to 1; one whose request names a trace (`traceparent`) is traced as that is
+    #[arg(long, value_name = "SHARE", default_value = "0.01")]
+    pub(crate) otlp_sample: Share,
     /// How long a document stays in memory after its last editor left
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) grace: Span,
@@ -242,6 +256,9 @@ mod tests {
             ("max_message_bytes = \"many\"", ["line 1", "max_message_bytes"]),
             ("listen = \"nowhere\"", ["line 1", "listen"]),
             ("log = \"loud\"", ["line 1", "log"]),
+            ("log_format = \"xml\"", ["line 1", "log_format"]),
+            ("otlp_endpoint = \"localhost:4318\"", ["line 1", "http"]),
+            ("otlp_sample = 1.5", ["line 1", "from 0 to 1"]),
             ("keep_deleted = [\"versions/*\", \"a**\"]", ["line 1", "a**"]),
             ("hocuspocus_path = [\"collab\"]", ["line 1", "slash"]),
             ("trusted_proxies = [\"10.0.0.0/8\", \"there\"]", ["line 1", "there"]),

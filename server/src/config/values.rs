@@ -24,6 +24,11 @@ pub(crate) struct Interval(Duration);
 #[serde(try_from = "ByteSize")]
 pub(crate) struct Size(usize);
 
+/// A part of all: from 0, which is none, to 1.
+#[derive(Copy, Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Share(f64);
+
 /// Something that can be turned off.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -51,6 +56,13 @@ impl Interval {
 impl Size {
     /// The number of bytes.
     pub(crate) fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl Share {
+    /// The part, from 0 to 1.
+    pub(crate) fn get(self) -> f64 {
         self.0
     }
 }
@@ -92,6 +104,22 @@ impl FromStr for Size {
             Ok(size) => Size::try_from(size),
             Err(_) => Err("not a size (sizes look like 4096, 64KiB or 32MB)".to_owned()),
         }
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Share, String> {
+        Share::try_from(text.parse::<f64>().map_err(|error| error.to_string())?)
+    }
+}
+
+impl TryFrom<f64> for Share {
+    type Error = String;
+
+    fn try_from(share: f64) -> Result<Share, String> {
+        if (0.0..=1.0).contains(&share) { Ok(Share(share)) } else { Err("it is from 0 to 1".to_owned()) }
     }
 }
 

@@ -47,6 +47,7 @@ use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor
 use crate::config::Config;
 use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
+use crate::observe::Span;
 use crate::rooms::{JoinError, Rooms, Shown};
 
 pub(crate) use self::orders::{Orders, Review};
@@ -103,6 +104,19 @@ impl From<TurnedAway> for Parting {
     }
 }
 
+impl Dialect {
+    /// Tells which it is, and of which document, in a span.
+    pub(crate) fn tell(&self, span: &Span) {
+        match self {
+            Dialect::YWebsocket { name, .. } => {
+                span.set("coscribe.dialect", || "y-websocket");
+                span.set("coscribe.document", || Shown(name).to_string());
+            }
+            Dialect::Hocuspocus => span.set("coscribe.dialect", || "hocuspocus"),
+        }
+    }
+}
+
 /// A connection that is to be a peer of rooms.
 pub(crate) struct Connection {
     /// Its place among the connections that shutdown closes.
@@ -125,6 +139,8 @@ pub(crate) struct Connection {
     pub(crate) refusals: Arc<Refusals>,
     /// The other end.
     pub(crate) from: SocketAddr,
+    /// What its spans are parts of.
+    pub(crate) trace: Span,
     /// The documents.
     pub(crate) rooms: Arc<Rooms>,
     /// The server's configuration.
@@ -192,7 +208,8 @@ impl Connection {
         let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
         let terms = Terms { access: grant.access, ..*terms };
         let subject = Arc::clone(&grant.subject);
-        let membership = self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING)?;
+        let membership =
+            self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING, &self.trace)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
         let permit = Permit::new(grant, Arc::clone(&self.visitor.credentials), Margins::of(&self.config));
         let delivery = Delivery::new(Framing::YWebsocket, self.window);

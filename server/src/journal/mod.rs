@@ -13,6 +13,8 @@ use coscribe_persistence::{DocumentName, StoreError, StoredDocument};
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use crate::observe::Span;
+
 /// Stores documents.
 pub(crate) trait Journal: Send + Sync {
     /// Reads a document; `None` if there is none of this name. Blocks.
@@ -66,6 +68,8 @@ pub(crate) struct Append {
     pub(crate) epoch: u64,
     /// Where the room hears what becomes of it.
     pub(crate) fate: watch::Sender<Fate>,
+    /// The span of it, which ends when its fate is known.
+    pub(crate) span: Span,
     /// What it takes of the room's share of the queue, until its fate is known.
     pub(crate) _space: OwnedSemaphorePermit,
 }
@@ -88,6 +92,8 @@ impl Append {
     /// It is not stored.
     fn lose(&self) {
         self.fate.send_modify(|fate| fate.lost += 1);
+        self.span.fail("not stored");
+        self.span.end();
     }
 }
 

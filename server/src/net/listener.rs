@@ -26,7 +26,9 @@ use super::server::Server;
 use super::tls::Tls;
 use super::upgrade;
 use crate::config::{Encrypted, Listen, in_order};
+use crate::http::y_sweet::paths;
 use crate::limits::{ACCEPT_BACK_OFF, MAX_REQUESTING};
+use crate::observe::Span;
 
 /// Listens on all addresses of a host that this machine has, on one port.
 pub(crate) async fn listen(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
@@ -166,11 +168,20 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     request.extensions_mut().insert(encrypted);
     if is_wanted(&request) {
-        return Ok(match entrance.door {
-            Door::Public { .. } => upgrade::answer(&entrance.server, request, from),
-            Door::Admin => (StatusCode::NOT_FOUND, "There are no documents here.\n").into_response(),
-        });
+        let Door::Public { .. } = entrance.door else {
+            return Ok((StatusCode::NOT_FOUND, "There are no documents here.\n").into_response());
+        };
+        let server = &entrance.server;
+        let span = server.tracer.request("upgrade", request.headers());
+        let mut response = upgrade::answer(server, request, from, &span);
+        span.answer(&mut response);
+        return Ok(response);
     }
     request.extensions_mut().insert(ConnectInfo(from));
-    plain.call(request).await
+    let is_y_sweet = request.uri().path().starts_with(paths::ROOT);
+    let tracer = &entrance.server.tracer;
+    let span = if is_y_sweet { tracer.request("y-sweet", request.headers()) } else { Span::default() };
+    let mut response = plain.call(request).await?;
+    span.answer(&mut response);
+    Ok(response)
 }

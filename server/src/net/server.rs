@@ -6,6 +6,7 @@ use crate::access::{Authorizer, Refusals};
 use crate::config::Config;
 use crate::connection::register::Connections;
 use crate::metrics::Metrics;
+use crate::observe::Tracer;
 use crate::rooms::Rooms;
 
 /// The parts of a running server.
@@ -20,6 +21,8 @@ pub(crate) struct Server {
     pub(crate) authorizer: Arc<Authorizer>,
     /// How often addresses were refused.
     pub(crate) refusals: Arc<Refusals>,
+    /// Starts traces.
+    pub(crate) tracer: Tracer,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
 }

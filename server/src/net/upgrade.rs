@@ -23,6 +23,7 @@ use crate::connection::register::NoPlace;
 use crate::connection::{Connection, Dialect, Orders, told_as};
 use crate::http::y_sweet::paths::{self, PathError};
 use crate::limits::Y_SWEET_KEEP_ALIVE;
+use crate::observe::Span;
 
 /// How a client asks to be named what is saved, as y-websocket's coming version takes it.
 const CONFIRM_BY_IDS: &str = "confirm=ids";
@@ -67,10 +68,16 @@ impl UpgradeError {
 }
 
 /// Answers a handshake. Where it is sound, the connection runs on a task of its own.
-pub(crate) fn answer(server: &Arc<Server>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
-    match accept(server, request, from) {
+pub(crate) fn answer(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    from: SocketAddr,
+    span: &Span,
+) -> Response<Body> {
+    match accept(server, request, from, span) {
         Ok(response) => response,
         Err(error) => {
+            let _belongs = span.enter();
             info!(%from, "refused a WebSocket: {error}");
             server.metrics.reject(error.label());
             if let UpgradeError::Denied(denied) = &error {
@@ -85,8 +92,10 @@ fn accept(
     server: &Arc<Server>,
     mut request: Request<Incoming>,
     from: SocketAddr,
+    span: &Span,
 ) -> Result<Response<Body>, UpgradeError> {
     let purpose = Purpose::of(&request, &server.config)?;
+    purpose.dialect.tell(span);
     let handshake = Handshake::check(&request, server.config.compression.is_on(), is_plain_subprotocol)?;
     let is_encrypted = request.extensions().get() == Some(&Encrypted(true));
     if !server.config.lets_in_origin(from.ip(), is_encrypted, request.headers()) {
@@ -99,7 +108,10 @@ fn accept(
         address: client.unwrap_or(from.ip()),
         is_local: is_local(from.ip(), request.headers()),
     };
-    let decision = decide(server, &purpose, &visitor)?;
+    let grant = span.child("grant");
+    let decision = decide(server, &purpose, &visitor);
+    grant.end();
+    let decision = decision?;
     let place = server.connections.admit(client)?;
     let orders = Arc::<Orders>::default();
     let connection = Connection {
@@ -113,6 +125,7 @@ fn accept(
         authorizer: Arc::clone(&server.authorizer),
         refusals: Arc::clone(&server.refusals),
         from,
+        trace: span.clone(),
         rooms: Arc::clone(&server.rooms),
         config: Arc::clone(&server.config),
         metrics: Arc::clone(&server.metrics),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{JoinError, Membership, Outbox, Queued, Ready, Rooms, Said};
 use crate::journal::Health;
+use crate::observe::Span;
 
 /// The state vector of somebody who has nothing.
 const NOTHING: &[u8] = &[0];
@@ -106,7 +107,8 @@ impl Guest {
     fn join(rooms: &Arc<Rooms>, name: &DocumentName, terms: Terms) -> Result<Guest, JoinError> {
         let ready = Arc::<Ready>::default();
         let outbox = rooms.outbox(&ready, 0);
-        let membership = rooms.join(name, Arc::clone(&outbox), Arc::default(), terms, &[])?;
+        let membership =
+            rooms.join(name, Arc::clone(&outbox), Arc::default(), terms, &[], &Span::default())?;
         let (messages, health) = (VecDeque::new(), rooms.journal.health());
         Ok(Guest { membership, outbox, ready, messages, parting: None, health })
     }

@@ -8,6 +8,7 @@ mod guest;
 mod opened;
 mod outbox;
 mod shared;
+mod spans;
 mod task;
 mod turns;
 
@@ -37,6 +38,7 @@ use crate::journal::SharedJournal;
 use crate::limits::{INBOX_MESSAGE_COST, SHOWN_NAME_CHARS};
 use crate::load::Load;
 use crate::metrics::Metrics;
+use crate::observe::Span;
 
 /// All open rooms, and the parts of the server that each needs.
 pub(crate) struct Rooms {
@@ -78,6 +80,8 @@ pub(crate) struct Membership {
     pub(crate) peer: PeerId,
     mailbox: Mailbox,
     inbox_bytes: u32,
+    /// What the spans of its messages are parts of.
+    trace: Span,
 }
 
 /// Messages that a peer has sent at once, and then perhaps bytes that are no message.
@@ -93,6 +97,12 @@ impl Said {
     /// How many messages it has, with the one that cannot be read.
     pub(crate) fn len(&self) -> usize {
         self.messages.len() + usize::from(self.error.is_some())
+    }
+
+    /// Whether it may change the document.
+    fn writes(&self) -> bool {
+        let writes = |message: &Inbound| matches!(message, Inbound::Step2(_) | Inbound::Update(_));
+        self.messages.iter().any(writes)
     }
 }
 
@@ -157,7 +167,8 @@ impl Rooms {
 
     /// Joins the room of a document, and opens it if nobody has. Everything from the room comes through the outbox, also that
     /// the document cannot be read. The peer has these terms, and `greeting` holds the wishes that it need not send. `subject` is the
-    /// user of the application that it is, of at most [`MAX_SUBJECT_BYTES`]; empty if that is unknown.
+    /// user of the application that it is, of at most [`MAX_SUBJECT_BYTES`]; empty if that is unknown. Its spans are parts of
+    /// `trace`.
     pub(crate) fn join(
         self: &Arc<Self>,
         name: &DocumentName,
@@ -165,10 +176,13 @@ impl Rooms {
         subject: Arc<str>,
         terms: Terms,
         greeting: &'static [Inbound],
+        trace: &Span,
     ) -> Result<Membership, JoinError> {
         if subject.len() > MAX_SUBJECT_BYTES {
             return Err(JoinError::Subject);
         }
+        let span = trace.child("join");
+        span.set("coscribe.document", || Shown(name).to_string());
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
@@ -176,8 +190,8 @@ impl Rooms {
             return Err(JoinError::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
-        mailbox.send(Input::Join { peer, place: Place { outbox, subject }, terms, greeting });
-        Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes() })
+        mailbox.send(Input::Join { peer, place: Place { outbox, subject }, terms, greeting, span });
+        Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes(), trace: trace.clone() })
     }
 
     /// An outbox for a peer, which announces what is new in it under this number.
@@ -288,7 +302,8 @@ impl Membership {
     pub(crate) fn try_send(&self, said: Said, bytes: usize, hold: Hold) -> Result<(), Said> {
         match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&said, bytes)) {
             Ok(space) => {
-                self.mailbox.send(Input::Said { peer: self.peer, said, _space: (space, hold) });
+                let span = self.span(&said, bytes);
+                self.mailbox.send(Input::Said { peer: self.peer, said, span, _space: (space, hold) });
                 Ok(())
             }
             Err(_) => Err(said),
@@ -303,9 +318,10 @@ impl Membership {
         hold: Hold,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&said, bytes));
+        let span = self.span(&said, bytes);
         async move {
             if let Ok(space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
-                mailbox.send(Input::Said { peer, said, _space: (space, hold) });
+                mailbox.send(Input::Said { peer, said, span, _space: (space, hold) });
             }
         }
     }
@@ -329,6 +345,16 @@ impl Membership {
     pub(crate) fn spent(&self, writing: Duration) {
         let nanos = u64::try_from(writing.as_nanos()).unwrap_or(u64::MAX);
         self.mailbox.writing.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// What becomes of messages of so many bytes, if it is traced.
+    fn span(&self, said: &Said, bytes: usize) -> Span {
+        if !self.trace.is_traced() || !said.writes() {
+            return Span::default();
+        }
+        let span = self.trace.message("receive");
+        span.set("coscribe.bytes", || i64::try_from(bytes).unwrap_or(i64::MAX));
+        span
     }
 
     /// Messages larger than the inbox take all of it.

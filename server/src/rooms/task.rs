@@ -24,16 +24,18 @@ use tracing::{debug, error, warn};
 use super::opened::Opened;
 use super::outbox::{Outbox, Queued};
 use super::shared::Shared;
+use super::spans::Spans;
 use super::{Hold, Rooms, Said, Shown};
 use crate::journal::{Append, CheckpointError, Fate, Health, State};
 use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
+use crate::observe::Span;
 
 /// What comes into a room's inbox.
 pub(crate) enum Input {
     /// A connection wants to be a peer.
-    Join { peer: PeerId, place: Place, terms: Terms, greeting: &'static [Inbound] },
+    Join { peer: PeerId, place: Place, terms: Terms, greeting: &'static [Inbound], span: Span },
     /// A peer has said something. The space in the inbox is free again when that has been processed.
-    Said { peer: PeerId, said: Said, _space: (OwnedSemaphorePermit, Hold) },
+    Said { peer: PeerId, said: Said, span: Span, _space: (OwnedSemaphorePermit, Hold) },
     /// A peer has begun to send a message that is larger than any may be.
     TooLarge { peer: PeerId },
     /// Everything that was queued to a stalled peer has been written.
@@ -146,6 +148,8 @@ struct RoomTask {
     fan_out: Duration,
     /// The last answer with the whole document, as long as that has not changed: all who get it share its compressed form.
     full_state: Option<(u64, Arc<Shared>)>,
+    /// Messages that are traced.
+    spans: Spans,
     stop: bool,
 }
 
@@ -175,6 +179,7 @@ impl RoomTask {
             visit,
             fan_out: Duration::ZERO,
             full_state: None,
+            spans: Spans::default(),
             stop: false,
             door,
         }
@@ -266,7 +271,7 @@ impl RoomTask {
 
     async fn process(&mut self, input: Input) {
         match input {
-            Input::Join { peer, place, terms, greeting } => {
+            Input::Join { peer, place, terms, greeting, span } => {
                 self.visit = None;
                 self.door.peers.insert(peer, place);
                 let now = self.now();
@@ -274,8 +279,13 @@ impl RoomTask {
                 for wish in greeting {
                     self.receive(peer, wish.clone()).await;
                 }
+                span.end();
             }
-            Input::Said { peer, said, _space } => self.hear(peer, said).await,
+            Input::Said { peer, said, span, _space } => {
+                self.spans.receive(peer, &span);
+                self.hear(peer, said).await;
+                span.end();
+            }
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
             Input::Alive { peer } => {
@@ -323,6 +333,7 @@ impl RoomTask {
         if fate.durable > self.known_fate.durable {
             self.room.durable(fate.durable);
             self.life.durable(fate.durable);
+            self.spans.durable(fate.durable);
         }
         if fate.lost > self.known_fate.lost {
             let records = fate.lost - self.known_fate.lost;
@@ -344,6 +355,7 @@ impl RoomTask {
         self.room.set_load(self.door.rooms.load.share(now));
         self.door.rooms.turns.run(pin!(self.room.tick(now))).await;
         self.apply().await;
+        self.spans.settle(self.room.is_flushed());
         if !self.fan_out.is_zero() {
             // Most of the cost is in the connections, which are writing the flush before this one until now.
             let writing = Duration::from_nanos(self.door.writing.swap(0, Ordering::Relaxed));
@@ -365,8 +377,9 @@ impl RoomTask {
                         self.full_state = None;
                         self.door.rooms.metrics.updates_received.inc();
                     }
+                    let span = self.spans.append(source, sequence, update.len());
                     let subject = self.subject_of(source);
-                    self.append(sequence, update, subject, waits).await;
+                    self.append(sequence, update, subject, waits, span).await;
                 }
                 Effect::Probe { peer } => {
                     if let Some(place) = self.door.peers.get(&peer) {
@@ -392,7 +405,7 @@ impl RoomTask {
     }
 
     /// Hands a record to the journal as soon as there is space for it. What is larger than all of it takes all of it.
-    async fn append(&mut self, sequence: u64, update: Rope, subject: Arc<str>, waits: bool) {
+    async fn append(&mut self, sequence: u64, update: Rope, subject: Arc<str>, waits: bool, span: Span) {
         let bytes = Append::record_bytes(&self.door.name, &subject, &update);
         self.life.appended(bytes);
         let cost = u32::try_from(bytes).unwrap_or(UNSTORED_BYTES).min(UNSTORED_BYTES);
@@ -405,6 +418,7 @@ impl RoomTask {
             subject,
             epoch: self.life.epoch(),
             fate: self.announce_fate.clone(),
+            span,
             _space: space,
         });
     }
@@ -413,13 +427,16 @@ impl RoomTask {
         let start = Instant::now();
         let metrics = &self.door.rooms.metrics;
         metrics.flush_bytes.observe(message.len() as f64);
+        let mut span = Span::default();
         if matches!(message, Outbound::Update(_)) {
+            span = self.spans.flush(message.len(), to.len());
             metrics.updates_sent.inc_by(to.len() as u64);
         }
         let message = Shared::new(message);
         for &peer in to {
             self.push(peer, Arc::clone(&message), false);
         }
+        span.end();
         self.fan_out += start.elapsed();
     }
 

@@ -14,6 +14,8 @@ mod handshakes;
 mod hostile;
 mod limits;
 mod metrics;
+mod observe;
+mod packaging;
 mod process;
 mod raw;
 mod readiness;

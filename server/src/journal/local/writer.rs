@@ -164,6 +164,7 @@ impl Log {
         let mut last = HashMap::new();
         for Queued { append, since, .. } in batch {
             self.metrics.log_append_seconds.observe(since.elapsed().as_secs_f64());
+            append.span.end();
             last.insert(&append.name, append);
         }
         for append in last.values() {
