@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{commands, config, serve};
 
@@ -65,6 +65,19 @@ enum Command {
         #[command(flatten)]
         args: commands::import::Args,
     },
+    /// Ask a running server whether it can save
+    ///
+    /// Asks for /readyz on this machine, at the port of --listen. Exits with 0 if the server can save, else with 1 and the
+    /// reason. It is meant for health checks of containers.
+    Health {
+        #[command(flatten)]
+        listens: config::ListenArgs,
+    },
+    /// Write shell completions and manual pages
+    Generate {
+        #[command(flatten)]
+        args: commands::generate::Args,
+    },
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]
     Worker,
@@ -98,6 +111,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify { store, args } => commands::verify::run(&args, &logged(store.resolve()?).data),
         Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),
         Command::Import { store, args } => commands::import::run(&args, &logged(store.resolve()?)),
+        Command::Health { listens } => commands::health::run(&listens.resolve()?),
+        Command::Generate { args } => commands::generate::run(&args, Cli::command()),
         Command::Worker => {
             coscribe_worker::run()?;
             Ok(ExitCode::SUCCESS)

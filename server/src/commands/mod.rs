@@ -1,6 +1,8 @@
-//! The commands that work on stored documents while no server runs: verify, export, import.
+//! The commands beside `serve`. verify, export and import work on stored documents while no server runs.
 
 pub(crate) mod export;
+pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod verify;
 

@@ -11,7 +11,7 @@ mod proxies;
 mod secret;
 mod values;
 
-pub(crate) use layers::{ServeArgs, StoreArgs, variable};
+pub(crate) use layers::{ListenArgs, ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
 use paths::SocketPath;
 use patterns::Pattern;
