@@ -4,17 +4,23 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import https from 'node:https'
 import test from 'node:test'
+import { DocumentManager } from '@y-sweet/sdk'
 import WebSocket from 'ws'
 import { Bare, connect, converged, PROVIDERS, synced, update, Y } from './clients.mjs'
 import { Server, until } from './harness.mjs'
 import { open, socketOf, VERSIONS } from './hocuspocus.mjs'
+import { open as openYSweet } from './y-sweet.mjs'
 import { isInstalled, LANGUAGES, OPEN_TO_STRANGERS, PageProxy } from '../proxies/proxies.mjs'
 
 const MIB = 1 << 20
+const Y_SWEET_KEY = 'tests-have-a-key-that-everybody-knows'
 
 /** Takes the certificates of these tests. */
 class TrustingWebSocket extends WebSocket {
-  constructor (url, protocols) { super(url, protocols, { rejectUnauthorized: false }) }
+  constructor (url, protocols) {
+    super(url, protocols, { rejectUnauthorized: false })
+    this.on('error', () => {}) // a provider that is destroyed while it connects does not listen any more
+  }
 }
 
 const polyfill = { WebSocketPolyfill: TrustingWebSocket }
@@ -107,6 +113,26 @@ for (const [language, program] of Object.entries(LANGUAGES)) {
     }
     await until('many keep-alives have come', () => kept.frames.length > 8)
     assert.ok(kept.isOpen)
+  })
+}
+
+for (const [language, program] of Object.entries(LANGUAGES)) {
+  test(`${program}: y-sweet’s SDK sends 20 MB, and its client connects to the address that the token has`, async t => {
+    if (!isInstalled(t, language)) return
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0' // the SDK takes no certificate otherwise
+    t.after(() => { delete process.env.NODE_TLS_REJECT_UNAUTHORIZED })
+    const server = await Server.start(t, '--y-sweet-key', Y_SWEET_KEY, ...OPEN_TO_STRANGERS)
+    const proxy = await PageProxy.start(t, language, server)
+    const manager = new DocumentManager(`yss://${Y_SWEET_KEY}@localhost:${proxy.port}/y-sweet`)
+    const doc = new Y.Doc()
+    doc.getArray('array').push(Array.from({ length: 20 }, () => new Uint8Array(randomBytes(MIB))))
+    await manager.createDoc('large')
+    await manager.updateDoc('large', Y.encodeStateAsUpdate(doc))
+    const token = await manager.getClientToken('large')
+    assert.equal(new URL(token.url).host, `localhost:${proxy.port}`)
+    assert.equal(new URL(token.url).protocol, 'wss:')
+    const reader = openYSweet(t, 'large', () => token, polyfill)
+    await until('the reader has all of it', () => reader.array.length === 20, 60)
   })
 }
 

@@ -1,6 +1,7 @@
 // nginx and Caddy with the configurations of docs/deploy.md, except for names, ports, and paths of files.
 
 import { execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
@@ -30,6 +31,7 @@ const PROXIES = {
     replacements: (port, home) => [
       ['listen 443 ssl', `listen 127.0.0.1:${port} ssl`],
       [/server_name \S+;/, 'server_name localhost;'],
+      ['Host $host;', `Host $host:${port};`], // as the page says for another port than 443
       ['/etc/ssl/coscribe.pem', `${home}/certificate.pem`],
       ['/etc/ssl/coscribe.key', `${home}/key.pem`]
     ],
@@ -77,6 +79,7 @@ export class PageProxy {
       proxy.child?.kill('SIGKILL')
       fs.rmSync(home, { recursive: true, force: true })
     })
+    fs.chmodSync(home, 0o755) // nginx' workers are other users
     makeCertificate(home)
     const { file, replacements, command } = PROXIES[language]
     const site = replaced(blocks(language)[isBelow ? 1 : 0], [
@@ -105,7 +108,7 @@ export class PageProxy {
     await until(`${program} has its certificate and accepts connections`, () => {
       if (this.child.exitCode !== null) throw new Error(`${program} ended at its start:\n${this.log}`)
       return accepts(this.port)
-    })
+    }).catch(error => { throw new Error(`${error.message}; its log:\n${this.log}`) })
   }
 }
 
@@ -131,12 +134,16 @@ function makeCertificate (home) {
   ], { stdio: 'ignore' })
 }
 
+/** Below those that the system gives to clients: one of them, asking whether the proxy is there, could be connected to itself. */
 async function freePort () {
-  const listener = net.createServer()
-  await new Promise(resolve => listener.listen(0, '127.0.0.1', resolve))
-  const { port } = listener.address()
-  await new Promise(resolve => listener.close(resolve))
-  return port
+  for (;;) {
+    const port = randomInt(10_000, 32_000)
+    const listener = net.createServer()
+    const isFree = await new Promise(resolve => listener.on('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))
+    if (!isFree) continue
+    await new Promise(resolve => listener.close(resolve))
+    return port
+  }
 }
 
 function accepts (port) {
