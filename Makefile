@@ -12,6 +12,7 @@ README_NODE := server/tests/readme
 FUZZ_NODE := fuzz/node
 PEERS_NODE := bench/peers
 DEMO := demo
+STATIC := x86_64-unknown-linux-musl
 DEMO_SOURCES := $(shell find $(DEMO)/src $(DEMO)/public -type f) $(addprefix $(DEMO)/,index.html package.json tsconfig.json vite.config.ts)
 
 # Written by npm at the end of an installation, so it says whether the lock file was installed since it changed.
@@ -20,7 +21,7 @@ INSTALLED := $(addsuffix /node_modules/.package-lock.json,$(ENGINE_NODE) $(FUZZ_
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2019 ? 0 : 1)' 2>/dev/null \
   && npm --version >/dev/null 2>&1
 
-.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet fuzz fixtures deny node
+.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet fuzz fixtures deny audit unit release node
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -32,7 +33,7 @@ run: ## build and start the server on 127.0.0.1:1234, documents in ./coscribe-da
 
 demo: $(DEMO)/dist/index.html ## build the demo, if something of it has changed; the next build of the server takes it in
 
-test: demo format lint rust-tests client-tests browser-tests ## check everything: format, lints, Rust tests, real clients, real browsers
+test: demo format lint deny audit unit rust-tests client-tests browser-tests ## check everything: format, lints, dependencies, Rust tests, real clients, real browsers
 
 format: ## check the format
 	cargo fmt --all --check
@@ -46,9 +47,10 @@ rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 	COSCRIBE_REQUIRE_NODE=1 cargo test --workspace --locked
 	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --test planted_waste --locked
 
-client-tests: $(INSTALLED) ## unmodified clients, and README's lines, against the real binary
+client-tests: $(INSTALLED) ## unmodified clients, also through nginx and Caddy, and README's lines, against the real binary
 	cargo build --package coscribe --locked
 	server/tests/python/install
+	server/tests/proxies/install
 	cd $(CLIENTS_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
 	cd $(README_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
 	COSCRIBE_BIN=$(TARGET)/debug/coscribe cargo test --package coscribe-bench --locked --test coscribe
@@ -78,9 +80,30 @@ conformance: ## the Autobahn suite against the WebSocket transport; needs Python
 fixtures: $(INSTALLED) ## make the engine's fixtures again, from real Yjs
 	cd $(ENGINE_NODE) && npm run fixtures
 
-deny: ## check licences, advisories and duplicates of the dependencies
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
-	else echo "cargo-deny is not installed: cargo install cargo-deny --locked"; fi
+deny: ## check licences, advisories and duplicates of the dependencies, as far as cargo-deny and its data are there
+	@if ! cargo deny --version >/dev/null 2>&1; then \
+	  echo "NOT CHECKED: licences and duplicates of the dependencies, for want of cargo-deny (cargo install cargo-deny --locked)" >&2; \
+	else \
+	  cargo deny check licenses bans sources; \
+	  if cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; \
+	  else echo "NOT CHECKED: advisories by cargo-deny, whose data cannot be reached" >&2; fi; \
+	fi
+
+audit: ## check the dependencies for known vulnerabilities, as far as cargo-audit and its data are there
+	@if ! cargo audit --version >/dev/null 2>&1; then \
+	  echo "NOT CHECKED: known vulnerabilities, for want of cargo-audit (cargo install cargo-audit --locked)" >&2; \
+	elif ! git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then \
+	  echo "NOT CHECKED: known vulnerabilities by cargo-audit, whose data cannot be reached" >&2; \
+	else cargo audit; fi
+
+unit: ## check how well the unit for systemd protects the machine
+	packaging/check
+
+release: demo ## make a tarball with a static binary in target/dist, and try it in an empty root (musl's target of Rust, and root for the trial)
+	cargo build --release --locked --package coscribe --target $(STATIC)
+	packaging/release $(TARGET)/$(STATIC)/release/coscribe $(TARGET)/dist
+	$(MAKE) --no-print-directory $(CLIENTS_NODE)/node_modules/.package-lock.json
+	packaging/check $(TARGET)/dist/coscribe-*-x86_64-linux.tar.gz
 
 %/node_modules/.package-lock.json: %/package-lock.json | node
 	cd $* && npm ci

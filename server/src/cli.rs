@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::logs;
 use crate::{commands, config, serve};
@@ -75,6 +75,19 @@ enum Command {
         #[command(subcommand)]
         args: commands::key::Args,
     },
+    /// Ask a running server whether it can save
+    ///
+    /// Asks for /readyz on this machine, at the port of --listen. Exits with 0 if the server can save, else with 1 and the
+    /// reason. It is meant for health checks of containers.
+    Health {
+        #[command(flatten)]
+        listens: config::ListenArgs,
+    },
+    /// Write shell completions and manual pages
+    Generate {
+        #[command(flatten)]
+        args: commands::generate::Args,
+    },
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]
     Worker,
@@ -112,6 +125,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),
         Command::Import { store, args } => commands::import::run(&args, &logged(store.resolve()?)),
         Command::Key { store, args } => commands::key::run(&args, &logged(store.resolve()?)),
+        Command::Health { listens } => commands::health::run(&listens.resolve()?),
+        Command::Generate { args } => commands::generate::run(&args, Cli::command()),
         Command::Worker => {
             coscribe_worker::run()?;
             Ok(ExitCode::SUCCESS)

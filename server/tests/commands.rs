@@ -335,3 +335,17 @@ fn a_store_that_is_missing_or_in_use_is_said_to_be() {
     place.run(&["export", "--data", "data", "--to", "x"]).expect(1, "", "in use by");
     place.run(&["import", "a", "--data", "data", "--from", "a.yjs"]).expect(1, "", "in use by");
 }
+
+#[test]
+fn completions_and_manual_pages_are_of_the_commands_that_there_are() {
+    let place = Place::new();
+    let run = place.run(&["generate", "out"]);
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+    let read = |file: &str| fs::read_to_string(place.path("out").join(file)).unwrap();
+    for file in ["coscribe.bash", "_coscribe", "coscribe.fish"] {
+        assert!(read(&format!("completions/{file}")).contains("keep-alive"), "{file}");
+    }
+    assert!(read("man/coscribe.1").contains("coscribe\\-serve(1)"));
+    assert!(read("man/coscribe-serve.1").contains("COSCRIBE_KEEP_ALIVE"));
+    assert!(!place.path("out/man/coscribe-worker.1").exists());
+}

@@ -1,7 +1,8 @@
-//! The commands beside `serve`: verify, export and import work on stored documents while no server runs, and key makes keys of
-//! the API.
+//! The commands beside `serve`. verify, export and import work on stored documents while no server runs.
 
 pub(crate) mod export;
+pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod verify;

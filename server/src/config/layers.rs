@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{AccessConfig, Config, ConfigError, Pattern};
+use super::{AccessConfig, Config, ConfigError, Listen, Pattern};
 use crate::observe::logs::LogFormat;
 
 /// The flags and variables of `coscribe serve`: any value.
@@ -28,6 +28,13 @@ pub(crate) struct StoreArgs {
 /// The flags and variables of the commands that sign and explain tokens: the table `[access]`.
 #[derive(Debug)]
 pub(crate) struct AccessArgs {
+    /// Without the defaults: these are below the file.
+    given: ArgMatches,
+}
+
+/// The flags and variables of the command that asks a running server: where it listens.
+#[derive(Debug)]
+pub(crate) struct ListenArgs {
     given: ArgMatches,
 }
 
@@ -81,6 +88,19 @@ impl AccessArgs {
             .update_from_arg_matches(&self.given)
             .expect("all of its values are among the arguments");
         Ok(config)
+    }
+}
+
+impl ListenArgs {
+    /// The arguments of [`ServeArgs`] that this command has as well.
+    const IDS: [&str; 2] = ["config", "listen"];
+
+    /// Puts the layers together.
+    pub(crate) fn resolve(self) -> Result<Listen, ConfigError> {
+        match self.given.get_one::<Listen>("listen") {
+            Some(listen) => Ok(listen.clone()),
+            None => Ok(read_file(&self.given)?.listen),
+        }
     }
 }
 
@@ -142,12 +162,17 @@ impl FromArgMatches for ServeArgs {
     }
 }
 
+/// Gives a command some of the arguments of [`ServeArgs`].
+fn augment_with(command: Command, ids: &[&str]) -> Command {
+    let all = ServeArgs::augment_args(Command::new("serve"));
+    let these = all.get_arguments().filter(|arg| ids.contains(&arg.get_id().as_str()));
+    command.args(these.cloned())
+}
+
 impl Args for StoreArgs {
     fn augment_args(command: Command) -> Command {
-        let all = ServeArgs::augment_args(Command::new("serve"));
-        let ours = all.get_arguments().filter(|arg| StoreArgs::IDS.contains(&arg.get_id().as_str()));
         // The name of a document may follow.
-        command.args(ours.cloned()).mut_arg("keep_deleted", |arg| arg.require_equals(true))
+        augment_with(command, &StoreArgs::IDS).mut_arg("keep_deleted", |arg| arg.require_equals(true))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -185,6 +210,27 @@ impl FromArgMatches for AccessArgs {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = AccessArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for ListenArgs {
+    fn augment_args(command: Command) -> Command {
+        augment_with(command, &ListenArgs::IDS)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        ListenArgs::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ListenArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<ListenArgs, clap::Error> {
+        Ok(ListenArgs { given: without_defaults(matches) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = ListenArgs::from_arg_matches(matches)?;
         Ok(())
     }
 }

@@ -54,8 +54,8 @@ export class Bare {
     return await bare.opened()
   }
 
-  constructor (url) {
-    this.socket = new WebSocket(url, { perMessageDeflate: false })
+  constructor (url, options = {}) {
+    this.socket = new WebSocket(url, { perMessageDeflate: false, ...options })
     this.socket.on('message', frame => this.frames.push(new Uint8Array(frame)))
     this.socket.on('error', () => {}) // a close follows
     this.closed = new Promise(resolve => this.socket.on('close', (code, reason) => {

@@ -20,16 +20,31 @@ async fn a_server_is_alive_and_ready() {
 }
 
 #[tokio::test]
+async fn a_health_check_asks_where_the_server_listens() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let everywhere = format!("0.0.0.0:{}", server.address.port());
+    let check = || coscribe().arg("health").env("COSCRIBE_LISTEN", &everywhere).output().unwrap();
+    let healthy = check();
+    assert!(healthy.status.success());
+    assert_eq!(healthy.stdout, b"ready\n");
+    server.stop().await;
+    let gone = check();
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8(gone.stderr).unwrap().contains("no answer from 127.0.0.1:"));
+}
+
+#[tokio::test]
 async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
     let data = tempdir().unwrap();
-    let coscribe = coscribe();
+    let program = coscribe();
     // A file that is too large is a failed write, as a full disk is, and its signal ends nothing.
     let mut command = Command::new("sh");
     command
         .arg("-c")
         .arg(format!("ulimit -S -f {FILE_BLOCKS}; exec \"$@\""))
         .arg("sh")
-        .arg(coscribe.get_program())
+        .arg(program.get_program())
         .env("COSCRIBE_LOG", "debug")
         .args(["serve", "--listen", "127.0.0.1:0", "--grace", "0s", "--data"])
         .arg(data.path());
@@ -53,6 +68,9 @@ async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
     reader.shows(|text| text.ends_with("the end")).await;
     let ready = server.get("/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    let check = coscribe().args(["health", "--listen", &server.address.to_string()]).output().unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    assert!(ready.ends_with(&*String::from_utf8(check.stdout).unwrap()));
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
     assert!(!writer.was_acknowledged(later).await);
     let mut other = Client::connect(server.address, "other").await;
