@@ -18,6 +18,7 @@ use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 use coscribe_websocket::{HandshakeError, INVALID_PAYLOAD, Malformed, PROTOCOL_ERROR, TOO_LARGE};
 
 use crate::access::y_sweet::Refused;
+use crate::access::{Denied, TokenError};
 use crate::config::ServeArgs;
 use crate::connection::register::NoPlace;
 use crate::connection::{counted_as, told_as};
@@ -331,7 +332,7 @@ fn upgrade_errors() -> Vec<UpgradeError> {
         UpgradeError::Name(DocumentName::new(&"a".repeat(MAX_NAME_BYTES + 1)).unwrap_err()),
         UpgradeError::YSweet(PathError::Unknown),
         UpgradeError::YSweet(PathError::Id),
-        UpgradeError::Refused(Refused::Nothing),
+        UpgradeError::Origin,
         UpgradeError::NoPlace(NoPlace::Total),
         UpgradeError::NoPlace(NoPlace::Address(IpAddr::from([127, 0, 0, 1]))),
     ];
@@ -340,13 +341,31 @@ fn upgrade_errors() -> Vec<UpgradeError> {
             UpgradeError::NotUtf8
             | UpgradeError::Name(_)
             | UpgradeError::YSweet(_)
-            | UpgradeError::Refused(_)
+            | UpgradeError::Origin
+            | UpgradeError::Denied(_)
             | UpgradeError::Handshake(_)
             | UpgradeError::NoPlace(NoPlace::Total | NoPlace::Address(_)) => {}
         }
     }
+    errors.extend(denials().map(UpgradeError::Denied));
     errors.extend(handshake_errors.map(UpgradeError::Handshake));
     errors
+}
+
+/// Why somebody may not have a document.
+fn denials() -> impl Iterator<Item = Denied> {
+    let denials = [Denied::NoToken, Denied::Forbidden("not you".into()), Denied::Elsewhere, Denied::Unavailable];
+    let tokens = [
+        TokenError::Invalid,
+        TokenError::Expired,
+        TokenError::Foreign,
+        TokenError::Early,
+        TokenError::Audience,
+        TokenError::Issuer,
+        TokenError::Revoked,
+    ];
+    let refused = [Refused::Elsewhere, Refused::Nothing, Refused::Key];
+    denials.into_iter().chain(tokens.map(Denied::Token)).chain(refused.map(Denied::YSweet))
 }
 
 #[test]

@@ -18,11 +18,10 @@ mod tokens;
 pub(crate) mod y_sweet;
 
 pub(crate) use self::authorizer::{Authorizer, ClientKind, Decision, UNGUARDED, Visitor};
-pub(crate) use self::claims::{ClaimError, Claims, Rules};
-pub(crate) use self::client::{CaError, HttpClient};
+pub(crate) use self::claims::Claims;
+pub(crate) use self::client::HttpClient;
 pub(crate) use self::credentials::{Credentials, is_plain_subprotocol};
-pub(crate) use self::grant::{Denied, Grant, TokenIdentity};
-pub(crate) use self::jws::{Algorithm, Jws};
+pub(crate) use self::grant::{Denied, Grant};
 pub(crate) use self::refusals::{Refusals, Told};
 pub(crate) use self::revocations::{Revocations, RevokeError};
 pub(crate) use self::tokens::{Authorization, TokenError, Tokens};

@@ -245,7 +245,7 @@ impl OpenConnection<'_> {
         let outbox = self.connection.rooms.outbox(&self.ready, number);
         let terms = hocuspocus::terms(permit.grant.access, tells_version);
         let subject = Arc::clone(&permit.grant.subject);
-        let Connection { rooms, trace, .. } = self.connection;
+        let (rooms, trace) = (&self.connection.rooms, &self.connection.trace);
         let membership = rooms.join(&name, Arc::clone(&outbox), subject, terms, &GREETING, trace)?;
         debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
         let delivery = Delivery::new(framing, self.connection.window);

@@ -82,7 +82,7 @@ fn resource() -> Resource {
 
 /// Where one kind is taken.
 fn address(endpoint: &Url, kind: &str) -> String {
-    format!("{}/{kind}", endpoint.reveal().trim_end_matches('/'))
+    format!("{}/{kind}", endpoint.reveal().to_string().trim_end_matches('/'))
 }
 
 /// The headers of `name=value,name=value`. An error does not show them.

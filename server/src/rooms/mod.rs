@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::message::{Inbound, Parting, Reason};
-use coscribe_engine::room::{PeerId, Terms};
+use coscribe_engine::room::{Access, PeerId, Terms};
 use coscribe_persistence::DocumentName;
 use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
 use smallvec::SmallVec;
@@ -334,6 +334,11 @@ impl Membership {
     /// Tells the room that all its messages are on their way.
     pub(crate) fn drained(&self) {
         self.mailbox.send(Input::Drained { peer: self.peer });
+    }
+
+    /// Changes what the peer may do, of which it hears.
+    pub(crate) fn set_access(&self, access: Access) {
+        self.mailbox.send(Input::SetAccess { peer: self.peer, access });
     }
 
     /// Tells the room that the peer has given the sign of life that it wanted.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
 use coscribe_engine::room::{
-    Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Terms,
+    Access, Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Terms,
 };
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
@@ -42,6 +42,8 @@ pub(crate) enum Input {
     Drained { peer: PeerId },
     /// A peer has given the sign of life that the room wanted.
     Alive { peer: PeerId },
+    /// A peer may do something else from now on.
+    SetAccess { peer: PeerId, access: Access },
     /// A connection is gone.
     Leave { peer: PeerId },
     /// The server stops: end when all that came before this is processed.
@@ -288,6 +290,7 @@ impl RoomTask {
             }
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
+            Input::SetAccess { peer, access } => self.room.set_access(peer, access),
             Input::Alive { peer } => {
                 let now = self.now();
                 self.room.alive(peer, now);
