@@ -25,10 +25,11 @@ use crate::connection::{counted_as, told_as};
 use crate::http::y_sweet::Failure;
 use crate::http::y_sweet::paths::PathError;
 use crate::limits::{
-    ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, FAST_PROBE, FULL_OUTBOXES,
-    INPUTS_PER_FLUSH, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LONGEST_SYNC_INTERVAL,
-    MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME,
-    PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
+    ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL,
+    EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, INPUTS_PER_FLUSH, LARGE_FRAME_BYTES,
+    LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY,
+    MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
+    PONG_WINDOW, PROBE_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
     TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS,
     Y_SWEET_KEEP_ALIVE,
 };
@@ -461,9 +462,23 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
 }
 
 #[test]
+fn the_bounds_of_what_is_exported_are_told() {
+    let text = read("docs/observe.md");
+    for said in [
+        format!("{} spans", number(EXPORT_QUEUE as u64)),
+        format!("every {}", time(EXPORT_INTERVAL)),
+        format!("have {}.", time(EXPORT_TIMEOUT)),
+        format!("first {MESSAGES_TRACED} writing messages"),
+        format!("up to {} others", SPANS_IN_ROOM - 1),
+    ] {
+        assert!(text.contains(&said), "docs/observe.md should say {said:?}");
+    }
+}
+
+#[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 23] = [
+    const INTERNAL: [&str; 24] = [
         "REPLY_BYTES",
         "ACCEPT_BACK_OFF",
         "CERTIFICATE_INTERVAL",
@@ -487,6 +502,8 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "CHECKPOINT_BATCH_BYTES",
         "DIRECTORY_INTERVAL",
         "IMPORT_BATCH_BYTES",
+        "EXPORT_BATCH",
+        "EXPORT_ANSWER_BYTES",
     ];
     let limits = read("server/src/limits.rs");
     let consts = limits.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split(':').next());

@@ -258,7 +258,7 @@ async fn without_its_collector_a_server_serves_says_so_once_and_ends() {
 async fn logs_are_objects_of_json_without_nesting() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--log-format", "json"]);
-    Client::connect(server.address, "a \"quoted\" document").await.synced().await;
+    Client::connect(server.address, "a%20%22quoted%22%20document").await.synced().await;
     until("a line that names the document", || server.log().contains("quoted")).await;
     server.http(&upgrade("/%ff", "")).await;
     server.logs("refused a WebSocket").await;

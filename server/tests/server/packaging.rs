@@ -74,6 +74,12 @@ fn unknown(texts: &[String], exposed: &BTreeSet<String>) -> BTreeSet<String> {
     texts.iter().flat_map(|text| named(text)).filter(|name| !exposed.contains(name)).collect()
 }
 
+/// The object in the body of an answer.
+fn json(answer: &str) -> Json {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
 /// What a server exposes that has granted and denied something.
 async fn scraped() -> BTreeSet<String> {
     let data = tempdir().unwrap();
@@ -83,13 +89,12 @@ async fn scraped() -> BTreeSet<String> {
         format!("{method} /y-sweet/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n")
     };
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n");
-    server.http(&request("POST", "doc/new", &(bearer(key) + "X: y\r\n"))).await;
-    let signed = server.http(&request("POST", "doc/a/auth", &bearer(key))).await;
-    let (_, body) = signed.split_once("\r\n\r\n").unwrap();
-    let start = body.find('{').unwrap_or_else(|| panic!("{signed}"));
-    let body: Json = serde_json::from_str(&body[start..=body.rfind('}').unwrap()]).unwrap();
-    server.http(&request("GET", "d/a/as-update", &bearer(body["token"].as_str().unwrap()))).await;
-    server.http(&request("GET", "d/a/as-update", "")).await;
+    let created = json(&server.http(&request("POST", "doc/new", &bearer(key))).await);
+    let id = created["docId"].as_str().unwrap();
+    let signed = json(&server.http(&request("POST", &format!("doc/{id}/auth"), &bearer(key))).await);
+    for header in [bearer(signed["token"].as_str().unwrap()), String::new()] {
+        server.http(&request("GET", &format!("d/{id}/as-update"), &header)).await;
+    }
     let text = server.get("/metrics").await;
     for line in [
         "coscribe_ready 1",
