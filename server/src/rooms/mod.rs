@@ -387,3 +387,6 @@ impl fmt::Display for Shown<'_> {
         write!(f, "\"{}{cut}\"", shown.escape_debug())
     }
 }
+
+#[cfg(test)]
+mod tests;
