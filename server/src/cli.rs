@@ -65,6 +65,11 @@ enum Command {
         #[command(flatten)]
         args: commands::import::Args,
     },
+    /// Sign a token for trying things out, or explain one
+    ///
+    /// Signs with access.secret, or with a private key (--key), and prints the token alone. The values of access are those of
+    /// the server: flags, variables and the file named by --config.
+    Token(Box<commands::token::Args>),
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]
     Worker,
@@ -98,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify { store, args } => commands::verify::run(&args, &logged(store.resolve()?).data),
         Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),
         Command::Import { store, args } => commands::import::run(&args, &logged(store.resolve()?)),
+        Command::Token(args) => commands::token::run(*args, logged),
         Command::Worker => {
             coscribe_worker::run()?;
             Ok(ExitCode::SUCCESS)

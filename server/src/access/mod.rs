@@ -1,4 +1,5 @@
 //! Who may do what with which document.
+#![allow(dead_code, unused_imports, reason = "connections ask for grants next")]
 
 #[cfg(test)]
 mod application;

@@ -1,7 +1,9 @@
-//! The commands that work on stored documents while no server runs: verify, export, import.
+//! The commands beside serve: verify, export and import work on stored documents while no server runs; token signs and
+//! explains tokens.
 
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod token;
 pub(crate) mod verify;
 
 use std::path::Path;

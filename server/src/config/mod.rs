@@ -17,7 +17,7 @@ mod values;
 
 pub(crate) use access::AccessConfig;
 pub(crate) use keys::KeySource;
-pub(crate) use layers::{ServeArgs, StoreArgs, variable};
+pub(crate) use layers::{AccessArgs, ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
 use paths::SocketPath;
 pub(crate) use patterns::Pattern;

@@ -25,6 +25,13 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// The pattern as it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
 impl FromStr for Pattern {
     type Err = String;
 
