@@ -88,6 +88,11 @@ enum Command {
         #[command(flatten)]
         args: commands::generate::Args,
     },
+    /// Sign a token for trying things out, or explain one
+    ///
+    /// Signs with access.secret, or with a private key (--key), and prints the token alone. The values of access are those of
+    /// the server: flags, variables and the file named by --config.
+    Token(Box<commands::token::Args>),
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]
     Worker,
@@ -127,6 +132,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key { store, args } => commands::key::run(&args, &logged(store.resolve()?)),
         Command::Health { listens } => commands::health::run(&listens.resolve()?),
         Command::Generate { args } => commands::generate::run(&args, Cli::command()),
+        Command::Token(args) => commands::token::run(*args, logged),
         Command::Worker => {
             coscribe_worker::run()?;
             Ok(ExitCode::SUCCESS)

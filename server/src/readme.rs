@@ -12,7 +12,7 @@ use coscribe_engine::limits::{
     PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES,
 };
 use coscribe_engine::message::{Parting, Reason};
-use coscribe_persistence::limits::MAX_NAME_BYTES;
+use coscribe_persistence::limits::{MAX_NAME_BYTES, MAX_SUBJECT_BYTES};
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 use coscribe_websocket::{HandshakeError, INVALID_PAYLOAD, Malformed, PROTOCOL_ERROR, TOO_LARGE};
@@ -25,13 +25,7 @@ use crate::connection::{counted_as, told_as};
 use crate::http::y_sweet::Failure;
 use crate::http::y_sweet::paths::PathError;
 use crate::limits::{
-    ADDRESS_BYTES, BURST, BUSY_BYTES, CLIENT_PATIENCE, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL,
-    EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, INPUTS_PER_FLUSH, LARGE_FRAME_BYTES,
-    LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY,
-    MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
-    PONG_WINDOW, PROBE_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
-    TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS,
-    Y_SWEET_KEEP_ALIVE,
+    ADDRESS_BYTES, ANSWER_BYTES, ASK_WAITING, BURST, BUSY_BYTES, CACHED_AT_MOST, CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, REASON_BYTES, REFETCH_PAUSE, SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
 use crate::rooms::{GuestError, JoinError};
@@ -212,6 +206,30 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             vec![format!("{} bytes of a session", ADDRESS_BYTES - MAX_NAME_BYTES - 1), violation.clone()],
         ),
         ("a token of Hocuspocus", vec![size(TOKEN_BYTES)]),
+        ("a secret of HS256 tokens", vec![format!("{LEAST_SECRET_BYTES} bytes at least")]),
+        ("patterns in a token", vec![number(PATTERNS_PER_TOKEN)]),
+        (
+            "keys of tokens at a URL",
+            vec![
+                format!("{KEYS_PER_SET} keys"),
+                size(JWKS_BYTES),
+                time(JWKS_TIMEOUT),
+                format!("again after {}", time(REFETCH_PAUSE)),
+            ],
+        ),
+        ("a subject", vec![format!("{MAX_SUBJECT_BYTES} bytes")]),
+        ("a subject's name", vec![format!("{SHOWN_NAME_BYTES} bytes")]),
+        ("a reason of the application", vec![format!("{REASON_BYTES} bytes")]),
+        (
+            "an answer of the application",
+            vec![
+                size(ANSWER_BYTES),
+                format!("for {} s at most", number(CACHED_AT_MOST.as_secs())),
+                format!("a denial for {}", time(DENIAL_CACHED_AT_MOST)),
+            ],
+        ),
+        ("a grant of the application", vec![format!("{} days", GRANTED_AT_MOST.as_secs() / (24 * 3600))]),
+        ("questions to the application", vec![number(ASK_WAITING)]),
         ("a key of y-sweet", vec![format!("{LEAST_KEY_CHARS} characters at least")]),
         (
             "a token of y-sweet",
@@ -478,11 +496,20 @@ fn the_bounds_of_what_is_exported_are_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 24] = [
+    const INTERNAL: [&str; 34] = [
         "REPLY_BYTES",
         "ACCEPT_BACK_OFF",
         "CERTIFICATE_INTERVAL",
         "LAST_CLOSES",
+        "KEYS_TRIED",
+        "JWKS_RETRY",
+        "KEYS_KEPT",
+        "KEYS_KEPT_USUALLY",
+        "CLIENT_IDLE",
+        "LOOKUPS_AT_ONCE",
+        "ASK_PAUSE",
+        "CACHED_ANSWERS",
+        "ASKED_AT_ONCE",
         "LONGEST_CHARGE",
         "PIECE_BYTES",
         "PONG_WINDOWS",

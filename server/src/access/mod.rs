@@ -1,6 +1,4 @@
 //! Who may do what with which document.
-
-#[cfg(test)]
 mod application;
 mod ask;
 mod authorizer;

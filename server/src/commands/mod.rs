@@ -5,6 +5,7 @@ pub(crate) mod generate;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;
+pub(crate) mod token;
 pub(crate) mod verify;
 
 use std::path::Path;

@@ -20,7 +20,7 @@ mod values;
 pub(crate) use access::AccessConfig;
 pub(crate) use anonymous::Anonymous;
 pub(crate) use keys::KeySource;
-pub(crate) use layers::{ListenArgs, ServeArgs, StoreArgs, variable};
+pub(crate) use layers::{AccessArgs, ListenArgs, ServeArgs, StoreArgs, variable};
 pub(crate) use listen::{Listen, in_order};
 use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
