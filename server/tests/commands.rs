@@ -347,5 +347,7 @@ fn completions_and_manual_pages_are_of_the_commands_that_there_are() {
     }
     assert!(read("man/coscribe.1").contains("coscribe\\-serve(1)"));
     assert!(read("man/coscribe-serve.1").contains("COSCRIBE_KEEP_ALIVE"));
-    assert!(!place.path("out/man/coscribe-worker.1").exists());
+    for hidden in ["worker", "help-serve"] {
+        assert!(!place.path(&format!("out/man/coscribe-{hidden}.1")).exists(), "{hidden}");
+    }
 }

@@ -31,9 +31,10 @@ pub(crate) fn run(args: &Args, command: Command) -> anyhow::Result<ExitCode> {
 
 fn write(completions: &Path, man: &Path, mut command: Command) -> std::io::Result<()> {
     let name = command.get_name().to_owned();
+    // The pages of `coscribe help COMMAND` would say nothing of their own.
+    clap_mangen::generate_to(command.clone().disable_help_subcommand(true), man)?;
     for shell in SHELLS {
         clap_complete::generate_to(shell, &mut command, &name, completions)?;
     }
-    // The pages of `coscribe help COMMAND` would say nothing of their own.
-    clap_mangen::generate_to(command.disable_help_subcommand(true), man)
+    Ok(())
 }

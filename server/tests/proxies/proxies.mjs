@@ -17,11 +17,11 @@ export const OPEN_TO_STRANGERS = []
 /** The path below which the second configuration of each proxy serves. */
 export const PREFIX = '/collab'
 
-/** How each proxy is run: the language of its blocks on the page, and how a block becomes its configuration. */
+/** How each proxy is run, in one process: the language of its blocks on the page, and how a block becomes its configuration. */
 const PROXIES = {
   nginx: {
     file: (site, home) => `
-      daemon off; pid ${home}/pid; error_log stderr; worker_processes 1;
+      daemon off; master_process off; pid ${home}/pid; error_log stderr;
       events { worker_connections 1024; }
       http {
         access_log off;
@@ -79,7 +79,6 @@ export class PageProxy {
       proxy.child?.kill('SIGKILL')
       fs.rmSync(home, { recursive: true, force: true })
     })
-    fs.chmodSync(home, 0o755) // nginx' workers are other users
     makeCertificate(home)
     const { file, replacements, command } = PROXIES[language]
     const site = replaced(blocks(language)[isBelow ? 1 : 0], [
