@@ -1,4 +1,6 @@
 //! Who may do what with which document.
+
+#[cfg(test)]
 mod application;
 mod ask;
 mod authorizer;

@@ -20,7 +20,7 @@ use super::frames::Framing;
 use super::members::Member;
 use super::open::OpenConnection;
 use super::parting::{counted_as, end, end_by, told_as};
-use super::permission::{Margins, Permit};
+use super::permission::Permit;
 use crate::access::{self, Credentials, Grant, Told};
 use crate::limits::{ADDRESS_BYTES, TOKEN_BYTES};
 use crate::rooms::{JoinError, Said, Shown};
@@ -180,7 +180,7 @@ impl OpenConnection<'_> {
         let is_refused = decided.as_ref().is_err_and(|denied| *denied != access::Denied::Unavailable);
         let joined = decided.map_err(Denied::from).and_then(|grant| {
             let access = grant.access;
-            self.join(address, Permit::new(grant, credentials, Margins::of(&self.connection.config)), tells_version)
+            self.join(address, Permit::new(grant, credentials, &self.connection.config), tells_version)
                 .map(|number| (number, access))
         });
         match joined {

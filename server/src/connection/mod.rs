@@ -41,7 +41,7 @@ use self::frames::Framing;
 use self::members::Member;
 use self::open::OpenConnection;
 use self::parting::end_by;
-use self::permission::{Margins, Permit};
+use self::permission::Permit;
 use self::register::Registration;
 use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
@@ -211,7 +211,7 @@ impl Connection {
         let membership =
             self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING, &self.trace)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
-        let permit = Permit::new(grant, Arc::clone(&self.visitor.credentials), Margins::of(&self.config));
+        let permit = Permit::new(grant, Arc::clone(&self.visitor.credentials), &self.config);
         let delivery = Delivery::new(Framing::YWebsocket, self.window);
         open.members.add(Member::new(membership, outbox, delivery, permit));
         open.note_permits();

@@ -38,31 +38,14 @@ pub(super) struct Permit {
     ends_at: Option<Instant>,
 }
 
-/// How far the end of a grant is from the moments that follow from it.
-#[derive(Debug, Copy, Clone)]
-pub(super) struct Margins {
-    /// How long before it a client is asked for a new token.
-    pub(super) renew_before: Duration,
-    /// How long after it the grant still holds: clocks differ.
-    pub(super) leeway: Duration,
-}
-
-impl Margins {
-    /// As configured.
-    pub(super) fn of(config: &Config) -> Margins {
-        let access = &config.access;
-        Margins { renew_before: access.renew_before.get(), leeway: access.leeway.get() }
-    }
-}
-
 impl Permit {
     /// A grant that was just given.
-    pub(super) fn new(grant: Grant, credentials: Arc<Credentials>, margins: Margins) -> Permit {
+    pub(super) fn new(grant: Grant, credentials: Arc<Credentials>, config: &Config) -> Permit {
         let (now, today) = (Instant::now(), SystemTime::now());
         let left = grant.expires.map(|end| end.duration_since(today).unwrap_or_default());
-        // Where even this has passed, the grant is looked at once a second at most.
-        let ends_at = left.and_then(|left| now.checked_add((left + margins.leeway).max(SHORTEST)));
-        let renews_at = left.and_then(|left| now.checked_add(left - margins.renew_before.min(left / 2)));
+        let renew_before = config.access.renew_before.get();
+        let ends_at = left.and_then(|left| now.checked_add(left.max(SHORTEST)));
+        let renews_at = left.and_then(|left| now.checked_add(left - renew_before.min(left / 2)));
         Permit { grant, credentials, renews_at, ends_at }
     }
 
@@ -71,7 +54,7 @@ impl Permit {
     }
 }
 
-/// How long a grant holds at least.
+/// How long a grant holds at least, so that one whose end has passed is not given again and again.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What the application is being asked for a connection.
@@ -322,9 +305,9 @@ impl OpenConnection<'_> {
         credentials: Arc<Credentials>,
         why: Why,
     ) {
-        let (access, margins) = (grant.access, Margins::of(&self.connection.config));
+        let access = grant.access;
         let Some(member) = self.members.get_mut(number) else { return };
-        member.permit = Permit::new(grant, credentials, margins);
+        member.permit = Permit::new(grant, credentials, &self.connection.config);
         let framing = member.delivery.framing().clone();
         let metrics = &self.connection.metrics;
         if access != before {
