@@ -136,7 +136,9 @@ fn subprotocol(headers: &HeaderMap, may_choose: impl Fn(&str) -> bool) -> Option
         headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let mut offered = values.flat_map(|value| value.split(',')).map(str::trim);
     let is_token = |word: &&str| !word.is_empty() && word.chars().all(extensions::is_token_char);
-    offered.find(|word| is_token(word) && may_choose(word)).and_then(|token| HeaderValue::try_from(token).ok())
+    offered
+        .find(|word| is_token(word) && may_choose(word))
+        .and_then(|token| HeaderValue::try_from(token).ok())
 }
 
 fn is_16_bytes_in_base64(key: &[u8]) -> bool {

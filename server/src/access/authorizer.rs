@@ -31,7 +31,8 @@ pub(crate) struct Authorizer {
 }
 
 /// Why the server does not start where others could reach it.
-pub(crate) const UNGUARDED: &str = "other machines can reach this address, and nothing says who may come in. Give one of these:
+pub(crate) const UNGUARDED: &str =
+    "other machines can reach this address, and nothing says who may come in. Give one of these:
   --access-secret SECRET   who has a token that is signed with it (`coscribe token` signs some)
   --access-keys FILE|URL   who has a token that is signed with one of these keys
   --access-ask URL         who the application at this URL says

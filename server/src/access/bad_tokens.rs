@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::TokenError;
-use crate::limits::{BAD_TOKENS, BAD_TOKEN_HOLDS};
+use crate::limits::{BAD_TOKEN_HOLDS, BAD_TOKENS};
 
 /// The bad tokens of late, by a hash that nobody can foresee.
 #[derive(Debug, Default)]

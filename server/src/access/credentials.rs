@@ -32,7 +32,8 @@ impl Credentials {
             .or_else(|| in_subprotocol(headers).filter(is_given))
             .or_else(|| cookie(headers, config.token_cookie.as_deref()?).filter(is_given));
         let header = |name: &String| {
-            let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+            let values: Vec<_> =
+                headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
             (!values.is_empty()).then(|| (name.clone(), Secret::new(values.join(", "))))
         };
         Credentials {
@@ -67,6 +68,11 @@ impl Credentials {
         self.headers.iter().for_each(|(name, value)| add(1, name, value.reveal()));
         self.cookies.iter().for_each(|(name, value)| add(2, name, value.reveal()));
         hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    /// A token, or nothing.
+    pub(crate) fn of_token(token: Option<String>) -> Credentials {
+        Credentials { token: token.map(Secret::new), ..Credentials::default() }
     }
 
     /// The same with another token, unless that is empty.
@@ -145,7 +151,8 @@ mod tests {
     #[test]
     fn the_application_is_told_of_what_is_named_and_of_nothing_else() {
         let config = "[access]\nask_headers = ['x-team']\nask_cookies = ['session', 'other']";
-        let lines = [("x-team", "a"), ("x-team", "b"), ("x-else", "c"), ("cookie", "session=s"), ("cookie", "no=n")];
+        let lines =
+            [("x-team", "a"), ("x-team", "b"), ("x-else", "c"), ("cookie", "session=s"), ("cookie", "no=n")];
         let shown = shown(config, "/a", &lines);
         assert_eq!(shown.headers, [("x-team".to_owned(), Secret::new("a, b"))]);
         assert_eq!(shown.cookies, [("session".to_owned(), Secret::new("s"))]);

@@ -72,7 +72,9 @@ impl Denied {
         match self {
             Denied::Forbidden(_) => Reason::Forbidden,
             Denied::Unavailable => Reason::Overload,
-            Denied::NoToken | Denied::Token(_) | Denied::Elsewhere | Denied::YSweet(_) => Reason::Unauthorized,
+            Denied::NoToken | Denied::Token(_) | Denied::Elsewhere | Denied::YSweet(_) => {
+                Reason::Unauthorized
+            }
         }
     }
 

@@ -92,7 +92,10 @@ impl Revocations {
                 continue;
             }
             let revocation = serde_json::from_slice(line).map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{}, line {number}: {error}", path.display()))
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{}, line {number}: {error}", path.display()),
+                )
             })?;
             known.add(&revocation);
         }
@@ -244,7 +247,11 @@ mod tests {
         for text in ["{}", r#"{"subject":"a","token":"b"}"#, r#"{"token":"b","issuedBefore":1}"#] {
             assert!(matches!(revocations.revoke(revocation(text)), Err(RevokeError::Unclear)), "{text}");
         }
-        let long = Revocation { subject: None, token: Some("x".repeat(REVOKED_NAME_BYTES + 1)), issued_before: None };
+        let long = Revocation {
+            subject: None,
+            token: Some("x".repeat(REVOKED_NAME_BYTES + 1)),
+            issued_before: None,
+        };
         assert!(matches!(revocations.revoke(long), Err(RevokeError::TooLong)));
         assert!(serde_json::from_str::<Revocation>(r#"{"subjekt":"ann"}"#).is_err());
         assert!(!directory.path().join(FILE).exists());

@@ -8,8 +8,11 @@ use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
 
 /// A star stands for anything but a slash, so it never reaches from the host into the scheme.
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: false, require_literal_separator: true, require_literal_leading_dot: false };
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: false,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 /// An origin beside the server's own: `https://app.example.com`, `https://*.example.com`, `http://localhost:*`, or `*` for all.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

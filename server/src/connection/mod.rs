@@ -243,7 +243,9 @@ impl Connection {
         let told = match &refused {
             TurnedAway::Denied(denied) => {
                 let words = Outbound::Denied(denied.to_string().into());
-                transport.messages.extend(Framing::YWebsocket.encode(&words).map(|frame| frame.payload(None)));
+                transport
+                    .messages
+                    .extend(Framing::YWebsocket.encode(&words).map(|frame| frame.payload(None)));
                 self.refusals.count(self.visitor.address, Instant::now())
             }
             TurnedAway::NoRoom(JoinError::Stopping) | TurnedAway::Closed(_) => Told::AtOnce,

@@ -215,7 +215,10 @@ impl OpenConnection<'_> {
                 let number = undecided.last;
                 undecided.opening.push(Opening { number, said: VecDeque::new(), bytes: 0 });
                 self.addresses.set(address.clone(), Document::Undecided { number });
-                self.wait_for(Asked::Open { number, address: address.clone(), credentials, tells_version }, decided);
+                self.wait_for(
+                    Asked::Open { number, address: address.clone(), credentials, tells_version },
+                    decided,
+                );
                 None
             }
         }
@@ -224,7 +227,8 @@ impl OpenConnection<'_> {
     /// Something has come for a document that is not decided about. False: it is too much.
     pub(super) fn keep_until_decided(&mut self, number: u64, said: Said, bytes: usize) -> bool {
         let undecided = self.undecided.as_mut();
-        let opening = undecided.and_then(|undecided| undecided.opening.iter_mut().find(|one| one.number == number));
+        let opening =
+            undecided.and_then(|undecided| undecided.opening.iter_mut().find(|one| one.number == number));
         let Some(opening) = opening else { return true };
         opening.bytes += bytes + INBOX_MESSAGE_COST;
         opening.said.push_back((said, bytes));
@@ -278,9 +282,8 @@ impl OpenConnection<'_> {
                 let held = self.members.get(member).filter(|held| held.membership.peer == peer)?;
                 let (access, subject) = (held.permit.grant.access, Arc::clone(&held.permit.grant.subject));
                 match decided {
-                    Ok(grant) if grant.subject != subject => {
-                        self.withdraw(member, Parting::new(Reason::Forbidden, "the token is of somebody else"))
-                    }
+                    Ok(grant) if grant.subject != subject => self
+                        .withdraw(member, Parting::new(Reason::Forbidden, "the token is of somebody else")),
                     Ok(grant) => {
                         self.go_on(member, access, grant, credentials, why);
                         None
@@ -349,7 +352,11 @@ impl OpenConnection<'_> {
         let mut waiting = VecDeque::new();
         for (said, bytes) in said {
             // In the order in which it came.
-            let full = if waiting.is_empty() { member.membership.try_send(said, bytes, None).err() } else { Some(said) };
+            let full = if waiting.is_empty() {
+                member.membership.try_send(said, bytes, None).err()
+            } else {
+                Some(said)
+            };
             waiting.extend(full.map(|said| member.membership.send(said, bytes, None)));
         }
         if !waiting.is_empty() {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::server::Server;
-use crate::access::{Credentials, Decision, Denied, ClientKind, Visitor, is_plain_subprotocol};
+use crate::access::{ClientKind, Credentials, Decision, Denied, Visitor, is_plain_subprotocol};
 use crate::config::{Config, Encrypted, is_local};
 use crate::connection::register::NoPlace;
 use crate::connection::{Connection, Dialect, Orders, told_as};
@@ -102,8 +102,14 @@ fn accept(
         return Err(UpgradeError::Origin);
     }
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
+    let credentials = match purpose.kind {
+        ClientKind::YSweet => Credentials::of_token(paths::token(request.uri().query())),
+        ClientKind::YWebsocket | ClientKind::Hocuspocus => {
+            Credentials::of(&server.config.access, request.uri(), request.headers())
+        }
+    };
     let visitor = Visitor {
-        credentials: Arc::new(Credentials::of(&server.config.access, request.uri(), request.headers())),
+        credentials: Arc::new(credentials),
         kind: purpose.kind,
         address: client.unwrap_or(from.ip()),
         is_local: is_local(from.ip(), request.headers()),

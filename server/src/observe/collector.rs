@@ -177,8 +177,6 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn headers_are_pairs_and_an_error_does_not_show_them() {
         let headers = |text: &str| super::headers(Some(&text.parse().unwrap()));

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::journal::{Append, CheckpointError, Health, Journal, State};
+use crate::observe::Span;
 
 /// What `client` sends when it begins to type.
 fn typed(client: u8) -> Inbound {
@@ -64,7 +65,7 @@ fn rooms() -> (Arc<Rooms>, mpsc::UnboundedReceiver<Append>) {
 fn join(rooms: &Arc<Rooms>, subject: &str) -> Result<Membership, JoinError> {
     let name = DocumentName::new("doc").expect("a valid name");
     let outbox = rooms.outbox(&Arc::default(), 0);
-    rooms.join(&name, outbox, subject.into(), Terms::default(), &[])
+    rooms.join(&name, outbox, subject.into(), Terms::default(), &[], &Span::default())
 }
 
 #[tokio::test]
