@@ -147,10 +147,12 @@ impl<'a> OpenConnection<'a> {
         if let Poll::Ready(parting) = orders.poll_close() {
             return Poll::Ready(end_by(parting));
         }
-        if orders.has_reviews()
-            && let Some(end) = self.review()
-        {
-            return Poll::Ready(end);
+        if orders.has_reviews() {
+            // To be woken once has used that up.
+            orders.wake(cx);
+            if let Some(end) = self.review() {
+                return Poll::Ready(end);
+            }
         }
         self.transport.begin_turn();
         let polls =

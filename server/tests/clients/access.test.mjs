@@ -24,10 +24,15 @@ function knock (t, server, name, { token, query = token && `?token=${token}`, pr
   socket.on('message', frame => visitor.frames.push(new Uint8Array(frame)))
   socket.on('unexpected-response', (_, response) => { visitor.status = response.statusCode; socket.terminate() })
   socket.on('error', () => {})
-  visitor.closed = new Promise(resolve => socket.on('close', (code, reason) => {
+  let end
+  socket.on('close', (code, reason) => {
     visitor.isClosed = true
-    resolve({ code, reason: reason.toString() })
-  }))
+    end = { code, reason: reason.toString() }
+  })
+  Object.defineProperty(visitor, 'closed', { get: async () => {
+    await until('the connection is closed', () => visitor.isClosed)
+    return end
+  } })
   return visitor
 }
 
@@ -205,7 +210,7 @@ test('what is revoked ends at once, also after a restart, and the others notice 
   assert.deepEqual(many.happened.closed, [])
   await server.terminate()
   await server.start()
-  assert.match((await knock(t, server, 'team/plan', { token: writer('ann', { iat: inSeconds(-1) }) }).closed).reason, /revoked/)
+  assert.match((await knock(t, server, 'team/plan', { token: writer('ann', { iat: inSeconds(-30) }) }).closed).reason, /revoked/)
   const later = knock(t, server, 'team/plan', { token: writer('ann', { iat: inSeconds(5) }) })
   await later.opened()
   await later.acknowledged([7])
