@@ -65,7 +65,7 @@ pub(crate) const BAD_TOKENS: usize = 10_000;
 pub(crate) const BAD_TOKEN_HOLDS: Duration = Duration::from_secs(10);
 
 /// Revocations that are kept, each of at most some hundred bytes.
-pub(crate) const REVOCATIONS: usize = 1_000_000;
+pub(crate) const REVOCATIONS: usize = 100_000;
 
 /// A subject or a token's id in a revocation.
 pub(crate) const REVOKED_NAME_BYTES: usize = 256;

@@ -25,14 +25,16 @@ use crate::connection::{counted_as, told_as};
 use crate::http::y_sweet::Failure;
 use crate::http::y_sweet::paths::PathError;
 use crate::limits::{
-    ADDRESS_BYTES, ANSWER_BYTES, ASK_WAITING, BURST, BUSY_BYTES, CACHED_AT_MOST, CLIENT_PATIENCE,
-    DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT,
-    FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET,
-    LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LONGEST_SYNC_INTERVAL,
-    MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN,
-    PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, REASON_BYTES, REFETCH_PAUSE,
-    SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE,
-    TURNED_AWAY_AFTER, UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
+    ADDRESS_BYTES, ANSWER_BYTES, API_BODY_BYTES, ASK_WAITING, BURST, BUSY_BYTES, CACHED_AT_MOST,
+    CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL, EXPORT_QUEUE,
+    EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT,
+    KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES,
+    LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN,
+    PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES,
+    REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_TOLD, REVOCATIONS,
+    REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
+    TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
+    WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
 use crate::rooms::{GuestError, JoinError};
@@ -237,6 +239,21 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
         ),
         ("a grant of the application", vec![format!("{} days", GRANTED_AT_MOST.as_secs() / (24 * 3600))]),
         ("questions to the application", vec![number(ASK_WAITING)]),
+        (
+            "messages of a Hocuspocus provider before it is decided who may have their document",
+            vec![size(UNDECIDED_BYTES)],
+        ),
+        (
+            "refusals of one address",
+            vec![
+                format!("{REFUSALS_AT_ONCE} are told at once"),
+                format!("{} more after {}", REFUSALS_TOLD - REFUSALS_AT_ONCE, time(TURNED_AWAY_AFTER)),
+                format!("one is forgotten each {}", time(REFUSALS_FORGOTTEN)),
+            ],
+        ),
+        ("a request of the API", vec![size(API_BODY_BYTES)]),
+        ("revocations", vec![number(REVOCATIONS)]),
+        ("a subject or an id that is revoked", vec![format!("{REVOKED_NAME_BYTES} bytes")]),
         ("a key of y-sweet", vec![format!("{LEAST_KEY_CHARS} characters at least")]),
         (
             "a token of y-sweet",
@@ -391,7 +408,7 @@ fn denials() -> impl Iterator<Item = Denied> {
         TokenError::Issuer,
         TokenError::Revoked,
     ];
-    let refused = [Refused::Elsewhere, Refused::Nothing, Refused::Key];
+    let refused = [Refused::Elsewhere, Refused::Nothing];
     denials.into_iter().chain(tokens.map(Denied::Token)).chain(refused.map(Denied::YSweet))
 }
 
@@ -504,7 +521,10 @@ fn the_bounds_of_what_is_exported_are_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 34] = [
+    const INTERNAL: [&str; 37] = [
+        "BAD_TOKENS",
+        "BAD_TOKEN_HOLDS",
+        "REFUSED_ADDRESSES",
         "REPLY_BYTES",
         "ACCEPT_BACK_OFF",
         "CERTIFICATE_INTERVAL",

@@ -12,7 +12,7 @@ import { until } from '../clients/harness.mjs'
 const PAGE = fs.readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8')
 
 /** What a server needs so that strangers who come through a proxy may write. */
-export const OPEN_TO_STRANGERS = []
+export const OPEN_TO_STRANGERS = ['--anonymous', 'write']
 
 /** The path below which the second configuration of each proxy serves. */
 export const PREFIX = '/collab'
