@@ -102,7 +102,8 @@ impl Authorizer {
             bad_tokens: BadTokens::default(),
             ask: Ask::new(&config.access, &client)?,
             y_sweet: Gate::new(config.y_sweet_key.as_ref())?,
-            revocations: Revocations::open(&config.data).context("cannot read what was revoked")?,
+            revocations: Revocations::open(&config.data)
+                .with_context(|| format!("cannot read what was revoked in {}", config.data.display()))?,
         })
     }
 

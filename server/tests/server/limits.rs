@@ -54,7 +54,8 @@ async fn no_more_connections_than_configured_are_open_in_all() {
 #[tokio::test]
 async fn connections_from_one_address_are_limited_and_a_forged_header_does_not_help() {
     let data = tempdir().unwrap();
-    let flags = ["--max-connections-per-address", "2", "--trusted-proxies", "10.0.0.0/8"];
+    let flags =
+        ["--max-connections-per-address", "2", "--trusted-proxies", "10.0.0.0/8", "--anonymous", "write"];
     let server = Server::start(data.path(), &flags);
     let _one = open(&server, "doc", "").await.unwrap();
     let _two = open(&server, "doc", "198.51.100.1").await.unwrap();
@@ -64,7 +65,7 @@ async fn connections_from_one_address_are_limited_and_a_forged_header_does_not_h
 #[tokio::test]
 async fn behind_a_trusted_proxy_it_is_the_address_behind_it_that_counts() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--max-connections-per-address", "2"]);
+    let server = Server::start(data.path(), &["--max-connections-per-address", "2", "--anonymous", "write"]);
     let _one = open(&server, "doc", "203.0.113.66, 198.51.100.1").await.unwrap();
     let _two = open(&server, "doc", "198.51.100.1").await.unwrap();
     refused(open(&server, "doc", "198.51.100.77, 198.51.100.1").await, "429", "198.51.100.1");
