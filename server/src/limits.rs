@@ -62,7 +62,7 @@ pub(crate) const REFUSED_ADDRESSES: usize = 10_000;
 pub(crate) const BAD_TOKENS: usize = 10_000;
 
 /// How long it is known of a token that it is bad. Its key may be added meanwhile.
-pub(crate) const BAD_TOKEN_HOLDS: Duration = Duration::from_secs(10);
+pub(crate) const BAD_TOKEN_HOLDS: Duration = Duration::from_secs(5);
 
 /// Revocations that are kept, each of at most some hundred bytes.
 pub(crate) const REVOCATIONS: usize = 100_000;
@@ -73,8 +73,13 @@ pub(crate) const REVOKED_NAME_BYTES: usize = 256;
 /// The body of a request to `/api/v1/access`.
 pub(crate) const API_BODY_BYTES: usize = 64 << 10;
 
-/// Messages for a document that may wait until it is decided who may have it, in bytes.
-pub(crate) const UNDECIDED_BYTES: usize = 64 << 10;
+/// Messages of one connection that may wait until it is decided who may have their documents, in bytes. Clients that send any before
+/// send a question and their awareness.
+pub(crate) const UNDECIDED_BYTES: usize = 1 << 20;
+
+/// Documents that may be refused to one connection for its tokens before it ends. An application with more of them has one token for
+/// all.
+pub(crate) const REFUSALS_ON_CONNECTION: u32 = 100;
 /// A secret of HS256: as long as its hash, as RFC 7518 asks for.
 pub(crate) const LEAST_SECRET_BYTES: usize = 32;
 

@@ -31,9 +31,9 @@ use crate::limits::{
     KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES,
     LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN,
     PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES,
-    REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_TOLD, REVOCATIONS,
-    REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
-    TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
+    REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_ON_CONNECTION, REFUSALS_TOLD,
+    REVOCATIONS, REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID,
+    TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
     WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
@@ -240,8 +240,12 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
         ("a grant of the application", vec![format!("{} days", GRANTED_AT_MOST.as_secs() / (24 * 3600))]),
         ("questions to the application", vec![number(ASK_WAITING)]),
         (
-            "messages of a Hocuspocus provider before it is decided who may have their document",
+            "messages of a Hocuspocus provider before it is decided who may have their documents",
             vec![size(UNDECIDED_BYTES)],
+        ),
+        (
+            "documents that are refused to a Hocuspocus provider's connection for its tokens",
+            vec![REFUSALS_ON_CONNECTION.to_string(), close(Reason::Unauthorized)],
         ),
         (
             "refusals of one address",

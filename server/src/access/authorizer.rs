@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::{Ask, Question, Scope};
 use super::bad_tokens::BadTokens;
+use super::grant::TokenIdentity;
 use super::keys::{KeyRefresh, KeySet};
 use super::y_sweet::Gate;
 use super::{Claims, Credentials, Denied, Grant, HttpClient, Revocations, TokenError};
@@ -144,7 +145,10 @@ impl Authorizer {
                     dialect: visitor.kind.name(),
                     address: visitor.address,
                 };
-                self.unless_revoked(ask.decide(question).await?)
+                // Whoever revokes the tokens of a subject means what was granted before as well.
+                let token = TokenIdentity { id: None, issued: Some(SystemTime::now()) };
+                let grant = ask.decide(question).await?;
+                self.unless_revoked(Grant { token: Some(Arc::new(token)), ..grant })
             }
             (Some(Err(denied)), _) => Err(denied),
             (None, None) => self.anonymous(visitor),

@@ -38,10 +38,6 @@ struct Header {
 }
 
 impl Algorithm {
-    /// All of them.
-    pub(crate) const ALL: [Algorithm; 4] =
-        [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-
     /// Its name in headers and JWKs.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -24,5 +24,5 @@ pub(crate) use self::credentials::{Credentials, is_plain_subprotocol};
 pub(crate) use self::grant::{Denied, Grant};
 pub(crate) use self::jws::Jws;
 pub(crate) use self::refusals::{Refusals, Told};
-pub(crate) use self::revocations::{Revocations, RevokeError};
+pub(crate) use self::revocations::{Revocation, Revocations, RevokeError};
 pub(crate) use self::tokens::{Authorization, TokenError, Tokens};

@@ -11,7 +11,6 @@ use coscribe_engine::dialect::hocuspocus::{
 use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::End;
-use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::addresses::Document;
@@ -21,8 +20,8 @@ use super::members::Member;
 use super::open::OpenConnection;
 use super::parting::{counted_as, end, end_by, told_as};
 use super::permission::Permit;
-use crate::access::{self, Credentials, Grant, Told};
-use crate::limits::{ADDRESS_BYTES, TOKEN_BYTES};
+use crate::access::{self, Credentials, Grant};
+use crate::limits::{ADDRESS_BYTES, REFUSALS_ON_CONNECTION, TOKEN_BYTES};
 use crate::rooms::{JoinError, Said, Shown};
 
 /// What a client hears that names no document.
@@ -145,7 +144,7 @@ impl OpenConnection<'_> {
     /// Opens a document, denies it, or has the application asked. Gives its number among the members if it is open.
     ///
     /// # Errors
-    /// The end of the connection, if its address was refused too often.
+    /// The end of the connection, if it was refused too often.
     fn open_document(
         &mut self,
         address: &[u8],
@@ -169,7 +168,7 @@ impl OpenConnection<'_> {
     /// Opens a document, or denies it. Gives its number among the members if it is open.
     ///
     /// # Errors
-    /// The end of the connection, if its address was refused too often.
+    /// The end of the connection, if it was refused too often.
     pub(super) fn open_decided(
         &mut self,
         address: &Bytes,
@@ -194,8 +193,8 @@ impl OpenConnection<'_> {
             }
             Err(denied) => {
                 self.deny(address, &denied);
-                let from = self.connection.visitor.address;
-                if is_refused && self.connection.refusals.count(from, Instant::now()) == Told::Cheaply {
+                self.refused += u32::from(is_refused);
+                if self.refused > REFUSALS_ON_CONNECTION {
                     return Err(end(Reason::Unauthorized, "too many refused tokens"));
                 }
                 Ok(None)

@@ -241,6 +241,9 @@ impl Connection {
             self.metrics.denied(denied.label());
         }
         let told = match &refused {
+            TurnedAway::NoRoom(JoinError::Stopping) | TurnedAway::Closed(_) => Told::AtOnce,
+            // Clients are to come back, and not at once.
+            TurnedAway::NoRoom(_) | TurnedAway::Denied(Denied::Unavailable) => Told::Later,
             TurnedAway::Denied(denied) => {
                 let words = Outbound::Denied(denied.to_string().into());
                 transport
@@ -248,8 +251,6 @@ impl Connection {
                     .extend(Framing::YWebsocket.encode(&words).map(|frame| frame.payload(None)));
                 self.refusals.count(self.visitor.address, Instant::now())
             }
-            TurnedAway::NoRoom(JoinError::Stopping) | TurnedAway::Closed(_) => Told::AtOnce,
-            TurnedAway::NoRoom(_) => Told::Later,
         };
         let parting = match told {
             Told::AtOnce => refused.into(),

@@ -35,6 +35,8 @@ pub(super) struct OpenConnection<'a> {
     pub(super) addresses: Addresses,
     /// Until when it has to open one.
     pub(super) opens_by: Option<Instant>,
+    /// Documents that were refused for the tokens of the client.
+    pub(super) refused: u32,
     /// What the application is being asked.
     pub(super) undecided: Option<Box<Undecided>>,
     /// When a grant of its members is to be looked at.
@@ -101,6 +103,7 @@ impl<'a> OpenConnection<'a> {
             ready: Arc::default(),
             addresses: Addresses::default(),
             opens_by: None,
+            refused: 0,
             undecided: None,
             permits_due: None,
             link: Link::new(matches!(connection.dialect, Dialect::Hocuspocus)),

@@ -63,6 +63,8 @@ pub(super) struct Undecided {
     questions: FuturesUnordered<BoxFuture<'static, (Asked, Result<Grant, Denied>)>>,
     /// Documents that are to be opened: what has come for each meanwhile.
     opening: Vec<Opening>,
+    /// The bytes of all that, and what the messages cost beside them.
+    bytes: usize,
     last: u64,
     /// Something was asked that the task has not waited for yet.
     is_new: bool,
@@ -72,7 +74,6 @@ pub(super) struct Undecided {
 struct Opening {
     number: u64,
     said: VecDeque<(Said, usize)>,
-    bytes: usize,
 }
 
 /// What a decision is for.
@@ -92,6 +93,16 @@ enum Why {
     Ended,
     /// The application wants it.
     Review,
+}
+
+impl Undecided {
+    /// It is decided whether a document is opened: gives what has come for it.
+    fn close(&mut self, number: u64) -> VecDeque<(Said, usize)> {
+        let place = self.opening.iter().position(|one| one.number == number);
+        let said = place.map(|place| self.opening.swap_remove(place).said).unwrap_or_default();
+        self.bytes -= said.iter().map(|(_, bytes)| bytes + INBOX_MESSAGE_COST).sum::<usize>();
+        said
+    }
 }
 
 impl OpenConnection<'_> {
@@ -213,7 +224,7 @@ impl OpenConnection<'_> {
                 let undecided = self.undecided.get_or_insert_default();
                 undecided.last += 1;
                 let number = undecided.last;
-                undecided.opening.push(Opening { number, said: VecDeque::new(), bytes: 0 });
+                undecided.opening.push(Opening { number, said: VecDeque::new() });
                 self.addresses.set(address.clone(), Document::Undecided { number });
                 self.wait_for(
                     Asked::Open { number, address: address.clone(), credentials, tells_version },
@@ -226,13 +237,13 @@ impl OpenConnection<'_> {
 
     /// Something has come for a document that is not decided about. False: it is too much.
     pub(super) fn keep_until_decided(&mut self, number: u64, said: Said, bytes: usize) -> bool {
-        let undecided = self.undecided.as_mut();
-        let opening =
-            undecided.and_then(|undecided| undecided.opening.iter_mut().find(|one| one.number == number));
-        let Some(opening) = opening else { return true };
-        opening.bytes += bytes + INBOX_MESSAGE_COST;
+        let Some(undecided) = &mut self.undecided else { return true };
+        let Some(opening) = undecided.opening.iter_mut().find(|one| one.number == number) else {
+            return true;
+        };
         opening.said.push_back((said, bytes));
-        opening.bytes <= UNDECIDED_BYTES
+        undecided.bytes += bytes + INBOX_MESSAGE_COST;
+        undecided.bytes <= UNDECIDED_BYTES
     }
 
     /// Takes the decisions that the application has made.
@@ -264,9 +275,7 @@ impl OpenConnection<'_> {
     fn take_decision(&mut self, asked: Asked, decided: Result<Grant, Denied>) -> Option<End> {
         match asked {
             Asked::Open { number, address, credentials, tells_version } => {
-                let opening = &mut self.undecided.as_mut()?.opening;
-                let place = opening.iter().position(|one| one.number == number)?;
-                let said = opening.swap_remove(place).said;
+                let said = self.undecided.as_mut()?.close(number);
                 // The client may have closed it meanwhile.
                 if matches!(self.addresses.get(&address), Some(Document::Undecided { number: now }) if now == number)
                 {
@@ -282,7 +291,8 @@ impl OpenConnection<'_> {
                 let held = self.members.get(member).filter(|held| held.membership.peer == peer)?;
                 let (access, subject) = (held.permit.grant.access, Arc::clone(&held.permit.grant.subject));
                 match decided {
-                    Ok(grant) if grant.subject != subject => self
+                    // Who was nobody in particular may say who it is.
+                    Ok(grant) if grant.subject != subject && !subject.is_empty() => self
                         .withdraw(member, Parting::new(Reason::Forbidden, "the token is of somebody else")),
                     Ok(grant) => {
                         self.go_on(member, access, grant, credentials, why);
@@ -313,6 +323,7 @@ impl OpenConnection<'_> {
         member.permit = Permit::new(grant, credentials, &self.connection.config);
         let framing = member.delivery.framing().clone();
         let metrics = &self.connection.metrics;
+        member.membership.set_subject(Arc::clone(&member.permit.grant.subject));
         if access != before {
             member.membership.set_access(access);
             metrics.access_changed.inc();

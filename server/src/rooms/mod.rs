@@ -341,6 +341,11 @@ impl Membership {
         self.mailbox.send(Input::SetAccess { peer: self.peer, access });
     }
 
+    /// Says who the peer is from now on.
+    pub(crate) fn set_subject(&self, subject: Arc<str>) {
+        self.mailbox.send(Input::SetSubject { peer: self.peer, subject });
+    }
+
     /// Tells the room that the peer has given the sign of life that it wanted.
     pub(crate) fn alive(&self) {
         self.mailbox.send(Input::Alive { peer: self.peer });

@@ -44,6 +44,8 @@ pub(crate) enum Input {
     Alive { peer: PeerId },
     /// A peer may do something else from now on.
     SetAccess { peer: PeerId, access: Access },
+    /// A peer has said who it is.
+    SetSubject { peer: PeerId, subject: Arc<str> },
     /// A connection is gone.
     Leave { peer: PeerId },
     /// The server stops: end when all that came before this is processed.
@@ -291,6 +293,11 @@ impl RoomTask {
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
             Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
             Input::SetAccess { peer, access } => self.room.set_access(peer, access),
+            Input::SetSubject { peer, subject } => {
+                if let Some(place) = self.door.peers.get_mut(&peer) {
+                    place.subject = subject;
+                }
+            }
             Input::Alive { peer } => {
                 let now = self.now();
                 self.room.alive(peer, now);

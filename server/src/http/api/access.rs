@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::{Api, json};
-use crate::access::RevokeError;
+use crate::access::{Revocation, RevokeError};
 use crate::connection::Review;
 use crate::http::problem::Problem;
 
@@ -44,15 +44,16 @@ pub(super) async fn recheck(State(api): State<Api>, request: Request) -> Result<
 
 /// Takes tokens back, for good: answered when that is on disk, and open connections have heard of it.
 pub(super) async fn revoke(State(api): State<Api>, request: Request) -> Result<Json<Told>, Problem> {
-    let revocation = json(&api, request).await?;
-    info!(?revocation, "revoked");
-    let authorizer = Arc::clone(&api.authorizer);
-    let revoked = spawn_blocking(move || authorizer.revocations.revoke(revocation)).await;
-    match revoked {
+    let revocation: Revocation = json(&api, request).await?;
+    let (authorizer, revoked) = (Arc::clone(&api.authorizer), revocation.clone());
+    match spawn_blocking(move || authorizer.revocations.revoke(revoked)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(Problem::new(status(&error), error.to_string())),
         Err(_) => return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
     }
+    let Revocation { subject, token, issued_before } = &revocation;
+    info!(subject, token, issued_before, "revoked");
+    api.authorizer.forget(None, subject.as_deref());
     api.metrics.revocations.inc();
     Ok(Json(Told { connections: api.connections.review(Review::Revocations) }))
 }
