@@ -9,6 +9,8 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::pending;
 use http_body_util::BodyExt;
 use tokio::net::TcpListener;
@@ -92,6 +94,11 @@ impl Drop for Application {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// Bytes as parts of tokens have them.
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {

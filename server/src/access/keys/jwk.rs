@@ -1,10 +1,11 @@
 //! Keys in JSON: JWKs and sets of them (RFC 7517, RFC 7518, RFC 8037).
 
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::key::{Key, KeyError};
-use crate::access::jws::decode;
 use crate::limits::KEYS_PER_SET;
 
 /// The keys of a set that can be used, and why others cannot.
@@ -13,25 +14,10 @@ pub(super) struct KeysOfSet {
     pub(super) unused: Vec<KeyError>,
 }
 
+/// A set whose keys are looked at one by one: one that cannot be read takes no other with it.
 #[derive(Deserialize)]
 struct Set {
     keys: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    #[serde(rename = "use")]
-    purpose: Option<String>,
-    key_ops: Option<Vec<String>>,
-    alg: Option<String>,
-    kid: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    k: Option<String>,
 }
 
 /// The keys of a set. Sets have keys for other purposes and other algorithms, too: these are told apart, and no errors.
@@ -58,33 +44,21 @@ pub(super) fn keys(json: &[u8]) -> Result<KeysOfSet, KeyError> {
 
 fn key(jwk: Jwk) -> Result<Key, KeyError> {
     let unsupported = |what: &str| Err(KeyError::Unsupported(what.to_owned()));
-    if let Some(purpose) = jwk.purpose.as_deref().filter(|&purpose| purpose != "sig") {
-        return unsupported(purpose);
+    if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+        return unsupported("another use than sig");
     }
-    if jwk.key_ops.as_ref().is_some_and(|uses| !uses.iter().any(|purpose| purpose == "verify")) {
+    if jwk.common.key_operations.as_ref().is_some_and(|uses| !uses.contains(&KeyOperations::Verify)) {
         return unsupported("other operations than verify");
     }
-    let kid = jwk.kid.clone();
-    let key = match (&*jwk.kty, jwk.crv.as_deref()) {
-        ("oct", _) => Key::secret(kid, &bytes(jwk.k.as_deref())?)?,
-        ("RSA", _) => Key::rsa(kid, &bytes(jwk.n.as_deref())?, &bytes(jwk.e.as_deref())?)?,
-        ("EC", Some("P-256")) => {
-            let (x, y) = (bytes(jwk.x.as_deref())?, bytes(jwk.y.as_deref())?);
-            Key::p256(kid, &[&[4][..], &x, &y].concat())?
-        }
-        ("OKP", Some("Ed25519")) => Key::ed25519(kid, &bytes(jwk.x.as_deref())?)?,
-        (kty, crv) => return unsupported(&format!("{kty} {}", crv.unwrap_or_default())),
-    };
-    match jwk.alg {
-        Some(alg) if !key.algorithm().is_called(&alg) => unsupported(&alg),
+    if matches!(jwk.algorithm, AlgorithmParameters::Other(_)) {
+        return unsupported("another type or curve");
+    }
+    let malformed = |_| KeyError::Malformed("a part of a key is not base64url".to_owned());
+    let key = Key::new(jwk.common.key_id.clone(), DecodingKey::from_jwk(&jwk).map_err(malformed)?)?;
+    match jwk.common.key_algorithm {
+        Some(algorithm) if algorithm != key.algorithm().into() => unsupported(&algorithm.to_string()),
         _ => Ok(key),
     }
-}
-
-fn bytes(number: Option<&str>) -> Result<Vec<u8>, KeyError> {
-    let missing = || KeyError::Malformed("a part of a key is missing".to_owned());
-    let wrong = || KeyError::Malformed("a part of a key is not base64url".to_owned());
-    decode(number.ok_or_else(missing)?.trim_end_matches('=')).ok_or_else(wrong)
 }
 
 /// An error without the JSON that it is about, which may be secret.

@@ -1,5 +1,6 @@
 //! The keys of tokens, and whether one of them has signed a token.
 
+mod crypto;
 mod jwk;
 mod key;
 mod pem;
@@ -14,8 +15,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
+use jsonwebtoken::DecodingKey;
 use tracing::warn;
 
+pub(crate) use self::crypto::install;
 use self::jwk::KeysOfSet;
 pub(crate) use self::key::{Key, KeyError};
 use self::remote::Remote;
@@ -86,7 +89,7 @@ impl KeySet {
     pub(crate) fn new(config: &AccessConfig, client: &HttpClient) -> Result<KeySet, KeySetError> {
         let mut keys = KeySet { local: Vec::new(), remotes: Vec::new(), rules: Rules::new(config) };
         if let Some((name, secret)) = secret(config)? {
-            let key = Key::secret(None, secret.reveal().as_bytes());
+            let key = Key::new(None, DecodingKey::from_secret(secret.reveal().as_bytes()));
             let key = key.map_err(|source| KeySetError::Key { name: name.to_owned(), source })?;
             keys.local.push(Arc::new(key));
         }
@@ -134,7 +137,7 @@ impl KeySet {
         if !matches!(found, Search::Signed(_)) {
             return Err(TokenError::Invalid.into());
         }
-        let claims = self.rules.parse(jws.payload()).map_err(|_| TokenError::Invalid)?;
+        let claims = self.rules.parse(jws.claims()).map_err(|_| TokenError::Invalid)?;
         self.rules.check(&claims, now)?;
         Ok(claims)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::Full;
+use jsonwebtoken::Algorithm;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -13,7 +14,6 @@ use tracing::{info, warn};
 use super::jwk::{self, KeysOfSet};
 use super::key::{Key, KeyError};
 use crate::access::client::{HttpClient, NoAnswer};
-use crate::access::jws::Algorithm;
 use crate::config::Url;
 use crate::limits::{JWKS_BYTES, JWKS_RETRY, JWKS_TIMEOUT, KEYS_KEPT, KEYS_KEPT_USUALLY, REFETCH_PAUSE};
 
@@ -128,7 +128,7 @@ impl Remote {
         }
         let KeysOfSet { keys, .. } = jwk::keys(&answer.body)?;
         // A secret at a URL is none.
-        let public = keys.into_iter().filter(|key| key.algorithm() != Algorithm::Hs256);
+        let public = keys.into_iter().filter(|key| key.algorithm() != Algorithm::HS256);
         Ok((public.map(Arc::new).collect(), fresh_for(&answer.headers)))
     }
 }

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::access::application::{Application, Says};
-use crate::access::jws::encode;
+use crate::access::application::{Application, Says, base64url};
 use crate::config::Config;
 use crate::limits::{JWKS_BYTES, REFETCH_PAUSE, TOKEN_BYTES};
 
@@ -99,7 +98,7 @@ async fn a_key_has_one_algorithm_whatever_a_token_says() {
     let rsa = signer("rsa").sign(&sound()).unwrap();
     let (_, rest) = rsa.split_once('.').unwrap();
     let (payload, signature) = rest.split_once('.').unwrap();
-    let with = |header: &str, signature: &str| format!("{}.{payload}.{signature}", encode(header));
+    let with = |header: &str, signature: &str| format!("{}.{payload}.{signature}", base64url(header));
     for token in [
         &confused,
         &with("{\"alg\":\"none\"}", ""),
@@ -180,8 +179,8 @@ async fn claims_have_to_be_for_this_server_and_for_now() {
         "{".to_owned(),
         String::new(),
     ] {
-        let signed = format!("{}.{}", encode("{\"alg\":\"HS256\"}"), encode(payload));
-        let token = format!("{signed}.{}", encode(ring::hmac::sign(&key, signed.as_bytes())));
+        let signed = format!("{}.{}", base64url("{\"alg\":\"HS256\"}"), base64url(payload));
+        let token = format!("{signed}.{}", base64url(ring::hmac::sign(&key, signed.as_bytes())));
         assert_eq!(refusal(&keys, &token).await, INVALID);
     }
 }

@@ -28,11 +28,11 @@ pub(super) fn run(token: &str, config: &AccessConfig) -> anyhow::Result<ExitCode
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(keys.refresh().once());
     let now = SystemTime::now();
-    say("algorithm", jws.algorithm());
+    say("algorithm", &format!("{:?}", jws.algorithm()));
     say("key id", jws.kid().unwrap_or("none is named"));
     let (signed_by, is_signed) = signature(&keys, &jws);
     say("signed", &signed_by);
-    let claims = match keys.rules().parse(jws.payload()) {
+    let claims = match keys.rules().parse(jws.claims()) {
         Ok(claims) => claims,
         Err(error) => return Ok(verdict(Some(&error.to_string()))),
     };
