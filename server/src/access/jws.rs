@@ -1,7 +1,8 @@
 //! Signed tokens in their compact form (RFC 7515): `header.payload.signature`, each in base64url.
 //!
 //! `jsonwebtoken` takes them apart, verifies and signs them, and reads JWKs. The checks of claims are ours where it has none: it
-//! takes the time from the system's clock only, does not look at `iat` and `crit`, and accepts two claims with one name.
+//! takes the time from the system's clock only, does not look at `iat` and `crit`, accepts two claims with one name, and
+//! knows Ed25519 by the name EdDSA only (RFC 9864 has both).
 
 use std::fmt;
 

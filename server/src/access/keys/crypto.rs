@@ -4,9 +4,9 @@
 //! keys are in PKCS #8, and those of RSA also in PKCS #1.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::errors::{self, ErrorKind};
 use jsonwebtoken::signature::{self, Signer, Verifier};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::error::Unspecified;
 use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::SystemRandom;
@@ -16,14 +16,8 @@ use ring::signature::{
 };
 
 static RING: CryptoProvider = CryptoProvider {
-    signer_factory: |&algorithm, key| match key.family() == algorithm.family() {
-        true => Ok(Box::new(With { algorithm, key: key.clone() })),
-        false => Err(ErrorKind::InvalidAlgorithm.into()),
-    },
-    verifier_factory: |&algorithm, key| match key.family() == algorithm.family() {
-        true => Ok(Box::new(With { algorithm, key: key.clone() })),
-        false => Err(ErrorKind::InvalidAlgorithm.into()),
-    },
+    signer_factory: |&algorithm, key| Ok(With::new(algorithm, key.family(), key)?),
+    verifier_factory: |&algorithm, key| Ok(With::new(algorithm, key.family(), key)?),
     // These make JWKs, and none are made here.
     key_utils: KeyUtils::new_unimplemented(),
 };
@@ -38,6 +32,16 @@ pub(crate) fn install() {
 struct With<K> {
     algorithm: Algorithm,
     key: K,
+}
+
+impl<K: Clone> With<K> {
+    /// Fails where the key is not for the algorithm: a public key must not be taken for a secret.
+    fn new(algorithm: Algorithm, family: AlgorithmFamily, key: &K) -> errors::Result<Box<With<K>>> {
+        if algorithm.family() != family {
+            return Err(ErrorKind::InvalidAlgorithm.into());
+        }
+        Ok(Box::new(With { algorithm, key: key.clone() }))
+    }
 }
 
 impl JwtVerifier for With<DecodingKey> {

@@ -29,7 +29,7 @@ use super::grant::Denied;
 use super::jws::Jws;
 use super::tokens::TokenError;
 use crate::config::{AccessConfig, KeySource, Secret};
-use crate::limits::KEYS_TRIED;
+use crate::limits::{KEYS_TRIED, LONGEST_LEEWAY};
 
 /// The keys of the configuration, and the rules for what they sign.
 pub(crate) struct KeySet {
@@ -65,6 +65,9 @@ pub(crate) enum KeySetError {
         /// Why not.
         source: KeyError,
     },
+    /// Tokens would outlive their end by too much.
+    #[error("access.leeway is longer than {} s", LONGEST_LEEWAY.as_secs())]
+    Leeway,
     /// A URL could be read or changed by everybody on the way.
     #[error("access.keys: {0} is not https://; access.allow_http = \"on\" accepts that")]
     Clear(String),
@@ -85,8 +88,11 @@ impl KeySet {
     /// The keys of the configuration. Those of URLs come with [`refresh`](KeySet::refresh).
     ///
     /// # Errors
-    /// If a key is missing or malformed.
+    /// If a key is missing or malformed, or the leeway is too long.
     pub(crate) fn new(config: &AccessConfig, client: &HttpClient) -> Result<KeySet, KeySetError> {
+        if config.leeway.get() > LONGEST_LEEWAY {
+            return Err(KeySetError::Leeway);
+        }
         let mut keys = KeySet { local: Vec::new(), remotes: Vec::new(), rules: Rules::new(config) };
         if let Some((name, secret)) = secret(config)? {
             let key = Key::new(None, DecodingKey::from_secret(secret.reveal().as_bytes()));
