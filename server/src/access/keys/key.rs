@@ -5,7 +5,7 @@ use std::fmt;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 
 use super::crypto::{install, significant};
-use crate::access::jws::Jws;
+use crate::access::jws::{Jws, algorithm};
 use crate::limits::LEAST_SECRET_BYTES;
 
 /// The sizes of an RSA modulus in bytes: 2,048 to 8,192 bits.
@@ -83,7 +83,7 @@ impl Key {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => true,
         };
-        has_id && jws.algorithm() == self.algorithm
+        has_id && algorithm(jws.algorithm()) == Some(self.algorithm)
     }
 
     /// Whether it has signed a token. Some tens of microseconds.

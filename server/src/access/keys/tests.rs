@@ -1,5 +1,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use jsonwebtoken::{Algorithm, EncodingKey};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -113,6 +116,15 @@ async fn a_key_has_one_algorithm_whatever_a_token_says() {
         assert_eq!(refusal(&keys, token).await, INVALID, "{token:.60}");
     }
     assert!(verify(&keys, &rsa).await.is_ok());
+    // RFC 9864's name for EdDSA with Ed25519.
+    let der = PrivateKeyDer::from_pem_file(fixture("ed25519.pem")).unwrap();
+    let key = EncodingKey::from_ed_der(der.secret_der());
+    let signed = format!("{}.{payload}", base64url("{\"alg\":\"Ed25519\"}"));
+    let token = format!(
+        "{signed}.{}",
+        jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::EdDSA).unwrap()
+    );
+    assert!(verify(&keys_of(&fixture("ed25519.public.pem")), &token).await.is_ok());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub(super) fn run(token: &str, config: &AccessConfig) -> anyhow::Result<ExitCode
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(keys.refresh().once());
     let now = SystemTime::now();
-    say("algorithm", &format!("{:?}", jws.algorithm()));
+    say("algorithm", jws.algorithm());
     say("key id", jws.kid().unwrap_or("none is named"));
     let (signed_by, is_signed) = signature(&keys, &jws);
     say("signed", &signed_by);
