@@ -66,8 +66,10 @@ impl Remote {
         };
         if last.is_none_or(|last| last.elapsed() >= REFETCH_PAUSE) {
             self.wanted.notify_one();
-            // Where nobody runs it, or it takes too long, the keys are not current.
-            let _ = timeout(JWKS_TIMEOUT, state.wait_for(|state| state.attempts > attempts)).await;
+            let asked = timeout(JWKS_TIMEOUT, state.wait_for(|state| state.attempts > attempts)).await;
+            if asked.is_err() {
+                return false;
+            }
         }
         let state = self.state.borrow();
         state.attempts > 0 && state.failures == 0
