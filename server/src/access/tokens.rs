@@ -134,6 +134,10 @@ impl Tokens {
             ErrorKind::ExpiredSignature => TokenError::Expired,
             _ => TokenError::Invalid,
         })?;
+        // Extensions that would have to be understood.
+        if decoded.header.crit.is_some() {
+            return Err(TokenError::Invalid);
+        }
         let Claims { doc, access, exp, .. } = decoded.claims;
         let expires = UNIX_EPOCH.checked_add(Duration::from_secs(exp)).ok_or(TokenError::Invalid)?;
         if doc != document.as_str() {
@@ -182,6 +186,8 @@ mod tests {
         assert!(tokens.check(&sound, &name("mine")).is_ok());
         let (head, rest) = sound.split_once('.').unwrap();
         let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", rest.split_once('.').unwrap().0);
+        let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
+        let critical = encode(&header, &claims(AUDIENCE, 1 << 40), &EncodingKey::from_secret(KEY)).unwrap();
         let mut changed = sound.clone().into_bytes();
         changed[head.len() + 5] ^= 1;
         for (token, error) in [
@@ -189,6 +195,7 @@ mod tests {
             (signed(&claims("somebody", 1 << 40)), TokenError::Invalid),
             (format!("{}.{rest}", "eyJhbGciOiJIUzUxMiJ9"), TokenError::Invalid),
             (signed(&serde_json::json!({ "doc": "mine", "access": "full" })), TokenError::Invalid),
+            (critical, TokenError::Invalid),
             (unsigned, TokenError::Invalid),
             (String::from_utf8(changed).unwrap(), TokenError::Invalid),
             (String::new(), TokenError::Invalid),
