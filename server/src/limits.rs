@@ -46,6 +46,9 @@ pub(crate) const TOKEN_BYTES: usize = 16 << 10;
 
 // Access.
 
+/// How far clocks may be configured to be apart. Tokens and grants outlive their end by as much.
+pub(crate) const LONGEST_LEEWAY: Duration = Duration::from_secs(3600);
+
 /// Refusals of one address that are told at once. Somebody whose token has expired may have as many documents open.
 pub(crate) const REFUSALS_AT_ONCE: u32 = 10;
 

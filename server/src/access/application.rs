@@ -1,5 +1,7 @@
 //! An application for tests: a real HTTP server on this machine, which answers as it is told.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,11 +11,19 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::pending;
 use http_body_util::BodyExt;
-use tokio::net::TcpListener;
+use rcgen::CertifiedKey;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// How it answers.
 #[derive(Debug, Clone)]
@@ -48,7 +58,27 @@ impl Application {
     /// Starts one that answers so.
     pub(super) async fn start(says: Says) -> Application {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/answer?key=do-not-log", listener.local_addr().unwrap());
+        Application::on("http", listener, says)
+    }
+
+    /// Starts one that answers so over TLS. Gives its certificate, which it has signed itself, too.
+    pub(super) async fn start_with_tls(says: Says) -> (Application, String) {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = Tls(listener, TlsAcceptor::from(Arc::new(tls.unwrap())));
+        (Application::on("https", listener, says), cert.pem())
+    }
+
+    fn on<L: Listener<Addr = SocketAddr>>(scheme: &str, listener: L, says: Says) -> Application {
+        let url = format!("{scheme}://{}/answer?key=do-not-log", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             says: watch::Sender::new(says),
             asked: AtomicUsize::new(0),
@@ -88,10 +118,36 @@ impl Application {
     }
 }
 
+/// Takes connections whose handshakes succeed.
+struct Tls(TcpListener, TlsAcceptor);
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (tcp, address) = self.0.accept().await.unwrap();
+            if let Ok(tls) = self.1.accept(tcp).await {
+                return (tls, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
 impl Drop for Application {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// Bytes as parts of tokens have them.
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {

@@ -10,16 +10,12 @@
 //! | `sub`, `name` | | the subject and its name; other claims can be configured |
 //! | `read`, `write` | | a pattern of document names, or a list of them; other claims can be configured |
 
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coscribe_engine::room::Access;
 use coscribe_persistence::DocumentName;
 use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use super::grant::{Denied, Grant, TokenIdentity, shown_name};
@@ -58,9 +54,6 @@ pub(crate) struct Claims {
 /// A claim that makes a token useless.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ClaimError {
-    /// They are no JSON object, or name a claim twice.
-    #[error("the claims are not a JSON object, or one of them is there twice")]
-    NoObject,
     /// A claim has a value of another type, or beyond its bounds.
     #[error("the claim {0} is not {1}")]
     Wrong(String, &'static str),
@@ -95,27 +88,25 @@ impl Rules {
         }
     }
 
-    /// The claims of a payload. O(its bytes).
+    /// The claims that count. O(their bytes).
     ///
     /// # Errors
     /// If they are malformed. Whether they hold now is not looked at.
-    pub(crate) fn parse(&self, payload: &[u8]) -> Result<Claims, ClaimError> {
-        let Unique(claims) = serde_json::from_slice(payload).map_err(|_| ClaimError::NoObject)?;
-        let claims = Value::Object(claims.into_iter().collect());
-        let (read, write) = (patterns(&claims, &self.read)?, patterns(&claims, &self.write)?);
+    pub(crate) fn parse(&self, claims: &Value) -> Result<Claims, ClaimError> {
+        let (read, write) = (patterns(claims, &self.read)?, patterns(claims, &self.write)?);
         if read.len() + write.len() > PATTERNS_PER_TOKEN {
             return Err(ClaimError::Wrong(self.write.clone(), "within the number of patterns of one token"));
         }
         Ok(Claims {
-            subject: subject(&claims, &self.subject)?,
-            name: text(&claims, &self.name)?.and_then(|name| shown_name(&name)),
+            subject: subject(claims, &self.subject)?,
+            name: text(claims, &self.name)?.and_then(|name| shown_name(&name)),
             read,
             write,
-            issuer: text(&claims, "iss")?,
-            audience: list(&claims, "aud")?,
-            expires: date(&claims, "exp")?.ok_or(ClaimError::Endless)?,
-            begins: date(&claims, "nbf")?,
-            token: Arc::new(TokenIdentity { id: text(&claims, "jti")?, issued: date(&claims, "iat")? }),
+            issuer: text(claims, "iss")?,
+            audience: list(claims, "aud")?,
+            expires: date(claims, "exp")?.ok_or(ClaimError::Endless)?,
+            begins: date(claims, "nbf")?,
+            token: Arc::new(TokenIdentity { id: text(claims, "jti")?, issued: date(claims, "iat")? }),
             leeway: self.leeway,
         })
     }
@@ -169,36 +160,6 @@ impl Claims {
 
     fn ends(&self) -> SystemTime {
         self.expires + self.leeway
-    }
-}
-
-/// An object in which no name is there twice: readers disagree which of the values counts (RFC 7519, section 4).
-struct Unique(BTreeMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unique, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Unique;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-                let mut claims = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    match claims.entry(name) {
-                        Entry::Vacant(entry) => entry.insert(value),
-                        Entry::Occupied(_) => return Err(A::Error::custom("a claim is there twice")),
-                    };
-                }
-                Ok(Unique(claims))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 

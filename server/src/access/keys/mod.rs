@@ -1,5 +1,6 @@
 //! The keys of tokens, and whether one of them has signed a token.
 
+mod crypto;
 mod jwk;
 mod key;
 mod pem;
@@ -14,8 +15,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
+use jsonwebtoken::DecodingKey;
 use tracing::warn;
 
+pub(crate) use self::crypto::install;
 use self::jwk::KeysOfSet;
 pub(crate) use self::key::{Key, KeyError};
 use self::remote::Remote;
@@ -26,7 +29,7 @@ use super::grant::Denied;
 use super::jws::Jws;
 use super::tokens::TokenError;
 use crate::config::{AccessConfig, KeySource, Secret};
-use crate::limits::KEYS_TRIED;
+use crate::limits::{KEYS_TRIED, LONGEST_LEEWAY};
 
 /// The keys of the configuration, and the rules for what they sign.
 pub(crate) struct KeySet {
@@ -62,6 +65,9 @@ pub(crate) enum KeySetError {
         /// Why not.
         source: KeyError,
     },
+    /// Tokens would outlive their end by too much.
+    #[error("access.leeway is longer than {} s", LONGEST_LEEWAY.as_secs())]
+    Leeway,
     /// A URL could be read or changed by everybody on the way.
     #[error("access.keys: {0} is not https://; access.allow_http = \"on\" accepts that")]
     Clear(String),
@@ -82,11 +88,14 @@ impl KeySet {
     /// The keys of the configuration. Those of URLs come with [`refresh`](KeySet::refresh).
     ///
     /// # Errors
-    /// If a key is missing or malformed.
+    /// If a key is missing or malformed, or the leeway is too long.
     pub(crate) fn new(config: &AccessConfig, client: &HttpClient) -> Result<KeySet, KeySetError> {
+        if config.leeway.get() > LONGEST_LEEWAY {
+            return Err(KeySetError::Leeway);
+        }
         let mut keys = KeySet { local: Vec::new(), remotes: Vec::new(), rules: Rules::new(config) };
         if let Some((name, secret)) = secret(config)? {
-            let key = Key::secret(None, secret.reveal().as_bytes());
+            let key = Key::new(None, DecodingKey::from_secret(secret.reveal().as_bytes()));
             let key = key.map_err(|source| KeySetError::Key { name: name.to_owned(), source })?;
             keys.local.push(Arc::new(key));
         }
@@ -134,7 +143,7 @@ impl KeySet {
         if !matches!(found, Search::Signed(_)) {
             return Err(TokenError::Invalid.into());
         }
-        let claims = self.rules.parse(jws.payload()).map_err(|_| TokenError::Invalid)?;
+        let claims = self.rules.parse(jws.claims()).map_err(|_| TokenError::Invalid)?;
         self.rules.check(&claims, now)?;
         Ok(claims)
     }

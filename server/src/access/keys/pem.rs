@@ -1,5 +1,6 @@
 //! Keys in PEM files: public keys (RFC 5280's SPKI) and certificates.
 
+use jsonwebtoken::DecodingKey;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use spki::SubjectPublicKeyInfoRef;
@@ -52,13 +53,13 @@ fn public_key(der: &[u8], kid: Option<String>) -> Result<Key, KeyError> {
     match &*key.algorithm.oid.to_string() {
         RSA => {
             let (n, e) = rsa_numbers(bytes).map_err(|error| malformed(error.into()))?;
-            Key::rsa(kid, n, e)
+            Key::new(kid, DecodingKey::from_rsa_raw_components(n, e))
         }
         ELLIPTIC => match key.algorithm.parameters_oid() {
-            Ok(curve) if curve.to_string() == P256 => Key::p256(kid, bytes),
+            Ok(curve) if curve.to_string() == P256 => Key::new(kid, DecodingKey::from_ec_der(bytes)),
             _ => Err(KeyError::Curve),
         },
-        ED25519 => Key::ed25519(kid, bytes),
+        ED25519 => Key::new(kid, DecodingKey::from_ed_der(bytes)),
         other => Err(KeyError::Unsupported(format!("the algorithm {other}"))),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::Full;
+use jsonwebtoken::Algorithm;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -13,7 +14,6 @@ use tracing::{info, warn};
 use super::jwk::{self, KeysOfSet};
 use super::key::{Key, KeyError};
 use crate::access::client::{HttpClient, NoAnswer};
-use crate::access::jws::Algorithm;
 use crate::config::Url;
 use crate::limits::{JWKS_BYTES, JWKS_RETRY, JWKS_TIMEOUT, KEYS_KEPT, KEYS_KEPT_USUALLY, REFETCH_PAUSE};
 
@@ -66,8 +66,10 @@ impl Remote {
         };
         if last.is_none_or(|last| last.elapsed() >= REFETCH_PAUSE) {
             self.wanted.notify_one();
-            // Where nobody runs it, or it takes too long, the keys are not current.
-            let _ = timeout(JWKS_TIMEOUT, state.wait_for(|state| state.attempts > attempts)).await;
+            let asked = timeout(JWKS_TIMEOUT, state.wait_for(|state| state.attempts > attempts)).await;
+            if asked.is_err() {
+                return false;
+            }
         }
         let state = self.state.borrow();
         state.attempts > 0 && state.failures == 0
@@ -128,7 +130,7 @@ impl Remote {
         }
         let KeysOfSet { keys, .. } = jwk::keys(&answer.body)?;
         // A secret at a URL is none.
-        let public = keys.into_iter().filter(|key| key.algorithm() != Algorithm::Hs256);
+        let public = keys.into_iter().filter(|key| key.algorithm() != Algorithm::HS256);
         Ok((public.map(Arc::new).collect(), fresh_for(&answer.headers)))
     }
 }

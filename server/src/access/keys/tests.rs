@@ -1,13 +1,15 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use jsonwebtoken::{Algorithm, EncodingKey};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::access::application::{Application, Says};
-use crate::access::jws::encode;
+use crate::access::application::{Application, Says, base64url};
 use crate::config::Config;
-use crate::limits::{JWKS_BYTES, REFETCH_PAUSE, TOKEN_BYTES};
+use crate::limits::{JWKS_BYTES, JWKS_TIMEOUT, REFETCH_PAUSE, TOKEN_BYTES};
 
 const SECRET: &str = "a secret of an application, 32 bytes and more";
 const JWKS: &str = include_str!("fixtures/jwks.json");
@@ -99,7 +101,7 @@ async fn a_key_has_one_algorithm_whatever_a_token_says() {
     let rsa = signer("rsa").sign(&sound()).unwrap();
     let (_, rest) = rsa.split_once('.').unwrap();
     let (payload, signature) = rest.split_once('.').unwrap();
-    let with = |header: &str, signature: &str| format!("{}.{payload}.{signature}", encode(header));
+    let with = |header: &str, signature: &str| format!("{}.{payload}.{signature}", base64url(header));
     for token in [
         &confused,
         &with("{\"alg\":\"none\"}", ""),
@@ -114,6 +116,15 @@ async fn a_key_has_one_algorithm_whatever_a_token_says() {
         assert_eq!(refusal(&keys, token).await, INVALID, "{token:.60}");
     }
     assert!(verify(&keys, &rsa).await.is_ok());
+    // RFC 9864's name for EdDSA with Ed25519.
+    let der = PrivateKeyDer::from_pem_file(fixture("ed25519.pem")).unwrap();
+    let key = EncodingKey::from_ed_der(der.secret_der());
+    let signed = format!("{}.{payload}", base64url("{\"alg\":\"Ed25519\"}"));
+    let token = format!(
+        "{signed}.{}",
+        jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::EdDSA).unwrap()
+    );
+    assert!(verify(&keys_of(&fixture("ed25519.public.pem")), &token).await.is_ok());
 }
 
 #[tokio::test]
@@ -180,8 +191,8 @@ async fn claims_have_to_be_for_this_server_and_for_now() {
         "{".to_owned(),
         String::new(),
     ] {
-        let signed = format!("{}.{}", encode("{\"alg\":\"HS256\"}"), encode(payload));
-        let token = format!("{signed}.{}", encode(ring::hmac::sign(&key, signed.as_bytes())));
+        let signed = format!("{}.{}", base64url("{\"alg\":\"HS256\"}"), base64url(payload));
+        let token = format!("{signed}.{}", base64url(ring::hmac::sign(&key, signed.as_bytes())));
         assert_eq!(refusal(&keys, &token).await, INVALID);
     }
 }
@@ -237,6 +248,8 @@ fn a_key_that_cannot_be_used_is_named() {
         (&format!("keys = [{:?}]", fixture("rsa.pem")), &["access.keys", "private"]),
         (&format!("keys = [{:?}]", fixture("p384.public.pem")), &["access.keys", "P-256"]),
         (&format!("keys = [{:?}]", fixture("rsa1024.public.pem")), &["access.keys", "2,048"]),
+        ("leeway = \"61m\"", &["access.leeway", "3600 s"]),
+        ("leeway = \"500000000000y\"", &["access.leeway", "3600 s"]),
         ("keys = [\"http://app.example/jwks?key=hidden\"]", &["access.keys", "http://app.example/jwks "]),
     ] {
         let error = try_keys(access).err().unwrap().to_string();
@@ -305,6 +318,72 @@ async fn keys_at_a_url_survive_its_outage() {
         assert!(verify(&keys, &known).await.is_ok());
         run.abort();
     }
+}
+
+#[tokio::test]
+async fn keys_at_a_url_that_takes_requests_and_hangs_stay_in_force() {
+    let [known, unknown] = ["p256", "ed25519"].map(|name| signer(name).sign(&sound()).unwrap());
+    let application = Application::start(set(&["p256"])).await;
+    let keys = keys_of(&application.url);
+    let run = tokio::spawn(keys.refresh().run());
+    assert!(verify(&keys, &known).await.is_ok());
+    application.answers(false);
+    pass(REFETCH_PAUSE).await;
+    let while_it_hangs = async {
+        application.has_waiting(1).await;
+        assert!(verify(&keys, &known).await.is_ok());
+        pass(JWKS_TIMEOUT).await;
+    };
+    let (refused, ()) = tokio::join!(refusal(&keys, &unknown), while_it_hangs);
+    assert_eq!(refused, Some(Denied::Unavailable));
+    application.answers(true);
+    while refusal(&keys, &unknown).await == Some(Denied::Unavailable) {
+        pass(REFETCH_PAUSE).await;
+    }
+    assert_eq!(refusal(&keys, &unknown).await, INVALID);
+    run.abort();
+}
+
+#[tokio::test]
+async fn a_url_that_takes_connections_and_says_nothing_lets_nobody_in() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for scheme in ["http", "https"] {
+        let keys = keys_of(&format!("{scheme}://{}/jwks", listener.local_addr().unwrap()));
+        let run = tokio::spawn(keys.refresh().run());
+        let silence = async {
+            let connection = listener.accept().await.unwrap();
+            pass(JWKS_TIMEOUT).await;
+            connection
+        };
+        let token = signer("p256").sign(&sound()).unwrap();
+        let (refused, _connection) = tokio::join!(refusal(&keys, &token), silence);
+        assert_eq!(refused, Some(Denied::Unavailable), "{scheme}");
+        run.abort();
+    }
+}
+
+#[tokio::test]
+async fn keys_come_over_tls_from_those_whose_certificate_is_trusted() {
+    let (application, certificate) = Application::start_with_tls(set(&["p256"])).await;
+    let (_, other) = Application::start_with_tls(set(&["p256"])).await;
+    let dir = TempDir::new().unwrap();
+    let token = signer("p256").sign(&sound()).unwrap();
+    for (trusted, outcome) in [
+        (None, Some(Denied::Unavailable)),
+        (Some(&other), Some(Denied::Unavailable)),
+        (Some(&certificate), None),
+    ] {
+        let ca = trusted.map(|pem| {
+            let path = dir.path().join("ca.pem");
+            fs::write(&path, pem).unwrap();
+            format!("ca = {path:?}")
+        });
+        let keys = keys(&format!("keys = [{:?}]\n{}", application.url, ca.unwrap_or_default()));
+        let run = tokio::spawn(keys.refresh().run());
+        assert_eq!(refusal(&keys, &token).await, outcome);
+        run.abort();
+    }
+    assert_eq!(application.asked(), 1);
 }
 
 /// Prints the costs: `cargo test --release -p coscribe --lib -- --ignored --nocapture cost`.

@@ -32,7 +32,7 @@ pub(super) fn run(token: &str, config: &AccessConfig) -> anyhow::Result<ExitCode
     say("key id", jws.kid().unwrap_or("none is named"));
     let (signed_by, is_signed) = signature(&keys, &jws);
     say("signed", &signed_by);
-    let claims = match keys.rules().parse(jws.payload()) {
+    let claims = match keys.rules().parse(jws.claims()) {
         Ok(claims) => claims,
         Err(error) => return Ok(verdict(Some(&error.to_string()))),
     };

@@ -1,99 +1,36 @@
-//! Holds README and ARCHITECTURE to the code: tables row by row, and the bounds that are told in sentences.
+//! The bounds: README's table of limits, and what ARCHITECTURE and docs/ tell of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::response::IntoResponse;
-use clap::{Args, Command};
 use coscribe_engine::limits::{
     AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES, MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER,
     PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES,
 };
-use coscribe_engine::message::{Parting, Reason};
+use coscribe_engine::message::Reason;
+use coscribe_persistence::NameError;
 use coscribe_persistence::limits::{MAX_NAME_BYTES, MAX_SUBJECT_BYTES};
-use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
-use coscribe_websocket::{HandshakeError, INVALID_PAYLOAD, Malformed, PROTOCOL_ERROR, TOO_LARGE};
 
-use crate::access::y_sweet::Refused;
-use crate::access::{Denied, TokenError};
-use crate::config::ServeArgs;
+use super::{Value, differences, read, table, values};
 use crate::connection::register::NoPlace;
-use crate::connection::{counted_as, told_as};
+use crate::connection::told_as;
 use crate::http::y_sweet::Failure;
-use crate::http::y_sweet::paths::PathError;
 use crate::limits::{
     ADDRESS_BYTES, ANSWER_BYTES, API_BODY_BYTES, ASK_WAITING, BURST, BUSY_BYTES, CACHED_AT_MOST,
     CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL, EXPORT_QUEUE,
     EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT,
     KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES,
-    LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN,
-    PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES,
-    REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_ON_CONNECTION, REFUSALS_TOLD,
-    REVOCATIONS, REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID,
-    TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
-    WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
+    LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE,
+    MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
+    PONG_WINDOW, PROBE_BYTES, REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN,
+    REFUSALS_ON_CONNECTION, REFUSALS_TOLD, REVOCATIONS, REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM,
+    TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES,
+    UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
-use crate::rooms::{GuestError, JoinError};
-
-/// The text of a file in the root of the repository.
-fn read(file: &str) -> String {
-    fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
-}
-
-/// The rows of README's table with this first cell in its head.
-fn table(head: &str) -> Vec<Vec<String>> {
-    let text = read("README.md");
-    let lines = text.lines().skip_while(|line| !line.starts_with(&format!("| {head} |")));
-    let rows: Vec<_> = lines.skip(2).take_while(|line| line.starts_with('|')).map(cells).collect();
-    assert!(!rows.is_empty(), "README has no table that begins with {head:?}");
-    rows
-}
-
-fn cells(line: &str) -> Vec<String> {
-    line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
-}
-
-/// Every difference, in words.
-fn differences(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Vec<String> {
-    let missing = expected.difference(found).map(|row| format!("README lacks the row: {row}"));
-    missing
-        .chain(found.difference(expected).map(|row| format!("the code has nothing for README's row: {row}")))
-        .collect()
-}
-
-/// One value of the configuration.
-struct Value {
-    key: String,
-    default: String,
-    value_name: String,
-    row: String,
-}
-
-fn values() -> Vec<Value> {
-    let command = ServeArgs::augment_args(Command::new("serve"));
-    let value = |arg: &clap::Arg| {
-        let (key, flag) = (arg.get_id().to_string(), arg.get_long().unwrap());
-        let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
-        let default = defaults.join(",");
-        let shown = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
-        let variable = arg.get_env().unwrap().to_str().unwrap();
-        let row = format!("| `--{flag}` | `{variable}` | {shown} | {} |", arg.get_help().unwrap());
-        Value { key, default, value_name: arg.get_value_names().unwrap()[0].to_string(), row }
-    };
-    command.get_arguments().map(value).collect()
-}
-
-#[test]
-fn every_value_of_the_configuration_is_in_its_table_with_names_default_and_help() {
-    let found = table("Flag").iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
-    let expected = values().into_iter().map(|value| value.row).collect();
-    let wrong = differences(&found, &expected);
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
 
 /// "4,096".
 fn number(n: impl TryInto<u64>) -> String {
@@ -334,148 +271,6 @@ fn every_configured_limit_is_in_the_table_of_limits_with_its_default() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// All reasons; what is added to them is missing here until it is listed.
-fn reasons() -> [Reason; 9] {
-    use Reason::{Failure, Forbidden, Overload, Shutdown, Silence, Text, TooLarge, Unauthorized, Violation};
-    match Violation {
-        Violation | Text | TooLarge | Overload | Silence | Unauthorized | Forbidden | Shutdown | Failure => {}
-    }
-    [Violation, Text, TooLarge, Overload, Silence, Unauthorized, Forbidden, Shutdown, Failure]
-}
-
-#[test]
-fn every_close_code_is_in_its_table_with_the_reason_that_metrics_count() {
-    let codes = reasons().into_iter().map(|reason| told_as(reason).0);
-    let row = |code: u16| {
-        let counted = counted_as(code).map_or_else(|| "none".to_owned(), |reason| format!("`{reason}`"));
-        format!("{code} | {counted}")
-    };
-    let expected = codes.chain([PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_LARGE]).map(row).collect();
-    let found = table("Close code").iter().map(|cells| cells[..2].join(" | ")).collect();
-    let wrong = differences(&found, &expected);
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Errors of each kind; a kind that is added is missing here until it is listed.
-fn upgrade_errors() -> Vec<UpgradeError> {
-    let handshake_errors = [
-        HandshakeError::Method,
-        HandshakeError::Connection,
-        HandshakeError::Version,
-        HandshakeError::Key,
-        HandshakeError::Extensions(Malformed),
-    ];
-    for error in &handshake_errors {
-        match error {
-            HandshakeError::Method
-            | HandshakeError::Connection
-            | HandshakeError::Version
-            | HandshakeError::Key
-            | HandshakeError::Extensions(_) => {}
-        }
-    }
-    let mut errors = vec![
-        UpgradeError::NotUtf8,
-        UpgradeError::Name(DocumentName::new(&"a".repeat(MAX_NAME_BYTES + 1)).unwrap_err()),
-        UpgradeError::YSweet(PathError::Unknown),
-        UpgradeError::YSweet(PathError::Id),
-        UpgradeError::Origin,
-        UpgradeError::NoPlace(NoPlace::Total),
-        UpgradeError::NoPlace(NoPlace::Address(IpAddr::from([127, 0, 0, 1]))),
-    ];
-    for error in &errors {
-        match error {
-            UpgradeError::NotUtf8
-            | UpgradeError::Name(_)
-            | UpgradeError::YSweet(_)
-            | UpgradeError::Origin
-            | UpgradeError::Denied(_)
-            | UpgradeError::Handshake(_)
-            | UpgradeError::NoPlace(NoPlace::Total | NoPlace::Address(_)) => {}
-        }
-    }
-    errors.extend(denials().map(UpgradeError::Denied));
-    errors.extend(handshake_errors.map(UpgradeError::Handshake));
-    errors
-}
-
-/// Why somebody may not have a document.
-fn denials() -> impl Iterator<Item = Denied> {
-    let denials =
-        [Denied::NoToken, Denied::Forbidden("not you".into()), Denied::Elsewhere, Denied::Unavailable];
-    let tokens = [
-        TokenError::Invalid,
-        TokenError::Expired,
-        TokenError::Foreign,
-        TokenError::Early,
-        TokenError::Audience,
-        TokenError::Issuer,
-        TokenError::Revoked,
-    ];
-    let refused = [Refused::Elsewhere, Refused::Nothing];
-    denials.into_iter().chain(tokens.map(Denied::Token)).chain(refused.map(Denied::YSweet))
-}
-
-#[test]
-fn every_status_of_a_refused_handshake_is_in_its_table_with_the_reason_that_metrics_count() {
-    let row = |error: UpgradeError| {
-        let label = error.label();
-        format!("{} | `{label}`", error.into_response().status().as_u16())
-    };
-    let expected = upgrade_errors().into_iter().map(row).collect();
-    let found = table("HTTP status").iter().map(|cells| cells[..2].join(" | ")).collect();
-    let wrong = differences(&found, &expected);
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Failures of requests to y-sweet; a kind that is added is missing here until it is listed.
-fn failures() -> Vec<Failure> {
-    let parted = reasons().map(|reason| GuestError::Parted(Parting::new(reason, "")));
-    let joins = [JoinError::TooManyRooms, JoinError::TooManyPeers, JoinError::Stopping];
-    let others = [GuestError::RefusedAgain, GuestError::Incomplete, GuestError::Unsaved(String::new())];
-    // What a guest does not do.
-    let is_possible = |error: &GuestError| {
-        use Reason::{Forbidden, Shutdown, Silence, Text, Unauthorized};
-        !matches!(
-            error,
-            GuestError::Parted(Parting { reason: Shutdown | Silence | Text | Unauthorized | Forbidden, .. })
-        )
-    };
-    let documents = parted.into_iter().chain(joins.map(GuestError::Join)).chain(others).filter(is_possible);
-    let mut failures = vec![
-        Failure::Refused(Refused::Nothing),
-        Failure::ReadOnly,
-        Failure::Path(PathError::Id),
-        Failure::NoDocument,
-        Failure::Request(String::new()),
-        Failure::Validity,
-        Failure::TooLarge,
-        Failure::TooSlow,
-        Failure::Internal(String::new()),
-    ];
-    failures.extend(documents.map(Failure::Document));
-    for failure in &failures {
-        match failure {
-            Failure::Refused(_) | Failure::ReadOnly | Failure::Path(_) | Failure::NoDocument => {}
-            Failure::Request(_) | Failure::Validity | Failure::TooLarge | Failure::TooSlow => {}
-            Failure::Document(_) | Failure::Internal(_) => {}
-        }
-    }
-    failures
-}
-
-#[test]
-fn every_status_of_y_sweet_is_in_its_table_with_the_reasons_that_metrics_count() {
-    let row = |failure: Failure| {
-        let (status, reason) = failure.status_and_reason();
-        format!("{} | `{reason}`", status.as_u16())
-    };
-    let expected = failures().into_iter().map(row).collect();
-    let found = table("y-sweet's status").iter().map(|cells| cells[..2].join(" | ")).collect();
-    let wrong = differences(&found, &expected);
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
 #[test]
 fn the_bounds_that_architecture_tells_are_those_of_the_code() {
     let text = read("ARCHITECTURE.md").split_whitespace().collect::<Vec<_>>().join(" ");
@@ -520,6 +315,12 @@ fn the_bounds_of_what_is_exported_are_told() {
     ] {
         assert!(text.contains(&said), "docs/observe.md should say {said:?}");
     }
+}
+
+#[test]
+fn the_longest_leeway_is_told() {
+    let said = format!("{} s at most", LONGEST_LEEWAY.as_secs());
+    assert!(read("docs/access.md").contains(&said), "docs/access.md should say {said:?}");
 }
 
 #[test]
@@ -568,7 +369,7 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     let consts = limits.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split(':').next());
     let consts: BTreeSet<_> = consts.collect();
     // All that is named here is compared above, or stands in the list.
-    let compared = read("server/src/readme.rs");
+    let compared = read("server/src/readme/bounds.rs");
     let unknown: Vec<_> = consts.iter().filter(|name| !compared.contains(**name)).collect();
     assert!(
         unknown.is_empty(),
