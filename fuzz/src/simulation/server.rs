@@ -24,6 +24,7 @@ use fastrand::Rng;
 use super::bugs::Bugs;
 use super::connections::{Connection, Connections};
 use super::delivery::Delivery;
+use super::permissions::{Permission, Permissions};
 use crate::outcome::Oracle;
 use crate::scenario::{Crash, Dialect, During};
 use crate::serving;
@@ -59,6 +60,7 @@ pub(super) struct SimulatedServer {
     name: DocumentName,
     open: Option<Open>,
     connections: Connections,
+    permissions: Permissions,
     /// Frames that no room sends.
     replies: Vec<Delivery>,
     /// Records that the room has appended and the log does not have yet.
@@ -116,7 +118,7 @@ impl SimulatedServer {
         let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
         let (unwritten, durable_waiting, probed, epoch, is_full) = Default::default();
-        let (connections, replies) = Default::default();
+        let (connections, permissions, replies) = Default::default();
         let open = None;
         let load = LOADS[usize::try_from(seed % 3).unwrap_or_default()];
         Ok(Self {
@@ -127,6 +129,7 @@ impl SimulatedServer {
             name,
             open,
             connections,
+            permissions,
             replies,
             unwritten,
             epoch,
@@ -234,17 +237,39 @@ impl SimulatedServer {
     }
 
     /// A connection has opened.
-    pub(super) fn connect(&mut self, peer: PeerId, dialect: Dialect, now: Duration) -> Result<(), Broken> {
+    pub(super) fn connect(
+        &mut self,
+        peer: PeerId,
+        dialect: Dialect,
+        access: Access,
+        now: Duration,
+    ) -> Result<(), Broken> {
         self.connections.open(peer, dialect);
+        self.permissions.open(peer, access);
         if dialect == Dialect::YWebsocket {
-            serving::connect(self.room(now)?, peer, now);
+            let access = self.bugs.granted(access);
+            serving::connect(self.room(now)?, peer, access, now);
         }
         Ok(())
+    }
+
+    /// A connection may do something else with the document from now on.
+    pub(super) fn set_access(&mut self, peer: PeerId, access: Access, now: Duration) -> Result<(), Broken> {
+        self.permissions.change(peer, access);
+        let access = self.bugs.granted(access);
+        self.room(now)?.set_access(peer, access);
+        Ok(())
+    }
+
+    /// What a connection may do, if it is open.
+    pub(super) fn permission(&self, peer: PeerId) -> Option<&Permission> {
+        self.permissions.of(peer)
     }
 
     /// A connection has ended, or is given up.
     pub(super) fn disconnect(&mut self, peer: PeerId, now: Duration) -> Result<(), Broken> {
         self.connections.close(peer);
+        self.permissions.close(peer);
         finish(self.room(now)?.disconnect(peer));
         Ok(())
     }
@@ -254,10 +279,7 @@ impl SimulatedServer {
         self.room(now)?;
         match self.connections.get_mut(peer) {
             Some(Connection::YWebsocket) => {
-                for message in serving::messages(frame) {
-                    self.take(peer, message, now);
-                }
-                Ok(())
+                serving::messages(frame).try_for_each(|message| self.take(peer, message, now))
             }
             Some(Connection::Hocuspocus { .. }) => self.receive_hocuspocus(peer, frame, now),
             None => Ok(()),
@@ -271,29 +293,48 @@ impl SimulatedServer {
         };
         match request.map_err(refused)? {
             Request::Auth { .. } => {
-                let frame = hocuspocus::granted_frame(&address, Access::Write);
+                let Some(access) = self.permission(peer).map(|permission| permission.access) else {
+                    return Ok(());
+                };
+                let frame = hocuspocus::granted_frame(&address, access);
                 if let Some(Connection::Hocuspocus { address: opened }) = self.connections.get_mut(peer) {
                     *opened = Some(address);
                 }
                 self.replies.push(Delivery { peer, frame });
-                serving::open(self.room(now)?, peer, now);
+                let access = self.bugs.granted(access);
+                serving::open(self.room(now)?, peer, access, now);
             }
             Request::Close => finish(self.room(now)?.disconnect(peer)),
             Request::Say(wish, message) => {
-                wish.into_iter().chain([message]).for_each(|message| self.take(peer, Ok(message), now));
+                wish.into_iter()
+                    .chain([message])
+                    .try_for_each(|message| self.take(peer, Ok(message), now))?;
             }
         }
         Ok(())
     }
 
     /// Hands a message to the room.
-    fn take(&mut self, peer: PeerId, message: Result<Inbound, MessageError>, now: Duration) {
-        let Some(Open { room, .. }) = &mut self.open else { return };
+    fn take(
+        &mut self,
+        peer: PeerId,
+        message: Result<Inbound, MessageError>,
+        now: Duration,
+    ) -> Result<(), Broken> {
+        let Some(Open { room, .. }) = &mut self.open else { return Ok(()) };
+        if let Ok(message) = &message {
+            self.permissions.note(peer, message, room.blocks());
+        }
+        let parked = room.blocks().parked().bytes();
         match message.map(|message| self.bugs.incoming(message, room)) {
             Ok(Some(message)) => finish(room.receive(peer, message, now)),
             Ok(None) => {}
             Err(error) => finish(room.refuse(peer, error)),
         }
+        if self.permissions.is_reader(peer) && room.blocks().parked().bytes() != parked {
+            return Err((Oracle::Access, format!("an update of reader {} waits for a gap to fill", peer.0)));
+        }
+        Ok(())
     }
 
     /// Carries out the effects of the room; gives the frames that it sends.
@@ -301,6 +342,7 @@ impl SimulatedServer {
         let (mut sent, mut frames) = (Vec::new(), std::mem::take(&mut self.replies));
         let Some(Open { room, life, .. }) = &mut self.open else { return Ok(frames) };
         while let Some(effect) = room.poll_effect() {
+            self.permissions.check(&effect)?;
             match effect {
                 Effect::Send { peer, message, .. } => {
                     self.bugs.outgoing(message, vec![peer], false, &mut sent);
@@ -408,6 +450,7 @@ impl SimulatedServer {
         self.stop.set(None);
         self.unwritten.clear();
         self.connections.clear();
+        self.permissions.clear();
         self.replies.clear();
         self.open = None;
         let mut choose = |below| rng.u64(..below);
