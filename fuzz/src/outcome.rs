@@ -72,7 +72,7 @@ pub enum Oracle {
 pub struct Coverage {
     /// Edits that were carried out.
     pub edits: usize,
-    /// Kinds of events with each kind of fault that had happened since the last heal.
+    /// Kinds of events with each kind of fault, or of a change of access, that had happened since the last heal.
     pub pairs: BTreeSet<(&'static str, &'static str)>,
 }
 

@@ -1,16 +1,15 @@
 //! The simulated server: one room of the engine and the store on a disk in memory, put together as the server does it.
 
+mod receiving;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::MessageError;
-use coscribe_engine::dialect::hocuspocus::{self, Frame, Request};
 use coscribe_engine::document::blocks::{Blocks, LoadError};
-use coscribe_engine::message::{Inbound, Parting};
-use coscribe_engine::peer::Access;
+use coscribe_engine::message::Parting;
 use coscribe_engine::room::{
     Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Stored,
 };
@@ -22,12 +21,11 @@ use coscribe_persistence::{
 use fastrand::Rng;
 
 use super::bugs::Bugs;
-use super::connections::{Connection, Connections};
+use super::connections::Connections;
 use super::delivery::Delivery;
-use super::permissions::{Permission, Permissions};
+use super::permissions::Permissions;
 use crate::outcome::Oracle;
-use crate::scenario::{Crash, Dialect, During};
-use crate::serving;
+use crate::scenario::{Crash, During};
 
 /// Where the store is on its disk.
 const DIRECTORY: &str = "/store";
@@ -234,107 +232,6 @@ impl SimulatedServer {
         if let Some(Open { room, life, .. }) = &mut self.open {
             life.journal(self.epoch, !is_full, room);
         }
-    }
-
-    /// A connection has opened.
-    pub(super) fn connect(
-        &mut self,
-        peer: PeerId,
-        dialect: Dialect,
-        access: Access,
-        now: Duration,
-    ) -> Result<(), Broken> {
-        self.connections.open(peer, dialect);
-        self.permissions.open(peer, access);
-        if dialect == Dialect::YWebsocket {
-            let access = self.bugs.granted(access);
-            serving::connect(self.room(now)?, peer, access, now);
-        }
-        Ok(())
-    }
-
-    /// A connection may do something else with the document from now on.
-    pub(super) fn set_access(&mut self, peer: PeerId, access: Access, now: Duration) -> Result<(), Broken> {
-        self.permissions.change(peer, access);
-        let access = self.bugs.granted(access);
-        self.room(now)?.set_access(peer, access);
-        Ok(())
-    }
-
-    /// What a connection may do, if it is open.
-    pub(super) fn permission(&self, peer: PeerId) -> Option<&Permission> {
-        self.permissions.of(peer)
-    }
-
-    /// A connection has ended, or is given up.
-    pub(super) fn disconnect(&mut self, peer: PeerId, now: Duration) -> Result<(), Broken> {
-        self.connections.close(peer);
-        self.permissions.close(peer);
-        finish(self.room(now)?.disconnect(peer));
-        Ok(())
-    }
-
-    /// A frame has come from a peer.
-    pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
-        self.room(now)?;
-        match self.connections.get_mut(peer) {
-            Some(Connection::YWebsocket) => {
-                serving::messages(frame).try_for_each(|message| self.take(peer, message, now))
-            }
-            Some(Connection::Hocuspocus { .. }) => self.receive_hocuspocus(peer, frame, now),
-            None => Ok(()),
-        }
-    }
-
-    fn receive_hocuspocus(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
-        let refused = |error: MessageError| (Oracle::Refused, format!("the server cannot read: {error}"));
-        let Frame::Addressed { address, request } = Frame::read(frame).map_err(refused)? else {
-            return Ok(());
-        };
-        match request.map_err(refused)? {
-            Request::Auth { .. } => {
-                let Some(access) = self.permission(peer).map(|permission| permission.access) else {
-                    return Ok(());
-                };
-                let frame = hocuspocus::granted_frame(&address, access);
-                if let Some(Connection::Hocuspocus { address: opened }) = self.connections.get_mut(peer) {
-                    *opened = Some(address);
-                }
-                self.replies.push(Delivery { peer, frame });
-                let access = self.bugs.granted(access);
-                serving::open(self.room(now)?, peer, access, now);
-            }
-            Request::Close => finish(self.room(now)?.disconnect(peer)),
-            Request::Say(wish, message) => {
-                wish.into_iter()
-                    .chain([message])
-                    .try_for_each(|message| self.take(peer, Ok(message), now))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands a message to the room.
-    fn take(
-        &mut self,
-        peer: PeerId,
-        message: Result<Inbound, MessageError>,
-        now: Duration,
-    ) -> Result<(), Broken> {
-        let Some(Open { room, .. }) = &mut self.open else { return Ok(()) };
-        if let Ok(message) = &message {
-            self.permissions.note(peer, message, room.blocks());
-        }
-        let parked = room.blocks().parked().bytes();
-        match message.map(|message| self.bugs.incoming(message, room)) {
-            Ok(Some(message)) => finish(room.receive(peer, message, now)),
-            Ok(None) => {}
-            Err(error) => finish(room.refuse(peer, error)),
-        }
-        if self.permissions.is_reader(peer) && room.blocks().parked().bytes() != parked {
-            return Err((Oracle::Access, format!("an update of reader {} waits for a gap to fill", peer.0)));
-        }
-        Ok(())
     }
 
     /// Carries out the effects of the room; gives the frames that it sends.

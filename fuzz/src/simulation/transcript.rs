@@ -13,7 +13,7 @@ use crate::scenario::{Dialect, Event, Fault};
 pub(super) struct Transcript {
     timeline: Option<Timeline>,
     coverage: Coverage,
-    /// Kinds of faults since the last heal.
+    /// Kinds of faults, and of changes of access, since the last heal.
     faults: BTreeSet<&'static str>,
     now: Duration,
 }
