@@ -25,6 +25,7 @@ mod restart;
 mod run;
 mod stop;
 mod target;
+mod y_sweet;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
