@@ -124,5 +124,6 @@ fn splice(scenario: &mut Scenario, other: &Scenario, rng: &mut Rng) {
     if other.replicas.len() > scenario.replicas.len() {
         scenario.replicas.clone_from(&other.replicas);
         scenario.dialects.clone_from(&other.dialects);
+        scenario.access.clone_from(&other.access);
     }
 }

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::edit::{Action, Content, Edit, Formats, Nested, Root};
-use crate::scenario::{Crash, Dialect, During, Event, Fault, Kind, Scenario, Step};
+use crate::scenario::{Access, Crash, Dialect, During, Event, Fault, Kind, Scenario, Step};
 
 /// How large scenarios are.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,23 @@ pub fn scenario(seed: u64, shape: &Shape) -> Scenario {
         steps.push(Step { after: pause(&mut rng), event });
     }
     let dialects = dialects(&mut rng, replicas.len());
-    Scenario { seed, replicas, dialects, steps }
+    let access = access(&mut rng, replicas.len(), &mut steps);
+    Scenario { seed, replicas, dialects, access, steps }
+}
+
+/// In a quarter of the scenarios some replicas are readers at first, and the access of some changes in between. Gives what each
+/// may do at first.
+fn access(rng: &mut Rng, replicas: usize, steps: &mut Vec<Step>) -> Vec<Access> {
+    if rng.u8(..4) > 0 {
+        return Vec::new();
+    }
+    let draw = |rng: &mut Rng| if rng.bool() { Access::Read } else { Access::Write };
+    let first = (0..replicas).map(|_| draw(rng)).collect();
+    for _ in 0..rng.usize(..12) {
+        let event = Event::Access { replica: rng.usize(..replicas), access: draw(rng) };
+        steps.insert(rng.usize(..=steps.len()), Step { after: pause(rng), event });
+    }
+    first
 }
 
 /// In a half of the scenarios the dialects are mixed, in a quarter each all are of one.

@@ -55,6 +55,8 @@ pub enum Oracle {
     Early,
     /// Every replica sees the awareness states of the connected ones, and no others.
     Awareness,
+    /// A reader changes nothing, is told so in the words of its dialect, and sees everybody.
+    Access,
     /// Messages and flushes come to an end.
     Rest,
     /// The server closes no connection, and no replica refuses a message.
@@ -70,7 +72,7 @@ pub enum Oracle {
 pub struct Coverage {
     /// Edits that were carried out.
     pub edits: usize,
-    /// Kinds of events with each kind of fault that had happened since the last heal.
+    /// Kinds of events with each kind of fault, or of a change of access, that had happened since the last heal.
     pub pairs: BTreeSet<(&'static str, &'static str)>,
 }
 
@@ -119,7 +121,7 @@ pub struct Mark {
 pub enum MarkKind {
     /// A replica edited, or moved its cursor.
     Edit,
-    /// A fault.
+    /// A fault, or a change of access.
     Fault,
     /// A heal.
     Heal,
@@ -149,6 +151,7 @@ impl fmt::Display for Oracle {
             Self::Acknowledged => "something acknowledged was lost",
             Self::Early => "a provider is told too early that it is up to date",
             Self::Awareness => "awareness differs",
+            Self::Access => "a reader is not treated as one",
             Self::Rest => "it does not come to rest",
             Self::Refused => "something was refused",
             Self::Store => "the store cannot be read",

@@ -20,6 +20,9 @@ pub struct Scenario {
     /// The dialect of each replica's provider; y-websocket for those beyond the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dialects: Vec<Dialect>,
+    /// What each replica may do at first; those beyond the end may write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<Access>,
     /// The events, in their order. After the last one everything is healed and compared once more.
     pub steps: Vec<Step>,
 }
@@ -43,6 +46,26 @@ pub enum Dialect {
     YWebsocket,
     /// That of Hocuspocus.
     Hocuspocus,
+}
+
+/// What a replica may do with the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Access {
+    /// It is a reader. It edits all the same, and the server is to refuse that.
+    Read,
+    /// It may write.
+    #[default]
+    Write,
+}
+
+impl From<Access> for coscribe_engine::peer::Access {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Read => Self::Read,
+            Access::Write => Self::Write,
+        }
+    }
 }
 
 /// One event, and the pause before it.
@@ -99,7 +122,15 @@ pub enum Event {
         /// How often.
         times: usize,
     },
-    /// All replicas connect and read until nothing is on its way; then everything is compared.
+    /// A replica may do something else with the document from now on: on its connection, and on those that follow.
+    Access {
+        /// The replica.
+        replica: usize,
+        /// What it may do.
+        access: Access,
+    },
+    /// All replicas connect and read until nothing is on its way. Then all may write, and when that has come to
+    /// rest too, everything is compared.
     Heal,
     /// A fault.
     Fault(Fault),
@@ -174,6 +205,8 @@ impl Event {
             Self::Cursor { state: None, .. } => "cursor taken away",
             Self::Gather { .. } => "gather",
             Self::Ask { .. } => "ask",
+            Self::Access { access: Access::Read, .. } => "read only",
+            Self::Access { access: Access::Write, .. } => "may write",
             Self::Heal => "heal",
             Self::Fault(fault) => fault.kind(),
         }
@@ -220,6 +253,11 @@ impl Scenario {
     /// The dialect of a replica's provider.
     pub fn dialect(&self, replica: usize) -> Dialect {
         self.dialects.get(replica).copied().unwrap_or_default()
+    }
+
+    /// What a replica may do at first.
+    pub fn access(&self, replica: usize) -> Access {
+        self.access.get(replica).copied().unwrap_or_default()
     }
 
     /// How many edits it has.

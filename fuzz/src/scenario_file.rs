@@ -71,8 +71,12 @@ pub(crate) fn scenario_json(scenario: &Scenario) -> String {
         [] => String::new(),
         dialects => format!("\n  \"dialects\": {},", json(&dialects)),
     };
+    let access = match &scenario.access[..] {
+        [] => String::new(),
+        access => format!("\n  \"access\": {},", json(&access)),
+    };
     format!(
-        "{{\n  \"seed\": {},\n  \"replicas\": {},{dialects}\n  \"steps\": [{}\n  ]\n}}",
+        "{{\n  \"seed\": {},\n  \"replicas\": {},{dialects}{access}\n  \"steps\": [{}\n  ]\n}}",
         scenario.seed,
         json(&scenario.replicas),
         steps.join(",")

@@ -11,13 +11,13 @@ use coscribe_engine::room::Room;
 use coscribe_engine::work::finish;
 
 /// A peer has come that speaks y-websocket.
-pub(crate) fn connect(room: &mut Room, peer: PeerId, now: Duration) {
-    join(room, peer, Terms::default(), &y_websocket::GREETING, now);
+pub(crate) fn connect(room: &mut Room, peer: PeerId, access: Access, now: Duration) {
+    join(room, peer, Terms { access, ..Terms::default() }, &y_websocket::GREETING, now);
 }
 
 /// A peer that speaks Hocuspocus has opened the document.
-pub(crate) fn open(room: &mut Room, peer: PeerId, now: Duration) {
-    join(room, peer, hocuspocus::terms(Access::Write, true), &hocuspocus::GREETING, now);
+pub(crate) fn open(room: &mut Room, peer: PeerId, access: Access, now: Duration) {
+    join(room, peer, hocuspocus::terms(access, true), &hocuspocus::GREETING, now);
 }
 
 fn join(room: &mut Room, peer: PeerId, terms: Terms, greeting: &[Inbound], now: Duration) {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use self::weight::Weight;
 use crate::limits;
 use crate::outcome::Failure;
-use crate::scenario::{Dialect, Event, Fault, Kind, Scenario, Step};
+use crate::scenario::{Access, Dialect, Event, Fault, Kind, Scenario, Step};
 
 /// Cuts a scenario down as long as `fails` gives a failure of the same oracle. Gives the smallest scenario and its failure;
 /// `None` if the scenario does not fail in the first place.
@@ -29,6 +29,7 @@ pub fn shrink(
         search.remove_pairs_of_steps();
         search.use_yrs();
         search.use_one_dialect();
+        search.use_writers();
         search.simplify_events();
         search.shorten_pauses();
         if search.weight == before {
@@ -156,6 +157,15 @@ impl<F: FnMut(&Scenario) -> Option<Failure>> Shrinking<F> {
         }
     }
 
+    fn use_writers(&mut self) {
+        if self.attempt_with(|scenario| scenario.access.clear()) {
+            return;
+        }
+        for index in 0..self.best.access.len() {
+            self.attempt_with(|scenario| scenario.access[index] = Access::Write);
+        }
+    }
+
     fn simplify_events(&mut self) {
         let mut index = 0;
         while index < self.best.steps.len() {
@@ -188,17 +198,20 @@ fn without_replica(scenario: &Scenario, removed: usize, heir: Option<usize>) -> 
         let replica = if replica % count == removed { heir? } else { replica % count };
         Some(if replica > removed { replica - 1 } else { replica })
     };
-    let (mut replicas, mut dialects) = (scenario.replicas.clone(), scenario.dialects.clone());
+    let Scenario { mut replicas, mut dialects, mut access, .. } = scenario.clone();
     replicas.remove(removed);
     if removed < dialects.len() {
         dialects.remove(removed);
+    }
+    if removed < access.len() {
+        access.remove(removed);
     }
     let steps = scenario
         .steps
         .iter()
         .filter_map(|step| Some(Step { after: step.after, event: renamed(&step.event, rename)? }))
         .collect();
-    Scenario { seed: scenario.seed, replicas, dialects, steps }
+    Scenario { seed: scenario.seed, replicas, dialects, access, steps }
 }
 
 /// The event with other numbers of replicas; `None` if it needs one that has none.
@@ -210,6 +223,7 @@ fn renamed(event: &Event, rename: impl Fn(usize) -> Option<usize>) -> Option<Eve
             Event::Gather { replica: rename(*replica)?, messages: *messages }
         }
         Event::Ask { replica, times } => Event::Ask { replica: rename(*replica)?, times: *times },
+        Event::Access { replica, access } => Event::Access { replica: rename(*replica)?, access: *access },
         Event::Heal => Event::Heal,
         Event::Fault(fault) => Event::Fault(match fault {
             Fault::Disconnect(replica) => Fault::Disconnect(rename(*replica)?),

@@ -147,7 +147,7 @@ fn coscribe_keeps_what_it_acknowledged_also_when_it_is_killed() {
     let restart = format!("sh '{}'", script.display());
     let server = Killed(folder.path().join("pid"));
     assert!(Command::new("sh").arg(&script).status().unwrap().success());
-    for scheme in ["ws", "hocuspocus"] {
+    for scheme in ["ws", "hocuspocus", "y-sweet"] {
         let flags = ["--seed", "1", "--runs", "20", "--forbid-gaps", "--restart-cmd", &restart];
         let (code, told) = against_url(&format!("{scheme}://{address}"), &flags);
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();

@@ -67,3 +67,8 @@ fn a_saved_change_that_is_told_twice_is_found() {
 fn a_lost_awareness_removal_is_found() {
     is_found_and_cut_down(PlantedBug::LoseAwarenessRemoval);
 }
+
+#[test]
+fn a_room_that_takes_in_what_readers_send_is_found() {
+    is_found_and_cut_down(PlantedBug::TakeInReaders);
+}

@@ -17,7 +17,7 @@ use coscribe_fuzz::report::javascript;
 use coscribe_fuzz::report::junit::JunitReport;
 use coscribe_fuzz::report::rust_test;
 use coscribe_fuzz::report::{Finding, Written};
-use coscribe_fuzz::scenario::{Crash, During, Event, Fault, Kind, Scenario, Step};
+use coscribe_fuzz::scenario::{Access, Crash, During, Event, Fault, Kind, Scenario, Step};
 use coscribe_fuzz::scenario_file::{ScenarioFile, ScenarioFileError};
 use coscribe_fuzz::simulation::{self, Surroundings};
 
@@ -56,11 +56,19 @@ fn finding() -> Finding {
         Event::Cursor { replica: 1, state: None },
         Event::Gather { replica: 0, messages: 3 },
         Event::Ask { replica: 1, times: 2 },
+        Event::Access { replica: 0, access: Access::Read },
+        Event::Access { replica: 0, access: Access::Write },
         Event::Edit { replica: 1, edit: Edit::Undo },
     ]);
     let steps: Vec<_> =
         events.into_iter().zip(0..).map(|(event, after)| Step { after: after % 3, event }).collect();
-    let scenario = Scenario { seed: u64::MAX, replicas: vec![Kind::Yrs, Kind::Yjs], dialects: vec![], steps };
+    let scenario = Scenario {
+        seed: u64::MAX,
+        replicas: vec![Kind::Yrs, Kind::Yjs],
+        dialects: vec![],
+        access: vec![],
+        steps,
+    };
     let (step, detail) = (scenario.steps.len(), "replica 0 and 1: <a> & <b>".to_owned());
     let failure = Failure { oracle: Oracle::StateVector, step, time: 12, detail };
     Finding { timeline: timeline(&scenario), scenario, failure }
@@ -76,6 +84,7 @@ fn timeline(scenario: &Scenario) -> Timeline {
             | Event::Cursor { replica, .. }
             | Event::Gather { replica, .. }
             | Event::Ask { replica, .. } => (MarkKind::Edit, vec![replica + 1]),
+            Event::Access { replica, .. } => (MarkKind::Fault, vec![replica + 1]),
             Event::Heal => (MarkKind::Heal, vec![0]),
             Event::Fault(Fault::Partition(replicas)) => {
                 (MarkKind::Fault, replicas.iter().map(|replica| replica + 1).collect())
@@ -181,7 +190,8 @@ fn page(finding: &Finding) -> String {
 
 #[test]
 fn a_page_of_a_run_without_steps_or_timeline_is_a_page() {
-    let scenario = Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps: Vec::new() };
+    let scenario =
+        Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], access: vec![], steps: Vec::new() };
     let page = Page { scenario: &scenario, failure: None, timeline: &Timeline::default(), replay: "x" };
     assert!(page.to_html().contains("Nothing is wrong"));
 }

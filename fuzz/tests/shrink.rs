@@ -43,7 +43,13 @@ fn scenario() -> Scenario {
             },
         )
     });
-    Scenario { seed: 7, replicas: vec![Kind::Yjs; 5], dialects: vec![], steps: steps.collect() }
+    Scenario {
+        seed: 7,
+        replicas: vec![Kind::Yjs; 5],
+        dialects: vec![],
+        access: vec![],
+        steps: steps.collect(),
+    }
 }
 
 fn is_insert(event: &Event) -> bool {
@@ -77,7 +83,13 @@ fn only_the_steps_that_matter_remain_in_their_order() {
     ];
     assert_eq!(
         small,
-        Scenario { seed: 7, replicas: vec![Kind::Yrs], dialects: vec![], steps: expected.to_vec() }
+        Scenario {
+            seed: 7,
+            replicas: vec![Kind::Yrs],
+            dialects: vec![],
+            access: vec![],
+            steps: expected.to_vec()
+        }
     );
     assert_eq!((failure.oracle, failure.step), (Oracle::Content, 1));
 }
@@ -102,8 +114,11 @@ fn steps_that_only_go_together_are_removed_together() {
             .then(|| failure(Oracle::Rest, scenario.steps.len()))
     };
     let steps = (0..12).map(|index| step(0, if index < 6 { insert(0, 0, "a") } else { delete(0) })).collect();
-    let (small, _) =
-        shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, fails).unwrap();
+    let (small, _) = shrink(
+        &Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], access: vec![], steps },
+        fails,
+    )
+    .unwrap();
     assert_eq!(small.steps.len(), 2);
 }
 
@@ -129,6 +144,7 @@ fn replicas_are_renumbered_when_one_goes() {
         step(0, insert(0, 0, "a")),
     ];
     let start = Scenario {
+        access: vec![],
         seed: 1,
         replicas: vec![Kind::Yrs, Kind::Yrs, Kind::Yjs, Kind::Yjs],
         dialects: vec![],
@@ -169,8 +185,11 @@ fn a_replica_can_do_the_work_of_another() {
         (inserts >= 3).then(|| failure(Oracle::Stored, 0))
     };
     let steps = (0..3).map(|replica| step(0, insert(replica, 0, "a"))).collect();
-    let (small, _) =
-        shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs; 3], dialects: vec![], steps }, fails).unwrap();
+    let (small, _) = shrink(
+        &Scenario { seed: 1, replicas: vec![Kind::Yrs; 3], dialects: vec![], access: vec![], steps },
+        fails,
+    )
+    .unwrap();
     assert_eq!((small.replicas.len(), small.steps.len()), (1, 3));
 }
 
@@ -178,7 +197,8 @@ fn a_replica_can_do_the_work_of_another() {
 fn faults_become_the_simplest_that_still_do_harm() {
     let shrunk = |fault: Fault, fails: fn(&Fault) -> bool| {
         let steps = vec![step(0, Event::Fault(fault))];
-        let scenario = Scenario { seed: 1, replicas: vec![Kind::Yrs; 5], dialects: vec![], steps };
+        let scenario =
+            Scenario { seed: 1, replicas: vec![Kind::Yrs; 5], dialects: vec![], access: vec![], steps };
         let fails = |scenario: &Scenario| match &scenario.steps.first()?.event {
             Event::Fault(fault) if fails(fault) => Some(failure(Oracle::Acknowledged, 1)),
             _ => None,
@@ -223,8 +243,11 @@ fn content_becomes_small() {
             }
             _ => None,
         };
-        let (small, _) =
-            shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, fails).unwrap();
+        let (small, _) = shrink(
+            &Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], access: vec![], steps },
+            fails,
+        )
+        .unwrap();
         match &small.steps[0].event {
             Event::Edit { edit: Edit::Change { action: Action::Set { content, .. }, path, .. }, .. } => {
                 assert_eq!((path.len(), small.steps[0].after), (0, 0));
@@ -296,9 +319,12 @@ fn it_is_deterministic_and_bounded() {
     let mut runs = 0;
     let steps = vec![step(0, Event::Heal); 2_500];
     // Now and then one step may go: the slowest way down.
-    shrink(&Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], steps }, |scenario| {
-        runs += 1;
-        (runs % 97 == 1).then(|| failure(Oracle::Panic, scenario.steps.len()))
-    });
+    shrink(
+        &Scenario { seed: 1, replicas: vec![Kind::Yrs], dialects: vec![], access: vec![], steps },
+        |scenario| {
+            runs += 1;
+            (runs % 97 == 1).then(|| failure(Oracle::Panic, scenario.steps.len()))
+        },
+    );
     assert_eq!(runs, 20_000);
 }

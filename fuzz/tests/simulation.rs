@@ -25,6 +25,7 @@ fn nothing_is_found() {
             panic!("{scenario}: {failure}");
         }
     }
+    assert!(coverage.pairs.iter().any(|(_, condition)| *condition == "read only"), "there are no readers");
     assert!(coverage.pairs.len() > 100, "{} pairs of events and faults only", coverage.pairs.len());
 }
 

@@ -17,9 +17,9 @@ Examples:
       coscribe-fuzz against ws://127.0.0.1:1234 --restart-cmd 'systemctl kill -s KILL my-server; systemctl start my-server'
   The Hocuspocus dialect of the same server, or one of Hocuspocus itself
       coscribe-fuzz against hocuspocus://127.0.0.1:1234
-  y-sweet, whose documents must be made first
-      coscribe-fuzz against 'ws://127.0.0.1:8080/d/{}/ws/{}' --create-cmd 'curl -sf http://127.0.0.1:8080/doc/new
-        -H content-type:application/json -d {\"docId\":\"{}\"}'
+  coscribe's y-sweet, and y-sweet itself
+      coscribe-fuzz against y-sweet://KEY@127.0.0.1:1234
+      coscribe-fuzz against y-sweet://127.0.0.1:8080/
   What was found, twenty times
       coscribe-fuzz against ws://127.0.0.1:1234 --replay fuzz-failures/content-42.json --runs 20
 
@@ -30,7 +30,8 @@ Each run has a document of its own. Documents are not deleted afterwards: use a 
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The server: ws:// or wss://host:port/path?query, with {} for the document, which otherwise comes after the path;
-    /// hocuspocus:// or hocuspocus+wss://host:port/path?token=T for one that speaks Hocuspocus
+    /// hocuspocus:// or hocuspocus+wss://host:port/path?token=T for one that speaks Hocuspocus; y-sweet://KEY@host:port for
+    /// coscribe's y-sweet, and with a path for any other
     #[arg(value_name = "URL")]
     pub(super) target: Target,
     /// What the names of documents begin with

@@ -54,7 +54,9 @@ fn questions(speech: &Speech) -> Vec<Bytes> {
     let (nobody, nothing) = (Bytes::from_static(&[0]), Bytes::from_static(&[0, 0]));
     match speech {
         Speech::YWebsocket { .. } => {
-            let questions = [Inbound::Step1(nobody), Inbound::Confirm(Bytes::from_static(TOKEN))];
+            // A client of y-sweet gets no receipt before it has said what it has.
+            let confirm = Inbound::Confirm(Bytes::from_static(TOKEN));
+            let questions = [Inbound::Step1(nobody), Inbound::Step2(nothing), confirm];
             questions.iter().filter_map(y_websocket::encode_inbound).collect()
         }
         Speech::Hocuspocus { address, token } => {

@@ -148,7 +148,7 @@ impl<'a> Run<'a> {
                 Event::Edit { replica, edit } => self.edit(replica % self.editors.len(), edit)?,
                 Event::Cursor { replica, state } => self.move_cursor(replica % self.editors.len(), *state),
                 // Other servers read one message of a frame.
-                Event::Gather { .. } => {}
+                Event::Gather { .. } | Event::Access { .. } => {}
                 Event::Ask { replica, times } => self.ask(replica % self.editors.len(), *times)?,
                 Event::Heal => self.heal(false).await?,
                 Event::Fault(fault) => self.fault(fault).await?,
@@ -312,7 +312,11 @@ impl<'a> Run<'a> {
         match event {
             Event::Fault(_) => drop(self.faults.insert(kind)),
             Event::Heal => self.faults.clear(),
-            Event::Edit { .. } | Event::Cursor { .. } | Event::Gather { .. } | Event::Ask { .. } => {}
+            Event::Edit { .. }
+            | Event::Cursor { .. }
+            | Event::Gather { .. }
+            | Event::Ask { .. }
+            | Event::Access { .. } => {}
         }
     }
 }

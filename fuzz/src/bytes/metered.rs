@@ -12,6 +12,7 @@ use coscribe_engine::dialect::{hocuspocus, y_websocket};
 use coscribe_engine::lib0::Reader;
 use coscribe_engine::limits::{ANSWERS_AT_ONCE, SLICE_STEPS};
 use coscribe_engine::message::{Inbound, Outbound};
+use coscribe_engine::peer::Access;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::update::Update;
@@ -56,12 +57,12 @@ impl Metered {
 
     /// A peer comes.
     pub(super) fn connect(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
-        self.input(Traffic::input(), |room| serving::connect(room, peer, now))
+        self.input(Traffic::input(), |room| serving::connect(room, peer, Access::Write, now))
     }
 
     /// A peer comes that speaks Hocuspocus.
     pub(super) fn open(&mut self, peer: PeerId, now: Duration) -> Vec<Effect> {
-        self.input(Traffic::input(), |room| serving::open(room, peer, now))
+        self.input(Traffic::input(), |room| serving::open(room, peer, Access::Write, now))
     }
 
     /// The messages of a frame of so many bytes come, which was read elsewhere.

@@ -49,6 +49,13 @@ fn run(data: &[u8], planted: Planted) {
     if script.abrupt { stage.end_as_it_is() } else { stage.end() }
 }
 
+/// Something that the room has appended.
+struct Logged {
+    update: Bytes,
+    source: Option<PeerId>,
+    waits: bool,
+}
+
 /// A room, and the model of its state.
 struct Stage {
     room: Metered,
@@ -62,7 +69,7 @@ struct Stage {
     /// How long the last frame was.
     last_frame: usize,
     /// The appended updates, each with the peer that sent it; one that waits has none.
-    log: Vec<(Bytes, Option<PeerId>)>,
+    log: Vec<Logged>,
     /// All of the log, loaded.
     logged: Blocks,
     /// How much of the log was flushed to the peers.
@@ -249,10 +256,8 @@ impl Stage {
     /// So many more appends are on disk.
     fn sync(&mut self, more: usize) {
         let durable = (self.durable + more).min(self.log.len());
-        for (update, source) in &self.log[self.durable..durable] {
-            if source.is_some() {
-                self.on_disk.load(update).expect("the log has no gap");
-            }
+        for Logged { update, .. } in self.log[self.durable..durable].iter().filter(|logged| !logged.waits) {
+            self.on_disk.load(update).expect("the log has no gap");
         }
         self.on_disk.collect();
         self.durable = durable;
@@ -265,8 +270,7 @@ impl Stage {
         for effect in effects {
             match effect {
                 Effect::Append { sequence, update, source, waits } => {
-                    assert_eq!(source.is_none(), waits, "nothing is appended again");
-                    self.append(sequence, update.to_bytes(), source);
+                    self.append(sequence, Logged { update: update.to_bytes(), source, waits });
                 }
                 Effect::Send { peer, message, .. } => self.deliver(peer, &message),
                 Effect::Broadcast { message, to } => self.broadcast(&message, &to),
@@ -279,11 +283,12 @@ impl Stage {
         }
     }
 
-    fn append(&mut self, sequence: u64, update: Bytes, source: Option<PeerId>) {
-        if source.is_some() {
-            self.logged.load(&update).expect("the log has no gap");
+    fn append(&mut self, sequence: u64, logged: Logged) {
+        assert!(!logged.waits || logged.source.is_none(), "what waits comes from several");
+        if !logged.waits {
+            self.logged.load(&logged.update).expect("the log has no gap");
         }
-        self.log.push((update, source));
+        self.log.push(logged);
         assert_eq!(sequence, self.log.len() as u64, "no sequence is left out");
     }
 
@@ -309,7 +314,8 @@ impl Stage {
         let flushed = std::mem::replace(&mut self.flushed, self.log.len());
         for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.synced && peer.keeps_up()) {
             if !to.contains(id) {
-                for (update, source) in self.log[flushed..].iter().filter(|(_, source)| source.is_some()) {
+                for Logged { update, source, .. } in self.log[flushed..].iter().filter(|logged| !logged.waits)
+                {
                     assert_eq!(*source, Some(*id), "all others get what is new");
                     peer.replica.load(update).expect("its own edits follow each other");
                 }
@@ -406,8 +412,8 @@ impl Stage {
     fn reopen(&mut self) {
         let (covered, rest) = self.log.split_at(self.log.len() / 2);
         let mut snapshot = Blocks::default();
-        let updates = |log: &[(Bytes, Option<PeerId>)]| -> Vec<Bytes> {
-            log.iter().filter(|(_, source)| source.is_some()).map(|(update, _)| update.clone()).collect()
+        let updates = |log: &[Logged]| -> Vec<Bytes> {
+            log.iter().filter(|logged| !logged.waits).map(|logged| logged.update.clone()).collect()
         };
         for update in updates(covered) {
             snapshot.load(&update).expect("the log has no gap");
@@ -417,7 +423,7 @@ impl Stage {
         for update in updates(rest) {
             room.load(&update).expect("the log has no gap");
         }
-        for (waiting, _) in self.log.iter().filter(|(_, source)| source.is_none()) {
+        for Logged { update: waiting, .. } in self.log.iter().filter(|logged| logged.waits) {
             room.load_waiting(waiting).expect("what waits can be read");
         }
         assert_same(room.blocks(), self.room.room().blocks());

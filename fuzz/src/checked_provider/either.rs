@@ -7,6 +7,7 @@ use coscribe_engine::dialect::MessageError;
 use coscribe_engine::dialect::hocuspocus::{Answer, Reply};
 use coscribe_engine::dialect::y_websocket::{Replies, encode_request};
 use coscribe_engine::message::Outbound;
+use coscribe_engine::peer::Access;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::receipts::Receipt;
 use coscribe_provider::{Effect, hocuspocus, y_websocket};
@@ -28,6 +29,8 @@ pub(super) enum EitherProvider {
         token: Bytes,
         /// The server has answered with its state on this connection.
         answered: bool,
+        /// Changes that were refused on this connection: they stay among the unsynced ones.
+        refused: u64,
         /// It has begun to count once more on this connection, and may have forgotten changes that were counted before.
         recounted: bool,
     },
@@ -51,10 +54,16 @@ pub(super) enum Due {
     Answer(Bytes),
     /// All up to this receipt is durable.
     Durable(Receipt),
-    /// A change is durable, of which there are none.
-    NothingDurable,
+    /// A change is durable, or refused, and none was sent.
+    NothingSent,
     /// The document is up to date, though the server has not answered with its state.
     SyncedEarly,
+    /// The change of this receipt was refused.
+    Refused(Receipt),
+    /// It may not write, for this reason.
+    ReadOnly(String),
+    /// It may write again.
+    Writable,
     /// The server denies access.
     Denied(String),
 }
@@ -69,7 +78,7 @@ impl EitherProvider {
             Speech::Hocuspocus { address, token } => {
                 let mut socket = hocuspocus::Socket::default();
                 socket.attach(address.clone(), hocuspocus::Provider::new(awareness));
-                Self::Hocuspocus { socket, address, token, answered: false, recounted: false }
+                Self::Hocuspocus { socket, address, token, answered: false, refused: 0, recounted: false }
             }
         }
     }
@@ -91,10 +100,18 @@ impl EitherProvider {
     pub(super) fn is_confirmed(&self) -> bool {
         match self {
             Self::YWebsocket { provider, .. } => provider.is_confirmed(),
-            Self::Hocuspocus { recounted, .. } => {
+            Self::Hocuspocus { refused, recounted, .. } => {
                 let provider = self.hocuspocus();
-                provider.unsynced() == 0 && (*recounted || provider.is_confirmed())
+                provider.unsynced() <= *refused && (*recounted || provider.is_confirmed())
             }
+        }
+    }
+
+    /// What the server has said of the access, where the dialect says it to everybody.
+    pub(super) fn granted(&self) -> Option<Access> {
+        match self {
+            Self::YWebsocket { .. } => None,
+            Self::Hocuspocus { .. } => self.hocuspocus().access(),
         }
     }
 
@@ -108,8 +125,8 @@ impl EitherProvider {
     pub(super) fn opened(&mut self, state_vector: Bytes, now: Duration) {
         match self {
             Self::YWebsocket { provider, .. } => provider.opened(state_vector, now),
-            Self::Hocuspocus { token, answered, recounted, .. } => {
-                (*answered, *recounted) = (false, false);
+            Self::Hocuspocus { token, answered, refused, recounted, .. } => {
+                (*answered, *refused, *recounted) = (false, 0, false);
                 let token = token.clone();
                 self.hocuspocus_mut().opened(token, state_vector);
             }
@@ -156,8 +173,9 @@ impl EitherProvider {
                     Effect::Apply(update) => Some(Due::Apply(update)),
                     Effect::Answer(known) => Some(Due::Answer(known)),
                     Effect::Durable(receipt) => Some(Due::Durable(receipt)),
-                    Effect::Denied(reason) => Some(Due::Denied(reason)),
-                    Effect::Synced | Effect::Resync | Effect::Granted(_) => None,
+                    Effect::Denied(reason) => Some(Due::ReadOnly(reason)),
+                    Effect::Granted(Access::Write) => Some(Due::Writable),
+                    Effect::Granted(Access::Read) | Effect::Synced | Effect::Resync => None,
                 },
                 Self::Hocuspocus { socket, .. } => match socket.poll_effect()? {
                     hocuspocus::SocketEffect::Send(frame) => Some(Due::Send(frame)),
@@ -171,13 +189,16 @@ impl EitherProvider {
     }
 
     fn hocuspocus_due(&mut self, effect: hocuspocus::Effect) -> Option<Due> {
-        let Self::Hocuspocus { token, answered, .. } = self else { return None };
+        let Self::Hocuspocus { token, answered, refused, .. } = self else { return None };
         match effect {
             hocuspocus::Effect::Apply(update) => Some(Due::Apply(update)),
             hocuspocus::Effect::Answer(known) => Some(Due::Answer(known)),
-            hocuspocus::Effect::Saved(receipt) => Some(receipt.map_or(Due::NothingDurable, Due::Durable)),
+            hocuspocus::Effect::Saved(receipt) => Some(receipt.map_or(Due::NothingSent, Due::Durable)),
             hocuspocus::Effect::Synced => (!*answered).then_some(Due::SyncedEarly),
-            hocuspocus::Effect::Refused(_) => Some(Due::Denied("it refuses an update".to_owned())),
+            hocuspocus::Effect::Refused(receipt) => {
+                *refused += 1;
+                Some(receipt.map_or(Due::NothingSent, Due::Refused))
+            }
             hocuspocus::Effect::Denied(reason) => Some(Due::Denied(reason)),
             hocuspocus::Effect::Closed(reason) => {
                 Some(Due::Denied(format!("it closes the document: {reason}")))

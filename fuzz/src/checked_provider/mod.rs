@@ -3,6 +3,7 @@
 //! It does no I/O: frames come in, frames go out. So it speaks to a simulated server as well as to a real one, in either dialect.
 
 mod either;
+mod refusals;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::document::state_vector::StateVector;
+use coscribe_engine::peer::Access;
 use coscribe_engine::update::Update;
 use coscribe_provider::awareness::ClientAwareness;
 use coscribe_provider::receipts::Receipt;
 
 use self::either::{Due, EitherProvider};
+pub use self::refusals::Refusals;
 use crate::acknowledged::Acknowledged;
 use crate::limits;
 use crate::replica::{Replica, ReplicaError};
@@ -60,6 +63,10 @@ pub enum Speech {
 #[derive(Debug)]
 pub struct CheckedProvider {
     provider: EitherProvider,
+    /// Whether it may be told that it is a reader.
+    may_be_reader: bool,
+    /// What it was told as a reader on this connection.
+    refusals: Refusals,
     /// The replica has waited for something since before this connection: a server that was killed may have lost it, and
     /// whoever has it may bring it later.
     has_waited: bool,
@@ -75,6 +82,8 @@ impl CheckedProvider {
     pub fn new(awareness: ClientAwareness, speech: Speech) -> Self {
         Self {
             provider: EitherProvider::new(awareness, speech),
+            may_be_reader: false,
+            refusals: Refusals::default(),
             has_waited: false,
             recent: VecDeque::new(),
             owed: VecDeque::new(),
@@ -97,6 +106,21 @@ impl CheckedProvider {
         self.provider.awareness()
     }
 
+    /// What it was told as a reader on this connection.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// What the server has said of the access, where the dialect says it to everybody.
+    pub fn granted(&self) -> Option<Access> {
+        self.provider.granted()
+    }
+
+    /// Whether the server may tell it that it is a reader, until something else is said. At first it may not.
+    pub fn allow_refusals(&mut self, may_be_reader: bool) {
+        self.may_be_reader = may_be_reader;
+    }
+
     /// What the server has acknowledged so far, on any connection.
     pub fn acknowledged(&self) -> &Acknowledged {
         &self.acknowledged
@@ -108,6 +132,7 @@ impl CheckedProvider {
     /// If the replica fails.
     pub fn open(&mut self, replica: &mut dyn Replica, now: Duration) -> Result<Vec<Bytes>, ReplicaError> {
         self.has_waited = replica.is_waiting()?;
+        self.refusals = Refusals::default();
         self.provider.opened(replica.state_vector()?, now);
         Ok(self.frames())
     }
@@ -153,9 +178,19 @@ impl CheckedProvider {
                 self.owed.extend(receipt.map(|receipt| (receipt, lacking)));
             }
             Due::Durable(receipt) => self.acknowledge(receipt),
-            Due::NothingDurable => {
+            Due::NothingSent => {
                 return Err(ProviderError::Early("one change more is acknowledged than was sent"));
             }
+            Due::Refused(_) if !self.may_be_reader => {
+                return Err(ProviderError::Denied("it refuses an update".to_owned()));
+            }
+            Due::Refused(receipt) => {
+                self.owed.retain(|(owed, _)| *owed != receipt);
+                self.refusals.changes += 1;
+            }
+            Due::ReadOnly(reason) if !self.may_be_reader => return Err(ProviderError::Denied(reason)),
+            Due::ReadOnly(_) => self.refusals.is_told = true,
+            Due::Writable => self.refusals.is_told = false,
             Due::SyncedEarly => {
                 return Err(ProviderError::Early(
                     "all changes are acknowledged before the server has answered with its state",

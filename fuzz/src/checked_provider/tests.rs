@@ -63,3 +63,32 @@ fn a_count_before_the_state_and_one_too_many_are_found() {
     let unasked = hear(&mut provider, &mut replica, &Outbound::Saved(true));
     assert!(matches!(unasked, Err(ProviderError::Early(_))), "{unasked:?}");
 }
+
+#[test]
+fn a_refusal_is_a_failure_unless_it_may_be_a_reader_and_then_the_change_is_not_acknowledged() {
+    let write = |provider: &mut CheckedProvider, text: &str| {
+        let action = Action::Insert { at: 0, content: Content::Text(text.to_owned()) };
+        let edit = Edit::Change { root: Root::Text, path: Vec::new(), action };
+        for update in YrsReplica::new(7, false).edit(&edit).expect("yrs edits") {
+            provider.write(update);
+        }
+    };
+    let (mut provider, mut replica) = opened();
+    write(&mut provider, "a");
+    let refused = hear(&mut provider, &mut replica, &Outbound::Saved(false));
+    assert!(matches!(refused, Err(ProviderError::Denied(_))), "{refused:?}");
+
+    let (mut provider, mut replica) = opened();
+    provider.allow_refusals(true);
+    hear(&mut provider, &mut replica, &Outbound::Step2(vec![0, 0].into())).expect("nothing is wrong");
+    hear(&mut provider, &mut replica, &Outbound::Step1(NOBODY)).expect("nothing is wrong");
+    write(&mut provider, "a");
+    for is_saved in [true, false] {
+        hear(&mut provider, &mut replica, &Outbound::Saved(is_saved)).expect("nothing is wrong");
+    }
+    assert_eq!(provider.refusals().changes, 1);
+    assert_eq!(provider.acknowledged().state_vector.get(7), 0);
+    assert!(provider.is_confirmed(), "nothing more will come");
+    let one_more = hear(&mut provider, &mut replica, &Outbound::Saved(false));
+    assert!(matches!(one_more, Err(ProviderError::Early(_))), "{one_more:?}");
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::edit::{Action, Content, Edit, Nested};
 use crate::limits;
-use crate::scenario::{Crash, During, Event, Fault};
+use crate::scenario::{Access, Crash, During, Event, Fault};
 
 /// An event: `replica 1: text.insert(0, "a")`.
 pub(super) fn event(event: &Event) -> String {
@@ -17,6 +17,8 @@ pub(super) fn event(event: &Event) -> String {
         }
         Event::Ask { replica, times: 1 } => format!("replica {replica} asks again"),
         Event::Ask { replica, times } => format!("replica {replica} asks again, {times} times in one frame"),
+        Event::Access { replica, access: Access::Read } => format!("replica {replica} may only read"),
+        Event::Access { replica, access: Access::Write } => format!("replica {replica} may write"),
         Event::Heal => "heal, then compare".to_owned(),
         Event::Fault(kind) => fault(kind),
     }

@@ -20,7 +20,7 @@ pub(super) fn events(event: &Event) -> Vec<Event> {
         Event::Ask { replica, times } => {
             counts(*times).map(|times| Event::Ask { replica: *replica, times }).collect()
         }
-        Event::Cursor { state: None, .. } | Event::Heal => Vec::new(),
+        Event::Cursor { state: None, .. } | Event::Access { .. } | Event::Heal => Vec::new(),
         Event::Fault(fault) => faults(fault).into_iter().map(Event::Fault).collect(),
     }
 }

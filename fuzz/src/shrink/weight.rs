@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::edit::{Action, Content, Edit, Formats, Nested};
-use crate::scenario::{Crash, Dialect, During, Event, Fault, Kind, Scenario};
+use crate::scenario::{Access, Crash, Dialect, During, Event, Fault, Kind, Scenario};
 
 /// A measure of scenarios: the lesser, the simpler. The first part in which two differ decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,7 @@ pub(super) struct Weight {
     replicas: usize,
     yjs: usize,
     dialects: usize,
+    access: usize,
     faults: u64,
     edits: u64,
     pauses: u64,
@@ -27,17 +28,20 @@ impl Weight {
                 Event::Gather { messages: count, .. } | Event::Ask { times: count, .. } => {
                     edits += 1 + *count as u64;
                 }
+                Event::Access { access, .. } => faults += 1 + u64::from(*access == Access::Read),
                 Event::Heal => {}
                 Event::Fault(fault) => faults += of_fault(fault),
             }
         }
         let is_hocuspocus = |dialect: &&Dialect| **dialect == Dialect::Hocuspocus;
         let hocuspocus = scenario.dialects.iter().filter(is_hocuspocus).count();
+        let readers = scenario.access.iter().filter(|access| **access == Access::Read).count();
         Self {
             steps: scenario.steps.len(),
             replicas: scenario.replicas.len(),
             yjs: scenario.replicas.iter().filter(|kind| **kind == Kind::Yjs).count(),
             dialects: scenario.dialects.len() + hocuspocus,
+            access: scenario.access.len() + readers,
             faults,
             edits,
             pauses: scenario.steps.iter().map(|step| u64::from(step.after)).sum(),

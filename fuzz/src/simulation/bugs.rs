@@ -10,12 +10,17 @@ pub use planted::PlantedBug;
 #[cfg(not(feature = "planted-bugs"))]
 mod absent {
     use coscribe_engine::message::{Inbound, Outbound};
+    use coscribe_engine::peer::Access;
     use coscribe_engine::room::{PeerId, Room};
 
     /// None.
     pub(in super::super) struct Bugs;
 
     impl Bugs {
+        pub(in super::super) fn granted(&self, access: Access) -> Access {
+            access
+        }
+
         pub(in super::super) fn incoming(&mut self, message: Inbound, _room: &Room) -> Option<Inbound> {
             Some(message)
         }
@@ -41,6 +46,7 @@ mod planted {
     use coscribe_engine::document::id_set::IdSet;
     use coscribe_engine::document::state_vector::StateVector;
     use coscribe_engine::message::{Inbound, Outbound};
+    use coscribe_engine::peer::Access;
     use coscribe_engine::room::{PeerId, Room};
     use coscribe_engine::update::Update;
 
@@ -63,11 +69,13 @@ mod planted {
         LoseCount,
         /// One of several saved changes is told twice.
         CountTwice,
+        /// The room takes in what readers send.
+        TakeInReaders,
     }
 
     impl PlantedBug {
         /// All of them.
-        pub const ALL: [Self; 8] = [
+        pub const ALL: [Self; 9] = [
             Self::DropDeleteSet,
             Self::SliceOffByOne,
             Self::AcknowledgeEarly,
@@ -76,6 +84,7 @@ mod planted {
             Self::LoseAwarenessRemoval,
             Self::LoseCount,
             Self::CountTwice,
+            Self::TakeInReaders,
         ];
     }
 
@@ -91,6 +100,11 @@ mod planted {
     impl Bugs {
         pub(in super::super) fn new(bug: Option<PlantedBug>) -> Self {
             Self { bug, held: None, counted: 0 }
+        }
+
+        /// What the room is told that a peer may do.
+        pub(in super::super) fn granted(&self, access: Access) -> Access {
+            if self.bug == Some(PlantedBug::TakeInReaders) { Access::Write } else { access }
         }
 
         pub(in super::super) fn incoming(&mut self, message: Inbound, room: &Room) -> Option<Inbound> {

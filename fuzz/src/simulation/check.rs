@@ -25,6 +25,11 @@ impl Simulation<'_> {
         self.bury()?;
         self.wait(RENEWED)?;
         self.rest()?;
+        if self.has_readers() {
+            self.check_readers()?;
+            self.let_all_write()?;
+            self.rest()?;
+        }
         self.check().map_err(|broken| self.broken(broken))?;
         self.transcript.healed();
         Ok(())
@@ -141,7 +146,7 @@ impl Simulation<'_> {
     }
 
     /// Every replica sees the awareness states of all others.
-    fn check_awareness(&mut self) -> Result<(), Broken> {
+    pub(super) fn check_awareness(&mut self) -> Result<(), Broken> {
         let own = |editor: &super::SimulatedEditor<'_>| {
             Some((editor.replica.client(), editor.provider.awareness().own()?.to_owned()))
         };

@@ -5,6 +5,7 @@ use coscribe_engine::peer::PeerId;
 use super::Simulation;
 use super::editor::Link;
 use crate::outcome::Failure;
+use crate::scenario::Access;
 
 impl Simulation<'_> {
     /// A replica connects, if it is not connected.
@@ -15,9 +16,11 @@ impl Simulation<'_> {
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let now = self.now;
-        let dialect = self.editors[replica].dialect;
-        self.server.connect(peer, dialect, now).map_err(|broken| self.broken(broken))?;
+        let (dialect, access) = (self.editors[replica].dialect, self.editors[replica].access);
+        let connected = self.server.connect(peer, dialect, access.into(), now);
+        connected.map_err(|broken| self.broken(broken))?;
         let editor = &mut self.editors[replica];
+        editor.provider.allow_refusals(access == Access::Read);
         editor.link = Some(Link::new(peer, now));
         let frames = editor.provider.open(editor.replica.as_mut(), now);
         let frames = frames.map_err(|error| self.replica_failed(&error))?;

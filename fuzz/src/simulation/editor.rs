@@ -10,13 +10,15 @@ use coscribe_provider::awareness::ClientAwareness;
 
 use crate::checked_provider::{CheckedProvider, Speech};
 use crate::replica::{History, Replica, ReplicaError};
-use crate::scenario::Dialect;
+use crate::scenario::{Access, Dialect};
 
 /// An editor of a run.
 pub(super) struct SimulatedEditor<'a> {
     pub(super) replica: Box<dyn Replica + 'a>,
     pub(super) provider: CheckedProvider,
     pub(super) dialect: Dialect,
+    /// What it may do with the document.
+    pub(super) access: Access,
     /// The connection as the server knows it.
     pub(super) link: Option<Link>,
     /// How long a message takes, each way.
@@ -67,13 +69,14 @@ impl Link {
 impl<'a> SimulatedEditor<'a> {
     pub(super) fn new(
         replica: Box<dyn Replica + 'a>,
-        dialect: Dialect,
+        (dialect, access): (Dialect, Access),
         latency: Duration,
         history: bool,
     ) -> Self {
         Self {
             provider: provider(replica.client(), dialect, Duration::ZERO),
             dialect,
+            access,
             replica,
             link: None,
             latency,

@@ -1,6 +1,7 @@
 //! Carries out a scenario in simulated time: editors, their connections, a server with its room and its log, and the faults
 //! between them. Everything here depends on the scenario alone.
 
+mod access;
 mod bugs;
 mod check;
 mod connecting;
@@ -9,6 +10,7 @@ mod delivery;
 mod editor;
 mod faults;
 mod label;
+mod permissions;
 mod sending;
 mod server;
 mod transcript;
@@ -159,7 +161,7 @@ impl<'a> Simulation<'a> {
             let latency = Duration::from_micros(simulation.rng.u64(200..5_000));
             simulation.editors.push(SimulatedEditor::new(
                 replica,
-                scenario.dialect(number),
+                (scenario.dialect(number), scenario.access(number)),
                 latency,
                 restores,
             ));
@@ -182,6 +184,9 @@ impl<'a> Simulation<'a> {
                 Event::Cursor { replica, state } => self.move_cursor(replica % self.editors.len(), *state)?,
                 Event::Gather { replica, messages } => self.gather(replica % self.editors.len(), *messages),
                 Event::Ask { replica, times } => self.ask(replica % self.editors.len(), *times)?,
+                Event::Access { replica, access } => {
+                    self.set_access(replica % self.editors.len(), *access)?
+                }
                 Event::Heal => self.heal()?,
                 Event::Fault(fault) => self.fault(fault)?,
             }

@@ -1,16 +1,15 @@
 //! The simulated server: one room of the engine and the store on a disk in memory, put together as the server does it.
 
+mod receiving;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coscribe_engine::dialect::MessageError;
-use coscribe_engine::dialect::hocuspocus::{self, Frame, Request};
 use coscribe_engine::document::blocks::{Blocks, LoadError};
-use coscribe_engine::message::{Inbound, Parting};
-use coscribe_engine::peer::Access;
+use coscribe_engine::message::Parting;
 use coscribe_engine::room::{
     Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Stored,
 };
@@ -22,11 +21,11 @@ use coscribe_persistence::{
 use fastrand::Rng;
 
 use super::bugs::Bugs;
-use super::connections::{Connection, Connections};
+use super::connections::Connections;
 use super::delivery::Delivery;
+use super::permissions::Permissions;
 use crate::outcome::Oracle;
-use crate::scenario::{Crash, Dialect, During};
-use crate::serving;
+use crate::scenario::{Crash, During};
 
 /// Where the store is on its disk.
 const DIRECTORY: &str = "/store";
@@ -59,6 +58,7 @@ pub(super) struct SimulatedServer {
     name: DocumentName,
     open: Option<Open>,
     connections: Connections,
+    permissions: Permissions,
     /// Frames that no room sends.
     replies: Vec<Delivery>,
     /// Records that the room has appended and the log does not have yet.
@@ -116,7 +116,7 @@ impl SimulatedServer {
         let store = open(&disk, &stop)?;
         let name = DocumentName::new("document").expect("a valid name");
         let (unwritten, durable_waiting, probed, epoch, is_full) = Default::default();
-        let (connections, replies) = Default::default();
+        let (connections, permissions, replies) = Default::default();
         let open = None;
         let load = LOADS[usize::try_from(seed % 3).unwrap_or_default()];
         Ok(Self {
@@ -127,6 +127,7 @@ impl SimulatedServer {
             name,
             open,
             connections,
+            permissions,
             replies,
             unwritten,
             epoch,
@@ -233,74 +234,12 @@ impl SimulatedServer {
         }
     }
 
-    /// A connection has opened.
-    pub(super) fn connect(&mut self, peer: PeerId, dialect: Dialect, now: Duration) -> Result<(), Broken> {
-        self.connections.open(peer, dialect);
-        if dialect == Dialect::YWebsocket {
-            serving::connect(self.room(now)?, peer, now);
-        }
-        Ok(())
-    }
-
-    /// A connection has ended, or is given up.
-    pub(super) fn disconnect(&mut self, peer: PeerId, now: Duration) -> Result<(), Broken> {
-        self.connections.close(peer);
-        finish(self.room(now)?.disconnect(peer));
-        Ok(())
-    }
-
-    /// A frame has come from a peer.
-    pub(super) fn receive(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
-        self.room(now)?;
-        match self.connections.get_mut(peer) {
-            Some(Connection::YWebsocket) => {
-                for message in serving::messages(frame) {
-                    self.take(peer, message, now);
-                }
-                Ok(())
-            }
-            Some(Connection::Hocuspocus { .. }) => self.receive_hocuspocus(peer, frame, now),
-            None => Ok(()),
-        }
-    }
-
-    fn receive_hocuspocus(&mut self, peer: PeerId, frame: &Bytes, now: Duration) -> Result<(), Broken> {
-        let refused = |error: MessageError| (Oracle::Refused, format!("the server cannot read: {error}"));
-        let Frame::Addressed { address, request } = Frame::read(frame).map_err(refused)? else {
-            return Ok(());
-        };
-        match request.map_err(refused)? {
-            Request::Auth { .. } => {
-                let frame = hocuspocus::granted_frame(&address, Access::Write);
-                if let Some(Connection::Hocuspocus { address: opened }) = self.connections.get_mut(peer) {
-                    *opened = Some(address);
-                }
-                self.replies.push(Delivery { peer, frame });
-                serving::open(self.room(now)?, peer, now);
-            }
-            Request::Close => finish(self.room(now)?.disconnect(peer)),
-            Request::Say(wish, message) => {
-                wish.into_iter().chain([message]).for_each(|message| self.take(peer, Ok(message), now));
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands a message to the room.
-    fn take(&mut self, peer: PeerId, message: Result<Inbound, MessageError>, now: Duration) {
-        let Some(Open { room, .. }) = &mut self.open else { return };
-        match message.map(|message| self.bugs.incoming(message, room)) {
-            Ok(Some(message)) => finish(room.receive(peer, message, now)),
-            Ok(None) => {}
-            Err(error) => finish(room.refuse(peer, error)),
-        }
-    }
-
     /// Carries out the effects of the room; gives the frames that it sends.
     pub(super) fn effects(&mut self) -> Result<Vec<Delivery>, Broken> {
         let (mut sent, mut frames) = (Vec::new(), std::mem::take(&mut self.replies));
         let Some(Open { room, life, .. }) = &mut self.open else { return Ok(frames) };
         while let Some(effect) = room.poll_effect() {
+            self.permissions.check(&effect)?;
             match effect {
                 Effect::Send { peer, message, .. } => {
                     self.bugs.outgoing(message, vec![peer], false, &mut sent);
@@ -408,6 +347,7 @@ impl SimulatedServer {
         self.stop.set(None);
         self.unwritten.clear();
         self.connections.clear();
+        self.permissions.clear();
         self.replies.clear();
         self.open = None;
         let mut choose = |below| rng.u64(..below);

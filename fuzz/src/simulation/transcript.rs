@@ -13,7 +13,7 @@ use crate::scenario::{Dialect, Event, Fault};
 pub(super) struct Transcript {
     timeline: Option<Timeline>,
     coverage: Coverage,
-    /// Kinds of faults since the last heal.
+    /// Kinds of faults, and of changes of access, since the last heal.
     faults: BTreeSet<&'static str>,
     now: Duration,
 }
@@ -37,14 +37,15 @@ impl Transcript {
             self.coverage.pairs.insert((kind, "no fault"));
         }
         self.coverage.pairs.extend(self.faults.iter().map(|fault| (kind, *fault)));
-        if let Event::Fault(_) = event {
+        if let Event::Access { .. } | Event::Fault(_) = event {
             self.faults.insert(kind);
         }
         let lanes = match event {
             Event::Edit { replica, .. }
             | Event::Cursor { replica, .. }
             | Event::Gather { replica, .. }
-            | Event::Ask { replica, .. } => vec![replica % replicas + 1],
+            | Event::Ask { replica, .. }
+            | Event::Access { replica, .. } => vec![replica % replicas + 1],
             Event::Heal => vec![0],
             Event::Fault(fault) => lanes(fault, replicas),
         };
@@ -53,7 +54,7 @@ impl Transcript {
                 MarkKind::Edit
             }
             Event::Heal => MarkKind::Heal,
-            Event::Fault(_) => MarkKind::Fault,
+            Event::Access { .. } | Event::Fault(_) => MarkKind::Fault,
         };
         if let Some(timeline) = &mut self.timeline {
             let time = micros(now);

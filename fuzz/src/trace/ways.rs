@@ -7,6 +7,7 @@ use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::document::state_vector::StateVector;
+use coscribe_engine::peer::Access;
 use coscribe_engine::room::{Effect, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
 use coscribe_engine::update::Update;
@@ -100,7 +101,7 @@ fn through_room(updates: &[Bytes], rng: &mut Rng) -> Vec<Bytes> {
     let limits = RoomLimits { parked_bytes: usize::MAX, document_bytes: usize::MAX, ..RoomLimits::default() };
     let (mut room, mut now, mut sent) = (Room::new(limits), Duration::ZERO, Vec::new());
     for peer in [source, reader] {
-        serving::connect(&mut room, peer, now);
+        serving::connect(&mut room, peer, Access::Write, now);
     }
     let step_1 = y_websocket::sync_frame(&SyncMessage::Step1(&StateVector::default().encode()));
     serving::receive(&mut room, reader, &step_1, now);
