@@ -47,7 +47,7 @@ rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 	COSCRIBE_REQUIRE_NODE=1 cargo test --workspace --locked
 	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --test planted_waste --locked
 
-client-tests: $(INSTALLED) ## unmodified clients, also through nginx and Caddy, and README's lines, against the real binary
+client-tests: $(INSTALLED) ## unmodified clients, also through nginx and Caddy, and the lines of README and docs/access.md, against the real binary
 	cargo build --package coscribe --locked
 	server/tests/python/install
 	server/tests/proxies/install

@@ -32,7 +32,7 @@ test('files are served with their types, compressed as asked, for ever where the
   const page = await get('/')
   assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8')
   assert.equal(page.headers.get('cache-control'), 'no-cache')
-  assert.match(page.headers.get('content-security-policy'), /default-src 'none'; script-src 'self'; /)
+  assert.match(page.headers.get('content-security-policy'), /default-src 'none'; script-src 'self'; .*frame-ancestors 'none'/)
   assert.equal(page.headers.get('x-content-type-options'), 'nosniff')
   const script = (await page.text()).match(/src="(\/assets\/[^"]+\.js)"/)[1]
   const plain = await (await get(script)).text()

@@ -80,6 +80,12 @@ pub(crate) const API_BODY_BYTES: usize = 64 << 10;
 /// send a question and their awareness.
 pub(crate) const UNDECIDED_BYTES: usize = 1 << 20;
 
+/// Questions about one connection that may be without an answer before nothing more is read of it.
+pub(crate) const QUESTIONS_ON_CONNECTION: usize = 32;
+
+/// Questions about clients of one address that are asked at once: others have their turns, too.
+pub(crate) const ASKED_FOR_ADDRESS: usize = 16;
+
 /// Documents that may be refused to one connection for its tokens before it ends. An application with more of them has one token for
 /// all.
 pub(crate) const REFUSALS_ON_CONNECTION: u32 = 100;

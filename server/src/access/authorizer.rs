@@ -18,6 +18,7 @@ use super::keys::{KeyRefresh, KeySet};
 use super::y_sweet::Gate;
 use super::{Claims, Credentials, Denied, Grant, HttpClient, Revocations, TokenError};
 use crate::config::{Anonymous, Config, Secret};
+use crate::limits::TOKEN_BYTES;
 
 /// Decides who may do what.
 pub(crate) struct Authorizer {
@@ -97,12 +98,17 @@ impl Authorizer {
     /// If a key is no good, or cannot be read, or what was revoked cannot.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Authorizer> {
         let client = HttpClient::new(&config.access)?;
+        let (keys, ask) = (KeySet::new(&config.access, &client)?, Ask::new(&config.access, &client)?);
+        let serves_this_machine = match config.anonymous {
+            Some(anonymous) => anonymous == Anonymous::Write,
+            None => keys.is_empty() && ask.is_none(),
+        };
         Ok(Authorizer {
             anonymous: config.anonymous,
-            keys: KeySet::new(&config.access, &client)?,
+            keys,
             bad_tokens: BadTokens::default(),
-            ask: Ask::new(&config.access, &client)?,
-            y_sweet: Gate::new(config.y_sweet_key.as_ref())?,
+            ask,
+            y_sweet: Gate::new(config.y_sweet_key.as_ref(), serves_this_machine)?,
             revocations: Revocations::open(&config.data)
                 .with_context(|| format!("cannot read what was revoked in {}", config.data.display()))?,
         })
@@ -131,6 +137,9 @@ impl Authorizer {
         let token = visitor.credentials.token.as_ref().map(Secret::reveal);
         if visitor.kind == ClientKind::YSweet {
             return self.unless_revoked(self.y_sweet.client(visitor.is_local, token, document)?);
+        }
+        if token.is_some_and(|token| token.len() > TOKEN_BYTES) {
+            return Err(TokenError::Invalid.into());
         }
         let verified = match token {
             Some(token) if !self.keys.is_empty() => Some(self.verify(token).await),

@@ -39,11 +39,22 @@ pub(crate) enum RevokeError {
     /// It says nothing, or two things.
     #[error("either token, or subject, issuedBefore or both are needed")]
     Unclear,
+    /// It is a moment that has not come.
+    #[error("issuedBefore is in the future: it is in seconds since 1970")]
+    Future,
+    /// It is a whole token.
+    #[error("a token is revoked by its id, the claim jti; without one, revoke its subject")]
+    WholeToken,
+    /// Somebody else has changed the file.
+    #[error("{FILE} was changed while the server runs; start it again")]
+    Changed,
     /// A name is too long.
     #[error("a subject and a token's id have at most {REVOKED_NAME_BYTES} bytes")]
     TooLong,
     /// There are too many.
-    #[error("{REVOCATIONS} revocations are known: use a new key for tokens, and remove the file {FILE}")]
+    #[error(
+        "{REVOCATIONS} revocations are known: use a new key for tokens, stop the server, and remove {FILE}"
+    )]
     TooMany,
     /// It could not be written.
     #[error("cannot store it: {0}")]
@@ -117,6 +128,12 @@ impl Revocations {
             (_, None, Some(_)) => {}
             _ => return Err(RevokeError::Unclear),
         }
+        if issued_before.is_some_and(|before| before > seconds(SystemTime::now()) + 1) {
+            return Err(RevokeError::Future);
+        }
+        if token.as_ref().is_some_and(|token| token.starts_with("ey") && token.matches('.').count() == 2) {
+            return Err(RevokeError::WholeToken);
+        }
         if [&*subject, &*token].into_iter().flatten().any(|name| name.len() > REVOKED_NAME_BYTES) {
             return Err(RevokeError::TooLong);
         }
@@ -161,10 +178,13 @@ impl Known {
 
 impl Journal {
     /// Writes a line where the last one ended, over what may be there of another.
-    fn append(&mut self, revocation: &Revocation) -> io::Result<()> {
-        let mut line = serde_json::to_vec(revocation)?;
+    fn append(&mut self, revocation: &Revocation) -> Result<(), RevokeError> {
+        let mut line = serde_json::to_vec(revocation).map_err(io::Error::from)?;
         line.push(b'\n');
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.path)?;
+        if file.metadata()?.len() < self.end {
+            return Err(RevokeError::Changed);
+        }
         file.set_len(self.end)?;
         file.seek(SeekFrom::Start(self.end))?;
         file.write_all(&line)?;
@@ -244,6 +264,10 @@ mod tests {
     fn what_is_unclear_revokes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let revocations = Revocations::open(directory.path()).unwrap();
+        let tomorrow = format!(r#"{{"issuedBefore":{}}}"#, seconds(SystemTime::now()) + 86_400);
+        assert!(matches!(revocations.revoke(revocation(&tomorrow)), Err(RevokeError::Future)));
+        let whole = r#"{"token":"eyJh.eyJz.c2ln"}"#;
+        assert!(matches!(revocations.revoke(revocation(whole)), Err(RevokeError::WholeToken)));
         for text in ["{}", r#"{"subject":"a","token":"b"}"#, r#"{"token":"b","issuedBefore":1}"#] {
             assert!(matches!(revocations.revoke(revocation(text)), Err(RevokeError::Unclear)), "{text}");
         }

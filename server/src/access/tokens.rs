@@ -3,6 +3,7 @@
 //! They are JWTs (RFC 7519), signed with HS256: `aud` says that they are ours, `doc` is the document, `access` is `full` or
 //! `read-only`, `exp` the end of their validity.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coscribe_engine::room::Access;
@@ -12,6 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 
 use super::Grant;
+use super::grant::TokenIdentity;
 use super::keys::{Unsigned, install};
 use crate::limits::TOKEN_BYTES;
 
@@ -44,6 +46,12 @@ struct Claims {
     doc: String,
     access: Authorization,
     exp: u64,
+    /// When it was signed; 0 in tokens of earlier builds.
+    #[serde(default)]
+    iat: u64,
+    /// The application's user id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
 }
 
 /// Signs tokens, and checks them.
@@ -105,7 +113,7 @@ impl Tokens {
         Tokens { signs: EncodingKey::from_secret(key), verifies: DecodingKey::from_secret(key), validation }
     }
 
-    /// A token for a document, valid for so long from now.
+    /// A token for a document and a user of the application, if that is known, valid for so long from now.
     ///
     /// # Errors
     /// If it cannot be signed.
@@ -113,11 +121,19 @@ impl Tokens {
         &self,
         document: &DocumentName,
         access: Authorization,
+        subject: Option<String>,
         valid: Duration,
     ) -> Result<String, Unsigned> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let exp = since_epoch.saturating_add(valid).as_secs();
-        let claims = Claims { aud: AUDIENCE.to_owned(), doc: document.as_str().to_owned(), access, exp };
+        let claims = Claims {
+            aud: AUDIENCE.to_owned(),
+            doc: document.as_str().to_owned(),
+            access,
+            exp,
+            iat: since_epoch.as_secs(),
+            sub: subject,
+        };
         encode(&Header::default(), &claims, &self.signs).map_err(|_| Unsigned)
     }
 
@@ -138,12 +154,19 @@ impl Tokens {
         if decoded.header.crit.is_some() {
             return Err(TokenError::Invalid);
         }
-        let Claims { doc, access, exp, .. } = decoded.claims;
+        let Claims { doc, access, exp, iat, sub, .. } = decoded.claims;
         let expires = UNIX_EPOCH.checked_add(Duration::from_secs(exp)).ok_or(TokenError::Invalid)?;
         if doc != document.as_str() {
             return Err(TokenError::Foreign);
         }
-        Ok(Grant { expires: Some(expires), ..Grant::anonymous(access.into()) })
+        let issued = UNIX_EPOCH.checked_add(Duration::from_secs(iat));
+        Ok(Grant {
+            access: access.into(),
+            subject: sub.unwrap_or_default().into(),
+            name: None,
+            expires: Some(expires),
+            token: Some(Arc::new(TokenIdentity { id: None, issued })),
+        })
     }
 }
 
@@ -168,7 +191,7 @@ mod tests {
             [(Authorization::Full, Access::Write), (Authorization::ReadOnly, Access::Read)]
         {
             let before = SystemTime::now();
-            let token = tokens.sign(&name("mine"), authorization, Duration::from_secs(60)).unwrap();
+            let token = tokens.sign(&name("mine"), authorization, None, Duration::from_secs(60)).unwrap();
             let grant = tokens.check(&token, &name("mine")).unwrap();
             assert_eq!(grant.access, access);
             let left = grant.expires.unwrap().duration_since(before).unwrap();

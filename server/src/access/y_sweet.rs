@@ -14,6 +14,8 @@ use crate::limits::LEAST_KEY_CHARS;
 /// The way in.
 pub(crate) struct Gate {
     key: Option<Secret>,
+    /// Whether this machine gets in without a key.
+    serves_this_machine: bool,
     tokens: Tokens,
 }
 
@@ -36,7 +38,7 @@ pub(crate) enum KeyError {
 pub(crate) enum Refused {
     /// The server has no key, and the request may come from elsewhere.
     #[error(
-        "without a key (y_sweet_key) this server's y-sweet serves its own machine only, and by no other name than localhost"
+        "without a key (y_sweet_key) this server's y-sweet serves its own machine only, by no other name than localhost, and nobody where tokens or the application decide"
     )]
     Elsewhere,
     /// Nothing says who it is.
@@ -63,11 +65,12 @@ impl Refused {
 }
 
 impl Gate {
-    /// A way in for those who have this key. Without one, tokens are good for as long as the server runs.
+    /// A way in for those who have this key. Without one, it is for this machine alone, if for anybody, and tokens are good for
+    /// as long as the server runs.
     ///
     /// # Errors
     /// If it is no good key.
-    pub(crate) fn new(key: Option<&Secret>) -> Result<Gate, KeyError> {
+    pub(crate) fn new(key: Option<&Secret>, serves_this_machine: bool) -> Result<Gate, KeyError> {
         let tokens = match key.map(Secret::reveal) {
             Some(key) if key.len() < LEAST_KEY_CHARS => return Err(KeyError::Short),
             Some(key) if !key.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c)) => {
@@ -80,7 +83,7 @@ impl Gate {
                 Tokens::new(&random)
             }
         };
-        Ok(Gate { key: key.cloned(), tokens })
+        Ok(Gate { key: key.cloned(), serves_this_machine, tokens })
     }
 
     /// Lets the back end of an application in.
@@ -125,7 +128,7 @@ impl Gate {
     /// The key that a request needs; none if it comes from this machine and there is none.
     fn key(&self, is_local: bool) -> Result<Option<&Secret>, Refused> {
         match &self.key {
-            None if !is_local => Err(Refused::Elsewhere),
+            None if !(is_local && self.serves_this_machine) => Err(Refused::Elsewhere),
             key => Ok(key.as_ref()),
         }
     }
@@ -149,7 +152,7 @@ mod tests {
     const KEY: &str = "0123456789abcdef";
 
     fn gate(key: Option<&str>) -> Result<Gate, KeyError> {
-        Gate::new(key.map(|key| key.parse().unwrap()).as_ref())
+        Gate::new(key.map(|key| key.parse().unwrap()).as_ref(), true)
     }
 
     fn request(host: &'static str, authorization: Option<&'static str>) -> HeaderMap {
@@ -180,7 +183,8 @@ mod tests {
         let (here, name) = (request("localhost:1234", None), DocumentName::new("a").unwrap());
         assert_eq!(gate.back_end(from, &here), Ok(()));
         assert_eq!(gate.client(true, None, &name).unwrap().access, Access::Write);
-        let token = gate.tokens().sign(&name, Authorization::ReadOnly, Duration::from_secs(60)).unwrap();
+        let token =
+            gate.tokens().sign(&name, Authorization::ReadOnly, None, Duration::from_secs(60)).unwrap();
         assert_eq!(gate.client(true, Some(&token), &name).unwrap().access, Access::Read);
         let other = IpAddr::from([10, 0, 0, 1]);
         for (from, headers) in [(other, here), (from, request("docs.example", None))] {

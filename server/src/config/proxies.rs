@@ -23,6 +23,16 @@ const FORWARDED: [HeaderName; 2] = [header::FORWARDED, header::VIA];
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Encrypted(pub(crate) bool);
 
+/// Where some proxies name their client.
+const FORWARDED_BY_SOME: [&str; 6] = [
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+    "fly-client-ip",
+];
+
 /// Proxies that are trusted to name their clients.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
@@ -77,12 +87,20 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
 /// the page that makes the client ask has used another name for this machine, as DNS rebinding does.
 pub(crate) fn is_local(from: IpAddr, headers: &HeaderMap) -> bool {
     let is_forwarded = |name: &HeaderName| {
-        name.as_str().starts_with("x-forwarded-") || name == "x-real-ip" || FORWARDED.contains(name)
+        let begins = ["x-forwarded", "x-original-"].iter().any(|prefix| name.as_str().starts_with(prefix));
+        begins || FORWARDED.contains(name) || FORWARDED_BY_SOME.contains(&name.as_str())
     };
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let host = text(header::HOST).and_then(|host| host.parse().ok());
-    let origin = text(header::ORIGIN).map(|origin| origin.parse::<Uri>().ok()?.into_parts().authority);
+    let is_single = |name| headers.get_all(name).iter().count() <= 1;
+    let host = text(header::HOST).filter(|host| !host.contains('@')).and_then(|host| host.parse().ok());
+    let origin = text(header::ORIGIN).map(|origin| {
+        let origin: Uri = origin.parse().ok()?;
+        let is_page =
+            matches!(origin.scheme_str(), Some("http" | "https")) && !origin.to_string().contains('@');
+        origin.into_parts().authority.filter(|_| is_page)
+    });
     from.to_canonical().is_loopback()
+        && [header::HOST, header::ORIGIN].into_iter().all(is_single)
         && !headers.keys().any(is_forwarded)
         && [Some(host), origin].into_iter().flatten().all(|used| used.as_ref().is_some_and(is_loopback))
 }
@@ -197,6 +215,11 @@ mod tests {
             ("127.0.0.1", &[host, ("x-forwarded-for", "127.0.0.1")], false),
             ("127.0.0.1", &[host, ("x-real-ip", "127.0.0.1")], false),
             ("127.0.0.1", &[host, ("forwarded", "for=127.0.0.1")], false),
+            ("127.0.0.1", &[host, ("cf-connecting-ip", "192.0.2.1")], false),
+            ("127.0.0.1", &[host, ("x-forwarded", "for=192.0.2.1")], false),
+            ("127.0.0.1", &[("host", "somebody@localhost")], false),
+            ("127.0.0.1", &[host, ("origin", "http://docs.example@localhost")], false),
+            ("127.0.0.1", &[host, ("origin", "chrome-extension://localhost")], false),
         ] {
             assert_eq!(is_local(from.parse().unwrap(), &headers(lines)), expected, "{from} {lines:?}");
         }

@@ -20,6 +20,7 @@ use super::members::Member;
 use super::open::OpenConnection;
 use super::parting::{counted_as, end, end_by, told_as};
 use super::permission::Permit;
+use super::questions::Question;
 use crate::access::{self, Credentials, Grant};
 use crate::limits::{ADDRESS_BYTES, REFUSALS_ON_CONNECTION, TOKEN_BYTES};
 use crate::rooms::{JoinError, Said, Shown};
@@ -159,9 +160,9 @@ impl OpenConnection<'_> {
                 return Ok(None);
             }
         };
-        match self.decide_to_open(&address, &document, Arc::clone(&credentials), tells_version) {
+        match self.decide_to_open(&address, document, credentials, tells_version) {
             None => Ok(None),
-            Some(decided) => self.open_decided(&address, decided, credentials, tells_version),
+            Some((question, decided)) => self.open_decided(&address, question, tells_version, decided),
         }
     }
 
@@ -172,15 +173,14 @@ impl OpenConnection<'_> {
     pub(super) fn open_decided(
         &mut self,
         address: &Bytes,
-        decided: Result<Grant, access::Denied>,
-        credentials: Arc<Credentials>,
+        question: Question,
         tells_version: bool,
+        decided: Result<Grant, access::Denied>,
     ) -> Result<Option<usize>, End> {
-        let is_refused = decided.as_ref().is_err_and(|denied| *denied != access::Denied::Unavailable);
         let joined = decided.map_err(Denied::from).and_then(|grant| {
             let access = grant.access;
-            self.join(address, Permit::new(grant, credentials, &self.connection.config), tells_version)
-                .map(|number| (number, access))
+            let permit = Permit::new(grant, question, &self.connection.config);
+            self.join(address, permit, tells_version).map(|number| (number, access))
         });
         match joined {
             Ok((number, access)) => {
@@ -193,13 +193,24 @@ impl OpenConnection<'_> {
             }
             Err(denied) => {
                 self.deny(address, &denied);
-                self.refused += u32::from(is_refused);
-                if self.refused > REFUSALS_ON_CONNECTION {
-                    return Err(end(Reason::Unauthorized, "too many refused tokens"));
+                if let Denied::Access(denied) = denied {
+                    self.count_refusal(&denied)?;
                 }
                 Ok(None)
             }
         }
+    }
+
+    /// A document was refused to the client. Nobody is at fault where that cannot be decided.
+    ///
+    /// # Errors
+    /// The end of the connection, if that was too often.
+    pub(super) fn count_refusal(&mut self, denied: &access::Denied) -> Result<(), End> {
+        self.refused += u32::from(*denied != access::Denied::Unavailable);
+        if self.refused > REFUSALS_ON_CONNECTION {
+            return Err(end(Reason::Unauthorized, "too many refused tokens"));
+        }
+        Ok(())
     }
 
     fn deny(&mut self, address: &Bytes, denied: &Denied) {

@@ -19,6 +19,7 @@ mod members;
 mod orders;
 mod parting;
 mod permission;
+mod questions;
 pub(crate) mod register;
 
 use std::future::poll_fn;
@@ -42,6 +43,7 @@ use self::members::Member;
 use self::open::OpenConnection;
 use self::parting::end_by;
 use self::permission::Permit;
+use self::questions::Question;
 use self::register::Registration;
 use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
@@ -211,7 +213,8 @@ impl Connection {
         let membership =
             self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING, &self.trace)?;
         debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
-        let permit = Permit::new(grant, Arc::clone(&self.visitor.credentials), &self.config);
+        let question = Question { number: 0, credentials: Arc::clone(&self.visitor.credentials) };
+        let permit = Permit::new(grant, question, &self.config);
         let delivery = Delivery::new(Framing::YWebsocket, self.window);
         open.members.add(Member::new(membership, outbox, delivery, permit));
         open.note_permits();

@@ -19,7 +19,7 @@ use super::link::Link;
 use super::members::Members;
 use super::pace::Pace;
 use super::parting::{end, end_by};
-use super::permission::Undecided;
+use super::questions::Undecided;
 use super::{Connection, Dialect};
 use crate::rooms::Ready;
 
@@ -37,6 +37,10 @@ pub(super) struct OpenConnection<'a> {
     pub(super) opens_by: Option<Instant>,
     /// Documents that were refused for the tokens of the client.
     pub(super) refused: u32,
+    /// The number of the last question about its client.
+    pub(super) asked: u64,
+    /// Questions up to this one were asked before a review.
+    pub(super) reviewed: u64,
     /// What the application is being asked.
     pub(super) undecided: Option<Box<Undecided>>,
     /// When a grant of its members is to be looked at.
@@ -59,6 +63,8 @@ pub(super) struct OpenConnection<'a> {
     pub(super) large: Option<Bytes>,
     /// The right to have it in memory, if it is larger than usual. Its parts share it, until the room has taken them in.
     pub(super) right: Option<Arc<Right>>,
+    /// Nothing is read before the application has answered.
+    pub(super) awaits_answers: bool,
     /// What comes is not read any more: the rooms decide when the connection ends.
     pub(super) unreadable: bool,
     /// The task is woken when the server wants something of the connection.
@@ -104,6 +110,8 @@ impl<'a> OpenConnection<'a> {
             addresses: Addresses::default(),
             opens_by: None,
             refused: 0,
+            asked: 0,
+            reviewed: 0,
             undecided: None,
             permits_due: None,
             link: Link::new(matches!(connection.dialect, Dialect::Hocuspocus)),
@@ -116,6 +124,7 @@ impl<'a> OpenConnection<'a> {
             rest: None,
             large: None,
             right: None,
+            awaits_answers: false,
             unreadable: false,
             hears_orders: false,
             delivered: 0,

@@ -1,20 +1,13 @@
 //! What the clients of an open connection may do, which changes while they are here: a grant ends or is renewed, access is
 //! taken back, or whoever decides says something else.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use coscribe_engine::dialect::hocuspocus::{denied_frame, document_of, token_wanted_frame};
 use coscribe_engine::message::{Outbound, Parting, Reason};
-use coscribe_engine::room::{Access, PeerId};
 use coscribe_persistence::DocumentName;
 use coscribe_websocket::End;
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -24,85 +17,58 @@ use super::frames::Framing;
 use super::open::OpenConnection;
 use super::orders::Review;
 use super::parting::end_by;
-use crate::access::{Credentials, Decision, Denied, Grant};
+use super::questions::Question;
+use crate::access::{Credentials, Denied, Grant};
 use crate::config::Config;
-use crate::limits::{INBOX_MESSAGE_COST, UNDECIDED_BYTES};
-use crate::rooms::Said;
+use crate::limits::TOKEN_BYTES;
 
 /// What a client may do with a document that it has open, and what it has shown for it.
 pub(super) struct Permit {
     pub(super) grant: Grant,
-    credentials: Arc<Credentials>,
+    pub(super) credentials: Arc<Credentials>,
     /// When the client is to be asked for a new token.
     renews_at: Option<Instant>,
     ends_at: Option<Instant>,
+    /// When a review is tried again whose question had no answer.
+    reviewed_at: Option<Instant>,
+    /// Tokens of the client that are being asked about.
+    pub(super) renewing: u32,
+    /// The question whose answer the grant is.
+    decided_by: u64,
 }
 
 impl Permit {
-    /// A grant that was just given.
-    pub(super) fn new(grant: Grant, credentials: Arc<Credentials>, config: &Config) -> Permit {
+    /// A grant that was just given, as the answer to a question.
+    pub(super) fn new(grant: Grant, question: Question, config: &Config) -> Permit {
+        let Question { number: decided_by, credentials } = question;
         let (now, today) = (Instant::now(), SystemTime::now());
         let left = grant.expires.map(|end| end.duration_since(today).unwrap_or_default());
         let renew_before = config.access.renew_before.get();
         let ends_at = left.and_then(|left| now.checked_add(left.max(SHORTEST)));
         let renews_at = left.and_then(|left| now.checked_add(left - renew_before.min(left / 2)));
-        Permit { grant, credentials, renews_at, ends_at }
+        Permit { grant, credentials, renews_at, ends_at, reviewed_at: None, renewing: 0, decided_by }
     }
 
     fn due(&self) -> Option<Instant> {
-        [self.renews_at, self.ends_at].into_iter().flatten().min()
+        [self.renews_at, self.ends_at, self.reviewed_at].into_iter().flatten().min()
     }
 }
+
+/// How long after a review without an answer the next one is tried.
+const REVIEW_RETRY: Duration = Duration::from_secs(5);
 
 /// How long a grant holds at least, so that one whose end has passed is not given again and again.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What the application is being asked for a connection.
-#[derive(Default)]
-pub(super) struct Undecided {
-    questions: FuturesUnordered<BoxFuture<'static, (Asked, Result<Grant, Denied>)>>,
-    /// Documents that are to be opened: what has come for each meanwhile.
-    opening: Vec<Opening>,
-    /// The bytes of all that, and what the messages cost beside them.
-    bytes: usize,
-    last: u64,
-    /// Something was asked that the task has not waited for yet.
-    is_new: bool,
-}
-
-/// A document that is to be opened.
-struct Opening {
-    number: u64,
-    said: VecDeque<(Said, usize)>,
-}
-
-/// What a decision is for.
-enum Asked {
-    /// To open a document.
-    Open { number: u64, address: Bytes, credentials: Arc<Credentials>, tells_version: bool },
-    /// To go on with one.
-    GoOn { peer: PeerId, member: usize, credentials: Arc<Credentials>, why: Why },
-}
-
 /// Why it is decided once more what a client may do.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-enum Why {
+pub(super) enum Why {
     /// It has sent a token.
     Token,
     /// Its grant has ended.
     Ended,
     /// The application wants it.
     Review,
-}
-
-impl Undecided {
-    /// It is decided whether a document is opened: gives what has come for it.
-    fn close(&mut self, number: u64) -> VecDeque<(Said, usize)> {
-        let place = self.opening.iter().position(|one| one.number == number);
-        let said = place.map(|place| self.opening.swap_remove(place).said).unwrap_or_default();
-        self.bytes -= said.iter().map(|(_, bytes)| bytes + INBOX_MESSAGE_COST).sum::<usize>();
-        said
-    }
 }
 
 impl OpenConnection<'_> {
@@ -120,6 +86,7 @@ impl OpenConnection<'_> {
             let Some(member) = self.members.get_mut(number) else { continue };
             let wants_token = member.permit.renews_at.take_if(|at| *at <= now).is_some();
             let has_ended = member.permit.ends_at.take_if(|at| *at <= now).is_some();
+            let is_reviewed = member.permit.reviewed_at.take_if(|at| *at <= now).is_some();
             let address = match member.delivery.framing() {
                 Framing::Hocuspocus { address, .. } => Some(address.clone()),
                 Framing::YWebsocket => None,
@@ -127,7 +94,10 @@ impl OpenConnection<'_> {
             if let Some(address) = address.filter(|_| wants_token && !has_ended) {
                 self.reply(token_wanted_frame(&address));
             }
-            if has_ended && let Some(end) = self.decide_again(number, None, Why::Ended) {
+            let why = if has_ended { Why::Ended } else { Why::Review };
+            if (has_ended || is_reviewed)
+                && let Some(end) = self.decide_again(number, None, why)
+            {
                 return Some(end);
             }
         }
@@ -140,12 +110,19 @@ impl OpenConnection<'_> {
     /// # Errors
     /// The end of the connection, if the token does not allow the only document that it may have.
     pub(super) fn renew(&mut self, number: usize, token: &[u8]) -> Result<(), End> {
+        if token.len() > TOKEN_BYTES {
+            let parting = Parting::new(Reason::Violation, "the token is too long");
+            return self.withdraw(number, parting).map_or(Ok(()), Err);
+        }
         self.decide_again(number, Some(&String::from_utf8_lossy(token)), Why::Token).map_or(Ok(()), Err)
     }
 
     /// Looks again at what the server wants looked at.
     pub(super) fn review(&mut self) -> Option<End> {
         for review in self.connection.orders.take_reviews() {
+            if matches!(*review, Review::Grants { .. }) {
+                self.distrust_answers();
+            }
             for number in self.members.numbers() {
                 let end = match &*review {
                     Review::Grants { document, subject } if self.is_meant(number, document, subject) => {
@@ -165,7 +142,10 @@ impl OpenConnection<'_> {
     }
 
     fn is_meant(&self, number: usize, document: &Option<DocumentName>, subject: &Option<String>) -> bool {
-        let Some(member) = self.members.get(number) else { return false };
+        // One whose token is being asked about is reviewed with that.
+        let Some(member) = self.members.get(number).filter(|member| member.permit.renewing == 0) else {
+            return false;
+        };
         subject.as_ref().is_none_or(|subject| **subject == *member.permit.grant.subject)
             && document.as_ref().is_none_or(|document| self.document_of(number).as_ref() == Some(document))
     }
@@ -175,7 +155,7 @@ impl OpenConnection<'_> {
         grant.is_some_and(|grant| self.connection.authorizer.revocations.cover(grant))
     }
 
-    fn document_of(&self, number: usize) -> Option<DocumentName> {
+    pub(super) fn document_of(&self, number: usize) -> Option<DocumentName> {
         match (&self.connection.dialect, self.members.get(number)?.delivery.framing()) {
             (Dialect::YWebsocket { name, .. }, _) => Some(name.clone()),
             (_, Framing::Hocuspocus { address, .. }) => DocumentName::from_bytes(document_of(address)).ok(),
@@ -183,144 +163,54 @@ impl OpenConnection<'_> {
         }
     }
 
-    /// Decides once more what a client may do with a document that it has open, with another token if there is one.
-    fn decide_again(&mut self, member: usize, token: Option<&str>, why: Why) -> Option<End> {
-        let document = self.document_of(member)?;
-        let held = self.members.get(member)?;
-        let (peer, shown) = (held.membership.peer, &held.permit.credentials);
-        let credentials = token.map_or_else(|| Arc::clone(shown), |token| Arc::new(shown.with_token(token)));
-        let asked = Asked::GoOn { peer, member, credentials: Arc::clone(&credentials), why };
-        match self.decide(credentials, &document) {
-            Decision::Now(decided) => self.take_decision(asked, decided),
-            Decision::Later(decided) => {
-                self.wait_for(asked, decided);
-                None
-            }
-        }
-    }
-
-    fn decide(&self, credentials: Arc<Credentials>, document: &DocumentName) -> Decision {
-        let visitor = self.connection.visitor.with(credentials);
-        self.connection.authorizer.decide(&visitor, document)
-    }
-
-    fn wait_for(&mut self, asked: Asked, decided: BoxFuture<'static, Result<Grant, Denied>>) {
-        let undecided = self.undecided.get_or_insert_default();
-        undecided.is_new = true;
-        undecided.questions.push(Box::pin(async move { (asked, decided.await) }));
-    }
-
-    /// Decides whether a client may have a document. `None`: it is asked, and what comes for the document waits meanwhile.
-    pub(super) fn decide_to_open(
+    /// It is decided once more, by a question with this number, what a client may do with a document that it has open.
+    pub(super) fn take_new_grant(
         &mut self,
-        address: &Bytes,
-        document: &DocumentName,
-        credentials: Arc<Credentials>,
-        tells_version: bool,
-    ) -> Option<Result<Grant, Denied>> {
-        match self.decide(Arc::clone(&credentials), document) {
-            Decision::Now(decided) => Some(decided),
-            Decision::Later(decided) => {
-                let undecided = self.undecided.get_or_insert_default();
-                undecided.last += 1;
-                let number = undecided.last;
-                undecided.opening.push(Opening { number, said: VecDeque::new() });
-                self.addresses.set(address.clone(), Document::Undecided { number });
-                self.wait_for(
-                    Asked::Open { number, address: address.clone(), credentials, tells_version },
-                    decided,
-                );
+        number: usize,
+        question: Question,
+        why: Why,
+        decided: Result<Grant, Denied>,
+    ) -> Option<End> {
+        let permit = &mut self.members.get_mut(number)?.permit;
+        if why == Why::Token {
+            permit.renewing = permit.renewing.saturating_sub(1);
+        }
+        // A later question was answered before.
+        if question.number < permit.decided_by {
+            return None;
+        }
+        let subject = &permit.grant.subject;
+        match decided {
+            // Who was nobody in particular may say who it is.
+            Ok(grant) if grant.subject != *subject && !subject.is_empty() => {
+                self.withdraw(number, Parting::new(Reason::Forbidden, "the token is of somebody else"))
+            }
+            Ok(grant) => {
+                self.go_on(number, grant, question, why);
                 None
             }
-        }
-    }
-
-    /// Something has come for a document that is not decided about. False: it is too much.
-    pub(super) fn keep_until_decided(&mut self, number: u64, said: Said, bytes: usize) -> bool {
-        let Some(undecided) = &mut self.undecided else { return true };
-        let Some(opening) = undecided.opening.iter_mut().find(|one| one.number == number) else {
-            return true;
-        };
-        opening.said.push_back((said, bytes));
-        undecided.bytes += bytes + INBOX_MESSAGE_COST;
-        undecided.bytes <= UNDECIDED_BYTES
-    }
-
-    /// Takes the decisions that the application has made.
-    pub(super) fn poll_decisions(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        while let Some(undecided) = &mut self.undecided {
-            match undecided.questions.poll_next_unpin(cx) {
-                Poll::Ready(Some((asked, decided))) => {
-                    // What follows from it may have something to wait for.
-                    cx.waker().wake_by_ref();
-                    if let Some(end) = self.take_decision(asked, decided) {
-                        return Poll::Ready(end);
-                    }
+            // It keeps what it has until that ends.
+            Err(Denied::Unavailable) if why != Why::Ended => {
+                if why == Why::Review {
+                    permit.reviewed_at = Some(Instant::now() + REVIEW_RETRY);
                 }
-                Poll::Ready(None) => self.undecided = None,
-                Poll::Pending => {
-                    undecided.is_new = false;
-                    return Poll::Pending;
-                }
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Whether there is a question whose answer nobody would hear.
-    pub(super) fn has_new_questions(&self) -> bool {
-        self.undecided.as_ref().is_some_and(|undecided| undecided.is_new)
-    }
-
-    fn take_decision(&mut self, asked: Asked, decided: Result<Grant, Denied>) -> Option<End> {
-        match asked {
-            Asked::Open { number, address, credentials, tells_version } => {
-                let said = self.undecided.as_mut()?.close(number);
-                // The client may have closed it meanwhile.
-                if matches!(self.addresses.get(&address), Some(Document::Undecided { number: now }) if now == number)
-                {
-                    match self.open_decided(&address, decided, credentials, tells_version) {
-                        Ok(Some(member)) => self.hand_over(member, said),
-                        Ok(None) => {}
-                        Err(end) => return Some(end),
-                    }
-                }
+                self.note_permits();
                 None
             }
-            Asked::GoOn { peer, member, credentials, why } => {
-                let held = self.members.get(member).filter(|held| held.membership.peer == peer)?;
-                let (access, subject) = (held.permit.grant.access, Arc::clone(&held.permit.grant.subject));
-                match decided {
-                    // Who was nobody in particular may say who it is.
-                    Ok(grant) if grant.subject != subject && !subject.is_empty() => self
-                        .withdraw(member, Parting::new(Reason::Forbidden, "the token is of somebody else")),
-                    Ok(grant) => {
-                        self.go_on(member, access, grant, credentials, why);
-                        None
-                    }
-                    // It keeps what it has until that ends.
-                    Err(Denied::Unavailable) if why != Why::Ended => None,
-                    Err(denied) => {
-                        let reason = if why == Why::Review { Reason::Forbidden } else { denied.reason() };
-                        self.withdraw(member, Parting::new(reason, denied.to_string()))
-                    }
-                }
+            Err(denied) => {
+                let reason = if why == Why::Review { Reason::Forbidden } else { denied.reason() };
+                self.withdraw(number, Parting::new(reason, denied.to_string()))
             }
         }
     }
 
     /// A client may stay, perhaps with another access.
-    fn go_on(
-        &mut self,
-        number: usize,
-        before: Access,
-        grant: Grant,
-        credentials: Arc<Credentials>,
-        why: Why,
-    ) {
+    fn go_on(&mut self, number: usize, grant: Grant, question: Question, why: Why) {
         let access = grant.access;
         let Some(member) = self.members.get_mut(number) else { return };
-        member.permit = Permit::new(grant, credentials, &self.connection.config);
+        let (before, renewing) = (member.permit.grant.access, member.permit.renewing);
+        let permit = Permit::new(grant, question, &self.connection.config);
+        member.permit = Permit { renewing, ..permit };
         let framing = member.delivery.framing().clone();
         let metrics = &self.connection.metrics;
         member.membership.set_subject(Arc::clone(&member.permit.grant.subject));
@@ -354,33 +244,6 @@ impl OpenConnection<'_> {
                 self.leave(number);
                 None
             }
-        }
-    }
-
-    /// Gives a room what has come for it before it was decided that it may.
-    fn hand_over(&mut self, number: usize, said: VecDeque<(Said, usize)>) {
-        let Some(member) = self.members.get_mut(number) else { return };
-        let mut waiting = VecDeque::new();
-        for (said, bytes) in said {
-            // In the order in which it came.
-            let full = if waiting.is_empty() {
-                member.membership.try_send(said, bytes, None).err()
-            } else {
-                Some(said)
-            };
-            waiting.extend(full.map(|said| member.membership.send(said, bytes, None)));
-        }
-        if !waiting.is_empty() {
-            let before = self.pause.take();
-            let space = Box::pin(async move {
-                if let Some(before) = before {
-                    before.await;
-                }
-                for sent in waiting {
-                    sent.await;
-                }
-            });
-            self.pause(Some(space), None);
         }
     }
 }

@@ -29,6 +29,13 @@ impl OpenConnection<'_> {
             if self.unreadable || self.reply_bytes > REPLY_BYTES {
                 return Poll::Pending;
             }
+            if self.awaits_answers != self.waits_for_answers() {
+                self.awaits_answers = !self.awaits_answers;
+                self.transport.signs_of_life().set_unread(self.awaits_answers);
+            }
+            if self.awaits_answers {
+                return Poll::Pending;
+            }
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;

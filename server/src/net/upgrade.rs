@@ -114,14 +114,16 @@ fn accept(
         address: client.unwrap_or(from.ip()),
         is_local: is_local(from.ip(), request.headers()),
     };
+    let place = server.connections.admit(client)?;
+    let orders = Arc::<Orders>::default();
+    // What changes from now on reaches the connection.
+    let registration = place.register(Arc::clone(&orders));
     let grant = span.child("grant");
     let decision = decide(server, &purpose, &visitor);
     grant.end();
     let decision = decision?;
-    let place = server.connections.admit(client)?;
-    let orders = Arc::<Orders>::default();
     let connection = Connection {
-        registration: place.register(Arc::clone(&orders)),
+        registration,
         orders,
         window: handshake.window(),
         client_window: handshake.client_window(),

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderValue, Method, Request, header};
@@ -28,9 +28,9 @@ use self::cache::{Cache, CacheKey, Decision};
 use super::client::{HttpClient, NoAnswer};
 use super::credentials::Credentials;
 use super::grant::Denied;
-use crate::config::{AccessConfig, Secret, Url};
+use crate::config::{AccessConfig, Secret, Url, network_of};
 use crate::limits::{
-    ANSWER_BYTES, ASK_PAUSE, ASK_WAITING, ASKED_AT_ONCE, CACHED_ANSWERS, CACHED_AT_MOST,
+    ANSWER_BYTES, ASK_PAUSE, ASK_WAITING, ASKED_AT_ONCE, ASKED_FOR_ADDRESS, CACHED_ANSWERS, CACHED_AT_MOST,
     DENIAL_CACHED_AT_MOST,
 };
 
@@ -85,6 +85,8 @@ struct Asked {
     /// Questions without an answer yet. A number tells apart a question and its successor after [`Ask::forget`].
     open: HashMap<CacheKey, (u64, watch::Receiver<Option<Decision>>)>,
     next: u64,
+    /// The turns of each address about which something is being asked: none takes all.
+    by_address: HashMap<IpAddr, Weak<Semaphore>>,
 }
 
 impl Ask {
@@ -97,7 +99,12 @@ impl Ask {
         if !url.is_private() && !config.allow_http.is_on() {
             return Err(AskError::Clear(url.to_string()));
         }
-        let asked = Asked { cache: Cache::new(CACHED_ANSWERS), open: HashMap::new(), next: 0 };
+        let asked = Asked {
+            cache: Cache::new(CACHED_ANSWERS),
+            open: HashMap::new(),
+            next: 0,
+            by_address: HashMap::new(),
+        };
         Ok(Some(Ask(Arc::new(Inner {
             client: client.clone(),
             url: url.clone(),
@@ -149,9 +156,10 @@ impl Ask {
         let number = asked.next;
         asked.next += 1;
         asked.open.insert(key.clone(), (number, answer.clone()));
+        let turns = asked.turns_of(network_of(question.address));
         let closing = Closing { inner: Arc::clone(&self.0), key, number };
         tokio::spawn(async move {
-            let decided = closing.inner.ask(&question).await;
+            let decided = closing.inner.ask(&question, &turns).await;
             let decision = closing.close(decided);
             // Nobody may wait any more.
             sender.send_replace(Some(decision));
@@ -197,15 +205,33 @@ impl Drop for Closing {
     }
 }
 
+impl Asked {
+    /// The turns that an address has.
+    fn turns_of(&mut self, address: IpAddr) -> Arc<Semaphore> {
+        if let Some(turns) = self.by_address.get(&address).and_then(Weak::upgrade) {
+            return turns;
+        }
+        // There are no more in use than questions are open.
+        self.by_address.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(ASKED_FOR_ADDRESS));
+        self.by_address.insert(address, Arc::downgrade(&turns));
+        turns
+    }
+}
+
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks until there is an answer, or the time is over. None is logged once until there is one again.
-    async fn ask(&self, question: &Question) -> Option<Decided> {
+    async fn ask(&self, question: &Question, turns_of_address: &Semaphore) -> Option<Decided> {
         let mut last = None;
-        let decided = timeout(self.timeout, self.ask_again(question, &mut last)).await;
+        let asked = async {
+            let _turn = turns_of_address.acquire().await.ok()?;
+            self.ask_again(question, &mut last).await
+        };
+        let decided = timeout(self.timeout, asked).await;
         if let Ok(Some(decided)) = decided {
             if !self.is_up.swap(true, Ordering::Relaxed) {
                 info!("the application at {} answers again", self.url);

@@ -70,6 +70,9 @@ impl Remote {
             if asked.is_err() {
                 return false;
             }
+        } else if attempts > 0 {
+            // The key may have been added since.
+            return false;
         }
         let state = self.state.borrow();
         state.attempts > 0 && state.failures == 0

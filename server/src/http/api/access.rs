@@ -29,13 +29,10 @@ pub(super) struct Told {
     connections: usize,
 }
 
-/// Asks or evaluates again what clients may do with a document, or what a subject may do. Those whose access has changed are
+/// Asks or evaluates again what clients may do with a document, or what a subject may do, or everybody with everything. Those whose access has changed are
 /// told, and the others notice nothing.
 pub(super) async fn recheck(State(api): State<Api>, request: Request) -> Result<Json<Told>, Problem> {
     let Recheck { document, subject } = json(&api, request).await?;
-    if document.is_none() && subject.is_none() {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "a document, a subject or both are needed"));
-    }
     let document = document.map(|name| DocumentName::new(&name)).transpose();
     let document = document.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     api.authorizer.forget(document.as_ref(), subject.as_deref());
@@ -60,7 +57,10 @@ pub(super) async fn revoke(State(api): State<Api>, request: Request) -> Result<J
 
 fn status(error: &RevokeError) -> StatusCode {
     match error {
-        RevokeError::Unclear | RevokeError::TooLong => StatusCode::BAD_REQUEST,
+        RevokeError::Unclear | RevokeError::TooLong | RevokeError::Future | RevokeError::WholeToken => {
+            StatusCode::BAD_REQUEST
+        }
+        RevokeError::Changed => StatusCode::CONFLICT,
         RevokeError::TooMany => StatusCode::INSUFFICIENT_STORAGE,
         RevokeError::Disk(_) => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -4,7 +4,7 @@
 //! GET  ready                     -> {"ok"}
 //! POST check_store               -> {"ok", "error"?}                         key
 //! POST doc/new {"docId"?}        -> {"docId"}                                key
-//! POST doc/ID/auth {"authorization"?, "validForSeconds"?}
+//! POST doc/ID/auth {"authorization"?, "userId"?, "validForSeconds"?}
 //!                                -> {"url", "baseUrl", "docId", "token", "authorization"}   key
 //! GET  d/ID/as-update            -> an update                                token (doc/ID/as-update: key)
 //! POST d/ID/update an update                                                 token (doc/ID/update: key)
@@ -31,6 +31,7 @@ use coscribe_engine::room::Access;
 use coscribe_engine::rope::Rope;
 use coscribe_engine::update;
 use coscribe_persistence::DocumentName;
+use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
@@ -211,11 +212,13 @@ async fn create(
     told(StatusCode::OK, &Created { doc_id: &id })
 }
 
-/// The token that is wanted. For whom is up to the application.
+/// The token that is wanted.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct TokenWanted {
     authorization: Authorization,
+    /// Who it is for: recorded with each update.
+    user_id: Option<String>,
     valid_for_seconds: Option<u64>,
 }
 
@@ -241,14 +244,17 @@ async fn authorize(
     let proxies = &y_sweet.config.trusted_proxies;
     let used = proxies.address_used(from(&parts), is_encrypted, &parts.headers);
     let (host, is_encrypted) = used.ok_or_else(|| Failure::Request("Host is missing or wrong".to_owned()))?;
-    let TokenWanted { authorization, valid_for_seconds } =
+    let TokenWanted { authorization, user_id, valid_for_seconds } =
         json(&y_sweet, Request::from_parts(parts, body)).await?;
     let valid = valid_for_seconds.map_or(TOKEN_VALID, Duration::from_secs);
     if valid.is_zero() || valid > TOKEN_VALID_AT_MOST {
         return Err(Failure::Validity);
     }
+    if user_id.as_ref().is_some_and(|id| id.len() > MAX_SUBJECT_BYTES) {
+        return Err(Failure::Request(format!("userId has more than {MAX_SUBJECT_BYTES} bytes")));
+    }
     existing(&y_sweet, &name).await?;
-    let token = y_sweet.authorizer.y_sweet.tokens().sign(&name, authorization, valid);
+    let token = y_sweet.authorizer.y_sweet.tokens().sign(&name, authorization, user_id, valid);
     let token = token.map_err(|error| Failure::Internal(error.to_string()))?;
     let (s, id) = (if is_encrypted { "s" } else { "" }, name.as_str());
     let place = format!("{host}{}/d/{id}", paths::ROOT);
