@@ -152,7 +152,7 @@ impl Scene {
         let (address, course) = (self.door.target.address, &self.door.course);
         let refuses = |dialect| {
             let answer =
-                Stranger::new(dialect, &document, &token).knock_for(limits::PROBE_ANSWER, address, course);
+                Stranger::new(dialect, &document, &token).knock_for(limits::PROBE_REFUSAL, address, course);
             matches!(answer, Ok(Answer::Refused))
         };
         Ok(refuses(Dialect::YWebsocket) && refuses(Dialect::Hocuspocus))
