@@ -58,19 +58,19 @@ impl Dialect {
         if self == Self::Relay {
             return Vec::new();
         }
-        let mut opening = Vec::from_iter(self.login(prefix));
+        let mut opening = Vec::from_iter(self.login(prefix, ""));
         opening.push(sync(prefix, SyncMessage::Step1(&[0])));
         opening.push(awareness(prefix, [State { client, clock: 1, json: b"{}" }].into_iter()));
         opening
     }
 
-    /// The login that a server wants before it listens to anything else, if it wants one.
-    pub fn login(self, prefix: &[u8]) -> Option<Vec<u8>> {
+    /// The login with a token that a server wants before it listens to anything else, if it wants one.
+    pub fn login(self, prefix: &[u8], token: &str) -> Option<Vec<u8>> {
         (self == Self::Hocuspocus).then(|| {
             let mut login = prefix.to_vec();
             write_var_uint(&mut login, AUTH);
             write_var_uint(&mut login, TOKEN);
-            write_var_buf(&mut login, b"");
+            write_var_buf(&mut login, token.as_bytes());
             write_var_buf(&mut login, PROVIDER_VERSION.as_bytes());
             login
         })

@@ -71,5 +71,7 @@ pub const FIRST_MESSAGE: Duration = Duration::from_secs(20);
 pub const PREPARATION_WRITE: Duration = Duration::from_secs(40);
 /// How long a server may take to answer the second question of a frame.
 pub const PROBE_ANSWER: Duration = Duration::from_millis(500);
+/// How long a server may take to refuse a bad token before the attack.
+pub const PROBE_REFUSAL: Duration = Duration::from_secs(2);
 /// Longest silence in the wait for the last deliveries to the typists.
 pub const TYPISTS_QUIET: Duration = Duration::from_secs(5);

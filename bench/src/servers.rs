@@ -19,6 +19,9 @@ use crate::dialect::Dialect;
 use crate::limits;
 use crate::process::ProcessTree;
 
+/// What coscribe takes tokens to be signed with. Nobody here has one: all come anonymously, except attackers with bad ones.
+const SECRET: &str = "the secret of a server that is only measured";
+
 /// A server that this crate knows how to start.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,7 +156,8 @@ impl Server {
         };
         match self {
             Self::Coscribe | Self::CoscribeHocuspocus => {
-                command.args(["serve", "--log", "warn", "--listen", &address, "--data"]).arg(data);
+                command.args(["serve", "--log", "warn", "--access-secret", SECRET, "--anonymous", "write"]);
+                command.args(["--listen", &address, "--data"]).arg(data);
             }
             Self::Relay => {
                 command.args(["relay", "--listen", &address]);

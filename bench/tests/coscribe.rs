@@ -51,7 +51,7 @@ fn small_documents_are_kept() {
 
 #[test]
 fn two_who_type_beside_an_attack_lose_nothing() {
-    for attack in ["scattered-deletions", "zip-bomb-zeros"] {
+    for attack in ["scattered-deletions", "zip-bomb-zeros", "bad-tokens"] {
         let load = hostile::Load { attack: attack.to_owned(), rate: 20.0, ..defaults() };
         let Some(Outcome::Hostile(Report::Measured(report))) = run(&Load::Hostile(load)) else { return };
         // What was typed before the attack began is no part of the latencies.

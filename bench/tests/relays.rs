@@ -98,6 +98,8 @@ fn attacked(fault: Fault, attack: &str) -> Report {
 fn an_attack_on_what_a_relay_does_not_have_is_left_out() {
     let Report::LeftOut { left_out } = attacked(Fault::None, "paste-any") else { panic!() };
     assert_eq!(left_out, "has no documents");
+    let Report::LeftOut { left_out } = attacked(Fault::None, "bad-tokens") else { panic!() };
+    assert_eq!(left_out, "checks no tokens of this kind");
     assert!(
         hostile::run(&mut relay(Fault::None), &hostile::Load { attack: "none".into(), ..defaults() })
             .is_err()

@@ -58,6 +58,12 @@ pub(crate) const REFUSALS_TOLD: u32 = 30;
 /// After this time, an address has one refusal less behind it.
 pub(crate) const REFUSALS_FORGOTTEN: Duration = Duration::from_secs(1);
 
+/// Refusals of one address that the log has a line for, in each [`REFUSALS_LOGGED_WITHIN`].
+pub(crate) const REFUSALS_LOGGED: u32 = 30;
+
+/// The time after which refusals of an address are logged once more, and the number of those that were not.
+pub(crate) const REFUSALS_LOGGED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Addresses of which refusals are counted: some hundred kilobytes.
 pub(crate) const REFUSED_ADDRESSES: usize = 10_000;
 

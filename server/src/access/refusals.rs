@@ -3,15 +3,22 @@
 //! A refused client hears why on an open WebSocket, because a browser tells pages nothing of a refused handshake. But clients of
 //! y-websocket before 3.1 come back at once after that, for ever. So the more refusals an address has behind it, the later its
 //! connections are closed; and in the end its handshakes are refused, after which all clients wait longer and longer.
+//!
+//! The log has the first refusals of an address in a minute, and of the others how many they were: thousands of lines a second
+//! would hide everything else, and fill disks.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
+use tracing::info;
 
 use crate::config::network_of;
-use crate::limits::{REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_TOLD, REFUSED_ADDRESSES};
+use crate::limits::{
+    REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_LOGGED, REFUSALS_LOGGED_WITHIN, REFUSALS_TOLD,
+    REFUSED_ADDRESSES,
+};
 
 /// The addresses that were refused of late.
 #[derive(Debug, Default)]
@@ -30,15 +37,58 @@ pub(crate) enum Told {
     Cheaply,
 }
 
-/// Refusals that are not forgotten yet, as they were at a moment.
+/// Refusals that are not forgotten yet, as they were at a moment, and the log's share of them.
 #[derive(Debug, Copy, Clone)]
 struct Level {
     refusals: f64,
     at: Instant,
+    lines: Lines,
+}
+
+/// Lines of the log about one address in one stretch of time.
+#[derive(Debug, Copy, Clone)]
+struct Lines {
+    since: Instant,
+    logged: u32,
+    left_out: u64,
+}
+
+/// What the log has of a refusal.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Line {
+    /// A line, and another about those before that have none, if there are any.
+    Logged { left_out: u64 },
+    /// Nothing.
+    LeftOut,
+}
+
+impl Lines {
+    fn new(now: Instant) -> Lines {
+        Lines { since: now, logged: 0, left_out: 0 }
+    }
+
+    fn add(&mut self, now: Instant) -> Line {
+        let mut left_out = 0;
+        if now - self.since >= REFUSALS_LOGGED_WITHIN {
+            left_out = self.left_out;
+            *self = Lines::new(now);
+        }
+        if self.logged < REFUSALS_LOGGED {
+            self.logged += 1;
+            Line::Logged { left_out }
+        } else {
+            self.left_out += 1;
+            Line::LeftOut
+        }
+    }
 }
 
 impl Level {
-    fn now(self, now: Instant) -> f64 {
+    fn new(now: Instant) -> Level {
+        Level { refusals: 0.0, at: now, lines: Lines::new(now) }
+    }
+
+    fn now(&self, now: Instant) -> f64 {
         let forgotten = (now - self.at).div_duration_f64(REFUSALS_FORGOTTEN);
         (self.refusals - forgotten).max(0.0)
     }
@@ -54,22 +104,43 @@ impl Refusals {
 
     /// Counts one more refusal of an address, and says how it is to be told.
     pub(crate) fn count(&self, address: IpAddr, now: Instant) -> Told {
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_address.len() >= REFUSED_ADDRESSES {
-            by_address.retain(|_, level| level.now(now) > 0.0);
-            if by_address.len() >= REFUSED_ADDRESSES {
-                by_address.clear();
-            }
-        }
-        let level = by_address.entry(network_of(address)).or_insert(Level { refusals: 0.0, at: now });
-        let before = level.now(now);
-        // What is over the last bound is not remembered: a guest of the same address is not kept waiting for long.
-        *level = Level { refusals: (before + 1.0).min(f64::from(REFUSALS_TOLD) + 1.0), at: now };
+        let before = self.with_level(address, now, |level| {
+            let before = level.now(now);
+            // What is over the last bound is not remembered: a guest of the same address is not kept waiting for long.
+            level.refusals = (before + 1.0).min(f64::from(REFUSALS_TOLD) + 1.0);
+            level.at = now;
+            before
+        });
         match before {
             before if before < f64::from(REFUSALS_AT_ONCE) => Told::AtOnce,
             before if before < f64::from(REFUSALS_TOLD) => Told::Later,
             _ => Told::Cheaply,
         }
+    }
+
+    /// Whether a refusal of an address gets a line in the log. Logs how many before it got none.
+    pub(crate) fn is_logged(&self, address: IpAddr, now: Instant) -> bool {
+        match self.with_level(address, now, |level| level.lines.add(now)) {
+            Line::LeftOut => false,
+            Line::Logged { left_out } => {
+                if left_out > 0 {
+                    info!(%address, "refused {left_out} times more than the log has lines of it");
+                }
+                true
+            }
+        }
+    }
+
+    fn with_level<T>(&self, address: IpAddr, now: Instant, change: impl FnOnce(&mut Level) -> T) -> T {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = network_of(address);
+        if by_address.len() >= REFUSED_ADDRESSES && !by_address.contains_key(&network) {
+            by_address.retain(|_, level| level.now(now) > 0.0);
+            if by_address.len() >= REFUSED_ADDRESSES {
+                by_address.clear();
+            }
+        }
+        change(by_address.entry(network).or_insert_with(|| Level::new(now)))
     }
 }
 
@@ -91,6 +162,19 @@ mod tests {
         }
         assert_eq!(refusals.count(other, start), Told::AtOnce);
         assert_eq!(refusals.count(one, start + REFUSALS_FORGOTTEN * (REFUSALS_TOLD + 2)), Told::AtOnce);
+    }
+
+    #[test]
+    fn the_log_has_the_first_refusals_of_a_minute_and_how_many_the_others_were() {
+        let (mut lines, start) = (Lines::new(Instant::now()), Instant::now());
+        let others = 1000;
+        for n in 0..REFUSALS_LOGGED + others {
+            let expected = if n < REFUSALS_LOGGED { Line::Logged { left_out: 0 } } else { Line::LeftOut };
+            assert_eq!(lines.add(start), expected, "{n}");
+        }
+        let later = start + REFUSALS_LOGGED_WITHIN;
+        assert_eq!(lines.add(later), Line::Logged { left_out: others.into() });
+        assert_eq!(lines.add(later), Line::Logged { left_out: 0 });
     }
 
     #[test]

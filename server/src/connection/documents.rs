@@ -214,8 +214,10 @@ impl OpenConnection<'_> {
     }
 
     fn deny(&mut self, address: &Bytes, denied: &Denied) {
-        let (from, shown) = (self.connection.from, String::from_utf8_lossy(address));
-        info!(%from, document = ?shown, "denied: {denied}");
+        if self.connection.refusals.is_logged(self.connection.visitor.address, Instant::now()) {
+            let (from, shown) = (self.connection.from, String::from_utf8_lossy(address));
+            info!(%from, document = ?shown, "denied: {denied}");
+        }
         self.connection.metrics.reject(denied.label());
         if let Denied::Access(denied) = denied {
             self.connection.metrics.denied(denied.label());

@@ -236,7 +236,9 @@ impl Connection {
         if permit.is_ok() {
             self.registration.give_up_place();
         }
-        info!(from = %self.from, document = self.document(), "turned away: {refused}");
+        if self.refusals.is_logged(self.visitor.address, Instant::now()) {
+            info!(from = %self.from, document = self.document(), "turned away: {refused}");
+        }
         if let Some(label) = refused.label() {
             self.metrics.reject(label);
         }
@@ -285,7 +287,8 @@ impl Connection {
         match end {
             End::Gone => debug!(%from, document, "gone"),
             End::ByPeer => debug!(%from, document, "closed by its peer"),
-            End::ByUs(Close { code: 1001, reason }) => {
+            // The server stops, or an end of access was logged when it came.
+            End::ByUs(Close { code: 1001 | 4401 | 4403, reason }) => {
                 debug!(%from, document, "closing: {reason}")
             }
             End::ByUs(Close { code, reason }) => warn!(%from, document, code, "closing: {reason}"),

@@ -1,6 +1,6 @@
 //! From an HTTP request to a WebSocket: which document is meant, and whether there is a place for the connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,11 +74,14 @@ pub(crate) fn answer(
     from: SocketAddr,
     span: &Span,
 ) -> Response<Body> {
-    match accept(server, request, from, span) {
+    let client = server.config.trusted_proxies.client(from.ip(), request.headers());
+    match accept(server, request, from, client, span) {
         Ok(response) => response,
         Err(error) => {
             let _belongs = span.enter();
-            info!(%from, "refused a WebSocket: {error}");
+            if server.refusals.is_logged(client.unwrap_or(from.ip()), Instant::now()) {
+                info!(%from, "refused a WebSocket: {error}");
+            }
             server.metrics.reject(error.label());
             if let UpgradeError::Denied(denied) = &error {
                 server.metrics.denied(denied.label());
@@ -92,6 +95,7 @@ fn accept(
     server: &Arc<Server>,
     mut request: Request<Incoming>,
     from: SocketAddr,
+    client: Option<IpAddr>,
     span: &Span,
 ) -> Result<Response<Body>, UpgradeError> {
     let purpose = Purpose::of(&request, &server.config)?;
@@ -101,7 +105,6 @@ fn accept(
     if !server.config.lets_in_origin(from.ip(), is_encrypted, request.headers()) {
         return Err(UpgradeError::Origin);
     }
-    let client = server.config.trusted_proxies.client(from.ip(), request.headers());
     let credentials = match purpose.kind {
         ClientKind::YSweet => Credentials::of_token(paths::token(request.uri().query())),
         ClientKind::YWebsocket | ClientKind::Hocuspocus => {

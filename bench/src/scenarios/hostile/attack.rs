@@ -18,6 +18,8 @@ pub(super) enum Need {
     SeveralInFrame,
     /// Messages from clients may be compressed.
     Compression,
+    /// Signed tokens are checked, in the URL and in the login of Hocuspocus.
+    Tokens,
 }
 
 impl Need {
@@ -27,6 +29,7 @@ impl Need {
             Self::Documents if !scene.has_documents() => Err("has no documents"),
             Self::SeveralInFrame if !scene.reads_several()? => Err("reads one message of a frame"),
             Self::Compression if !scene.compresses()? => Err("does not compress"),
+            Self::Tokens if !scene.checks_tokens()? => Err("checks no tokens of this kind"),
             _ => Ok(()),
         })
     }

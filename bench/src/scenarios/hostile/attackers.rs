@@ -79,6 +79,11 @@ impl Attackers {
     pub(super) fn closed(&self) -> BTreeMap<u16, u32> {
         self.course.closed()
     }
+
+    /// How many of them the server has let in so far who may not.
+    pub(super) fn let_in(&self) -> u32 {
+        self.course.let_in()
+    }
 }
 
 impl Drop for Attackers {

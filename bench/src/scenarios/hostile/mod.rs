@@ -14,6 +14,7 @@ mod peer;
 mod report;
 mod scene;
 mod skim;
+mod stranger;
 mod typists;
 
 pub use attack::Attack;
@@ -120,7 +121,8 @@ fn strike(monitor: &mut ServerMonitor<'_>, attackers: &Attackers, load: &Load) -
     let noticed = typists.stop(monitor.died().is_none())?;
     monitor.look();
     let measured = measured(monitor, noticed, rest.map(|rest| rest - start), repelled);
-    Ok(Measured { bound_seconds: load.bound, closed: attackers.closed(), ..measured })
+    let (closed, let_in) = (attackers.closed(), attackers.let_in());
+    Ok(Measured { bound_seconds: load.bound, closed, let_in, ..measured })
 }
 
 fn measured(
@@ -137,6 +139,7 @@ fn measured(
         latency: Some(noticed.latency).filter(|latency| latency.count > 0),
         lateness: Some(noticed.lateness),
         disturbed_seconds: noticed.disturbed_seconds,
+        server_cores: monitor.cores(),
         rest_seconds: rest.map(|rest| rest.as_secs_f64()),
         written: noticed.written,
         missing: noticed.missing,

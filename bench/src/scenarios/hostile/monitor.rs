@@ -18,6 +18,8 @@ pub(super) struct ServerMonitor<'a> {
     server: &'a mut Running,
     /// Moments, and how long the server's threads had run by then.
     cpu: VecDeque<(Instant, Duration)>,
+    /// The first of them that counts.
+    start: Option<(Instant, Duration)>,
     before: Option<u64>,
     peak: Option<u64>,
     /// Whether the system's own peak can be used: it was reset when the attack began.
@@ -27,7 +29,15 @@ pub(super) struct ServerMonitor<'a> {
 
 impl<'a> ServerMonitor<'a> {
     pub(super) fn new(server: &'a mut Running) -> Self {
-        Self { server, cpu: VecDeque::new(), before: None, peak: None, has_peak: false, died: None }
+        Self {
+            server,
+            cpu: VecDeque::new(),
+            start: None,
+            before: None,
+            peak: None,
+            has_peak: false,
+            died: None,
+        }
     }
 
     /// The server.
@@ -67,9 +77,10 @@ impl<'a> ServerMonitor<'a> {
         Ok(())
     }
 
-    /// The memory that the server has now is what it had before.
+    /// The memory that the server has now is what it had before, and what it costs counts from now on.
     pub(super) fn begin(&mut self) {
         self.look();
+        self.start = self.cpu.back().copied();
         let Some(process) = self.server.process else { return };
         self.has_peak = process.forget_peak().is_ok();
         self.before = process.resident().ok();
@@ -86,6 +97,13 @@ impl<'a> ServerMonitor<'a> {
         let &(start, before) = since.next()?;
         let cores = cpu.saturating_sub(before).as_secs_f64() / (now - start).as_secs_f64();
         (cores < REST_CORES).then_some(start)
+    }
+
+    /// How much of a core the server has used since the beginning.
+    pub(super) fn cores(&self) -> Option<f64> {
+        let ((start, before), &(end, after)) = (self.start?, self.cpu.back()?);
+        let time = (end - start).as_secs_f64();
+        (time > 0.0).then(|| after.saturating_sub(before).as_secs_f64() / time)
     }
 
     /// How the server ended, if it did.

@@ -1,7 +1,7 @@
 //! One connection of an attacker: a plain blocking socket, over which anything may be sent.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,12 +48,21 @@ impl Peer {
         offer_deflate: bool,
         course: &Arc<Course>,
     ) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&target.address, limits::FIRST_MESSAGE)?;
+        let mut peer = Self::dial(target.address, target.dialect.prefix(document), course)?;
+        peer.open(target, document, offer_deflate)?;
+        Ok(peer)
+    }
+
+    /// Connects and says nothing.
+    ///
+    /// # Errors
+    /// If the server does not accept it.
+    pub(super) fn dial(address: SocketAddr, prefix: Vec<u8>, course: &Arc<Course>) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, limits::FIRST_MESSAGE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(GLANCE))?;
         stream.set_write_timeout(Some(GLANCE))?;
-        let prefix = target.dialect.prefix(document);
-        let mut peer = Self {
+        Ok(Self {
             stream,
             prefix,
             deflates: false,
@@ -62,30 +71,44 @@ impl Peer {
             heard: Arc::default(),
             sending: Arc::default(),
             pings: 0,
-        };
-        peer.open(target, document, offer_deflate)?;
-        Ok(peer)
+        })
     }
 
     fn open(&mut self, target: &Target, document: &str, offer_deflate: bool) -> anyhow::Result<()> {
         let path = target.path.replace("{}", document);
-        self.send(&websocket::request(target.address, &path, offer_deflate))?;
         let deadline = Instant::now() + limits::FIRST_MESSAGE;
-        let response = loop {
-            match read_response(&self.unread).map_err(anyhow::Error::msg)? {
-                Some(response) => break response,
-                None => self.read_more(deadline)?,
-            }
-        };
-        self.unread.drain(..response.len);
-        self.deflates = response.deflate;
-        if let Some(login) = target.dialect.login(&self.prefix) {
+        let request = websocket::request(target.address, &path, offer_deflate);
+        self.upgrade(&request, deadline)?.map_err(anyhow::Error::msg)?;
+        if let Some(login) = target.dialect.login(&self.prefix, "") {
             self.send(&framed(&login))?;
         }
         if target.dialect != Dialect::Relay {
             self.read_message(deadline)?;
         }
         Ok(())
+    }
+
+    /// Asks for a WebSocket. Gives the first line of a response that opens none.
+    ///
+    /// # Errors
+    /// If no response comes until `deadline`, or the attack is over.
+    pub(super) fn upgrade(
+        &mut self,
+        request: &[u8],
+        deadline: Instant,
+    ) -> anyhow::Result<Result<(), String>> {
+        self.send(request)?;
+        loop {
+            match read_response(&self.unread) {
+                Ok(Some(response)) => {
+                    self.unread.drain(..response.len);
+                    self.deflates = response.deflate;
+                    return Ok(Ok(()));
+                }
+                Ok(None) => self.read_more(deadline)?,
+                Err(status) => return Ok(Err(status)),
+            }
+        }
     }
 
     fn read_more(&mut self, deadline: Instant) -> anyhow::Result<()> {

@@ -31,6 +31,8 @@ pub struct Measured {
     pub latency: Option<Times>,
     /// How late the two typed, measured against their schedule.
     pub lateness: Option<Times>,
+    /// How much of a core the server used, from the start of the attack until the two had stopped.
+    pub server_cores: Option<f64>,
     /// How long something else had the generator's core, in seconds; the attackers share it.
     pub disturbed_seconds: f64,
     /// Until the server was at rest again, in seconds; `None` if it was not in time.
@@ -49,6 +51,8 @@ pub struct Measured {
     pub repelled: Option<String>,
     /// How many of their connections the server closed with each code.
     pub closed: BTreeMap<u16, u32>,
+    /// How many of them the server let in who may not.
+    pub let_in: u32,
 }
 
 impl Report {
@@ -116,7 +120,9 @@ impl Measured {
     fn faults(&self) -> Vec<String> {
         let lost = (self.missing > 0).then(|| format!("{} lost", thousands(self.missing)));
         let died = self.died.as_ref().map(|died| format!("died ({died})"));
-        [died, lost, self.broken.clone()].into_iter().flatten().collect()
+        let let_in =
+            (self.let_in > 0).then(|| format!("{} let in who may not", thousands(self.let_in.into())));
+        [died, let_in, lost, self.broken.clone()].into_iter().flatten().collect()
     }
 
     fn remarks(&self) -> String {
@@ -166,6 +172,8 @@ mod tests {
         assert!(!sound && cell.ends_with("; **not over after 60 s**; **1,234 lost**"), "{cell}");
         let (sound, cell) = told(Measured { died: Some("signal: 6".to_owned()), ..measured() });
         assert!(!sound && cell.ends_with(" ms; **died (signal: 6)**"), "{cell}");
+        let (sound, cell) = told(Measured { let_in: 2, ..measured() });
+        assert!(!sound && cell.ends_with("; **2 let in who may not**"), "{cell}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::course::Course;
 use super::forged::{self, PLAIN_QUESTION, WRITER};
 use super::peer::Peer;
+use super::stranger::{Answer, Flaw, Stranger, bad_token};
 use crate::crowd::Target;
 use crate::dialect::Dialect;
 use crate::limits;
@@ -34,6 +35,18 @@ impl Door {
     /// If the server refuses.
     pub(super) fn peer(&self, document: &str) -> anyhow::Result<Peer> {
         self.connect(document, false)
+    }
+
+    /// Whether the server refuses somebody who may not have a document. One who is let in is noted.
+    ///
+    /// # Errors
+    /// If the server does neither.
+    pub(super) fn knock(&self, stranger: &Stranger) -> anyhow::Result<Answer> {
+        let answer = stranger.knock(self.target.address, &self.course)?;
+        if answer == Answer::LetIn {
+            self.course.note_let_in();
+        }
+        Ok(answer)
     }
 
     /// Whether the attack is over.
@@ -130,6 +143,19 @@ impl Scene {
     pub(super) fn compresses(&self) -> anyhow::Result<bool> {
         let document = self.document("probe-compression")?;
         Ok(self.door.connect(&document, true)?.deflates)
+    }
+
+    /// Whether the server refuses signed tokens that are no good.
+    pub(super) fn checks_tokens(&self) -> anyhow::Result<bool> {
+        let document = self.document("probe-token")?;
+        let token = bad_token(Flaw::Secret, &mut fastrand::Rng::new());
+        let (address, course) = (self.door.target.address, &self.door.course);
+        let refuses = |dialect| {
+            let answer =
+                Stranger::new(dialect, &document, &token).knock_for(limits::PROBE_REFUSAL, address, course);
+            matches!(answer, Ok(Answer::Refused))
+        };
+        Ok(refuses(Dialect::YWebsocket) && refuses(Dialect::Hocuspocus))
     }
 
     /// Whether the server reads all messages of a frame, and not only the first one: one frame asks it twice.

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use coscribe_engine::room::Access;
 use futures_util::future::join_all;
 
@@ -171,7 +173,10 @@ async fn a_crowd_waits_for_its_turn_and_beyond_a_bound_is_sent_away() {
     let application = Application::start(says(200, WRITE)).await;
     let ask = ask_with(&application.url, "ask_timeout = \"60s\"");
     application.answers(false);
-    let asks = join_all((0..ASK_WAITING + 10).map(|n| ask.decide(question("t", &format!("{n}")))));
+    let of_address =
+        |n: u32| Question { address: Ipv4Addr::from(n).into(), ..question("t", &format!("{n}")) };
+    let crowd = u32::try_from(ASK_WAITING + 10).unwrap();
+    let asks = join_all((0..crowd).map(|n| ask.decide(of_address(n))));
     let (decisions, waiting) = tokio::join!(asks, async {
         application.has_waiting(ASKED_AT_ONCE).await;
         let waiting = application.asked();
@@ -181,6 +186,26 @@ async fn a_crowd_waits_for_its_turn_and_beyond_a_bound_is_sent_away() {
     assert_eq!(waiting, ASKED_AT_ONCE);
     assert_eq!(decisions.iter().filter(|decision| **decision == Err(Denied::Unavailable)).count(), 10);
     assert_eq!(application.asked(), ASK_WAITING);
+}
+
+#[tokio::test]
+async fn one_address_leaves_turns_to_others() {
+    let application = Application::start(says(200, WRITE)).await;
+    let ask = ask_with(&application.url, "ask_timeout = \"60s\"");
+    application.answers(false);
+    let flood = join_all((0..1000).map(|n| ask.decide(question("t", &format!("{n}")))));
+    let other = Question { address: Ipv4Addr::new(192, 0, 2, 99).into(), ..question("t", "other") };
+    let (_, other) = tokio::join!(flood, async {
+        application.has_waiting(ASKED_FOR_ADDRESS).await;
+        let other = tokio::spawn({
+            let ask = ask.clone();
+            async move { ask.decide(other).await }
+        });
+        application.has_waiting(ASKED_FOR_ADDRESS + 1).await;
+        application.answers(true);
+        other.await.unwrap()
+    });
+    assert!(other.is_ok());
 }
 
 #[test]

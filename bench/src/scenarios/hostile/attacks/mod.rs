@@ -7,6 +7,7 @@ mod deletions;
 mod many;
 mod parked;
 mod pastes;
+mod tokens;
 mod unread;
 
 use super::attack::Attack;
@@ -17,7 +18,7 @@ const QUIET: Attack =
 
 /// All attacks, in the order in which they are run.
 pub fn all() -> impl Iterator<Item = &'static Attack> {
-    const GROUPS: [&[Attack]; 9] = [
+    const GROUPS: [&[Attack]; 10] = [
         &[QUIET],
         many::ATTACKS,
         awareness::ATTACKS,
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         parked::ATTACKS,
         compressed::ATTACKS,
         connections::ATTACKS,
+        tokens::ATTACKS,
     ];
     GROUPS.into_iter().flatten()
 }
