@@ -83,6 +83,28 @@ fn a_key_is_shown_neither_by_help_nor_where_it_is_wrong() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_shown_where_it_is_wrong() {
+    for (arguments, says) in [
+        (&["serve", "--access-ask", "htps://app.example/?key=hidden"][..], "--access-ask"),
+        (&["serve", "--access-keys", "a=b,=hidden"], "--access-keys"),
+        (&["serve", "--otlp-endpoint", "htp://a/?hidden"], "--otlp-endpoint"),
+        (&["serve", "--access-secrt=hidden"], "--access-secrt"),
+        (&["serve", "--access-secret=", "hidden"], "unexpected argument"),
+        (&["token", "--acess-secret", "hidden", "--subject", "a"], "--acess-secret"),
+        (&["key", "remove", "coscribe_sk_hidden"], "key list"),
+    ] {
+        let said = failing(coscribe().args(arguments));
+        assert!(said.contains(says) && !said.contains("hidden"), "{said}");
+    }
+    let said = failing(coscribe().arg("serve").env("COSCRIBE_ACCESS_ASK", "hidden"));
+    assert!(said.contains("COSCRIBE_ACCESS_ASK") && !said.contains("hidden"), "{said}");
+    for variable in ["COSCRIBE_ACCESS_ASK", "COSCRIBE_ACCESS_KEYS", "COSCRIBE_ACCESS_SECRET"] {
+        let help = coscribe().env(variable, "https://a/?hidden").args(["serve", "--help"]).output().unwrap();
+        assert!(!String::from_utf8(help.stdout).unwrap().contains("hidden"), "{variable}");
+    }
+}
+
+#[test]
 fn a_wrong_value_names_itself_and_where_it_is() {
     let home = tempdir().unwrap();
     let file = home.path().join("coscribe.toml");
