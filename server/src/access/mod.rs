@@ -14,6 +14,7 @@ pub(crate) mod keys;
 mod refusals;
 mod revocations;
 pub(crate) mod server_keys;
+pub(crate) mod subject;
 mod tokens;
 pub(crate) mod y_sweet;
 
