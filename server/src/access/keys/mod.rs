@@ -8,13 +8,14 @@ mod signer;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::jwk::KeysOfSet;
 pub(crate) use self::key::{Key, KeyError};
@@ -122,7 +123,12 @@ impl KeySet {
     /// # Errors
     /// If there is no such token, or its key may be at a URL that cannot be reached.
     pub(crate) async fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, Denied> {
-        let jws = Jws::parse(token).ok_or(TokenError::Invalid)?;
+        let invalid = |cause: &dyn fmt::Display| {
+            info!(%cause, "a token is not valid");
+            TokenError::Invalid
+        };
+        let jws = Jws::parse(token)
+            .ok_or_else(|| invalid(&"it is no JWT, too long, or its header is not understood"))?;
         let mut found = self.search(&jws);
         if matches!(found, Search::Unknown) && !self.remotes.is_empty() {
             let are_current = join_all(self.remotes.iter().map(|remote| remote.renewed())).await;
@@ -131,10 +137,12 @@ impl KeySet {
                 return Err(Denied::Unavailable);
             }
         }
-        if !matches!(found, Search::Signed(_)) {
-            return Err(TokenError::Invalid.into());
+        match found {
+            Search::Signed(_) => {}
+            Search::Forged => return Err(invalid(&"the key that it names has not signed it").into()),
+            Search::Unknown => return Err(invalid(&"no key has signed it").into()),
         }
-        let claims = self.rules.parse(jws.payload()).map_err(|_| TokenError::Invalid)?;
+        let claims = self.rules.parse(jws.payload()).map_err(|error| invalid(&error))?;
         self.rules.check(&claims, now)?;
         Ok(claims)
     }
