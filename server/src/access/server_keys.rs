@@ -195,6 +195,8 @@ mod tests {
         command.remove("one").unwrap();
         assert!(!allows(&one) && allows(&other));
         assert!(matches!(command.remove("one"), Err(KeyFileError::Unknown(_))));
+        let said = command.remove(&other).unwrap_err().to_string();
+        assert!(said.contains("key list") && !said.contains(&other), "{said}");
         let stored = fs::read_to_string(directory.path().join(FILE)).unwrap();
         assert!(!stored.contains(&other[PREFIX.len()..]), "{stored}");
     }

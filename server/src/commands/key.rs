@@ -1,6 +1,5 @@
 //! `coscribe key`: the keys by which back ends of the application use the API. A running server hears of a change at once.
 
-use std::path::absolute;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,7 +8,7 @@ use clap::Subcommand;
 use coscribe_persistence::Store;
 
 use crate::access::server_keys::ServerKeys;
-use crate::config::Config;
+use crate::config::{Config, shown};
 
 /// The subcommands of `coscribe key`.
 #[derive(Debug, Subcommand)]
@@ -35,7 +34,7 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     if !Store::exists(&config.data) {
         bail!(
             "no server has kept documents in {}: --data says where it does, once it has been started",
-            absolute(&config.data)?.display()
+            shown(&config.data).display()
         );
     }
     let keys = ServerKeys::of(&config.data);

@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{AccessConfig, Config, ConfigError, Listen, Pattern, parse};
+use super::{AccessConfig, Config, ConfigError, Listen, Pattern, parse, shown};
 use crate::observe::logs::LogFormat;
 
 /// The flags and variables of `coscribe serve`: any value.
@@ -130,8 +130,8 @@ fn read_file(given: &ArgMatches) -> Result<Config, ConfigError> {
 
 fn parse_file(path: &Path) -> Result<Config, ConfigError> {
     let text =
-        fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    parse(&text).map_err(|mistake| ConfigError::Wrong { path: path.to_owned(), mistake })
+        fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: shown(path), error })?;
+    parse(&text).map_err(|mistake| ConfigError::Wrong { path: shown(path), mistake })
 }
 
 /// The arguments that were given, without the defaults that clap has put among them.
@@ -200,7 +200,8 @@ impl Args for AccessArgs {
     fn augment_args(command: Command) -> Command {
         let all =
             AccessConfig::augment_args(FileArg::augment_args(Command::new("token"))).mut_args(with_variable);
-        command.args(all.get_arguments().cloned())
+        // Below those of the command itself.
+        command.args(all.get_arguments().cloned().map(|arg| arg.help_heading("Access")))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

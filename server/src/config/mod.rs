@@ -26,6 +26,7 @@ pub(crate) use listen::{Listen, in_order};
 pub use mistake::Mistake;
 use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
+pub(crate) use paths::shown;
 pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;

@@ -26,7 +26,7 @@ use super::client::HttpClient;
 use super::grant::Denied;
 use super::jws::Jws;
 use super::tokens::TokenError;
-use crate::config::{AccessConfig, KeySource, Secret};
+use crate::config::{AccessConfig, KeySource, Secret, shown};
 use crate::limits::KEYS_TRIED;
 
 /// The keys of the configuration, and the rules for what they sign.
@@ -56,12 +56,12 @@ pub(crate) enum KeySetError {
         error: std::io::Error,
     },
     /// A secret or a file is no key.
-    #[error("{name}: {source}")]
+    #[error("{name}: {error}")]
     Key {
         /// The key of the configuration, and the file.
         name: String,
         /// Why not.
-        source: KeyError,
+        error: KeyError,
     },
     /// A URL could be read or changed by everybody on the way.
     #[error("access.keys: {0} is not https://; access.allow_http = \"on\" accepts that")]
@@ -88,7 +88,7 @@ impl KeySet {
         let mut keys = KeySet { local: Vec::new(), remotes: Vec::new(), rules: Rules::new(config) };
         if let Some((name, secret)) = secret(config)? {
             let key = Key::secret(None, secret.reveal().as_bytes());
-            let key = key.map_err(|source| KeySetError::Key { name: name.to_owned(), source })?;
+            let key = key.map_err(|error| KeySetError::Key { name: name.to_owned(), error })?;
             keys.local.push(Arc::new(key));
         }
         for source in &config.keys {
@@ -191,7 +191,7 @@ pub(crate) fn secret(config: &AccessConfig) -> Result<Option<(&'static str, Secr
         (None, Some(path)) => {
             let name = "access.secret_file";
             let read = Secret::read(path);
-            let secret = read.map_err(|error| KeySetError::Unreadable { name, path: path.clone(), error })?;
+            let secret = read.map_err(|error| KeySetError::Unreadable { name, path: shown(path), error })?;
             Ok(Some((name, secret)))
         }
         (None, None) => Ok(None),
@@ -201,8 +201,8 @@ pub(crate) fn secret(config: &AccessConfig) -> Result<Option<(&'static str, Secr
 /// The keys of a PEM file or of a JWKS file, which is JSON.
 fn read_keys(path: &Path, kid: Option<&str>) -> Result<Vec<Key>, KeySetError> {
     let name = "access.keys";
-    let unreadable = |error| KeySetError::Unreadable { name, path: path.to_owned(), error };
-    let wrong = |source| KeySetError::Key { name: format!("{name}: {}", path.display()), source };
+    let unreadable = |error| KeySetError::Unreadable { name, path: shown(path), error };
+    let wrong = |error| KeySetError::Key { name: format!("{name}: {}", shown(path).display()), error };
     let bytes = fs::read(path).map_err(unreadable)?;
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return pem::keys(&bytes, kid).map_err(wrong);
