@@ -145,6 +145,36 @@ pub(crate) struct AccessConfig {
     pub(crate) renew_before: Span,
 }
 
+impl AccessConfig {
+    /// What is set and has no effect, or more than is likely to be meant.
+    pub(crate) fn warnings(&self) -> Vec<&'static str> {
+        let has_keys = self.secret.is_some() || self.secret_file.is_some() || !self.keys.is_empty();
+        let is_told_something = self.ask_secret.is_some()
+            || self.ask_secret_file.is_some()
+            || !self.ask_headers.is_empty()
+            || !self.ask_cookies.is_empty();
+        let warnings = [
+            (
+                self.ask.is_none() && is_told_something,
+                "access.ask_secret, ask_headers and ask_cookies have no effect without access.ask",
+            ),
+            (
+                !has_keys && !self.issuer.is_empty(),
+                "access.issuer has no effect without access.secret or access.keys",
+            ),
+            (
+                has_keys && self.audience.is_empty(),
+                "access.audience is empty: tokens that were issued for other services are accepted",
+            ),
+            (
+                self.audience.iter().any(|name| name == "[]"),
+                "access.audience is the name \"[]\": only the configuration file can give an empty list",
+            ),
+        ];
+        warnings.into_iter().filter_map(|(holds, words)| holds.then_some(words)).collect()
+    }
+}
+
 impl Default for AccessConfig {
     /// The defaults of all values.
     fn default() -> AccessConfig {
