@@ -67,6 +67,11 @@ impl Grant {
     pub(crate) fn anonymous(access: Access) -> Grant {
         Grant { access, subject: Arc::default(), name: None, expires: None, token: None }
     }
+
+    /// The application's user id, where somebody says who it is.
+    pub(crate) fn known_subject(&self) -> Option<&str> {
+        (!self.subject.is_empty()).then_some(&*self.subject)
+    }
 }
 
 impl Denied {
