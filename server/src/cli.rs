@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::logs;
@@ -69,6 +69,7 @@ enum Command {
     ///
     /// Who has a key may do everything, from anywhere. The keys belong to the directory of the documents; a server that runs on
     /// it hears of a change at once.
+    #[command(mut_args(|arg| arg.global(true)))]
     Key {
         #[command(flatten)]
         store: config::StoreArgs,
@@ -77,8 +78,9 @@ enum Command {
     },
     /// Ask a running server whether it can save
     ///
-    /// Asks for /readyz on this machine, at the port of --listen. Exits with 0 if the server can save, else with 1 and the
-    /// reason. It is meant for health checks of containers.
+    /// Asks for /readyz on this machine, at the port of --admin-listen if it is set, or else at the port of --listen, also
+    /// where that speaks TLS. Exits with 0 if the server can save, else with 1 and the reason. It is meant for health checks of
+    /// containers.
     Health {
         #[command(flatten)]
         listens: config::ListenArgs,
@@ -107,7 +109,7 @@ enum Command {
 
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
-    let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| exit(&error));
+    let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| exit(error));
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
@@ -151,7 +153,8 @@ fn arguments() -> Vec<OsString> {
 }
 
 /// Ends the process, as clap does, but says so where the wrong value came from a variable.
-fn exit(error: &clap::Error) -> ! {
+fn exit(error: clap::Error) -> ! {
+    let error = without_secrets(error);
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split(' ').next()
         && !env::args().any(|given| given.starts_with(flag))
@@ -162,6 +165,22 @@ fn exit(error: &clap::Error) -> ! {
         }
     }
     error.exit()
+}
+
+/// Hides a value that may be a secret, or may belong to a flag that takes one.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return error };
+    let hidden = match error.kind() {
+        ErrorKind::UnknownArgument if !argument.starts_with('-') => Some(ContextKind::InvalidArg),
+        ErrorKind::ValueValidation if config::is_hidden(argument.split(' ').next().unwrap_or_default()) => {
+            Some(ContextKind::InvalidValue)
+        }
+        _ => None,
+    };
+    if let Some(hidden) = hidden {
+        error.insert(hidden, ContextValue::String("…".to_owned()));
+    }
+    error
 }
 
 /// Starts logging to stderr as configured.

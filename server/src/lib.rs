@@ -30,5 +30,5 @@ mod rooms;
 mod serve;
 
 pub use cli::main;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Mistake};
 pub use serve::Running;

@@ -270,6 +270,9 @@ pub(crate) const UNSTORED_BYTES: u32 = 32 << 20;
 /// Characters of a document name in a log line: the name is whatever somebody asked for.
 pub(crate) const SHOWN_NAME_CHARS: usize = 80;
 
+/// How much of an origin is shown in a log line: a name of the DNS has 253 bytes at most.
+pub(crate) const SHOWN_ORIGIN_BYTES: usize = 300;
+
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
 pub(crate) const LOADING_THREADS: usize = 8;
 

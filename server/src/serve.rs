@@ -119,6 +119,12 @@ impl Running {
         if addresses.iter().any(|address| !address.ip().is_loopback()) && !authorizer.is_told_who_may_come() {
             bail!(UNGUARDED);
         }
+        for warning in config.access.warnings() {
+            warn!("{warning}");
+        }
+        if !authorizer.lets_anybody_in() {
+            warn!("nobody may come in: anonymous is none, and there are no keys of tokens and no access.ask");
+        }
         let store = open_store(&config)?;
         let metrics = Arc::new(Metrics::new());
         metrics.max_connections.set(config.max_connections.get().try_into().unwrap_or(i64::MAX));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use memory::MemoryDisk;
 pub use synced_map::Choose;
 pub use system::SystemDisk;
-pub(crate) use system::{Lock, copy_dir, create_dir, is_locked, lock_shared, sync_dir};
+pub(crate) use system::{Lock, copy_dir, create_dir, is_locked, is_store, lock_shared, sync_dir};
 
 use crate::error::StoreError;
 use crate::limits::COPIED_BYTES;

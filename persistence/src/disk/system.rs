@@ -1,6 +1,6 @@
 //! The file system of the operating system.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,12 @@ use crate::limits::WRITTEN_BYTES;
 /// The name of the lock file in the directory of a store.
 const LOCK_FILE: &str = "lock";
 
+/// Directories that are made are for the server's user only, and so are files: documents are in them.
+#[cfg(unix)]
+const PRIVATE_DIR: u32 = 0o700;
+#[cfg(unix)]
+const PRIVATE_FILE: u32 = 0o600;
+
 /// The file system of the operating system; the default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemDisk;
@@ -20,7 +26,11 @@ struct SystemFile(File);
 
 impl Disk for SystemDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        create_dir(dir)
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, PRIVATE_DIR);
+        builder.recursive(true).create(dir)?;
+        sync_parent(dir)
     }
 
     fn lock(&self, dir: &Path) -> Result<DiskLock, StoreError> {
@@ -42,7 +52,7 @@ impl Disk for SystemDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(SystemFile(OpenOptions::new().write(true).create_new(true).open(path)?)))
+        Ok(Box::new(SystemFile(private().write(true).create_new(true).open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -98,6 +108,19 @@ impl DiskFile for SystemFile {
             Err(error) => Err(error),
         }
     }
+}
+
+/// How a file is opened that may not be there yet.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE_FILE);
+    options
+}
+
+/// Whether a store was ever opened in a directory.
+pub(crate) fn is_store(dir: &Path) -> bool {
+    dir.join(LOCK_FILE).is_file()
 }
 
 #[cfg(target_os = "linux")]
@@ -158,7 +181,7 @@ impl Drop for Lock {
 /// Takes the lock of a store, and leaves the process id in its file.
 fn lock_exclusive(dir: &Path) -> Result<Lock, StoreError> {
     let path = dir.join(LOCK_FILE);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = private().read(true).write(true).create(true).truncate(false).open(&path);
     let mut lock = file.map(Lock).map_err(StoreError::io("open the lock file", &path))?;
     resolve(lock.0.try_lock(), &mut lock.0, dir)?;
     let holder = std::process::id().to_string();
@@ -212,6 +235,10 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Creates `dir`, and makes its existence durable.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
+    sync_parent(dir)
+}
+
+fn sync_parent(dir: &Path) -> io::Result<()> {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),

@@ -57,6 +57,11 @@ pub(crate) struct Writer {
 }
 
 impl Store {
+    /// Whether there is a store in `dir`, open or not.
+    pub fn exists(dir: &Path) -> bool {
+        crate::disk::is_store(dir)
+    }
+
     /// Opens the store in `dir`, or creates it, and repairs the consequences of a crash. Fails with [`StoreError::InUse`] while
     /// another process (or another `Store`) has it open.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {

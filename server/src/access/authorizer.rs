@@ -35,10 +35,11 @@ pub(crate) struct Authorizer {
 /// Why the server does not start where others could reach it.
 pub(crate) const UNGUARDED: &str =
     "other machines can reach this address, and nothing says who may come in. Give one of these:
-  --access-secret SECRET   who has a token that is signed with it (`coscribe token` signs some)
-  --access-keys FILE|URL   who has a token that is signed with one of these keys
-  --access-ask URL         who the application at this URL says
-  --anonymous write        anybody, to read and write (or `read`, to read only)
+  --access-secret-file FILE  clients with a token that is signed with the secret in this file; or COSCRIBE_ACCESS_SECRET, with
+                             the secret itself (`coscribe token` signs some)
+  --access-keys FILE|URL     clients with a token that is signed with one of these keys
+  --access-ask URL           clients that the application at this URL lets in
+  --anonymous write          anybody, to read and write (or `read`, to read only)
 or listen on this machine only, as it is by default: --listen 127.0.0.1:1234";
 
 /// Somebody who wants a document.
@@ -198,6 +199,11 @@ impl Authorizer {
     /// Whether anything is configured that says who may come in from other machines.
     pub(crate) fn is_told_who_may_come(&self) -> bool {
         self.anonymous.is_some() || !self.is_unguarded() || self.y_sweet.has_key()
+    }
+
+    /// Whether there is anybody who may come in.
+    pub(crate) fn lets_anybody_in(&self) -> bool {
+        self.anonymous != Some(Anonymous::None) || !self.is_unguarded() || self.y_sweet.has_key()
     }
 
     /// Forgets what the application has said of a document or a subject: it is asked again.

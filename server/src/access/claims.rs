@@ -118,7 +118,8 @@ impl Rules {
     pub(crate) fn check(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
         let is_ours = |name: &String| self.audiences.contains(name);
         if !self.audiences.is_empty() && !claims.audience.iter().any(is_ours) {
-            return Err(TokenError::Audience);
+            let is_named = !claims.audience.is_empty();
+            return Err(if is_named { TokenError::Audience } else { TokenError::NoAudience });
         }
         let is_known = |issuer: &String| self.issuers.contains(issuer);
         if !self.issuers.is_empty() && !claims.issuer.as_ref().is_some_and(is_known) {

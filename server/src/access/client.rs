@@ -18,15 +18,16 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::config::AccessConfig;
+use super::trust::Trust;
+use crate::config::{AccessConfig, shown};
 use crate::limits::{CLIENT_IDLE, LOOKUPS_AT_ONCE};
 
 /// Makes requests. Clones share their connections.
@@ -80,15 +81,15 @@ impl HttpClient {
     /// # Errors
     /// If these cannot be read.
     pub(crate) fn new(config: &AccessConfig) -> Result<HttpClient, CaError> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(path) = &config.ca {
-            add_certificates(&mut roots, path)?;
-        }
+        let given = config.ca.as_deref().map_or_else(|| Ok(Vec::new()), certificates)?;
+        let trust = Trust::new(given)
+            .ok_or_else(|| CaError::NoCertificate(config.ca.as_deref().map(shown).unwrap_or_default()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has the usual versions of TLS")
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(trust))
             .with_no_client_auth();
         let mut tcp = HttpConnector::new_with_resolver(Resolver::default());
         tcp.enforce_http(false);
@@ -122,17 +123,10 @@ impl HttpClient {
     }
 }
 
-fn add_certificates(roots: &mut RootCertStore, path: &Path) -> Result<(), CaError> {
-    let unreadable = |error| CaError::Unreadable { path: path.to_owned(), error };
-    let no_certificate = || CaError::NoCertificate(path.to_owned());
-    let pem = std::fs::read(path).map_err(unreadable)?;
-    let mut is_empty = true;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|_| no_certificate())?;
-        roots.add(certificate).map_err(|_| no_certificate())?;
-        is_empty = false;
-    }
-    if is_empty { Err(no_certificate()) } else { Ok(()) }
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
+    let pem = std::fs::read(path).map_err(|error| CaError::Unreadable { path: shown(path), error })?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| CaError::NoCertificate(shown(path)))
 }
 
 /// An error with its causes.

@@ -43,6 +43,9 @@ pub(crate) enum Denied {
     /// The token is not sound.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The application does not accept what is shown, in its words.
+    #[error("{0}")]
+    Unauthorized(Arc<str>),
     /// It is known who it is, who may not have this document; in the application's words, if it has any.
     #[error("{0}")]
     Forbidden(Arc<str>),
@@ -64,6 +67,11 @@ impl Grant {
     pub(crate) fn anonymous(access: Access) -> Grant {
         Grant { access, subject: Arc::default(), name: None, expires: None, token: None }
     }
+
+    /// The application's user id, where somebody says who it is.
+    pub(crate) fn known_subject(&self) -> Option<&str> {
+        (!self.subject.is_empty()).then_some(&*self.subject)
+    }
 }
 
 impl Denied {
@@ -72,9 +80,11 @@ impl Denied {
         match self {
             Denied::Forbidden(_) => Reason::Forbidden,
             Denied::Unavailable => Reason::Overload,
-            Denied::NoToken | Denied::Token(_) | Denied::Elsewhere | Denied::YSweet(_) => {
-                Reason::Unauthorized
-            }
+            Denied::NoToken
+            | Denied::Token(_)
+            | Denied::Unauthorized(_)
+            | Denied::Elsewhere
+            | Denied::YSweet(_) => Reason::Unauthorized,
         }
     }
 
@@ -83,6 +93,7 @@ impl Denied {
         match self {
             Denied::NoToken => "no_token",
             Denied::Token(error) => error.label(),
+            Denied::Unauthorized(_) => "unauthorized",
             Denied::Forbidden(_) => "forbidden",
             Denied::Elsewhere => "elsewhere",
             Denied::YSweet(refused) => refused.label(),

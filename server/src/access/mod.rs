@@ -14,7 +14,9 @@ pub(crate) mod keys;
 mod refusals;
 mod revocations;
 pub(crate) mod server_keys;
+pub(crate) mod subject;
 mod tokens;
+mod trust;
 pub(crate) mod y_sweet;
 
 pub(crate) use self::authorizer::{Authorizer, ClientKind, Decision, UNGUARDED, Visitor};

@@ -6,13 +6,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Grant;
+use super::{Grant, subject};
 use crate::limits::{REVOCATIONS, REVOKED_NAME_BYTES};
 
 /// The file's name in the directory of the documents.
@@ -23,7 +24,7 @@ const FILE: &str = "revocations.jsonl";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Revocation {
     /// The subject, or everybody.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "subject::optional")]
     pub(crate) subject: Option<String>,
     /// The `jti` of a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,7 +182,8 @@ impl Journal {
     fn append(&mut self, revocation: &Revocation) -> Result<(), RevokeError> {
         let mut line = serde_json::to_vec(revocation).map_err(io::Error::from)?;
         line.push(b'\n');
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.path)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&self.path)?;
         if file.metadata()?.len() < self.end {
             return Err(RevokeError::Changed);
         }
@@ -277,6 +279,7 @@ mod tests {
             issued_before: None,
         };
         assert!(matches!(revocations.revoke(long), Err(RevokeError::TooLong)));
+        assert_eq!(revocation(r#"{"subject":17}"#).subject.as_deref(), Some("17"));
         assert!(serde_json::from_str::<Revocation>(r#"{"subjekt":"ann"}"#).is_err());
         assert!(!directory.path().join(FILE).exists());
     }

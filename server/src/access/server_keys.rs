@@ -1,8 +1,9 @@
 //! Server keys: who has one is a back end of the application and may use the whole API. Only their hashes are stored, in a file
 //! beside the documents, which commands change while the server runs.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,11 +53,16 @@ type Version = (SystemTime, u64);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyFileError {
     /// Another has the name.
-    #[error("there is a key with the name {0:?} already")]
+    #[error(
+        "there is a key with the name {0:?} already: give this one another name, as in `coscribe key new NAME`"
+    )]
     Taken(String),
     /// None has the name.
     #[error("there is no key with the name {0:?}")]
     Unknown(String),
+    /// A key stands where its name belongs.
+    #[error("this is a key itself: `coscribe key list` shows the names of keys")]
+    Key,
     /// There is no randomness to be had.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -89,23 +95,20 @@ impl ServerKeys {
         serde_json::from_slice(&text).map_err(|error| self.failed(error.into()))
     }
 
-    /// Whether this is one of them. A file that cannot be read lets nobody in.
-    pub(crate) fn allow(&self, key: &str) -> bool {
+    /// Whether this is one of them.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read: nobody is let in then.
+    pub(crate) fn allow(&self, key: &str) -> Result<bool, KeyFileError> {
         let hash = hash(key);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let version = fs::metadata(&self.path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
         let keys = match &mut *read {
             Some(read) if read.version == version => &read.keys,
-            _ => match self.list() {
-                Ok(keys) => &read.insert(Read { version, keys }).keys,
-                Err(error) => {
-                    tracing::error!("server keys: {error}");
-                    return false;
-                }
-            },
+            _ => &read.insert(Read { version, keys: self.list()? }).keys,
         };
         // Who tries keys learns from the time at most something about a hash.
-        keys.iter().any(|stored| stored.sha256 == hash)
+        Ok(keys.iter().any(|stored| stored.sha256 == hash))
     }
 
     /// Makes a key, and stores its hash.
@@ -131,6 +134,9 @@ impl ServerKeys {
     /// # Errors
     /// If there is none with this name, or the others cannot be stored.
     pub(crate) fn remove(&self, name: &str) -> Result<(), KeyFileError> {
+        if name.starts_with(PREFIX) {
+            return Err(KeyFileError::Key);
+        }
         let mut keys = self.list()?;
         let before = keys.len();
         keys.retain(|key| key.name != name);
@@ -143,9 +149,14 @@ impl ServerKeys {
     fn replace(&self, keys: &[StoredKey]) -> Result<(), KeyFileError> {
         let write = || {
             let directory = self.path.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(directory)?;
             let new = self.path.with_extension("new");
-            let mut file = File::create(&new)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            // The server reads it, which may be another user's than this command.
+            let (owned, made) = (fs::metadata(directory)?, file.metadata()?);
+            if owned.uid() != made.uid() {
+                fchown(&file, Some(owned.uid()), Some(owned.gid()))?;
+            }
             file.write_all(&serde_json::to_vec_pretty(keys)?)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
@@ -175,14 +186,17 @@ mod tests {
     fn a_key_is_let_in_from_when_it_is_made_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let running = ServerKeys::of(directory.path());
-        assert!(!running.allow(""));
+        let allows = |key: &str| running.allow(key).unwrap();
+        assert!(!allows(""));
         let command = ServerKeys::of(directory.path());
         let (one, other) = (command.create("one").unwrap(), command.create("other").unwrap());
-        assert!(running.allow(&one) && running.allow(&other) && !running.allow(PREFIX));
+        assert!(allows(&one) && allows(&other) && !allows(PREFIX));
         assert!(matches!(command.create("one"), Err(KeyFileError::Taken(_))));
         command.remove("one").unwrap();
-        assert!(!running.allow(&one) && running.allow(&other));
+        assert!(!allows(&one) && allows(&other));
         assert!(matches!(command.remove("one"), Err(KeyFileError::Unknown(_))));
+        let said = command.remove(&other).unwrap_err().to_string();
+        assert!(said.contains("key list") && !said.contains(&other), "{said}");
         let stored = fs::read_to_string(directory.path().join(FILE)).unwrap();
         assert!(!stored.contains(&other[PREFIX.len()..]), "{stored}");
     }
@@ -193,6 +207,6 @@ mod tests {
         let keys = ServerKeys::of(directory.path());
         let key = keys.create("one").unwrap();
         fs::write(directory.path().join(FILE), "nonsense").unwrap();
-        assert!(!keys.allow(&key) && keys.list().is_err());
+        assert!(keys.allow(&key).is_err() && keys.list().is_err());
     }
 }

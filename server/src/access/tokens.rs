@@ -79,6 +79,9 @@ pub(crate) enum TokenError {
     /// It was issued for somebody else than this server.
     #[error("the token is not for this server: its audience is another")]
     Audience,
+    /// It does not say for whom it was issued.
+    #[error("the token names no audience (`aud`), and has to name one of this server's (`access.audience`)")]
+    NoAudience,
     /// Somebody else has issued it.
     #[error("the token is from another issuer")]
     Issuer,
@@ -95,7 +98,7 @@ impl TokenError {
             TokenError::Expired => "token_expired",
             TokenError::Foreign => "token_foreign",
             TokenError::Early => "token_early",
-            TokenError::Audience => "token_audience",
+            TokenError::Audience | TokenError::NoAudience => "token_audience",
             TokenError::Issuer => "token_issuer",
             TokenError::Revoked => "token_revoked",
         }

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
+use anyhow::bail;
 use clap::Subcommand;
+use coscribe_persistence::Store;
 
 use crate::access::server_keys::ServerKeys;
-use crate::config::Config;
+use crate::config::{Config, shown};
 
 /// The subcommands of `coscribe key`.
 #[derive(Debug, Subcommand)]
@@ -14,7 +16,7 @@ pub(crate) enum Args {
     /// Make a key, and print it: only its hash is stored
     New {
         /// What to call it, to remove it by
-        #[arg(long, value_name = "NAME", default_value = "default")]
+        #[arg(value_name = "NAME", default_value = "default")]
         name: String,
     },
     /// List the names of the keys, and since when there are
@@ -29,6 +31,12 @@ pub(crate) enum Args {
 
 /// Makes, lists or removes keys of the documents' directory.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    if !Store::exists(&config.data) {
+        bail!(
+            "no server has kept documents in {}: --data says where it does, once it has been started",
+            shown(&config.data).display()
+        );
+    }
     let keys = ServerKeys::of(&config.data);
     match args {
         Args::New { name } => println!("{}", keys.create(name)?),

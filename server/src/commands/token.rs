@@ -22,7 +22,7 @@ pub(crate) struct Args {
     command: Option<Command>,
     #[command(flatten)]
     claims: ClaimArgs,
-    #[command(flatten, next_help_heading = "Access")]
+    #[command(flatten)]
     access: AccessArgs,
 }
 
@@ -36,7 +36,7 @@ enum Command {
         /// The token; without it, or with -, it is read from stdin
         #[arg(default_value = "-", hide_default_value = true)]
         token: String,
-        #[command(flatten, next_help_heading = "Access")]
+        #[command(flatten)]
         access: AccessArgs,
     },
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::keys::KeySource;
-use super::values::{Interval, Span, Switch};
+use super::values::{Interval, Span, Switch, one_or_more, trimmed};
 use super::{Secret, Url, defaults};
 
 /// Where grants come from.
@@ -21,13 +21,20 @@ pub(crate) struct AccessConfig {
     pub(crate) secret_file: Option<PathBuf>,
     /// Public keys of tokens: PEM files, JWKS files, URLs of a JWKS; `KID=FILE` gives the key of a PEM file an id
     #[arg(long = "access-keys", id = "access_keys", value_name = "KEYS,…", value_delimiter = ',')]
+    #[arg(hide_env_values = true)]
+    #[arg(value_parser = trimmed::<KeySource>)]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) keys: Vec<KeySource>,
     /// Issuers of tokens (`iss`); if none is given, it is not looked at
     #[arg(long = "access-issuer", id = "access_issuer", value_name = "NAME,…", value_delimiter = ',')]
+    #[arg(value_parser = trimmed::<String>)]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) issuer: Vec<String>,
     /// Audiences of tokens (`aud`), one of which a token must name; `[]` in the file accepts tokens for anybody
     #[arg(long = "access-audience", id = "access_audience", value_name = "NAME,…", value_delimiter = ',')]
     #[arg(default_value = "coscribe")]
+    #[arg(value_parser = trimmed::<String>)]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) audience: Vec<String>,
     /// How far the clocks of this server and of the issuer of tokens may be apart
     #[arg(long = "access-leeway", id = "access_leeway", value_name = "TIME", default_value = "10s")]
@@ -76,7 +83,7 @@ pub(crate) struct AccessConfig {
     #[arg(long = "access-token-cookie", id = "access_token_cookie", value_name = "NAME")]
     pub(crate) token_cookie: Option<String>,
     /// The application's URL that says who may do what: it is asked with POST
-    #[arg(long = "access-ask", id = "access_ask", value_name = "URL")]
+    #[arg(long = "access-ask", id = "access_ask", value_name = "URL", hide_env_values = true)]
     pub(crate) ask: Option<Url>,
     /// A secret that the application gets as `Authorization: Bearer`: it shows that this server asks
     #[arg(
@@ -96,6 +103,8 @@ pub(crate) struct AccessConfig {
         value_name = "NAME,…",
         value_delimiter = ','
     )]
+    #[arg(value_parser = trimmed::<String>)]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) ask_headers: Vec<String>,
     /// Cookies of a client's request that the application is told
     #[arg(
@@ -104,6 +113,8 @@ pub(crate) struct AccessConfig {
         value_name = "NAME,…",
         value_delimiter = ','
     )]
+    #[arg(value_parser = trimmed::<String>)]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) ask_cookies: Vec<String>,
     /// How long the application may take for an answer, with all tries
     #[arg(long = "access-ask-timeout", id = "access_ask_timeout", value_name = "TIME", default_value = "5s")]
@@ -132,6 +143,36 @@ pub(crate) struct AccessConfig {
         default_value = "1m"
     )]
     pub(crate) renew_before: Span,
+}
+
+impl AccessConfig {
+    /// What is set and has no effect, or more than is likely to be meant.
+    pub(crate) fn warnings(&self) -> Vec<&'static str> {
+        let has_keys = self.secret.is_some() || self.secret_file.is_some() || !self.keys.is_empty();
+        let is_told_something = self.ask_secret.is_some()
+            || self.ask_secret_file.is_some()
+            || !self.ask_headers.is_empty()
+            || !self.ask_cookies.is_empty();
+        let warnings = [
+            (
+                self.ask.is_none() && is_told_something,
+                "access.ask_secret, ask_headers and ask_cookies have no effect without access.ask",
+            ),
+            (
+                !has_keys && !self.issuer.is_empty(),
+                "access.issuer has no effect without access.secret or access.keys",
+            ),
+            (
+                has_keys && self.audience.is_empty(),
+                "access.audience is empty: tokens that were issued for other services are accepted",
+            ),
+            (
+                self.audience.iter().any(|name| name == "[]"),
+                "access.audience is the name \"[]\": only the configuration file can give an empty list",
+            ),
+        ];
+        warnings.into_iter().filter_map(|(holds, words)| holds.then_some(words)).collect()
+    }
 }
 
 impl Default for AccessConfig {

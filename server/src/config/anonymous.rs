@@ -2,11 +2,12 @@
 
 use clap::ValueEnum;
 use coscribe_engine::room::Access;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use super::values::choice;
 
 /// What anybody may do with any document.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Anonymous {
     /// Nothing.
     None,
@@ -24,5 +25,11 @@ impl Anonymous {
             Anonymous::Read => Some(Access::Read),
             Anonymous::Write => Some(Access::Write),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Anonymous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Anonymous, D::Error> {
+        choice(deserializer)
     }
 }

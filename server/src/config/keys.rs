@@ -35,7 +35,7 @@ impl FromStr for KeySource {
             None => (None, text),
         };
         if path.is_empty() || kid.as_deref() == Some("") {
-            return Err(format!("{text:?} is no place of keys: it is FILE, KID=FILE or a URL"));
+            return Err("keys are in FILE, KID=FILE or at a URL".to_owned());
         }
         Ok(KeySource::File { kid, path: PathBuf::from(path) })
     }

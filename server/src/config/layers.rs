@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{AccessConfig, Config, ConfigError, Listen, Pattern};
+use super::{AccessConfig, Config, ConfigError, Listen, Pattern, parse, shown};
 use crate::observe::logs::LogFormat;
 
 /// The flags and variables of `coscribe serve`: any value.
@@ -32,7 +32,7 @@ pub(crate) struct AccessArgs {
     given: ArgMatches,
 }
 
-/// The flags and variables of the command that asks a running server: where it listens.
+/// The flags and variables of the command that asks a running server: where that listens.
 #[derive(Debug)]
 pub(crate) struct ListenArgs {
     given: ArgMatches,
@@ -93,20 +93,26 @@ impl AccessArgs {
 
 impl ListenArgs {
     /// The arguments of [`ServeArgs`] that this command has as well.
-    const IDS: [&str; 2] = ["config", "listen"];
+    const IDS: [&str; 3] = ["config", "listen", "admin_listen"];
 
-    /// Puts the layers together.
+    /// Puts the layers together: the listener for those who run the server, if there is one, or that for everybody.
     pub(crate) fn resolve(self) -> Result<Listen, ConfigError> {
-        match self.given.get_one::<Listen>("listen") {
-            Some(listen) => Ok(listen.clone()),
-            None => Ok(read_file(&self.given)?.listen),
-        }
+        let file = read_file(&self.given)?;
+        let given = |id| self.given.get_one::<Listen>(id).cloned();
+        Ok(given("admin_listen").or(file.admin_listen).or(given("listen")).unwrap_or(file.listen))
     }
 }
 
 /// The environment variable for a flag or a key.
 pub(crate) fn variable(name: &str) -> String {
     format!("COSCRIBE_{}", name.trim_start_matches("--").replace('-', "_").to_uppercase())
+}
+
+/// Whether a flag's value may be a secret.
+pub(crate) fn is_hidden(flag: &str) -> bool {
+    let command = ServeArgs::augment_args(Command::new("serve"));
+    let is_hidden = |arg: &Arg| arg.get_long() == flag.strip_prefix("--") && arg.is_hide_env_values_set();
+    command.get_arguments().any(is_hidden)
 }
 
 fn with_variable(arg: Arg) -> Arg {
@@ -124,9 +130,8 @@ fn read_file(given: &ArgMatches) -> Result<Config, ConfigError> {
 
 fn parse_file(path: &Path) -> Result<Config, ConfigError> {
     let text =
-        fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Wrong { path: path.to_owned(), error: Box::new(error) })
+        fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: shown(path), error })?;
+    parse(&text).map_err(|mistake| ConfigError::Wrong { path: shown(path), mistake })
 }
 
 /// The arguments that were given, without the defaults that clap has put among them.
@@ -195,7 +200,8 @@ impl Args for AccessArgs {
     fn augment_args(command: Command) -> Command {
         let all =
             AccessConfig::augment_args(FileArg::augment_args(Command::new("token"))).mut_args(with_variable);
-        command.args(all.get_arguments().cloned())
+        // Below those of the command itself.
+        command.args(all.get_arguments().cloned().map(|arg| arg.help_heading("Access")))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -299,7 +305,7 @@ mod tests {
         let (_dir, config) =
             file("[access]\nask = \"https://a.example\"\nleeway = \"3s\"\naudience = [\"b\", \"c\"]");
         let flags =
-            ["coscribe", &config, "--access-ask", "https://d.example/", "--access-keys", "e.pem,f=g.pem"];
+            ["coscribe", &config, "--access-ask", "https://d.example/", "--access-keys", "e.pem, f=g.pem"];
         let access = Serve::try_parse_from(flags).unwrap().args.resolve().unwrap().access;
         assert_eq!(access.ask.unwrap().to_string(), "https://d.example/");
         assert_eq!((access.leeway.get(), access.keys.len()), (Duration::from_secs(3), 2));

@@ -9,6 +9,7 @@ mod anonymous;
 mod keys;
 mod layers;
 mod listen;
+mod mistake;
 mod origins;
 mod paths;
 mod patterns;
@@ -20,15 +21,17 @@ mod values;
 pub(crate) use access::AccessConfig;
 pub(crate) use anonymous::Anonymous;
 pub(crate) use keys::KeySource;
-pub(crate) use layers::{AccessArgs, ListenArgs, ServeArgs, StoreArgs, variable};
+pub(crate) use layers::{AccessArgs, ListenArgs, ServeArgs, StoreArgs, is_hidden, variable};
 pub(crate) use listen::{Listen, in_order};
+pub use mistake::Mistake;
 use origins::{Origin, is_same, origin_of};
 use paths::SocketPath;
+pub(crate) use paths::shown;
 pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Share, Size, Span, Switch};
+pub(crate) use values::{Interval, Share, Size, Span, Switch, choice};
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -69,7 +72,7 @@ pub struct Config {
     #[arg(long, value_name = "text|json", default_value = "text", hide_possible_values = true)]
     pub(crate) log_format: LogFormat,
     /// The OpenTelemetry collector that traces and logs are exported to, by OTLP over HTTP: `http://localhost:4318`
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     pub(crate) otlp_endpoint: Option<Url>,
     /// Headers for the collector, as for its API key: `name=value,name=value`
     #[arg(long, value_name = "HEADERS", hide_env_values = true)]
@@ -118,9 +121,13 @@ pub struct Config {
     /// those with these names: `notes`, `team/*` (directly below `team`), `team/**` (all below it)
     #[arg(long, value_name = "PATTERN,…")]
     #[arg(num_args = 0..=1, default_missing_value = "**", value_delimiter = ',')]
+    #[arg(value_parser = values::trimmed::<Pattern>)]
+    #[serde(deserialize_with = "values::one_or_more")]
     pub(crate) keep_deleted: Vec<Pattern>,
     /// Paths on which Hocuspocus' providers connect, beside `/`: `/collaboration`
     #[arg(long, value_name = "PATH,…", value_delimiter = ',')]
+    #[arg(value_parser = values::trimmed::<SocketPath>)]
+    #[serde(deserialize_with = "values::one_or_more")]
     pub(crate) hocuspocus_path: Vec<SocketPath>,
     /// Messages that one connection may send in a second, on average
     #[arg(long, value_name = "N", default_value = "2000")]
@@ -151,6 +158,8 @@ pub struct Config {
     /// Origins beside the server's own whose pages may use it from a browser: `https://app.example.com`,
     /// `https://*.example.com`, `*` for all
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
+    #[arg(value_parser = values::trimmed::<Origin>)]
+    #[serde(deserialize_with = "values::one_or_more")]
     pub(crate) origins: Vec<Origin>,
     /// How long a client may take to send the header of a request, and how long it may be idle between requests
     #[arg(long, value_name = "TIME", default_value = "10s")]
@@ -175,16 +184,16 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is not TOML, has an unknown key or a wrong value; the error says in which line.
-    #[error("in the configuration file {}: {}", path.display(), error.to_string().trim_end())]
+    #[error("in the configuration file {}, {mistake}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        error: Box<toml::de::Error>,
+        mistake: Mistake,
     },
     /// A text is not TOML, has an unknown key or a wrong value; the error says in which line.
-    #[error("in the configuration: {}", .0.to_string().trim_end())]
-    Text(Box<toml::de::Error>),
+    #[error("in the configuration, {0}")]
+    Text(Mistake),
 }
 
 /// How much a connection may send in a second.
@@ -202,7 +211,7 @@ impl Config {
     /// # Errors
     /// If the text is not TOML, or has an unknown key or a wrong value.
     pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError::Text(Box::new(error)))
+        parse(text).map_err(ConfigError::Text)
     }
 
     /// How much a connection may send in a second.
@@ -238,6 +247,17 @@ impl Default for Config {
     }
 }
 
+fn parse(text: &str) -> Result<Config, Mistake> {
+    toml::from_str(text).map_err(|error| Mistake::new(&error, text, is_key))
+}
+
+/// Whether a file may have this key, at its top or in the table `[access]`.
+fn is_key(key: &str) -> bool {
+    let command = Config::augment_args(Command::new("coscribe"));
+    let mut ids = command.get_arguments().map(|arg| arg.get_id().as_str());
+    ids.any(|id| id == key || id.strip_prefix("access_") == Some(key))
+}
+
 fn defaults<T: Args>() -> T {
     let nothing_given = T::augment_args(Command::new("coscribe")).try_get_matches_from(["coscribe"]);
     let defaults = nothing_given.and_then(|matches| T::from_arg_matches(&matches));
@@ -269,6 +289,69 @@ mod tests {
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();
             assert!(says.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_says_what_to_write() {
+        for (text, says) in [
+            ("secret = \"s\"", "it belongs in the table [access]"),
+            ("[access]\nanonymous = \"read\"", "it belongs at the top of the file"),
+            ("[access]\nask-secret = \"s\"", "did you mean ask_secret?"),
+            ("colour = 1", "there is no key colour here"),
+            ("anonymous = true", "write \"none\", \"read\" or \"write\""),
+            ("[access]\nallow_http = true", "write \"on\" or \"off\""),
+            ("[access]\nleeway = 10", "a time is written like \"10s\""),
+            ("ping_interval = 10", "a time is written like \"10s\""),
+            ("[access]\nissuer = 7", "a string, or a list of strings"),
+        ] {
+            let error = Config::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_one_may_be_a_string() {
+        let config = Config::from_toml(
+            "origins = \"https://a.example\"\n[access]\nkeys = \"a.pem\"\nissuer = \"b\"\nask_cookies = [\"c\"]",
+        );
+        let config = config.unwrap();
+        assert_eq!((config.origins.len(), config.access.keys.len()), (1, 1));
+        assert_eq!(
+            (config.access.issuer, config.access.ask_cookies),
+            (vec!["b".to_owned()], vec!["c".to_owned()])
+        );
+        assert!(Config::from_toml("origins = \"nowhere\"").is_err());
+    }
+
+    #[test]
+    fn no_value_of_a_file_is_shown_where_it_is_wrong() {
+        for (text, says) in [
+            ("[access]\nsecrt = \"56303bca\"", "line 2: there is no key secrt here; did you mean secret?"),
+            (
+                "access_secret = \"56303bca\"",
+                "there is no key access_secret here; it is secret in the table [access]",
+            ),
+            ("[access]\n\naccess_secret = \"56303bca\"", "it is secret in the table [access]"),
+            ("[access]\nsecret = \"56303bca", "line 2: secret: "),
+            ("[access]\nsecret = 56303bca", "line 2: "),
+            ("[access]\nsecret = 56303", "line 2: secret: "),
+            ("[access]\nsecret = [\"56303bca\"]", "line 2: secret: "),
+            ("[access]\nask = \"htps://app.example/?key=56303bca\"", "line 2: ask: "),
+            ("[access]\nallow_http = \"56303bca\"", "line 2: allow_http: "),
+            ("[access]\nsecret = \"\"\"\n56303bca=\n\\x", "line 4: "),
+            ("[access]\nsecret 56303bca", "line 2: "),
+            ("y_sweet_key = \"56303bca\" x", "line 1: y_sweet_key: "),
+            ("access = \"56303bca\"", "line 1: "),
+            ("log = \"56303bca\"", "line 1: log: "),
+            ("log_format = \"56303bca\"", "line 1: log_format: write \"text\" or \"json\""),
+            ("[access]\nkeys = [\"=56303bca\"]", "line 2: keys: "),
+        ] {
+            let error = Config::from_toml(text).unwrap_err();
+            let (shown, debug) = (error.to_string(), format!("{error:?}"));
+            assert!(shown.contains(says), "{shown}");
+            assert!(!shown.contains("56303"), "{shown}");
+            assert!(!debug.contains("56303"), "{debug}");
         }
     }
 }

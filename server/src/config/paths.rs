@@ -1,8 +1,14 @@
-//! Paths on which a WebSocket is one of Hocuspocus' providers.
+//! Paths on which a WebSocket is one of Hocuspocus' providers, and paths of files in errors.
 
+use std::path::{Path, PathBuf, absolute};
 use std::str::FromStr;
 
 use serde::Deserialize;
+
+/// The path of a file for an error. The configuration's are relative to the current directory, which the error shows so.
+pub(crate) fn shown(path: &Path) -> PathBuf {
+    absolute(path).unwrap_or_else(|_| path.to_owned())
+}
 
 /// A path as applications write it into the URL of their provider, such as `/collaboration`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

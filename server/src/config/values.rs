@@ -1,22 +1,21 @@
 //! How times and sizes are written: `250ms`, `15s`, `5m`; `4096`, `64KiB`, `32MB`.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
-use serde::de::Error as _;
+use serde::de::{Error, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A length of time, which may be zero.
-#[derive(Copy, Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Copy, Clone, Debug)]
 pub(crate) struct Span(Duration);
 
 /// A length of time, never zero.
-#[derive(Copy, Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Copy, Clone, Debug)]
 pub(crate) struct Interval(Duration);
 
 /// A number of bytes, never zero.
@@ -30,8 +29,7 @@ pub(crate) struct Size(usize);
 pub(crate) struct Share(f64);
 
 /// Something that can be turned off.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
     /// `on`.
     On,
@@ -123,19 +121,15 @@ impl TryFrom<f64> for Share {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Span, String> {
-        text.parse()
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        time(deserializer)
     }
 }
 
-impl TryFrom<String> for Interval {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Interval, String> {
-        text.parse()
+impl<'de> Deserialize<'de> for Interval {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
+        time(deserializer)
     }
 }
 
@@ -149,6 +143,75 @@ impl TryFrom<ByteSize> for Size {
             Err(_) => Err("more than this machine can count".to_owned()),
         }
     }
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Switch, D::Error> {
+        choice(deserializer)
+    }
+}
+
+fn time<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = String::deserialize(deserializer);
+    let text = text.map_err(|_| D::Error::custom("a time is written like \"10s\", \"250ms\" or \"5m\""))?;
+    text.parse().map_err(D::Error::custom)
+}
+
+/// Reads one of a few words.
+pub(crate) fn choice<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: ValueEnum,
+{
+    let text = String::deserialize(deserializer).ok();
+    text.and_then(|text| T::from_str(&text, false).ok()).ok_or_else(|| {
+        let words = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let words: Vec<_> = words.map(|word| format!("\"{}\"", word.get_name())).collect();
+        let words = words.join(", ");
+        let words =
+            words.rsplit_once(", ").map(|(others, last)| format!("{others} or {last}")).unwrap_or(words);
+        D::Error::custom(format!("write {words}"))
+    })
+}
+
+/// Reads a list; one of a single string may be written as that string.
+pub(super) fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct OneOrMore<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string, or a list of strings")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+            Ok(vec![T::deserialize(text.into_deserializer())?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = list.next_element()? {
+                values.push(value);
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMore(PhantomData))
+}
+
+/// Reads one of several values of a flag or a variable: whitespace around commas does not count.
+pub(super) fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
+    text.trim().parse()
 }
 
 /// Reads a value that is written as a string, for types that only know `FromStr`.

@@ -23,7 +23,7 @@ use super::permission::Permit;
 use super::questions::Question;
 use crate::access::{self, Credentials, Grant};
 use crate::limits::{ADDRESS_BYTES, REFUSALS_ON_CONNECTION, TOKEN_BYTES};
-use crate::rooms::{JoinError, Said, Shown};
+use crate::rooms::{JoinError, Said, shown};
 
 /// What a client hears that names no document.
 const NO_DOCUMENT: &str =
@@ -216,7 +216,7 @@ impl OpenConnection<'_> {
     fn deny(&mut self, address: &Bytes, denied: &Denied) {
         if self.connection.refusals.is_logged(self.connection.visitor.address, Instant::now()) {
             let (from, shown) = (self.connection.from, String::from_utf8_lossy(address));
-            info!(%from, document = ?shown, "denied: {denied}");
+            info!(%from, document = &*shown, reason = denied.label(), "refused a document: {denied}");
         }
         self.connection.metrics.reject(denied.label());
         if let Denied::Access(denied) = denied {
@@ -259,7 +259,8 @@ impl OpenConnection<'_> {
         let subject = Arc::clone(&permit.grant.subject);
         let (rooms, trace) = (&self.connection.rooms, &self.connection.trace);
         let membership = rooms.join(&name, Arc::clone(&outbox), subject, terms, &GREETING, trace)?;
-        debug!(from = %self.connection.from, document = %Shown(&name), peer = membership.peer.0, "opened");
+        let (from, subject, peer) = (self.connection.from, permit.grant.known_subject(), membership.peer.0);
+        debug!(%from, document = shown(&name), subject, peer, "opened");
         let delivery = Delivery::new(framing, self.connection.window);
         self.members.add(Member::new(membership, outbox, delivery, permit));
         Ok(number)
@@ -277,7 +278,7 @@ impl OpenConnection<'_> {
             self.connection.metrics.reject(reason);
         }
         let (from, shown) = (self.connection.from, String::from_utf8_lossy(&address));
-        warn!(%from, document = ?shown, "shutting: {}", parting.words);
+        warn!(%from, document = &*shown, "shutting: {}", parting.words);
         self.reply(match document {
             Some(Document::Open { tells_version: true, .. }) => close_frame(&address, &parting.words),
             _ => denied_frame(&address, &parting.words),

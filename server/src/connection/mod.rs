@@ -50,7 +50,7 @@ use crate::config::Config;
 use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
 use crate::observe::Span;
-use crate::rooms::{JoinError, Rooms, Shown};
+use crate::rooms::{JoinError, Rooms, shown};
 
 pub(crate) use self::orders::{Orders, Review};
 pub(crate) use self::parting::{counted_as, told_as};
@@ -112,7 +112,7 @@ impl Dialect {
         match self {
             Dialect::YWebsocket { name, .. } => {
                 span.set("coscribe.dialect", || "y-websocket");
-                span.set("coscribe.document", || Shown(name).to_string());
+                span.set("coscribe.document", || shown(name));
             }
             Dialect::Hocuspocus => span.set("coscribe.dialect", || "hocuspocus"),
         }
@@ -212,7 +212,8 @@ impl Connection {
         let subject = Arc::clone(&grant.subject);
         let membership =
             self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING, &self.trace)?;
-        debug!(from = %self.from, document = %Shown(name), peer = membership.peer.0, "connected");
+        let (subject, peer) = (grant.known_subject(), membership.peer.0);
+        debug!(from = %self.from, document = shown(name), subject, peer, "connected");
         let question = Question { number: 0, credentials: Arc::clone(&self.visitor.credentials) };
         let permit = Permit::new(grant, question, &self.config);
         let delivery = Delivery::new(Framing::YWebsocket, self.window);
@@ -225,7 +226,7 @@ impl Connection {
     /// Its document for a log line, if it is of one.
     fn document(&self) -> Option<String> {
         match &self.dialect {
-            Dialect::YWebsocket { name, .. } => Some(Shown(name).to_string()),
+            Dialect::YWebsocket { name, .. } => Some(shown(name)),
             Dialect::Hocuspocus => None,
         }
     }
@@ -237,7 +238,8 @@ impl Connection {
             self.registration.give_up_place();
         }
         if self.refusals.is_logged(self.visitor.address, Instant::now()) {
-            info!(from = %self.from, document = self.document(), "turned away: {refused}");
+            let (document, reason) = (self.document(), refused.label());
+            info!(from = %self.from, document, reason, "refused a connection: {refused}");
         }
         if let Some(label) = refused.label() {
             self.metrics.reject(label);

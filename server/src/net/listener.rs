@@ -153,9 +153,12 @@ async fn encrypted(tls: &Tls, stream: TcpStream, from: SocketAddr, limit: Durati
     }
 }
 
+/// The answer to plain HTTP where TLS is spoken.
+pub(crate) const NOT_ENCRYPTED: &str = "This port speaks TLS: use https:// or wss://\n";
+
 fn not_encrypted() -> Response<Body> {
     let last = [(header::CONNECTION, "close")];
-    (StatusCode::BAD_REQUEST, last, "This port speaks TLS: use https:// or wss://\n").into_response()
+    (StatusCode::BAD_REQUEST, last, NOT_ENCRYPTED).into_response()
 }
 
 /// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.

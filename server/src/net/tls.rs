@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{Error, InconsistentKeys, ServerConfig};
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, shown};
 use crate::limits::CERTIFICATE_INTERVAL;
 
 /// The protocol that is spoken over TLS, as ALPN calls it.
@@ -201,11 +201,11 @@ impl Files {
 }
 
 fn wrong(path: &Path, fault: Fault) -> TlsError {
-    TlsError::Wrong { path: path.to_owned(), fault }
+    TlsError::Wrong { path: shown(path), fault }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error| TlsError::Unreadable { path: path.to_owned(), error })
+    fs::read(path).map_err(|error| TlsError::Unreadable { path: shown(path), error })
 }
 
 fn stamp(path: &Path) -> Stamp {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use coscribe_engine::message::Reason;
 use coscribe_engine::room::{Confirmation, Terms};
@@ -22,7 +22,7 @@ use crate::config::{Config, Encrypted, is_local};
 use crate::connection::register::NoPlace;
 use crate::connection::{Connection, Dialect, Orders, told_as};
 use crate::http::y_sweet::paths::{self, PathError};
-use crate::limits::Y_SWEET_KEEP_ALIVE;
+use crate::limits::{SHOWN_ORIGIN_BYTES, Y_SWEET_KEEP_ALIVE};
 use crate::observe::Span;
 
 /// How a client asks to be named what is saved, as y-websocket's coming version takes it.
@@ -75,12 +75,15 @@ pub(crate) fn answer(
     span: &Span,
 ) -> Response<Body> {
     let client = server.config.trusted_proxies.client(from.ip(), request.headers());
+    let origin = request.headers().get(header::ORIGIN).cloned();
     match accept(server, request, from, client, span) {
         Ok(response) => response,
         Err(error) => {
             let _belongs = span.enter();
             if server.refusals.is_logged(client.unwrap_or(from.ip()), Instant::now()) {
-                info!(%from, "refused a WebSocket: {error}");
+                let origin = origin.filter(|_| matches!(error, UpgradeError::Origin));
+                let origin = origin.as_ref().map(|origin| shown_origin(origin.as_bytes()));
+                info!(%from, origin, reason = error.label(), "refused a WebSocket: {error}");
             }
             server.metrics.reject(error.label());
             if let UpgradeError::Denied(denied) = &error {
@@ -89,6 +92,11 @@ pub(crate) fn answer(
             error.into_response()
         }
     }
+}
+
+/// The page of a request that is refused, as `--origins` would take it.
+fn shown_origin(origin: &[u8]) -> String {
+    String::from_utf8_lossy(&origin[..origin.len().min(SHOWN_ORIGIN_BYTES)]).into_owned()
 }
 
 fn accept(

@@ -5,18 +5,17 @@ use std::io::{self, IsTerminal};
 use clap::ValueEnum;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, registry};
 
 use super::collector;
-use crate::config::Config;
+use crate::config::{Config, choice};
 use crate::limits::EXPORT_TIMEOUT;
 
 /// How a line of the log is written.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
     Text,
@@ -42,6 +41,12 @@ pub(crate) fn start_with_export(config: &Config) -> anyhow::Result<Logs> {
     let exported = provider.as_ref().map(OpenTelemetryTracingBridge::new);
     registry().with(lines(config.log_format)).with(exported).with(config.log).init();
     Ok(Logs(provider))
+}
+
+impl<'de> Deserialize<'de> for LogFormat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LogFormat, D::Error> {
+        choice(deserializer)
+    }
 }
 
 impl Logs {

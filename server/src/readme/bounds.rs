@@ -335,7 +335,7 @@ fn the_longest_leeway_is_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 37] = [
+    const INTERNAL: [&str; 38] = [
         "BAD_TOKENS",
         "BAD_TOKEN_HOLDS",
         "REFUSED_ADDRESSES",
@@ -361,6 +361,7 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "OUTBOX_MESSAGE_COST",
         "FREED_ELSEWHERE_BYTES",
         "SHOWN_NAME_CHARS",
+        "SHOWN_ORIGIN_BYTES",
         "LOADING_THREADS",
         "BACKGROUND_ROOMS",
         "COMMIT_BYTES",

@@ -85,14 +85,20 @@ fn upgrade_errors() -> Vec<UpgradeError> {
 
 /// Why somebody may not have a document.
 fn denials() -> impl Iterator<Item = Denied> {
-    let denials =
-        [Denied::NoToken, Denied::Forbidden("not you".into()), Denied::Elsewhere, Denied::Unavailable];
+    let denials = [
+        Denied::NoToken,
+        Denied::Unauthorized("not you".into()),
+        Denied::Forbidden("not you".into()),
+        Denied::Elsewhere,
+        Denied::Unavailable,
+    ];
     let tokens = [
         TokenError::Invalid,
         TokenError::Expired,
         TokenError::Foreign,
         TokenError::Early,
         TokenError::Audience,
+        TokenError::NoAudience,
         TokenError::Issuer,
         TokenError::Revoked,
     ];

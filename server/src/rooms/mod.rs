@@ -14,7 +14,6 @@ mod turns;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -182,7 +181,7 @@ impl Rooms {
             return Err(JoinError::Subject);
         }
         let span = trace.child("join");
-        span.set("coscribe.document", || Shown(name).to_string());
+        span.set("coscribe.document", || shown(name));
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
         let mailbox = self.enter(&mut register, name, None)?;
@@ -381,15 +380,13 @@ impl Drop for Membership {
     }
 }
 
-/// A document name for a log line. It is escaped, and cut where it is long: anybody may ask for any name.
-pub(crate) struct Shown<'a>(pub(crate) &'a DocumentName);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.0.as_str();
-        let shown = name.char_indices().nth(SHOWN_NAME_CHARS).map_or(name, |(end, _)| &name[..end]);
-        let cut = if shown.len() < name.len() { "…" } else { "" };
-        write!(f, "\"{}{cut}\"", shown.escape_debug())
+/// A document name for a log line or a span, as a string: each format of the log quotes and escapes strings by itself. It is
+/// cut where it is long: anybody may ask for any name.
+pub(crate) fn shown(name: &DocumentName) -> String {
+    let name = name.as_str();
+    match name.char_indices().nth(SHOWN_NAME_CHARS) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 

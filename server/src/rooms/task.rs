@@ -25,7 +25,7 @@ use super::opened::Opened;
 use super::outbox::{Outbox, Queued};
 use super::shared::Shared;
 use super::spans::Spans;
-use super::{Hold, Rooms, Said, Shown};
+use super::{Hold, Rooms, Said, shown};
 use crate::journal::{Append, CheckpointError, Fate, Health, State};
 use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
 use crate::observe::Span;
@@ -79,9 +79,9 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
         }
         Ok(Err(error)) => {
             door.farewell = "the document cannot be read";
-            error!(document = %Shown(&door.name), "the document cannot be read: {error}");
+            error!(document = shown(&door.name), "the document cannot be read: {error}");
         }
-        Err(error) => error!(document = %Shown(&door.name), "opening the document failed: {error}"),
+        Err(error) => error!(document = shown(&door.name), "opening the document failed: {error}"),
     }
 }
 
@@ -169,7 +169,7 @@ impl RoomTask {
             LifecycleLimits { grace: config.grace.get(), checkpoint_bytes: config.checkpoint_bytes.get() };
         let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
         life.journal(epoch, failure.is_none(), &room);
-        debug!(document = %Shown(&door.name), "opened");
+        debug!(document = shown(&door.name), "opened");
         RoomTask {
             room,
             life,
@@ -254,7 +254,7 @@ impl RoomTask {
     }
 
     fn end(self) {
-        debug!(document = %Shown(&self.door.name), "closed");
+        debug!(document = shown(&self.door.name), "closed");
         if self.room.blocks().memory() > FREED_ELSEWHERE_BYTES {
             let room = self.room;
             drop(spawn_blocking(move || drop(room)));
@@ -348,7 +348,7 @@ impl RoomTask {
         if fate.lost > self.known_fate.lost {
             let records = fate.lost - self.known_fate.lost;
             self.door.rooms.metrics.records_unstored.inc_by(records);
-            debug!(document = %Shown(&self.door.name), records, "not stored");
+            debug!(document = shown(&self.door.name), records, "not stored");
         }
         self.known_fate = fate;
     }
@@ -397,7 +397,7 @@ impl RoomTask {
                     }
                 }
                 Effect::Warn { peer, what } => {
-                    warn!(document = %Shown(&self.door.name), peer = peer.0, "{what}");
+                    warn!(document = shown(&self.door.name), peer = peer.0, "{what}");
                 }
                 Effect::Part { peer, parting } => {
                     if let Some(place) = self.door.peers.remove(&peer) {
@@ -461,7 +461,7 @@ impl RoomTask {
     fn push(&mut self, peer: PeerId, message: Arc<Shared>, is_answer: bool) {
         let Some(place) = self.door.peers.get(&peer) else { return };
         if place.outbox.push(Queued { message, is_answer }) {
-            debug!(document = %Shown(&self.door.name), peer = peer.0, "lagging");
+            debug!(document = shown(&self.door.name), peer = peer.0, "lagging");
             self.room.stalled(peer);
         }
     }
@@ -470,8 +470,8 @@ impl RoomTask {
         self.checkpoint = None;
         self.life.checkpoint_ended();
         match result {
-            Ok(()) => debug!(document = %Shown(&self.door.name), "checkpointed"),
-            Err(error) => error!(document = %Shown(&self.door.name), "not checkpointed: {error}"),
+            Ok(()) => debug!(document = shown(&self.door.name), "checkpointed"),
+            Err(error) => error!(document = shown(&self.door.name), "not checkpointed: {error}"),
         }
     }
 

@@ -340,7 +340,7 @@ test('a server key opens the API from elsewhere, from when it is made until it i
     assert.equal(response.headers.get('content-type').split(';')[0], response.ok ? 'application/json' : 'application/problem+json')
     return response.status
   }
-  const key = await run('new', '--name', 'app')
+  const key = await run('new', 'app')
   assert.equal(await status(key), 200)
   assert.equal(await status(`${key}0`), 401)
   assert.match(await run('list'), /^app\t/)

@@ -1,11 +1,14 @@
 //! Where settings come from, and what is said of wrong ones.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::tempdir;
 
+use crate::client::Client;
 use crate::process::{Server, coscribe};
 
 /// Runs a command that fails, and gives what it says.
@@ -83,6 +86,27 @@ fn a_key_is_shown_neither_by_help_nor_where_it_is_wrong() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_shown_where_it_is_wrong() {
+    for (arguments, says) in [
+        (&["serve", "--access-ask", "htps://app.example/?key=hidden"][..], "--access-ask"),
+        (&["serve", "--access-keys", "a=b,=hidden"], "--access-keys"),
+        (&["serve", "--otlp-endpoint", "htp://a/?hidden"], "--otlp-endpoint"),
+        (&["serve", "--access-secrt=hidden"], "--access-secrt"),
+        (&["serve", "--access-secret=", "hidden"], "unexpected argument"),
+        (&["token", "--acess-secret", "hidden", "--subject", "a"], "--acess-secret"),
+    ] {
+        let said = failing(coscribe().args(arguments));
+        assert!(said.contains(says) && !said.contains("hidden"), "{said}");
+    }
+    let said = failing(coscribe().arg("serve").env("COSCRIBE_ACCESS_ASK", "hidden"));
+    assert!(said.contains("COSCRIBE_ACCESS_ASK") && !said.contains("hidden"), "{said}");
+    for variable in ["COSCRIBE_ACCESS_ASK", "COSCRIBE_ACCESS_KEYS", "COSCRIBE_ACCESS_SECRET"] {
+        let help = coscribe().env(variable, "https://a/?hidden").args(["serve", "--help"]).output().unwrap();
+        assert!(!String::from_utf8(help.stdout).unwrap().contains("hidden"), "{variable}");
+    }
+}
+
+#[test]
 fn a_wrong_value_names_itself_and_where_it_is() {
     let home = tempdir().unwrap();
     let file = home.path().join("coscribe.toml");
@@ -130,4 +154,88 @@ fn help_is_given_for_every_command() {
         let help = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && help.contains("--data"), "{help}");
     }
+}
+
+/// The bits of a file's mode that say who may do what.
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn documents_are_for_the_servers_user_only_unless_their_directory_was_there() {
+    let home = tempdir().unwrap();
+    let data = home.path().join("data");
+    let server = Server::start(&data, &[]);
+    let key = coscribe().args(["key", "new", "--data"]).arg(&data).output().unwrap();
+    assert!(key.status.success(), "{key:?}");
+    server.stop().await;
+    assert_eq!((mode(&data), mode(&data.join("snapshots"))), (0o700, 0o700));
+    for file in ["lock", "catalog", "server-keys.json"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+    let shared = home.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o750)).unwrap();
+    Server::start(&shared, &[]).stop().await;
+    assert_eq!(mode(&shared), 0o750);
+}
+
+#[tokio::test]
+async fn a_server_key_is_made_beside_documents_and_nowhere_else() {
+    let home = tempdir().unwrap();
+    let key = |arguments: &[&str]| {
+        let mut command = coscribe();
+        command.current_dir(home.path()).arg("key").args(arguments);
+        command
+    };
+    let said = failing(&mut key(&["new"]));
+    assert!(said.contains("coscribe-data") && said.contains("--data"), "{said}");
+    assert!(!home.path().join("coscribe-data").exists());
+    let server = Server::start(&home.path().join("d"), &[]);
+    for arguments in
+        [&["--data", "d", "new", "one"][..], &["new", "two", "--data", "d"], &["new", "--data", "d"]]
+    {
+        let made = key(arguments).output().unwrap();
+        assert!(made.stdout.starts_with(b"coscribe_sk_"), "{made:?}");
+    }
+    let said = failing(&mut key(&["new", "--data", "d"]));
+    assert!(said.contains("coscribe key new NAME"), "{said}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_that_is_refused_is_named_in_the_log() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--log-format", "json"]);
+    let request = "GET /team/notes HTTP/1.1\r\nHost: docs.example\r\nOrigin: https://app.example\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let answer = server.http(&request.replace("Upgrade\r\n", "Upgrade, close\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    server.logs("\"origin\":\"https://app.example\"").await;
+    server.logs("\"reason\":\"origin\"").await;
+    Client::connect(server.address, "team/notes").await.leave().await;
+    server.logs("\"document\":\"team/notes\"").await;
+}
+
+#[tokio::test]
+async fn a_setting_without_effect_is_warned_about() {
+    let data = tempdir().unwrap();
+    for (flags, says) in [
+        (&["--access-ask-cookies", "sid"][..], "without access.ask"),
+        (&["--access-issuer", "app"], "access.issuer has no effect"),
+        (&["--access-audience", "[]"], "only the configuration file"),
+        (&["--anonymous", "none"], "nobody may come in"),
+    ] {
+        let server = Server::start(data.path(), flags);
+        server.logs(says).await;
+        server.stop().await;
+    }
+}
+
+#[test]
+fn the_options_of_a_token_come_before_those_of_access() {
+    let help = coscribe().args(["token", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let at = |text: &str| help.find(text).unwrap();
+    assert!(at("--kid") < at("Access:") && at("Access:") < at("--access-secret"), "{help}");
 }

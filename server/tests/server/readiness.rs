@@ -5,6 +5,7 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, prlimit};
 use tempfile::tempdir;
 
+use crate::certificates::Authority;
 use crate::client::Client;
 use crate::process::{Server, coscribe};
 
@@ -32,6 +33,24 @@ async fn a_health_check_asks_where_the_server_listens() {
     let gone = check();
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8(gone.stderr).unwrap().contains("no answer from 127.0.0.1:"));
+}
+
+#[tokio::test]
+async fn a_health_check_speaks_tls_where_the_server_does_or_asks_its_admin_listener() {
+    let (data, authority) = (tempdir().unwrap(), Authority::new());
+    let [certificate, key] = authority.flags();
+    let mut server = Server::start(data.path(), &[&certificate, &key, "--admin-listen", "127.0.0.1:0"]);
+    let mut line = server.line();
+    while !line.starts_with("metrics and the API are on http://") {
+        line = server.line();
+    }
+    let admin = line.trim_end().rsplit('/').next().unwrap().to_owned();
+    let listen = server.address.to_string();
+    for flags in [vec!["--listen", &listen], vec!["--listen", "127.0.0.1:1", "--admin-listen", &admin]] {
+        let check = coscribe().arg("health").args(flags).output().unwrap();
+        assert_eq!(check.stdout, b"ready\n", "{check:?}");
+        assert!(check.status.success());
+    }
 }
 
 #[tokio::test]

@@ -3,30 +3,36 @@
 //! ```text
 //! POST {"document", "dialect", "address", "token"?, "headers": {…}, "cookies": {…}}
 //! 200  {"access": "write" | "read" | "none", "subject"?, "name"?, "expires"?, "cacheSeconds"?, "reason"?}
-//! 401                 the credentials are missing or wrong
+//! 401  {"reason"?}    the credentials are missing or wrong
 //! 403  {"reason"?}    somebody else may have the document
 //! ```
 //!
-//! `expires` is in seconds since 1970. Everything else is no answer.
+//! `expires` is in seconds since 1970; a subject may be a whole number. Everything else is no answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::StatusCode;
 use coscribe_engine::room::Access;
 use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Question;
 use super::cache::Decision;
 use crate::access::client::Answer;
 use crate::access::grant::{cut, shown_name};
-use crate::access::{Denied, Grant, TokenError};
+use crate::access::{Denied, Grant, TokenError, subject};
 use crate::config::Secret;
 use crate::limits::{GRANTED_AT_MOST, REASON_BYTES};
 
 /// What is said where the application gives no reason.
 const FORBIDDEN: &str = "the application does not allow this document";
+
+/// The same where the credentials are refused.
+const UNAUTHORIZED: &str = "the application does not accept these credentials";
 
 /// The body of a question.
 #[derive(Serialize)]
@@ -41,16 +47,16 @@ struct Asked<'a> {
     cookies: BTreeMap<&'a str, &'a str>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The values of an answer as they came, so that an error can name the one that is wrong.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct Answered {
-    access: AnsweredAccess,
-    #[serde(default)]
-    subject: String,
-    name: Option<String>,
-    expires: Option<f64>,
-    cache_seconds: Option<f64>,
-    reason: Option<String>,
+    access: Value,
+    subject: Value,
+    name: Value,
+    expires: Value,
+    cache_seconds: Value,
+    reason: Value,
 }
 
 #[derive(Deserialize)]
@@ -85,9 +91,9 @@ pub(super) enum NoDecision {
     /// The body is not what it should be.
     #[error("the application's answer is malformed (line {0}, column {1})")]
     Malformed(usize, usize),
-    /// A value is beyond its bounds.
-    #[error("the application's answer has an impossible {0}")]
-    Impossible(&'static str),
+    /// A value is missing, of another type, or beyond its bounds.
+    #[error("the `{0}` of the application's answer is not {1}")]
+    Value(&'static str, &'static str),
 }
 
 /// A question as JSON.
@@ -114,12 +120,11 @@ pub(super) fn decide(answer: &Answer, question: &Question, now: SystemTime) -> R
     let denied = |denied| Ok(Decided { decision: Err(denied), holds: None });
     match answer.status {
         StatusCode::OK => accept(&answer.body, now),
-        StatusCode::UNAUTHORIZED if question.credentials.is_empty() => denied(Denied::NoToken),
-        StatusCode::UNAUTHORIZED => denied(Denied::Token(TokenError::Invalid)),
-        StatusCode::FORBIDDEN => {
-            let Refusal { reason } = serde_json::from_slice(&answer.body).unwrap_or_default();
-            denied(forbidden(reason))
-        }
+        StatusCode::UNAUTHORIZED => denied(match (reason(&answer.body), question.credentials.is_empty()) {
+            (None, true) => Denied::NoToken,
+            (reason, _) => Denied::Unauthorized(reason.unwrap_or_else(|| UNAUTHORIZED.into())),
+        }),
+        StatusCode::FORBIDDEN => denied(forbidden(reason(&answer.body))),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
             Err(NoDecision::NotNow(answer.status))
         }
@@ -131,26 +136,24 @@ pub(super) fn decide(answer: &Answer, question: &Question, now: SystemTime) -> R
 fn accept(body: &[u8], now: SystemTime) -> Result<Decided, NoDecision> {
     let malformed = |error: serde_json::Error| NoDecision::Malformed(error.line(), error.column());
     let answered: Answered = serde_json::from_slice(body).map_err(malformed)?;
-    if answered.subject.len() > MAX_SUBJECT_BYTES {
-        return Err(NoDecision::Impossible("subject"));
-    }
-    let seconds =
-        |seconds: f64, name| Duration::try_from_secs_f64(seconds).map_err(|_| NoDecision::Impossible(name));
-    let holds = answered.cache_seconds.map(|holds| seconds(holds, "cacheSeconds")).transpose()?;
-    let access = match answered.access {
+    let holds = seconds(answered.cache_seconds, "cacheSeconds", "a number of seconds")?;
+    let reason: Option<String> = value(answered.reason, "reason", "a string")?;
+    let access = match value(answered.access, "access", "\"write\", \"read\" or \"none\"")? {
         AnsweredAccess::Write => Access::Write,
         AnsweredAccess::Read => Access::Read,
-        AnsweredAccess::None => return Ok(Decided { decision: Err(forbidden(answered.reason)), holds }),
-    };
-    let expires = match answered.expires {
-        None => None,
-        // A time that no clock can show is as good as a year.
-        Some(expires) => {
-            let expires = UNIX_EPOCH.checked_add(seconds(expires, "expires")?);
-            Some(expires.map_or(now + GRANTED_AT_MOST, |expires| expires.min(now + GRANTED_AT_MOST)))
+        AnsweredAccess::None => {
+            return Ok(Decided { decision: Err(forbidden(reason.and_then(shown_reason))), holds });
         }
     };
-    let (subject, name) = (answered.subject.into(), answered.name.as_deref().and_then(shown_name));
+    let expires = seconds(answered.expires, "expires", "a time in seconds since 1970")?;
+    // A time that no clock can show is as good as a year.
+    let expires = expires.map(|expires| {
+        let expires = UNIX_EPOCH.checked_add(expires);
+        expires.map_or(now + GRANTED_AT_MOST, |expires| expires.min(now + GRANTED_AT_MOST))
+    });
+    let subject = subject(answered.subject)?;
+    let name: Option<String> = value(answered.name, "name", "a string")?;
+    let name = name.as_deref().and_then(shown_name);
     let decision = match expires {
         Some(expires) if expires <= now => Err(Denied::Token(TokenError::Expired)),
         _ => Ok(Grant { access, subject, name, expires, token: None }),
@@ -158,9 +161,48 @@ fn accept(body: &[u8], now: SystemTime) -> Result<Decided, NoDecision> {
     Ok(Decided { decision, holds })
 }
 
-fn forbidden(reason: Option<String>) -> Denied {
-    let reason = reason.map(|reason| cut(&reason, REASON_BYTES)).filter(|reason| !reason.trim().is_empty());
-    Denied::Forbidden(reason.map_or_else(|| FORBIDDEN.into(), Into::into))
+fn value<T: DeserializeOwned>(
+    value: Value,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<T, NoDecision> {
+    serde_json::from_value(value).map_err(|_| NoDecision::Value(name, expected))
+}
+
+fn seconds(
+    seconds: Value,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<Duration>, NoDecision> {
+    let seconds: Option<f64> = value(seconds, name, expected)?;
+    let seconds = seconds.map(Duration::try_from_secs_f64).transpose();
+    seconds.map_err(|_| NoDecision::Value(name, expected))
+}
+
+fn subject(subject: Value) -> Result<Arc<str>, NoDecision> {
+    let wrong = NoDecision::Value("subject", "a string of at most 256 bytes, or a whole number");
+    match subject::optional(subject) {
+        Ok(subject) => {
+            let subject = subject.unwrap_or_default();
+            if subject.len() > MAX_SUBJECT_BYTES { Err(wrong) } else { Ok(subject.into()) }
+        }
+        Err(_) => Err(wrong),
+    }
+}
+
+/// The reason in the body of a refusal, if it has one.
+fn reason(body: &[u8]) -> Option<Arc<str>> {
+    let Refusal { reason } = serde_json::from_slice(body).unwrap_or_default();
+    reason.and_then(shown_reason)
+}
+
+fn shown_reason(reason: String) -> Option<Arc<str>> {
+    let shown = cut(&reason, REASON_BYTES);
+    (!shown.trim().is_empty()).then(|| shown.into())
+}
+
+fn forbidden(reason: Option<Arc<str>>) -> Denied {
+    Denied::Forbidden(reason.unwrap_or_else(|| FORBIDDEN.into()))
 }
 
 #[cfg(test)]
@@ -215,10 +257,28 @@ mod tests {
         for body in ["", "<html>", "[]", r#"{"reason":7}"#] {
             assert_eq!(denied(403, body), Denied::Forbidden(FORBIDDEN.into()), "{body}");
         }
-        assert_eq!(denied(401, ""), Denied::Token(TokenError::Invalid));
+        assert_eq!(denied(401, ""), Denied::Unauthorized(UNAUTHORIZED.into()));
+        assert_eq!(denied(401, r#"{"reason":"log in again"}"#), Denied::Unauthorized("log in again".into()));
+        let numbered = decided(200, r#"{"access":"read","subject":17}"#).unwrap().decision.unwrap();
+        assert_eq!(&*numbered.subject, "17");
         let answer = Answer { status: StatusCode::UNAUTHORIZED, headers: HeaderMap::new(), body: "".into() };
         let nobody = decide(&answer, &question(None), UNIX_EPOCH).unwrap();
         assert_eq!(nobody.decision, Err(Denied::NoToken));
+    }
+
+    #[test]
+    fn a_wrong_value_of_an_answer_is_named() {
+        for (body, name) in [
+            ("{}", "access"),
+            (r#"{"access":"admin"}"#, "access"),
+            (r#"{"access":"write","subject":true}"#, "subject"),
+            (r#"{"access":"write","name":7}"#, "name"),
+            (r#"{"access":"write","expires":"tomorrow"}"#, "expires"),
+            (r#"{"access":"none","reason":7}"#, "reason"),
+        ] {
+            let error = decided(200, body).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}`")), "{body}: {error}");
+        }
     }
 
     #[test]
@@ -233,7 +293,7 @@ mod tests {
             r#"{"access":"Write"}"#,
             r#"{"access":true}"#,
             r#"{"access":"write","access":"read"}"#,
-            r#"{"access":"write","subject":17}"#,
+            r#"{"access":"write","subject":1.5}"#,
             &format!(r#"{{"access":"write","subject":"{long}"}}"#),
             r#"{"access":"write","expires":"tomorrow"}"#,
             r#"{"access":"write","expires":-1}"#,

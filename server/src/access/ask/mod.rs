@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -28,7 +29,7 @@ use self::cache::{Cache, CacheKey, Decision};
 use super::client::{HttpClient, NoAnswer};
 use super::credentials::Credentials;
 use super::grant::Denied;
-use crate::config::{AccessConfig, Secret, Url, network_of};
+use crate::config::{AccessConfig, Secret, Url, network_of, shown};
 use crate::limits::{
     ANSWER_BYTES, ASK_PAUSE, ASK_WAITING, ASKED_AT_ONCE, ASKED_FOR_ADDRESS, CACHED_ANSWERS, CACHED_AT_MOST,
     DENIAL_CACHED_AT_MOST,
@@ -61,8 +62,13 @@ pub(crate) enum AskError {
     #[error("access.ask_secret and access.ask_secret_file are both given")]
     TwoSecrets,
     /// The secret's file cannot be read.
-    #[error("access.ask_secret_file: {0}")]
-    Unreadable(std::io::Error),
+    #[error("access.ask_secret_file: cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// The secret cannot stand in a header.
     #[error("access.ask_secret has characters that cannot stand in a header")]
     Characters,
@@ -304,7 +310,9 @@ fn authorization(config: &AccessConfig) -> Result<Option<HeaderValue>, AskError>
         (Some(_), Some(_)) => return Err(AskError::TwoSecrets),
         (None, None) => return Ok(None),
         (Some(secret), None) => secret.clone(),
-        (None, Some(path)) => Secret::read(path).map_err(AskError::Unreadable)?,
+        (None, Some(path)) => {
+            Secret::read(path).map_err(|error| AskError::Unreadable { path: shown(path), error })?
+        }
     };
     let header = HeaderValue::try_from(format!("Bearer {}", secret.reveal()));
     let mut header = header.map_err(|_| AskError::Characters)?;

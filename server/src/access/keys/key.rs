@@ -28,7 +28,9 @@ pub(crate) struct Key {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     /// A secret that could be guessed.
-    #[error("the secret is too short: it takes {LEAST_SECRET_BYTES} bytes, at random")]
+    #[error(
+        "the secret is too short: it takes at least {LEAST_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one"
+    )]
     Short,
     /// A modulus that is too small to be safe, or too large to be usable.
     #[error("an RSA key has 2,048 to 8,192 bits")]

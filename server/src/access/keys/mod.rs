@@ -9,6 +9,7 @@ mod signer;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use jsonwebtoken::DecodingKey;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(crate) use self::crypto::install;
 use self::jwk::KeysOfSet;
@@ -28,7 +29,7 @@ use super::client::HttpClient;
 use super::grant::Denied;
 use super::jws::Jws;
 use super::tokens::TokenError;
-use crate::config::{AccessConfig, KeySource, Secret};
+use crate::config::{AccessConfig, KeySource, Secret, shown};
 use crate::limits::{KEYS_TRIED, LONGEST_LEEWAY};
 
 /// The keys of the configuration, and the rules for what they sign.
@@ -58,12 +59,12 @@ pub(crate) enum KeySetError {
         error: std::io::Error,
     },
     /// A secret or a file is no key.
-    #[error("{name}: {source}")]
+    #[error("{name}: {error}")]
     Key {
         /// The key of the configuration, and the file.
         name: String,
         /// Why not.
-        source: KeyError,
+        error: KeyError,
     },
     /// Tokens would outlive their end by too much.
     #[error("access.leeway is longer than {} s", LONGEST_LEEWAY.as_secs())]
@@ -96,7 +97,7 @@ impl KeySet {
         let mut keys = KeySet { local: Vec::new(), remotes: Vec::new(), rules: Rules::new(config) };
         if let Some((name, secret)) = secret(config)? {
             let key = Key::new(None, DecodingKey::from_secret(secret.reveal().as_bytes()));
-            let key = key.map_err(|source| KeySetError::Key { name: name.to_owned(), source })?;
+            let key = key.map_err(|error| KeySetError::Key { name: name.to_owned(), error })?;
             keys.local.push(Arc::new(key));
         }
         for source in &config.keys {
@@ -131,7 +132,12 @@ impl KeySet {
     /// # Errors
     /// If there is no such token, or its key may be at a URL that cannot be reached.
     pub(crate) async fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, Denied> {
-        let jws = Jws::parse(token).ok_or(TokenError::Invalid)?;
+        let invalid = |cause: &dyn fmt::Display| {
+            info!(%cause, "a token is not valid");
+            TokenError::Invalid
+        };
+        let jws = Jws::parse(token)
+            .ok_or_else(|| invalid(&"it is no JWT, too long, or its header is not understood"))?;
         let mut found = self.search(&jws);
         if matches!(found, Search::Unknown) && !self.remotes.is_empty() {
             let are_current = join_all(self.remotes.iter().map(|remote| remote.renewed())).await;
@@ -140,10 +146,12 @@ impl KeySet {
                 return Err(Denied::Unavailable);
             }
         }
-        if !matches!(found, Search::Signed(_)) {
-            return Err(TokenError::Invalid.into());
+        match found {
+            Search::Signed(_) => {}
+            Search::Forged => return Err(invalid(&"the key that it names has not signed it").into()),
+            Search::Unknown => return Err(invalid(&"no key has signed it").into()),
         }
-        let claims = self.rules.parse(jws.claims()).map_err(|_| TokenError::Invalid)?;
+        let claims = self.rules.parse(jws.claims()).map_err(|error| invalid(&error))?;
         self.rules.check(&claims, now)?;
         Ok(claims)
     }
@@ -192,7 +200,7 @@ pub(crate) fn secret(config: &AccessConfig) -> Result<Option<(&'static str, Secr
         (None, Some(path)) => {
             let name = "access.secret_file";
             let read = Secret::read(path);
-            let secret = read.map_err(|error| KeySetError::Unreadable { name, path: path.clone(), error })?;
+            let secret = read.map_err(|error| KeySetError::Unreadable { name, path: shown(path), error })?;
             Ok(Some((name, secret)))
         }
         (None, None) => Ok(None),
@@ -202,8 +210,8 @@ pub(crate) fn secret(config: &AccessConfig) -> Result<Option<(&'static str, Secr
 /// The keys of a PEM file or of a JWKS file, which is JSON.
 fn read_keys(path: &Path, kid: Option<&str>) -> Result<Vec<Key>, KeySetError> {
     let name = "access.keys";
-    let unreadable = |error| KeySetError::Unreadable { name, path: path.to_owned(), error };
-    let wrong = |source| KeySetError::Key { name: format!("{name}: {}", path.display()), source };
+    let unreadable = |error| KeySetError::Unreadable { name, path: shown(path), error };
+    let wrong = |error| KeySetError::Key { name: format!("{name}: {}", shown(path).display()), error };
     let bytes = fs::read(path).map_err(unreadable)?;
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return pem::keys(&bytes, kid).map_err(wrong);

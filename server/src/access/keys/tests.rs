@@ -154,8 +154,8 @@ async fn claims_have_to_be_for_this_server_and_for_now() {
     for (others, outcome) in [
         (json!({}), None),
         (json!({ "aud": ["x", "b"] }), None),
-        (json!({ "aud": [] }), because(TokenError::Audience)),
-        (json!({ "aud": null }), because(TokenError::Audience)),
+        (json!({ "aud": [] }), because(TokenError::NoAudience)),
+        (json!({ "aud": null }), because(TokenError::NoAudience)),
         (json!({ "aud": "coscribe" }), because(TokenError::Audience)),
         (json!({ "aud": 7 }), INVALID),
         (json!({ "iss": "App" }), because(TokenError::Issuer)),

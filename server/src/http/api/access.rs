@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::{Api, json};
-use crate::access::{Revocation, RevokeError};
+use crate::access::{Revocation, RevokeError, subject};
 use crate::connection::Review;
 use crate::http::problem::Problem;
 
@@ -20,6 +20,7 @@ use crate::http::problem::Problem;
 #[serde(deny_unknown_fields)]
 struct Recheck {
     document: Option<String>,
+    #[serde(default, deserialize_with = "subject::optional")]
     subject: Option<String>,
 }
 

@@ -18,6 +18,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use serde::de::DeserializeOwned;
+use tracing::error;
 
 use super::problem::Problem;
 use crate::access::Authorizer;
@@ -65,12 +66,27 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response<Body> {
     let headers = request.headers();
-    if is_local(from.ip(), headers) || bearer(headers).is_some_and(|key| keys.allow(key)) {
+    if is_local(from.ip(), headers) {
         return next.run(request).await;
     }
-    let detail = "from elsewhere than this machine, a server key is needed: `coscribe key new` makes one, and it is shown as \
-                  `Authorization: Bearer KEY`";
-    Problem::new(StatusCode::UNAUTHORIZED, detail).into_response()
+    let Some(key) = bearer(headers) else {
+        let detail = "from elsewhere than this machine, a server key is needed: `coscribe key new` makes one, and it is shown \
+                      as `Authorization: Bearer KEY`";
+        return Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
+    };
+    match keys.allow(key) {
+        Ok(true) => next.run(request).await,
+        Ok(false) => {
+            let detail =
+                "this server key is not known: `coscribe key list` shows the names of those that are";
+            Problem::new(StatusCode::UNAUTHORIZED, detail).into_response()
+        }
+        Err(error) => {
+            error!("the server keys cannot be read: {error}");
+            let detail = "the server keys cannot be read; the server's log says why";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+        }
+    }
 }
 
 /// Puts a guard before routes.
