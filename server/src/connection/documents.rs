@@ -11,6 +11,7 @@ use coscribe_engine::dialect::hocuspocus::{
 use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_persistence::{DocumentName, NameError};
 use coscribe_websocket::End;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::addresses::Document;
