@@ -268,6 +268,45 @@ test('while the application is away nobody new comes in, and those who are here 
   await before.acknowledged([2])
 })
 
+test('an answer that was on its way when access was withdrawn is asked for again', async t => {
+  let release
+  const held = new Promise(resolve => { release = resolve })
+  const application = await Application.start(t, async () => {
+    if (application.questions.length > 1) return [403, { reason: 'not any more' }]
+    await held
+    return [200, { access: 'write', subject: 'ann' }]
+  })
+  const server = await Server.start(t, '--access-ask', application.url)
+  const opens = open(t, VERSIONS[4], socketOf(t, VERSIONS[4], server), 'plan')
+  await until('it is being asked', () => application.questions.length === 1)
+  await api(server, 'access/recheck', { document: 'plan' })
+  release()
+  await until('it is denied', () => opens.happened.denied.length > 0)
+  assert.equal(opens.happened.denied[0], 'not any more')
+  assert.deepEqual(opens.happened.scopes, [])
+})
+
+test('what the application has granted to a subject ends when the subject is revoked', async t => {
+  const application = await Application.start(t, () => [200, { access: 'write', subject: 'ann' }])
+  const server = await Server.start(t, '--access-ask', application.url)
+  const ann = knock(t, server, 'plan')
+  await ann.opened()
+  await ann.acknowledged([1])
+  await api(server, 'access/revoke', { subject: 'ann' })
+  assert.equal((await ann.closed).code, 4403)
+})
+
+test('a token that is too long renews nothing, and y-sweet needs its key where tokens decide', async t => {
+  const server = await Server.start(t, ...KEYS)
+  const visitor = knock(t, server, 'team/plan', { token: reader('ann') })
+  await visitor.opened()
+  const length = 20_000
+  visitor.send(Buffer.concat([Buffer.from([2, 1, 0x80 | (length & 0x7f), 0x80 | (length >> 7 & 0x7f), length >> 14]), Buffer.alloc(length, 'x')]))
+  assert.equal((await visitor.closed).code, 1008)
+  assert.equal((await fetch(`${server.http}/y-sweet/doc/new`, { method: 'POST' })).status, 401)
+  assert.equal((await knock(t, server, 'y-sweet/d/plan/ws/plan').closed).code, 1006)
+})
+
 for (const [number, version] of Object.entries(VERSIONS)) {
   test(`provider ${number}: one document waits for the application while the others of its socket go on`, async t => {
     let release
