@@ -31,7 +31,8 @@ impl OpenConnection<'_> {
             }
             if self.awaits_answers != self.waits_for_answers() {
                 self.awaits_answers = !self.awaits_answers;
-                self.transport.signs_of_life().set_unread(self.awaits_answers);
+                let is_unread = self.awaits_answers || self.pause.is_some();
+                self.transport.signs_of_life().set_unread(is_unread);
             }
             if self.awaits_answers {
                 return Poll::Pending;
