@@ -146,7 +146,7 @@ for (const number of ['3', '4']) {
   test(`provider ${number}: it is asked for a new token in time, and goes on; without one its document is denied at the end`, async t => {
     const server = await Server.start(t, ...KEYS, '--access-leeway', '0s')
     const version = VERSIONS[number]
-    const token = () => writer('ann', { exp: inSeconds(4) })
+    const token = () => writer('ann', { exp: inSeconds(9) }) // asked for again after half of that: enough for a busy machine
     const asked = { refreshed: 0 }
     const refreshes = open(t, version, socketOf(t, version, server), 'team/plan', { token: () => { asked.refreshed++; return token() } })
     const fixed = open(t, version, socketOf(t, version, server), 'team/plan', { token: token() })
@@ -163,7 +163,7 @@ for (const number of ['3', '4']) {
 
 test('y-websocket: at the end of its token a connection is closed with 4401, unless it has sent a new one', async t => {
   const server = await Server.start(t, ...KEYS, '--access-leeway', '0s')
-  const [ends, renews, becomesReader] = [1, 2, 3].map(() => knock(t, server, 'team/plan', { token: writer('ann', { exp: inSeconds(3) }) }))
+  const [ends, renews, becomesReader] = [1, 2, 3].map(() => knock(t, server, 'team/plan', { token: writer('ann', { exp: inSeconds(8) }) }))
   for (const visitor of [ends, renews, becomesReader]) await visitor.opened()
   const renew = (visitor, token) => visitor.send(Buffer.concat([Buffer.from([2, 1, 0x80 | (token.length & 0x7f), token.length >> 7]), Buffer.from(token)]))
   renew(renews, writer('ann'))
