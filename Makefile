@@ -99,7 +99,7 @@ audit: ## check the dependencies for known vulnerabilities, as far as cargo-audi
 unit: ## check how well the unit for systemd protects the machine
 	packaging/check
 
-release: demo ## make a tarball with a static binary in target/dist, and try it in an empty root (musl's target of Rust, and root for the trial)
+release: demo ## make a tarball with a static binary in target/dist, and try it in an empty root (musl's target of Rust, musl-gcc, and root for the trial)
 	cargo build --release --locked --package coscribe --target $(STATIC)
 	packaging/release $(TARGET)/$(STATIC)/release/coscribe $(TARGET)/dist
 	$(MAKE) --no-print-directory $(CLIENTS_NODE)/node_modules/.package-lock.json

@@ -92,6 +92,15 @@ pub(crate) const QUESTIONS_ON_CONNECTION: usize = 32;
 /// Questions about clients of one address that are asked at once: others have their turns, too.
 pub(crate) const ASKED_FOR_ADDRESS: usize = 16;
 
+/// How long after a question about an open document that had no answer the next one is asked.
+pub(crate) const REVIEW_RETRY: Duration = Duration::from_secs(5);
+
+/// How long a grant holds at least, so that one whose end has passed is not given again and again.
+pub(crate) const SHORTEST_GRANT: Duration = Duration::from_secs(1);
+
+/// How long a browser may remember that its pages may read answers.
+pub(crate) const CORS_REMEMBERED: Duration = Duration::from_secs(600);
+
 /// Documents that may be refused to one connection for its tokens before it ends. An application with more of them has one token for
 /// all.
 pub(crate) const REFUSALS_ON_CONNECTION: u32 = 100;

@@ -19,7 +19,7 @@ use super::link::Link;
 use super::members::Members;
 use super::pace::Pace;
 use super::parting::{end, end_by};
-use super::questions::Undecided;
+use super::questions::Questions;
 use super::{Connection, Dialect};
 use crate::rooms::Ready;
 
@@ -37,12 +37,8 @@ pub(super) struct OpenConnection<'a> {
     pub(super) opens_by: Option<Instant>,
     /// Documents that were refused for the tokens of the client.
     pub(super) refused: u32,
-    /// The number of the last question about its client.
-    pub(super) asked: u64,
-    /// Questions up to this one were asked before a review.
-    pub(super) reviewed: u64,
-    /// What the application is being asked.
-    pub(super) undecided: Option<Box<Undecided>>,
+    /// What is asked about its client.
+    pub(super) questions: Questions,
     /// When a grant of its members is to be looked at.
     pub(super) permits_due: Option<Instant>,
     /// The way to the peer.
@@ -110,9 +106,7 @@ impl<'a> OpenConnection<'a> {
             addresses: Addresses::default(),
             opens_by: None,
             refused: 0,
-            asked: 0,
-            reviewed: 0,
-            undecided: None,
+            questions: Questions::default(),
             permits_due: None,
             link: Link::new(matches!(connection.dialect, Dialect::Hocuspocus)),
             writes: None,

@@ -2,7 +2,7 @@
 //! taken back, or whoever decides says something else.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use coscribe_engine::dialect::hocuspocus::{denied_frame, document_of, token_wanted_frame};
 use coscribe_engine::message::{Outbound, Parting, Reason};
@@ -20,7 +20,7 @@ use super::parting::end_by;
 use super::questions::Question;
 use crate::access::{Credentials, Denied, Grant};
 use crate::config::Config;
-use crate::limits::TOKEN_BYTES;
+use crate::limits::{REVIEW_RETRY, SHORTEST_GRANT, TOKEN_BYTES};
 
 /// What a client may do with a document that it has open, and what it has shown for it.
 pub(super) struct Permit {
@@ -29,7 +29,7 @@ pub(super) struct Permit {
     /// When the client is to be asked for a new token.
     renews_at: Option<Instant>,
     ends_at: Option<Instant>,
-    /// When a review is tried again whose question had no answer.
+    /// When it is looked at again, because a question had no answer.
     reviewed_at: Option<Instant>,
     /// Tokens of the client that are being asked about.
     pub(super) renewing: u32,
@@ -44,7 +44,7 @@ impl Permit {
         let (now, today) = (Instant::now(), SystemTime::now());
         let left = grant.expires.map(|end| end.duration_since(today).unwrap_or_default());
         let renew_before = config.access.renew_before.get();
-        let ends_at = left.and_then(|left| now.checked_add(left.max(SHORTEST)));
+        let ends_at = left.and_then(|left| now.checked_add(left.max(SHORTEST_GRANT)));
         let renews_at = left.and_then(|left| now.checked_add(left - renew_before.min(left / 2)));
         Permit { grant, credentials, renews_at, ends_at, reviewed_at: None, renewing: 0, decided_by }
     }
@@ -53,12 +53,6 @@ impl Permit {
         [self.renews_at, self.ends_at, self.reviewed_at].into_iter().flatten().min()
     }
 }
-
-/// How long after a review without an answer the next one is tried.
-const REVIEW_RETRY: Duration = Duration::from_secs(5);
-
-/// How long a grant holds at least, so that one whose end has passed is not given again and again.
-const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Why it is decided once more what a client may do.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -191,9 +185,8 @@ impl OpenConnection<'_> {
             }
             // It keeps what it has until that ends.
             Err(Denied::Unavailable) if why != Why::Ended => {
-                if why == Why::Review {
-                    permit.reviewed_at = Some(Instant::now() + REVIEW_RETRY);
-                }
+                // Also a token may have stood for a review.
+                permit.reviewed_at = Some(Instant::now() + REVIEW_RETRY);
                 self.note_permits();
                 None
             }
@@ -209,11 +202,13 @@ impl OpenConnection<'_> {
         let access = grant.access;
         let Some(member) = self.members.get_mut(number) else { return };
         let (before, renewing) = (member.permit.grant.access, member.permit.renewing);
+        if grant.subject != member.permit.grant.subject {
+            member.membership.set_subject(Arc::clone(&grant.subject));
+        }
         let permit = Permit::new(grant, question, &self.connection.config);
         member.permit = Permit { renewing, ..permit };
         let framing = member.delivery.framing().clone();
         let metrics = &self.connection.metrics;
-        member.membership.set_subject(Arc::clone(&member.permit.grant.subject));
         if access != before {
             member.membership.set_access(access);
             metrics.access_changed.inc();

@@ -23,9 +23,20 @@ use crate::access::{Credentials, Decision, Denied, Grant};
 use crate::limits::{INBOX_MESSAGE_COST, QUESTIONS_ON_CONNECTION, UNDECIDED_BYTES};
 use crate::rooms::Said;
 
-/// The questions of a connection that have no answer yet.
+/// The questions about a connection's client.
 #[derive(Default)]
-pub(super) struct Undecided {
+pub(super) struct Questions {
+    /// The number of the last one.
+    asked: u64,
+    /// Those up to this one were asked before a review.
+    reviewed: u64,
+    /// Those that have no answer yet. Most connections never have any.
+    undecided: Option<Box<Undecided>>,
+}
+
+/// Questions that have no answer yet.
+#[derive(Default)]
+struct Undecided {
     questions: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// Documents that are to be opened: what has come for each meanwhile.
     opening: Vec<Opening>,
@@ -101,9 +112,9 @@ impl OpenConnection<'_> {
 
     /// Asks a question, which gets the next number.
     fn decide(&mut self, credentials: &Arc<Credentials>, document: &DocumentName) -> (u64, Decision) {
-        self.asked += 1;
+        self.questions.asked += 1;
         let visitor = self.connection.visitor.with(Arc::clone(credentials));
-        (self.asked, self.connection.authorizer.decide(&visitor, document))
+        (self.questions.asked, self.connection.authorizer.decide(&visitor, document))
     }
 
     fn wait_for(
@@ -112,19 +123,22 @@ impl OpenConnection<'_> {
         purpose: Purpose,
         decided: BoxFuture<'static, Result<Grant, Denied>>,
     ) {
-        let undecided = self.undecided.get_or_insert_default();
+        let undecided = self.questions.undecided.get_or_insert_default();
         undecided.is_new = true;
         undecided.questions.push(Box::pin(async move { (question, purpose, decided.await) }));
     }
 
     /// What was asked until now may be answered by what held before.
     pub(super) fn distrust_answers(&mut self) {
-        self.reviewed = self.asked;
+        self.questions.reviewed = self.questions.asked;
     }
 
     /// Whether so much is being asked that nothing more is read before some of it is answered.
     pub(super) fn waits_for_answers(&self) -> bool {
-        self.undecided.as_ref().is_some_and(|undecided| undecided.questions.len() >= QUESTIONS_ON_CONNECTION)
+        self.questions
+            .undecided
+            .as_ref()
+            .is_some_and(|undecided| undecided.questions.len() >= QUESTIONS_ON_CONNECTION)
     }
 
     /// Decides whether a client may have a document, by a question with this number. `None`: it is asked, and what comes for the
@@ -139,7 +153,7 @@ impl OpenConnection<'_> {
         match self.decide(&credentials, &document) {
             (number, Decision::Now(decided)) => Some((Question { number, credentials }, decided)),
             (number, Decision::Later(decided)) => {
-                let undecided = self.undecided.get_or_insert_default();
+                let undecided = self.questions.undecided.get_or_insert_default();
                 undecided.opening.push(Opening { number, said: VecDeque::new() });
                 self.addresses.set(address.clone(), Document::Undecided { number });
                 let purpose =
@@ -152,7 +166,7 @@ impl OpenConnection<'_> {
 
     /// Something has come for a document that is not decided about. False: it is too much.
     pub(super) fn keep_until_decided(&mut self, number: u64, said: Said, bytes: usize) -> bool {
-        let Some(undecided) = &mut self.undecided else { return true };
+        let Some(undecided) = &mut self.questions.undecided else { return true };
         let opening = undecided.opening.iter_mut().find(|one| one.number == number);
         let cost = bytes + INBOX_MESSAGE_COST;
         match opening {
@@ -166,7 +180,7 @@ impl OpenConnection<'_> {
 
     /// Takes the decisions that the application has made.
     pub(super) fn poll_decisions(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        while let Some(undecided) = &mut self.undecided {
+        while let Some(undecided) = &mut self.questions.undecided {
             match undecided.questions.poll_next_unpin(cx) {
                 Poll::Ready(Some((question, purpose, decided))) => {
                     // What follows from it may have something to wait for.
@@ -175,7 +189,7 @@ impl OpenConnection<'_> {
                         return Poll::Ready(end);
                     }
                 }
-                Poll::Ready(None) => self.undecided = None,
+                Poll::Ready(None) => self.questions.undecided = None,
                 Poll::Pending => {
                     undecided.is_new = false;
                     return Poll::Pending;
@@ -187,7 +201,7 @@ impl OpenConnection<'_> {
 
     /// Whether there is a question whose answer nobody would hear.
     pub(super) fn has_new_questions(&self) -> bool {
-        self.undecided.as_ref().is_some_and(|undecided| undecided.is_new)
+        self.questions.undecided.as_ref().is_some_and(|undecided| undecided.is_new)
     }
 
     fn take_decision(
@@ -196,10 +210,11 @@ impl OpenConnection<'_> {
         purpose: Purpose,
         decided: Result<Grant, Denied>,
     ) -> Option<End> {
-        let is_stale = question.number <= self.reviewed;
+        let is_stale = question.number <= self.questions.reviewed;
         match purpose {
             Purpose::Open { opening, address, document, tells_version } => {
-                let is_wanted = matches!(self.addresses.get(&address), Some(Document::Undecided { number }) if number == opening);
+                let state = self.addresses.get(&address);
+                let is_wanted = matches!(state, Some(Document::Undecided { number }) if number == opening);
                 if is_stale && is_wanted {
                     return self.ask_to_open(opening, address, document, question.credentials, tells_version);
                 }
@@ -246,7 +261,8 @@ impl OpenConnection<'_> {
         tells_version: bool,
         decided: Result<Grant, Denied>,
     ) -> Option<End> {
-        let said = self.undecided.as_mut().map(|undecided| undecided.close(opening)).unwrap_or_default();
+        let said =
+            self.questions.undecided.as_mut().map(|undecided| undecided.close(opening)).unwrap_or_default();
         let Some(address) = address else {
             return decided.err().and_then(|denied| self.count_refusal(&denied).err());
         };

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::http::HeaderValue;
@@ -11,9 +10,7 @@ use axum::http::request::Parts;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::config::{Config, Encrypted};
-
-/// How long a browser may remember that it was allowed to ask.
-const REMEMBERED: Duration = Duration::from_secs(600);
+use crate::limits::CORS_REMEMBERED;
 
 /// What answers the questions of browsers, and tells them who may read an answer.
 pub(super) fn layer(config: Arc<Config>) -> CorsLayer {
@@ -26,5 +23,5 @@ pub(super) fn layer(config: Arc<Config>) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(may_read))
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
-        .max_age(REMEMBERED)
+        .max_age(CORS_REMEMBERED)
 }

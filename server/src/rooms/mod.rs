@@ -5,6 +5,7 @@
 //! for one name.
 
 mod guest;
+mod inbox;
 mod opened;
 mod outbox;
 mod shared;
@@ -28,9 +29,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 pub(crate) use self::guest::GuestError;
+use self::inbox::{Input, Place};
 pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
-use self::task::{Door, Input, Place};
+use self::task::Door;
 use self::turns::Turns;
 use crate::config::Config;
 use crate::journal::SharedJournal;

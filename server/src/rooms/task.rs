@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
-use coscribe_engine::room::{
-    Access, Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits, Terms,
-};
+use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
 use futures_util::FutureExt;
@@ -21,44 +19,15 @@ use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
 
+use super::inbox::{Input, Place};
 use super::opened::Opened;
-use super::outbox::{Outbox, Queued};
+use super::outbox::Queued;
 use super::shared::Shared;
 use super::spans::Spans;
-use super::{Hold, Rooms, Said, shown};
+use super::{Rooms, Said, shown};
 use crate::journal::{Append, CheckpointError, Fate, Health, State};
 use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
 use crate::observe::Span;
-
-/// What comes into a room's inbox.
-pub(crate) enum Input {
-    /// A connection wants to be a peer.
-    Join { peer: PeerId, place: Place, terms: Terms, greeting: &'static [Inbound], span: Span },
-    /// A peer has said something. The space in the inbox is free again when that has been processed.
-    Said { peer: PeerId, said: Said, span: Span, _space: (OwnedSemaphorePermit, Hold) },
-    /// A peer has begun to send a message that is larger than any may be.
-    TooLarge { peer: PeerId },
-    /// Everything that was queued to a stalled peer has been written.
-    Drained { peer: PeerId },
-    /// A peer has given the sign of life that the room wanted.
-    Alive { peer: PeerId },
-    /// A peer may do something else from now on.
-    SetAccess { peer: PeerId, access: Access },
-    /// A peer has said who it is.
-    SetSubject { peer: PeerId, subject: Arc<str> },
-    /// A connection is gone.
-    Leave { peer: PeerId },
-    /// The server stops: end when all that came before this is processed.
-    Stop,
-}
-
-/// What the task knows of a peer.
-pub(crate) struct Place {
-    /// What waits for it.
-    pub(crate) outbox: Arc<Outbox>,
-    /// The user of the application that it is; empty if that is unknown.
-    pub(crate) subject: Arc<str>,
-}
 
 /// Opens the document and serves its peers until nobody needs it any more.
 pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {

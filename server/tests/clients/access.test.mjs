@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import { spawn } from 'node:child_process'
+import fs from 'node:fs'
 import http from 'node:http'
+import path from 'node:path'
 import test from 'node:test'
 import WebSocket from 'ws'
 import { Bare, connect, converged, PROVIDERS, synced, Y } from './clients.mjs'
@@ -177,6 +179,24 @@ test('y-websocket: at the end of its token a connection is closed with 4401, unl
   assert.equal((await renews.closed).code, 4403, 'nobody becomes somebody else')
   renew(becomesReader, 'nonsense')
   assert.equal((await becomesReader.closed).code, 4401)
+})
+
+test('who came as nobody in particular may say who it is, and write', async t => {
+  const server = await Server.start(t, ...KEYS, '--anonymous', 'read')
+  let token = ''
+  const provider = open(t, VERSIONS[4], socketOf(t, VERSIONS[4], server), 'team/plan', { token: () => token })
+  await synced(provider)
+  assert.deepEqual(provider.happened.scopes, ['readonly'])
+  token = writer('somebody-by-now')
+  await provider.sendToken()
+  await until('it may write', () => provider.happened.scopes.at(-1) === 'read-write')
+  const other = knock(t, server, 'team/plan', { token: writer('ann') })
+  await other.opened()
+  provider.text.insert(0, 'written')
+  await until('it is saved', () => !provider.hasUnsyncedChanges)
+  const log = fs.readdirSync(server.data).filter(name => name.endsWith('.log')).map(name => fs.readFileSync(path.join(server.data, name), 'latin1')).join()
+  assert.ok(log.includes('somebody-by-now'), 'the change is recorded as theirs')
+  assert.ok(!other.isClosed)
 })
 
 test('y-websocket 3.1 stays away when it is denied', async t => {
