@@ -13,6 +13,7 @@
 
 mod access;
 mod announcement;
+mod budget;
 mod cli;
 mod commands;
 mod config;
@@ -26,6 +27,7 @@ mod net;
 mod observe;
 #[cfg(test)]
 mod readme;
+mod relief;
 mod rooms;
 mod serve;
 

@@ -75,6 +75,36 @@ fn one_connection_cannot_speak_for_a_crowd() {
 }
 
 #[test]
+fn the_states_of_a_connection_and_of_a_document_have_bounds_together() {
+    let long = |client: u8, clock: u8| awareness(client, clock, &format!("\"{}\"", "x".repeat(60_000)));
+    let mut stage = Stage::with(&[A]);
+    for client in 1..=5 {
+        stage.send(A, long(client, 1));
+    }
+    assert_eq!(stage.warned, [A], "a fifth is too much for one connection");
+    let before = stage.room.memory();
+    stage.send(A, awareness(4, 2, "{}"));
+    stage.send(A, long(5, 2));
+    assert!(stage.room.memory().abs_diff(before) < 1000, "it has the place of another one");
+    let peers = (10..50).map(PeerId);
+    let mut client = 5;
+    for peer in peers {
+        stage.connect(peer);
+        for _ in 0..4 {
+            client += 1;
+            stage.send(peer, long(client, 1));
+        }
+    }
+    stage.connect(B);
+    stage.flush();
+    stage.send(B, Bytes::from_static(&[3]));
+    let longest = stage.take(B).iter().map(Bytes::len).max().unwrap_or_default();
+    assert!(longest > 7 << 20 && longest < 9 << 20, "who comes gets {longest} bytes");
+    assert!(stage.closed.is_empty() && stage.room.memory() < 10 << 20);
+    assert!(stage.warned.len() > 1, "there was no place for the last ones");
+}
+
+#[test]
 fn of_a_state_that_is_too_large_the_others_see_the_last_that_was_not() {
     let large = format!("\"{}\"", "x".repeat(100_000));
     let mut stage = Stage::with(&[A, B]);

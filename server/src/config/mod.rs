@@ -43,6 +43,7 @@ use coscribe_persistence::DocumentName;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::budget::memory as machine_memory;
 use crate::observe::logs::LogFormat;
 
 /// The configuration of a server.
@@ -105,6 +106,10 @@ pub struct Config {
     /// take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) max_message_bytes: Size,
+    /// How much memory may be held for connections and documents, beside what the program itself takes; near it, those who have most
+    /// are sent away [default: half of what the machine or the container has]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
     /// Bytes that may wait for one slow reader before it lags, to be resynced later
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     pub(crate) outbox_bytes: Size,
@@ -217,6 +222,11 @@ impl Config {
     /// How much a connection may send in a second.
     pub(crate) fn rates(&self) -> Rates {
         Rates { messages: self.max_messages_per_second.get(), bytes: self.max_bytes_per_second.get() }
+    }
+
+    /// How many bytes may be held for others.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.map_or_else(|| machine_memory() / 2, Size::get)
     }
 
     /// Whether Hocuspocus' providers connect on this path.

@@ -17,6 +17,7 @@ use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 use super::{Value, differences, read, table, values};
 use crate::connection::register::NoPlace;
 use crate::connection::told_as;
+use crate::http::BodyError;
 use crate::http::y_sweet::Failure;
 use crate::limits::{
     ADDRESS_BYTES, ANSWER_BYTES, API_BODY_BYTES, ASK_WAITING, ASKED_FOR_ADDRESS, BURST, BUSY_BYTES,
@@ -216,7 +217,7 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 format!("HTTP {}", Failure::Validity.status_and_reason().0.as_u16()),
             ],
         ),
-        ("a request of y-sweet", vec![format!("HTTP {}", Failure::TooLarge.status_and_reason().0.as_u16())]),
+        ("a request of y-sweet", vec![format!("HTTP {}", BodyError::TooLarge.status().as_u16())]),
         ("a stateless message", vec![size(STATELESS_BYTES), violation.clone()]),
         ("clients and gaps in one update", vec![number(MAX_RUNS_FROM_PEER), violation.clone()]),
         ("bytes of one document that wait for the disk", vec![size(UNSTORED_BYTES)]),

@@ -13,6 +13,7 @@ mod durability;
 mod handshakes;
 mod hostile;
 mod limits;
+mod memory;
 mod metrics;
 mod observe;
 mod packaging;
