@@ -9,6 +9,7 @@ pub(crate) mod simulate;
 use std::path::Path;
 use std::process::ExitCode;
 
+use coscribe_terminal::say;
 use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::flags;
@@ -80,16 +81,16 @@ fn seed_command(seed: u64, shape: &Shape, plant: Plant) -> String {
 /// Prints a finding, writes its files, and prints where they are. Gives the command that replays it.
 fn write(finding: &Finding, directory: &Path, plant: Plant) -> anyhow::Result<String> {
     // First, in case it cannot be written.
-    println!("{}", finding.failure);
-    println!("  {}", finding.scenario);
+    say!("{}", finding.failure);
+    say!("  {}", finding.scenario);
     let written = finding
         .write(directory)
         .with_context(|| format!("cannot write what was found to {}", directory.display()))?;
     let replay = replay_command(&written.json) + &plant.flag();
-    println!("  page      {}", written.html.display());
-    println!("  test      {}", written.rust.display());
-    println!("  for Yjs   {}", written.javascript.display());
-    println!("  again     {replay}");
+    say!("  page      {}", written.html.display());
+    say!("  test      {}", written.rust.display());
+    say!("  for Yjs   {}", written.javascript.display());
+    say!("  again     {replay}");
     Ok(replay)
 }
 

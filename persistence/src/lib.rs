@@ -24,6 +24,7 @@
 //! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod limits;
 mod name;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
+use coscribe_terminal::{ending, note, words};
 
 use crate::observe::logs;
 use crate::{commands, config, serve};
@@ -110,13 +111,11 @@ enum Command {
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse_from(arguments()).unwrap_or_else(|error| exit(error));
-    match run(cli.command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let code = run(cli.command).unwrap_or_else(|error| {
+        note!("error: {}", words(error.as_ref()));
+        ExitCode::FAILURE
+    });
+    ending(code)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -161,7 +160,7 @@ fn exit(error: clap::Error) -> ! {
     {
         let variable = config::variable(flag);
         if env::var_os(&variable).is_some() {
-            eprintln!("in the environment variable {variable}:");
+            note!("in the environment variable {variable}:");
         }
     }
     error.exit()

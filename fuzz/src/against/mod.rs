@@ -34,6 +34,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use coscribe_terminal::say;
 use anyhow::ensure;
 use tokio::runtime::Builder;
 
@@ -57,9 +58,9 @@ const JOBS: u16 = 4;
 /// If it could not be tried: no server answers at the address, or it does not speak the dialect, or a command fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&arguments)?;
-    let mut reporter = Reporter::new(&arguments, &plan.name);
+    let mut reporter = Reporter::new(&arguments, &plan.name, plan.runs());
     interrupt::listen()?;
-    println!("{}", plan.description());
+    say!("{}", plan.description());
     thread::scope(|scope| {
         let (sender, runs) = mpsc::channel();
         let jobs = arguments.jobs.unwrap_or(if plan.server.restart.is_some() { 1 } else { JOBS });
@@ -176,8 +177,13 @@ impl<'a> Plan<'a> {
             return None;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.runs().is_none_or(|runs| number < runs).then_some(number)
+    }
+
+    /// How many runs there will be; a scenario from a file is carried out once.
+    fn runs(&self) -> Option<u64> {
         let once = self.replayed.as_ref().and(Some(1)).filter(|_| self.deadline.is_none());
-        self.arguments.runs.or(once).is_none_or(|runs| number < runs).then_some(number)
+        self.arguments.runs.or(once)
     }
 
     fn scenario(&self, number: u64) -> Scenario {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use coscribe_terminal::note;
 use crate::limits;
 use bytes::Bytes;
 use coscribe_engine::document::id_set::IdSet;
@@ -102,7 +103,7 @@ fn report_death() {
     let mut deaths = DEATHS.lock().unwrap_or_else(PoisonError::into_inner);
     *deaths += 1;
     if deaths.is_power_of_two() {
-        eprintln!("yrs has died {deaths} times");
+        note!("yrs has died {deaths} times");
     }
 }
 

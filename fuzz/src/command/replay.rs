@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use coscribe_terminal::say;
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use coscribe_fuzz::generate;
@@ -57,10 +58,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let page = Page { scenario: &scenario, failure, timeline, replay: &command };
         fs::write(&html, page.to_html()).with_context(|| format!("cannot write {}", html.display()))?;
     }
-    println!("{scenario}");
+    say!("{scenario}");
     match &outcome.failure {
-        Some(failure) => println!("{failure}"),
-        None => println!("nothing is wrong"),
+        Some(failure) => say!("{failure}"),
+        None => say!("nothing is wrong"),
     }
     Ok(exit_code(outcome.failure.is_some()))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use coscribe_terminal::say;
 use clap::Args;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::scenario_file::ScenarioFile;
@@ -36,7 +37,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let finding = Runner::for_scenario(&scenario, plant)?.shrink(&scenario);
     match &finding {
         Some(finding) => drop(write(finding, &failures, plant)?),
-        None => println!("{scenario}\nnothing is wrong"),
+        None => say!("{scenario}\nnothing is wrong"),
     }
     Ok(exit_code(finding.is_some()))
 }

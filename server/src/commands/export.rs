@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName};
+use coscribe_terminal::{counted, note, say, words};
 use coscribe_worker::Worker;
 use coscribe_worker::message::{Question, Response};
 
 use super::{
-    Loaded, WorkerArgs, documents, milliseconds_since_epoch, must_exist, open_document, read_store,
-    start_worker, words,
+    Loaded, WorkerArgs, milliseconds_since_epoch, must_exist, open_document, read_store, start_worker,
 };
 use crate::config::Config;
 
@@ -73,7 +73,7 @@ fn export_one(
     };
     let content = render.content(&blocks).with_context(|| format!("document {name:?}"))?;
     write_new(file, &content)?;
-    println!("document {name:?} is in {file:?}");
+    say!("document {name:?} is in {file:?}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,17 +93,17 @@ fn export_all(
         match content {
             Ok((content, sequence)) => target.add(&name, &content, sequence)?,
             Err(error) => {
-                eprintln!("document {name:?} is left out: {}", words(&error));
+                note!("document {name:?} is left out: {}", words(error.as_ref()));
                 failed += 1;
             }
         }
     }
     let exported = target.finish()?;
-    println!("{} in {dir:?}", documents(exported));
+    say!("{} in {dir:?}", counted(exported, "document"));
     if failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} left out", documents(failed));
+    note!("{} left out", counted(failed, "document"));
     Ok(ExitCode::FAILURE)
 }
 

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::Update;
 use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
+use coscribe_terminal::{counted, note, say, words};
 
-use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
+use super::{milliseconds_since_epoch, open_document, open_store};
 use crate::config::Config;
 use crate::limits::IMPORT_BATCH_BYTES;
 
@@ -58,17 +59,17 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
             Ok(Some(record)) => import.add(record)?,
             Ok(None) => {}
             Err(error) => {
-                eprintln!("document {name:?} is not imported: {}", words(&error));
+                note!("document {name:?} is not imported: {}", words(error.as_ref()));
                 failed += 1;
             }
         }
     }
     import.write()?;
-    println!("{} imported", documents(import.imported));
+    say!("{} imported", counted(import.imported, "document"));
     if failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} not imported", documents(failed));
+    note!("{} not imported", counted(failed, "document"));
     Ok(ExitCode::FAILURE)
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::bail;
 use clap::Subcommand;
 use coscribe_persistence::Store;
+use coscribe_terminal::say;
 
 use crate::access::server_keys::ServerKeys;
 use crate::config::{Config, shown};
@@ -39,12 +40,12 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let keys = ServerKeys::of(&config.data);
     match args {
-        Args::New { name } => println!("{}", keys.create(name)?),
+        Args::New { name } => say!("{}", keys.create(name)?),
         Args::Remove { name } => keys.remove(name)?,
         Args::List => {
             for key in keys.list()? {
                 let since = UNIX_EPOCH + Duration::from_secs(key.created);
-                println!("{}\t{}", key.name, humantime::format_rfc3339_seconds(since));
+                say!("{}\t{}", key.name, humantime::format_rfc3339_seconds(since));
             }
         }
     }

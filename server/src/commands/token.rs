@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use coscribe_terminal::say;
 use serde_json::{Map, Value, json};
 
 use crate::access::keys::{Signer, secret};
@@ -75,7 +76,7 @@ pub(crate) fn run(args: Args, logged: impl FnOnce(Config) -> Config) -> anyhow::
     match args.command {
         Some(Command::Inspect { token, access }) => inspect::run(&token, &logged(access.resolve()?).access),
         None => {
-            println!("{}", sign(&args.claims, &logged(args.access.resolve()?).access)?);
+            say!("{}", sign(&args.claims, &logged(args.access.resolve()?).access)?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -7,10 +7,11 @@ use anyhow::bail;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
+use coscribe_terminal::{counted, note, say, words};
 use coscribe_worker::message::{Question, Response};
 use coscribe_worker::{Failure, Worker};
 
-use super::{WorkerArgs, admit, documents, must_exist, start_worker, words};
+use super::{WorkerArgs, admit, must_exist, start_worker};
 
 /// Exit code when nothing could be looked at.
 const COULD_NOT_RUN: u8 = 2;
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(_) => Ok(ExitCode::FAILURE),
         Err(error) => {
-            eprintln!("error: {}", words(&error));
+            note!("error: {}", words(error.as_ref()));
             Ok(ExitCode::from(COULD_NOT_RUN))
         }
     }
@@ -58,11 +59,11 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
                 Ok(Depth::Asked) => return,
                 Ok(Depth::Less(reason)) => {
                     not_deeper += 1;
-                    return println!("document {name:?}: not checked deeper, because {reason}");
+                    return say!("document {name:?}: not checked deeper, because {reason}");
                 }
-                Err(error) => println!("document {name:?}: {}", words(&error)),
+                Err(error) => say!("document {name:?}: {}", words(error.as_ref())),
             },
-            Err(error @ StoreError::Io { .. }) => println!("document {name:?}: {error}"),
+            Err(error @ StoreError::Io { .. }) => say!("document {name:?}: {error}"),
             // The report tells of all other reasons.
             Err(_) => {}
         }
@@ -74,14 +75,14 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
         }
         report => report?,
     };
-    println!("{report}");
+    say!("{report}");
     let how = match (worker, not_deeper) {
         (None, _) => String::new(),
         (Some(_), 0) => ", each opened with yrs".to_owned(),
         (Some(_), some) => format!(", {some} of them not opened with yrs"),
     };
     let verdict = if problems == 0 { "all sound".to_owned() } else { format!("{problems} NOT SOUND") };
-    println!("{} looked into{how}: {verdict}", documents(looked_into));
+    say!("{} looked into{how}: {verdict}", counted(looked_into, "document"));
     Ok(problems + usize::from(!report.is_sound()))
 }
 
