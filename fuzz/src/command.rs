@@ -9,7 +9,6 @@ pub(crate) mod simulate;
 use std::path::Path;
 use std::process::ExitCode;
 
-use coscribe_terminal::say;
 use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::flags;
@@ -17,6 +16,7 @@ use coscribe_fuzz::generate::Shape;
 use coscribe_fuzz::report::{Finding, replay_command};
 #[cfg(feature = "planted-bugs")]
 use coscribe_fuzz::simulation::PlantedBug;
+use coscribe_terminal::say;
 
 /// How large runs are.
 #[derive(Args, Debug, Clone)]

@@ -6,10 +6,10 @@ mod command;
 
 use std::process::ExitCode;
 
-use coscribe_terminal::{ending, note, words};
 use clap::{Parser, Subcommand};
 use coscribe_fuzz::bytes::oracle;
 use coscribe_fuzz::{against, trace};
+use coscribe_terminal::{ending, note, words};
 
 use self::command::{replay, shrink, simulate};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use coscribe_terminal::say;
 use crate::outcome::Coverage;
+use coscribe_terminal::say;
 
 /// Counts of a search that goes on, or is over.
 #[derive(Debug, Clone, Default)]
@@ -96,9 +96,7 @@ impl fmt::Display for Progress {
         let (runs, edits) = (grouped(self.runs, "run"), grouped(self.coverage.edits as u64, "edit"));
         let pairs = grouped(self.coverage.pairs.len() as u64, "pair");
         let rate = self.runs as f64 / self.elapsed.as_secs_f64().max(0.001);
-        write!(
-            f,
-"{runs} ({rate:.0}/s), {edits}, {pairs} of kind and fault, ")?;
+        write!(f, "{runs} ({rate:.0}/s), {edits}, {pairs} of kind and fault, ")?;
         match self.failures {
             0 => f.write_str("no failure"),
             failures => f.write_str(&grouped(failures, "failure")),

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use coscribe_terminal::say;
 use clap::Args;
+use coscribe_terminal::say;
 use fastrand::Rng;
 use serde_json::json;
 

@@ -49,7 +49,9 @@ mod verify;
 
 mod archive;
 
-pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter};
+mod words;
+
+pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter, write_new};
 pub use damage::Damage;
 pub use disk::{Choose, Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
 pub use error::{SnapshotError, StoreError};

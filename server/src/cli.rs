@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -11,18 +11,22 @@ use coscribe_terminal::{ending, note, words};
 use crate::observe::logs;
 use crate::{commands, config, serve};
 
+/// The command that a command line without one means.
+const SERVE: &str = "serve";
+
 /// A self-hosted collaboration server for Yjs editors.
 ///
 /// Editors connect with unmodified clients of y-websocket, Hocuspocus or y-sweet. An acknowledged update is on disk.
 #[derive(Parser, Debug)]
-#[command(
-    version,
-    after_help = "Without a command, coscribe serves. `coscribe help serve` lists what can be set."
-)]
+#[command(version, override_usage = USAGE, after_help = SERVES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const USAGE: &str = "coscribe [OPTIONS OF serve]\n       coscribe <COMMAND> [OPTIONS OF THE COMMAND]";
+const SERVES: &str = "Without a command, coscribe serves: `coscribe --listen 127.0.0.1:8080` is \
+     `coscribe serve --listen 127.0.0.1:8080`. `coscribe help serve` lists the options.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -145,14 +149,34 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 /// The command line; without a command it is `serve`.
 fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<OsString> = env::args_os().collect();
-    if arguments.len() < 2 {
-        arguments.push("serve".into());
+    if is_bare() {
+        arguments.insert(1.min(arguments.len()), SERVE.into());
     }
     arguments
 }
 
+/// Whether the command line begins with flags that are not those of the program as a whole, or has none at all.
+fn is_bare() -> bool {
+    let own = ["-h", "--help", "-V", "--version", "--"];
+    env::args_os().nth(1).is_none_or(|first| {
+        first.to_str().is_none_or(|first| first.starts_with('-') && !own.contains(&first))
+    })
+}
+
+/// The command that stands behind flags, where no command can.
+fn late_command(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let is_late = error.kind() == ErrorKind::UnknownArgument && is_bare();
+    let is_command = Cli::command().get_subcommands().any(|command| command.get_name() == argument);
+    (is_late && is_command).then(|| argument.clone())
+}
+
 /// Ends the process, as clap does, but says so where the wrong value came from a variable.
 fn exit(error: clap::Error) -> ! {
+    if let Some(command) = late_command(&error) {
+        note!("error: the command comes first, before its flags: coscribe {command} …");
+        process::exit(2);
+    }
     let error = without_secrets(error);
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split(' ').next()

@@ -1,11 +1,11 @@
 //! Counts and errors in words.
 
 use std::error::Error;
+use std::fmt::Display;
 
 /// "1 document", "2 documents".
-pub fn counted(count: impl TryInto<u64> + Copy + std::fmt::Display, what: &str) -> String {
-    let is_one = count.try_into().is_ok_and(|count| count == 1);
-    format!("{count} {what}{}", if is_one { "" } else { "s" })
+pub fn counted<N: Display + From<u8> + PartialEq>(count: N, what: &str) -> String {
+    format!("{count} {what}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 /// An error with its causes, on one line. Some errors repeat their cause in their own words; it is said once.

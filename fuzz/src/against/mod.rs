@@ -34,8 +34,8 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use coscribe_terminal::say;
 use anyhow::ensure;
+use coscribe_terminal::say;
 use tokio::runtime::Builder;
 
 pub use self::arguments::Arguments;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use coscribe_terminal::{counted, say};
 use anyhow::Context;
+use coscribe_terminal::{counted, say};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::arguments::Arguments;

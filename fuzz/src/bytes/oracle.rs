@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use coscribe_terminal::note;
 use crate::limits;
 use bytes::Bytes;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::update::Update;
+use coscribe_terminal::note;
 use coscribe_worker::document::{self, Document, Summary};
 use coscribe_worker::{Child, ServeError, Unanswered};
 use yrs::updates::decoder::Decode;

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use coscribe_terminal::say;
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use coscribe_fuzz::generate;
 use coscribe_fuzz::report::html::Page;
 use coscribe_fuzz::report::replay_command;
 use coscribe_fuzz::scenario_file::ScenarioFile;
+use coscribe_terminal::say;
 
 use super::runner::Runner;
 use super::{Plant, Size, exit_code, seed_command};

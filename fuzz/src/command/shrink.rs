@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use coscribe_terminal::say;
 use clap::Args;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::scenario_file::ScenarioFile;
+use coscribe_terminal::say;
 
 use super::runner::Runner;
 use super::{Plant, exit_code, write};

@@ -7,7 +7,6 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use coscribe_terminal::say;
 use anyhow::Context;
 use clap::Args;
 use coscribe_fuzz::corpus::Corpus;
@@ -16,6 +15,7 @@ use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::Coverage;
 use coscribe_fuzz::progress::{Bound, ProgressLine};
 use coscribe_fuzz::report::junit::JunitReport;
+use coscribe_terminal::say;
 
 use super::search::{Origin, Search, SearchEvent};
 use super::{Plant, Size, exit_code, seed_command, write};
@@ -77,10 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     (search.runs, search.keep_going) = (arguments.runs, arguments.keep_going);
     search.deadline = arguments.time.and_then(|time| Instant::now().checked_add(time));
     interrupt::listen()?;
-    say!(
-        "seed {seed}: {} replicas, {} of them real Yjs; {} edits",
-        shape.replicas, shape.yjs, shape.edits
-    );
+    say!("seed {seed}: {} replicas, {} of them real Yjs; {} edits", shape.replicas, shape.yjs, shape.edits);
     let jobs = arguments.jobs.map_or_else(cores, usize::from);
     let mut reporter = SearchReporter::new(&arguments, &search);
     thread::scope(|scope| {
@@ -117,7 +114,12 @@ struct SearchReporter<'a> {
 
 impl<'a> SearchReporter<'a> {
     fn new(arguments: &'a Arguments, search: &'a Search) -> Self {
-        Self { arguments, search, line: ProgressLine::new(Bound::new(search.all_runs(), arguments.time), arguments.quiet), junit: JunitReport::default() }
+        Self {
+            arguments,
+            search,
+            line: ProgressLine::new(Bound::new(search.all_runs(), arguments.time), arguments.quiet),
+            junit: JunitReport::default(),
+        }
     }
 
     fn follow(&mut self, events: &Receiver<SearchEvent>) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use anyhow::bail;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
-use coscribe_terminal::{counted, note, say, words};
+use coscribe_terminal::{Progress, counted, note, say, words};
 use coscribe_worker::message::{Question, Response};
 use coscribe_worker::{Failure, Worker};
 
@@ -52,7 +52,10 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let options = ReadOptions { scratch };
     let (mut looked_into, mut not_deeper, mut problems) = (0, 0, 0);
-    let report = verify_with(dir, &options, |name, document| {
+    let mut progress = None;
+    let report = verify_with(dir, &options, |name, document, of| {
+        let progress = progress.get_or_insert_with(|| Progress::new("documents", Some(of as u64)));
+        progress.show(looked_into as u64, String::new);
         looked_into += 1;
         match document {
             Ok(stored) => match verify_document(&stored, worker.as_mut()) {
@@ -69,6 +72,7 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
         }
         problems += 1;
     });
+    drop(progress);
     let report = match report {
         Err(StoreError::InUse { holder, .. }) => {
             bail!("the documents in {dir:?} are in use by {holder}; stop it first")
