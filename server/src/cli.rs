@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use coscribe_terminal::{ending, note, words};
 
+use crate::config::Unknown;
 use crate::observe::logs;
 use crate::{commands, config, serve};
 
@@ -127,6 +128,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => {
             let config = args.resolve()?;
             let logs = logs::start_with_export(&config)?;
+            let unknown = Unknown::here();
+            unknown.warn();
+            unknown.mention();
             let result = serve::run(config);
             logs.stop();
             result
@@ -209,5 +213,6 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
 /// Starts logging to stderr as configured.
 fn logged(config: config::Config) -> config::Config {
     logs::start(&config);
+    Unknown::here().warn();
     config
 }

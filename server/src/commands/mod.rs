@@ -20,13 +20,13 @@ use coscribe_persistence::{
 use coscribe_terminal::note;
 use coscribe_worker::{Failure, Worker};
 
-use crate::config::Config;
+use crate::config::{Config, time};
 
 /// The arguments of commands that open documents with yrs.
 #[derive(Debug, clap::Args)]
 struct WorkerArgs {
     /// How long yrs may take to open one document
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     timeout: Duration,
 }
 

@@ -12,7 +12,7 @@ use coscribe_terminal::say;
 use serde_json::{Map, Value, json};
 
 use crate::access::keys::{Signer, secret};
-use crate::config::{AccessArgs, AccessConfig, Config, Pattern};
+use crate::config::{AccessArgs, AccessConfig, Config, Pattern, time};
 use crate::limits::PATTERNS_PER_TOKEN;
 
 /// The arguments of `coscribe token`.
@@ -55,7 +55,7 @@ struct ClaimArgs {
     #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
     read: Vec<String>,
     /// How long it is valid
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
     expires: Duration,
     /// The name that people see
     #[arg(long, value_name = "NAME")]

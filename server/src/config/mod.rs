@@ -17,6 +17,7 @@ mod proxies;
 mod secret;
 mod url;
 mod values;
+mod variables;
 
 pub(crate) use access::AccessConfig;
 pub(crate) use anonymous::Anonymous;
@@ -31,7 +32,8 @@ pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Share, Size, Span, Switch, choice};
+pub(crate) use values::{Interval, Share, Size, Span, Switch, choice, time};
+pub(crate) use variables::Unknown;
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -66,7 +68,8 @@ pub struct Config {
     pub(crate) data: PathBuf,
     /// What is logged to stderr: off, error, warn, info or debug; document content never is
     #[arg(long, value_name = "LEVEL", default_value = "info")]
-    #[serde(deserialize_with = "values::from_string")]
+    #[arg(value_parser = values::level)]
+    #[serde(deserialize_with = "values::level_in_file")]
     pub(crate) log: LevelFilter,
     /// How it is logged: text, for people, or json, one object a line
     #[arg(long, value_name = "text|json", default_value = "text", hide_possible_values = true)]
@@ -131,18 +134,26 @@ pub struct Config {
     pub(crate) hocuspocus_path: Vec<SocketPath>,
     /// Messages that one connection may send in a second, on average
     #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(value_parser = values::count::<NonZeroU32>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_messages_per_second: NonZeroU32,
     /// Bytes that one connection may send in a second, on average
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub(crate) max_bytes_per_second: Size,
     /// How many connections may be open
     #[arg(long, value_name = "N", default_value = "50000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_connections: NonZeroUsize,
     /// How many connections may come from one address, or from one /64 network of IPv6
     #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_connections_per_address: NonZeroUsize,
     /// How many connections one document may have
     #[arg(long, value_name = "N", default_value = "10000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_connections_per_document: NonZeroUsize,
     /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, or none
     #[arg(long, value_name = "NETWORKS", default_value = "127.0.0.0/8,::1")]
@@ -166,6 +177,8 @@ pub struct Config {
     pub(crate) header_timeout: Interval,
     /// How many documents may be open
     #[arg(long, value_name = "N", default_value = "100000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_rooms: NonZeroUsize,
     /// Where grants come from.
     #[command(flatten)]
@@ -301,12 +314,38 @@ mod tests {
             ("colour = 1", "there is no key colour here"),
             ("anonymous = true", "write \"none\", \"read\" or \"write\""),
             ("[access]\nallow_http = true", "write \"on\" or \"off\""),
-            ("[access]\nleeway = 10", "a time is written like \"10s\""),
-            ("ping_interval = 10", "a time is written like \"10s\""),
-            ("[access]\nissuer = 7", "a string, or a list of strings"),
+            ("[access]\nleeway = 10", "write \"10s\", with its unit"),
+            ("ping_interval = 10", "write \"10s\", with its unit"),
+            ("[access]\nissuer = 7", "write a text in quotes, or a list of them"),
+            ("grace = true", "a time is written like"),
+            ("grace = \"30\"", "the unit is missing: 30s"),
+            ("outbox_bytes = true", "a size looks like"),
+            ("outbox_bytes = -1", "a size looks like"),
+            ("max_rooms = 0", "it takes a whole number from 1 on"),
+            ("max_rooms = 1.5", "it takes a whole number from 1 on"),
+            ("max_messages_per_second = 99999999999", "it is too large"),
+            ("otlp_sample = true", "it takes a number from 0 to 1"),
+            ("log = \"verbose\"", "it is off, error, warn, info or debug"),
+            ("listen = 4502", "write a text in quotes"),
+            ("data = 5", "write a text in quotes"),
+            ("origins = [5]", "write a text in quotes"),
+            ("trusted_proxies = 5", "write a text in quotes, or a list of them"),
+            ("access = \"x\"", "write [access] on a line of its own"),
+            ("grace = 1s", "a text stands in quotes"),
+            ("listen: \"x\"", "a line is a key, = and a value"),
+            ("listen = \"x", "the closing quote is missing"),
+            ("max_rom = 5", "did you mean max_rooms?"),
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_may_be_written_as_one_or_in_quotes() {
+        for text in ["outbox_bytes = 4096\nmax_rooms = 7", "outbox_bytes = \"4KiB\"\nmax_rooms = \"7\""] {
+            let config = Config::from_toml(text).unwrap();
+            assert_eq!((config.outbox_bytes.get(), config.max_rooms.get()), (4096, 7));
         }
     }
 
@@ -322,6 +361,9 @@ mod tests {
             (vec!["b".to_owned()], vec!["c".to_owned()])
         );
         assert!(Config::from_toml("origins = \"nowhere\"").is_err());
+        let proxies = |text| Config::from_toml(text).unwrap().trusted_proxies;
+        let two = proxies("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]");
+        assert_eq!(proxies("trusted_proxies = \"10.0.0.0/8, ::1\""), two);
     }
 
     #[test]
