@@ -169,7 +169,7 @@ fn run_attacks(server_args: &ServerArgs, args: &HostileArgs, cores: Cores) -> an
     let say = |line: String| if server_args.json { note!("{line}") } else { say!("{line}") };
     say(hostile::line("attack", &hostile::HEADER.map(str::to_owned)));
     let attacks: Vec<_> = attacks.collect();
-    let mut progress = Progress::new("attacks", Some(attacks.len() as u64));
+    let mut progress = Progress::new("attack", Some(attacks.len() as u64));
     let mut runs = Vec::new();
     for attack in attacks {
         progress.show(runs.len() as u64, || attack.name.to_owned());
@@ -359,7 +359,7 @@ struct Loads<'a> {
 
 impl<'a> Loads<'a> {
     fn new(suite: &'a Suite, total: usize) -> Self {
-        Self { suite, done: 0, progress: Progress::new("loads", Some(total as u64)) }
+        Self { suite, done: 0, progress: Progress::new("load", Some(total as u64)) }
     }
 
     fn run(&mut self, title: String, server: Server, load: Load) -> Measurement {

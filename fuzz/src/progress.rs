@@ -26,6 +26,21 @@ impl Progress {
         self.failures += u64::from(failed);
         self.coverage.extend(coverage);
     }
+
+    /// Runs a second.
+    fn rate(&self) -> f64 {
+        self.runs as f64 / self.elapsed.as_secs_f64().max(0.001)
+    }
+
+    fn coverage_and_failures(&self) -> String {
+        let edits = grouped(self.coverage.edits as u64, "edit");
+        let pairs = grouped(self.coverage.pairs.len() as u64, "pair");
+        let failures = match self.failures {
+            0 => "no failure".to_owned(),
+            failures => grouped(failures, "failure"),
+        };
+        format!("{edits}, {pairs} of kind and fault, {failures}")
+    }
 }
 
 /// Where a search ends, if nobody ends it.
@@ -65,9 +80,9 @@ impl ProgressLine {
     pub fn new(bound: Bound, is_quiet: bool) -> Self {
         let shown = match bound {
             _ if is_quiet => coscribe_terminal::Progress::hidden(),
-            Bound::Runs(runs) => coscribe_terminal::Progress::new("runs", Some(runs)),
-            Bound::Time(time) => coscribe_terminal::Progress::new("seconds", Some(time.as_secs())),
-            Bound::Open => coscribe_terminal::Progress::new("runs", None),
+            Bound::Runs(runs) => coscribe_terminal::Progress::new("run", Some(runs)),
+            Bound::Time(time) => coscribe_terminal::Progress::new("second", Some(time.as_secs())),
+            Bound::Open => coscribe_terminal::Progress::new("run", None),
         };
         Self { progress: Progress::default(), start: Instant::now(), bound, shown }
     }
@@ -76,11 +91,12 @@ impl ProgressLine {
     pub fn show(&mut self) {
         let (progress, start) = (&mut self.progress, self.start);
         progress.elapsed = start.elapsed();
-        let done = match self.bound {
-            Bound::Time(_) => progress.elapsed.as_secs(),
-            Bound::Runs(_) | Bound::Open => progress.runs,
-        };
-        self.shown.show(done, || progress.to_string());
+        match self.bound {
+            Bound::Time(_) => self.shown.show(progress.elapsed.as_secs(), || progress.to_string()),
+            Bound::Runs(_) | Bound::Open => self.shown.show(progress.runs, || {
+                format!("{:.0}/s, {}", progress.rate(), progress.coverage_and_failures())
+            }),
+        }
     }
 
     /// Ends the line, and says on stdout how far the search has come in which time.
@@ -93,14 +109,8 @@ impl ProgressLine {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (runs, edits) = (grouped(self.runs, "run"), grouped(self.coverage.edits as u64, "edit"));
-        let pairs = grouped(self.coverage.pairs.len() as u64, "pair");
-        let rate = self.runs as f64 / self.elapsed.as_secs_f64().max(0.001);
-        write!(f, "{runs} ({rate:.0}/s), {edits}, {pairs} of kind and fault, ")?;
-        match self.failures {
-            0 => f.write_str("no failure"),
-            failures => f.write_str(&grouped(failures, "failure")),
-        }
+        let (runs, rest) = (grouped(self.runs, "run"), self.coverage_and_failures());
+        write!(f, "{runs} ({:.0}/s), {rest}", self.rate())
     }
 }
 

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use coscribe_terminal::say;
+use coscribe_terminal::{counted, say};
 use fastrand::Rng;
 use serde_json::json;
 
@@ -103,12 +103,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn tell(verdicts: &[Verdict], has_yjs: bool) {
     if let [verdict] = verdicts {
         let Verdict { name, updates, bytes, clients, elements, roots, .. } = verdict;
-        say!("{name}: {updates} updates, {bytes} bytes, {clients} clients, {elements} elements");
+        say!(
+            "{name}: {}, {}, {}, {}",
+            counted(*updates, "update"),
+            counted(*bytes, "byte"),
+            counted(*clients, "client"),
+            counted(*elements, "element")
+        );
         let roots: Vec<_> = roots.iter().map(|(name, of)| format!("{name} ({of:?})")).collect();
         say!("roots: {}", roots.join(", "));
     } else {
         let updates: usize = verdicts.iter().map(|verdict| verdict.updates).sum();
-        say!("{} recordings, {updates} updates", verdicts.len());
+        say!("{}, {}", counted(verdicts.len(), "recording"), counted(updates, "update"));
     }
     for verdict in verdicts.iter().filter(|verdict| !verdict.gaps.is_empty()) {
         let gaps = verdict.gaps.join("; ");
@@ -125,7 +131,10 @@ fn tell(verdicts: &[Verdict], has_yjs: bool) {
     }
     for ((recording, reader, oracle), findings) in alike.iter().take(limits::TOLD_DIVERGENCES) {
         let (Divergence { way, detail, .. }, others) = (findings[0], findings.len() - 1);
-        say!("{recording}, {way}, read by {reader}: {oracle:?}: {detail} (and {others} other ways)");
+        say!(
+            "{recording}, {way}, read by {reader}: {oracle:?}: {detail} (and {})",
+            counted(others, "other way")
+        );
     }
     if alike.len() > limits::TOLD_DIVERGENCES {
         say!("… and {} more", alike.len() - limits::TOLD_DIVERGENCES);
@@ -133,12 +142,12 @@ fn tell(verdicts: &[Verdict], has_yjs: bool) {
     let mut names: Vec<_> = known.iter().filter_map(|finding| finding.known).collect();
     names.sort_unstable();
     for same in names.chunk_by(|a, b| a == b) {
-        say!("known, {} times: {}", same.len(), same[0]);
+        say!("known, {}: {}", counted(same.len(), "time"), same[0]);
     }
     let ways: usize = verdicts.iter().map(|verdict| verdict.ways).sum();
     let readers = if has_yjs { "Yjs, yrs and coscribe" } else { "yrs and coscribe (no Node with Yjs)" };
     match new.len() {
-        0 => say!("read in {ways} ways by {readers}: always the same document"),
-        found => say!("read in {ways} ways by {readers}: {found} findings"),
+        0 => say!("read in {} by {readers}: always the same document", counted(ways, "way")),
+        found => say!("read in {} by {readers}: {}", counted(ways, "way"), counted(found, "finding")),
     }
 }

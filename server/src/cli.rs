@@ -34,15 +34,15 @@ enum Command {
     /// Serve documents to editors
     ///
     /// Listens for editors, keeps their documents in a directory, and runs until SIGINT or SIGTERM. Every option can also be
-    /// given as a variable (in brackets) or in the file named by --config; a flag wins over a variable, and a variable over
-    /// the file. Times look like 250ms, 15s or 5m, sizes like 4096, 64KiB or 32MB.
+    /// set by a variable (in brackets) or in the file named by --config; a flag overrides a variable, and a variable the file.
+    /// Times look like 250ms, 15s or 5m, sizes like 4096, 64KiB or 32MB.
     Serve(Box<config::ServeArgs>),
     /// Read everything that is stored and say whether it is sound
     ///
-    /// Checks every record and snapshot, and that each document's records make a document without gaps; problems are told by
-    /// document name. Nothing is changed: a copy is examined. The server must not be running on the same directory.
+    /// Checks every record and snapshot, and that the records of each document make a document without gaps. Problems are
+    /// reported by document name, and nothing is changed. The server must not be running on the same directory.
     ///
-    /// Exits with 0 if everything is sound, 1 if there are problems, 2 if it could not look.
+    /// Exits with 0 if everything is sound, 1 if there are problems, 2 if the check could not run.
     Verify {
         #[command(flatten)]
         store: config::StoreArgs,
@@ -51,9 +51,9 @@ enum Command {
     },
     /// Write documents to plain files
     ///
-    /// One document becomes one file. All documents become a directory of numbered files and manifest.json, which says which
-    /// file is which document. Documents that cannot be read are named and left out, and the exit code is 1. The server must
-    /// not be running on the same directory.
+    /// One document becomes one file, or goes to stdout (--to -). All documents become a directory of numbered files and
+    /// manifest.json, which says which file is which document. Documents that cannot be exported are reported by name and left
+    /// out, and the exit code is 1. The server must not be running on the same directory.
     Export {
         #[command(flatten)]
         store: config::StoreArgs,
@@ -63,8 +63,8 @@ enum Command {
     /// Read documents from files that export has written
     ///
     /// Takes a directory that `coscribe export` wrote, or one file with a Yjs v1 update. Each update is checked before it is
-    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. A document that is not
-    /// imported is named, and the exit code is 1. The server must not be running on the same directory.
+    /// stored. A document that is stored already is left as it is, unless --merge or --replace is given. Documents that are not
+    /// imported are reported by name, and the exit code is 1. The server must not be running on the same directory.
     Import {
         #[command(flatten)]
         store: config::StoreArgs,
@@ -73,8 +73,8 @@ enum Command {
     },
     /// Make, list or remove keys by which your back end uses the API
     ///
-    /// Who has a key may do everything, from anywhere. The keys belong to the directory of the documents; a server that runs on
-    /// it hears of a change at once.
+    /// A server key (API key) allows everything, from anywhere. The keys belong to the directory of the documents; a server that
+    /// runs on it notices a change at once.
     #[command(mut_args(|arg| arg.global(true)))]
     Key {
         #[command(flatten)]
@@ -84,9 +84,8 @@ enum Command {
     },
     /// Ask a running server whether it can save
     ///
-    /// Asks for /readyz on this machine, at the port of --admin-listen if it is set, or else at the port of --listen, also
-    /// where that speaks TLS. Exits with 0 if the server can save, else with 1 and the reason. It is meant for health checks of
-    /// containers.
+    /// Requests /readyz on this machine: from --admin-listen if it is set, otherwise from --listen, with TLS if that speaks it.
+    /// Exits with 0 if the server can save, otherwise with 1 and the reason. It is meant for the health checks of containers.
     Health {
         #[command(flatten)]
         listens: config::ListenArgs,
@@ -98,8 +97,8 @@ enum Command {
     },
     /// Sign a token for trying things out, or explain one
     ///
-    /// Signs with access.secret, or with a private key (--key), and prints the token alone. The values of access are those of
-    /// the server: flags, variables and the file named by --config.
+    /// Signs with access.secret, or with a private key (--key), and prints only the token. The access settings are those of the
+    /// server: flags, variables and the file named by --config.
     Token(Box<commands::token::Args>),
     /// The process that opens documents for other commands; not for people
     #[command(hide = true)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::note;
+use crate::{counted, note};
 
 /// How often a line is written where there is no terminal. Shorter work says nothing.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ enum View {
 }
 
 impl Progress {
-    /// Work that starts now: `total` of these, as far as that is known.
+    /// Work that starts now: `total` of these (in the singular, "document"), as far as that is known.
     pub fn new(unit: &'static str, total: Option<u64>) -> Self {
         let view = if io::stderr().is_terminal() { View::bar(total) } else { View::Lines(Instant::now()) };
         Self { unit, total, done: 0, view }
@@ -70,8 +70,8 @@ impl Progress {
     fn words(&self, more: &str) -> String {
         let Self { unit, total, done, .. } = self;
         let mut words = match total {
-            Some(total) => format!("{done} of {total} {unit}"),
-            None => format!("{done} {unit}"),
+            Some(total) => format!("{done} of {}", counted(*total, unit)),
+            None => counted(*done, unit),
         };
         if !more.is_empty() {
             words = format!("{words}, {more}");
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn progress_is_told_with_its_total_where_that_is_known() {
         let mut progress = Progress::hidden();
-        (progress.unit, progress.done) = ("documents", 3);
+        (progress.unit, progress.done) = ("document", 3);
         assert_eq!(progress.words(""), "3 documents");
         progress.total = Some(8);
         assert_eq!(progress.words("none is damaged"), "3 of 8 documents, none is damaged");

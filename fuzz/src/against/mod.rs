@@ -133,10 +133,9 @@ impl<'a> Plan<'a> {
             true => "acknowledges by SyncStatus, so what it has acknowledged must stay",
             false => "acknowledges nothing (no SyncStatus)",
         };
-        let Shape { replicas, yjs, edits } = self.shape;
         let runs = match &self.replayed {
             Some(scenario) => scenario.to_string(),
-            None => format!("seed {}: {replicas} replicas, {yjs} of them real Yjs; {edits} edits", self.seed),
+            None => format!("seed {}: {}", self.seed, self.shape),
         };
         format!("{}: {acknowledges}\n{runs}", self.server.target.url(&format!("{}…", self.name)))
     }

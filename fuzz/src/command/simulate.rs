@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     (search.runs, search.keep_going) = (arguments.runs, arguments.keep_going);
     search.deadline = arguments.time.and_then(|time| Instant::now().checked_add(time));
     interrupt::listen()?;
-    say!("seed {seed}: {} replicas, {} of them real Yjs; {} edits", shape.replicas, shape.yjs, shape.edits);
+    say!("seed {seed}: {shape}");
     let jobs = arguments.jobs.map_or_else(cores, usize::from);
     let mut reporter = SearchReporter::new(&arguments, &search);
     thread::scope(|scope| {

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// The form of a document in its file
     #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Update)]
     form: Form,
-    /// With --as text: this root only (default: all that hold text, in the order of their names)
+    /// With --as text: this root only [default: all that hold text, in the order of their names]
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
     #[command(flatten)]
@@ -118,7 +118,7 @@ fn export_all(
 ) -> anyhow::Result<ExitCode> {
     let mut target = Target::create(dir, render.extension())?;
     let mut failed = 0;
-    let mut progress = Progress::new("documents", Some(names.len() as u64));
+    let mut progress = Progress::new("document", Some(names.len() as u64));
     for name in names {
         let content = load(&name).and_then(|loaded| {
             let (blocks, sequence) = loaded.context("it has vanished")?;

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         imported: 0,
     };
     let mut failed = 0;
-    let mut progress = Progress::new("documents", Some(source.count() as u64));
+    let mut progress = Progress::new("document", Some(source.count() as u64));
     for (name, state) in source.documents() {
         let added = state.and_then(|state| import.check(&name, state));
         match added {

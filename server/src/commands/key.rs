@@ -16,13 +16,13 @@ use crate::config::{Config, shown};
 pub(crate) enum Args {
     /// Make a key, and print it: only its hash is stored
     New {
-        /// What to call it, to remove it by
+        /// Its name, by which it is listed and removed
         #[arg(value_name = "NAME", default_value = "default")]
         name: String,
     },
-    /// List the names of the keys, and since when there are
+    /// List the names of the keys, and when each was made
     List,
-    /// Remove a key: whoever has it is not let in any more
+    /// Remove a key: it is refused from then on
     Remove {
         /// Its name
         #[arg(value_name = "NAME")]

@@ -12,7 +12,7 @@ use coscribe_terminal::say;
 use serde_json::{Map, Value, json};
 
 use crate::access::keys::{Signer, secret};
-use crate::config::{AccessArgs, AccessConfig, Config, Pattern, time};
+use crate::config::{AccessArgs, AccessConfig, Config, Pattern, time, trimmed};
 use crate::limits::PATTERNS_PER_TOKEN;
 
 /// The arguments of `coscribe token`.
@@ -42,17 +42,17 @@ enum Command {
     },
 }
 
-/// What a token is to say.
+/// The claims of a token.
 #[derive(Debug, clap::Args)]
 struct ClaimArgs {
     /// The application's user id
     #[arg(long, value_name = "ID", required = true)]
     subject: Option<String>,
-    /// Documents that may be read and written: notes, 'team/*' (directly below team), 'team/**' (all below it)
-    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
+    /// Documents that may be read and written: notes, 'team/*' (directly below team), 'team/**' (everything below it)
+    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',', value_parser = trimmed::<String>)]
     write: Vec<String>,
     /// Documents that may be read
-    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',', value_parser = trimmed::<String>)]
     read: Vec<String>,
     /// How long it is valid
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
@@ -60,7 +60,7 @@ struct ClaimArgs {
     /// The name that people see
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Its id, by which it can be revoked (default: one at random)
+    /// Its id, by which it can be revoked [default: a random one]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// A private key that signs instead of the secret: a PEM file (RSA, P-256 or Ed25519)

@@ -21,8 +21,8 @@ const COULD_NOT_RUN: u8 = 2;
 pub(crate) struct Args {
     /// Open each document with yrs as well
     ///
-    /// A second implementation then has the same ids as this one, or the difference is told. It runs in a separate process
-    /// with 2 GiB of memory; a document that it cannot open is told by name, and is not looked into any deeper.
+    /// A second implementation must then find the same ids as this one, or the difference is reported. It runs in a separate
+    /// process with 2 GiB of memory. A document that it cannot open is reported by name, and is not checked any deeper.
     #[arg(long)]
     deep: bool,
     #[command(flatten)]
@@ -54,7 +54,7 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     let (mut looked_into, mut not_deeper, mut problems) = (0, 0, 0);
     let mut progress = None;
     let report = verify_with(dir, &options, |name, document, of| {
-        let progress = progress.get_or_insert_with(|| Progress::new("documents", Some(of as u64)));
+        let progress = progress.get_or_insert_with(|| Progress::new("document", Some(of as u64)));
         progress.show(looked_into as u64, String::new);
         looked_into += 1;
         match document {

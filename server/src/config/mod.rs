@@ -32,7 +32,7 @@ pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Share, Size, Span, Switch, choice, time};
+pub(crate) use values::{Interval, Share, Size, Span, Switch, choice, time, trimmed};
 pub(crate) use variables::Unknown;
 
 use std::net::IpAddr;

@@ -268,6 +268,6 @@ where
 }
 
 /// Reads one of several values of a flag or a variable: whitespace around commas does not count.
-pub(super) fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
+pub(crate) fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
     text.trim().parse()
 }
