@@ -162,7 +162,8 @@ fn arguments() -> Vec<OsString> {
 fn is_bare() -> bool {
     let own = ["-h", "--help", "-V", "--version", "--"];
     env::args_os().nth(1).is_none_or(|first| {
-        first.to_str().is_none_or(|first| first.starts_with('-') && !own.contains(&first))
+        let first = first.to_string_lossy();
+        first.starts_with('-') && !own.contains(&&*first)
     })
 }
 
@@ -183,7 +184,7 @@ fn exit(error: clap::Error) -> ! {
     let error = without_secrets(error);
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split(' ').next()
-        && !env::args().any(|given| given.starts_with(flag))
+        && !env::args_os().any(|given| given.to_string_lossy().starts_with(flag))
     {
         let variable = config::variable(flag);
         if env::var_os(&variable).is_some() {

@@ -96,6 +96,16 @@ async fn without_a_command_flags_are_those_of_serve() {
 }
 
 #[test]
+fn an_argument_that_is_not_unicode_is_an_argument_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let strange = std::ffi::OsStr::from_bytes(b"\xff");
+    let said = failing(coscribe().arg("--data").arg(strange).args(["--grace", "soon"]));
+    assert!(said.contains("--grace") && !said.contains("panicked"), "{said}");
+    let said = failing(coscribe().arg(strange));
+    assert!(said.contains("subcommand") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
 fn a_wrong_value_says_what_is_right() {
     for (arguments, says) in [
         (["--grace", "abc"], "a time looks like 250ms, 15s or 5m"),
