@@ -24,6 +24,7 @@
 //! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod limits;
 mod name;
@@ -48,7 +49,9 @@ mod verify;
 
 mod archive;
 
-pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter};
+mod words;
+
+pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter, write_new};
 pub use damage::Damage;
 pub use disk::{Choose, Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
 pub use error::{SnapshotError, StoreError};

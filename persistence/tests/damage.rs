@@ -318,7 +318,7 @@ fn verify_shows_every_document_as_loading_it_would_and_nobody_can_open_it_meanwh
     flip(&scene.segment(1), 32 + 65, 1);
     let before = contents(scene.path());
     let mut shown = Vec::new();
-    let report = verify_with(scene.path(), &ReadOptions::default(), |name, document| {
+    let report = verify_with(scene.path(), &ReadOptions::default(), |name, document, _| {
         shown.push((name.to_string(), document.ok()));
         let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
         assert!(error.to_string().contains("in use by a process that verifies it"), "{error}");
@@ -341,7 +341,7 @@ fn a_store_without_a_lock_file_that_is_opened_while_it_is_verified_gets_no_verdi
     fs::remove_file(scene.path().join("lock")).unwrap();
     assert!(verify(scene.path(), &ReadOptions::default()).unwrap().is_sound());
     assert_eq!(scene.files_ending("lock"), Vec::<String>::new());
-    let opened = verify_with(scene.path(), &ReadOptions::default(), |_, _| drop(scene.open()));
+    let opened = verify_with(scene.path(), &ReadOptions::default(), |_, _, _| drop(scene.open()));
     assert!(matches!(opened, Err(StoreError::InUse { .. })));
 }
 

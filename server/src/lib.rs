@@ -11,6 +11,8 @@
 //! # }
 //! ```
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod access;
 mod announcement;
 mod cli;

@@ -28,6 +28,7 @@ use crate::log::{self, Log};
 use crate::name::DocumentName;
 use crate::segment::Scan;
 use crate::snapshots::{SNAPSHOTS_DIR, Snapshots, earlier};
+use crate::words::counted;
 
 /// The findings and repairs of opening a store. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
 #[derive(Debug, Default)]
@@ -80,10 +81,12 @@ impl Recovery {
     pub fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(TornTail { damage, kept_in, rescued, dropped }) = &self.torn {
-            lines.push(format!(
-                "cut off what a crash left at the end of the log: {damage}; kept in {kept_in:?}, \
-                 {rescued} sound records behind it were rescued, {dropped} were not"
-            ));
+            let kept = kept_in.as_ref().map(|path| format!("; kept in {path:?}")).unwrap_or_default();
+            let behind = match (counted(*rescued, "sound record"), counted(*dropped, "sound record")) {
+                _ if rescued + dropped == 0 => String::new(),
+                (rescued, dropped) => format!("; behind it, {rescued} rescued and {dropped} not"),
+            };
+            lines.push(format!("cut off what a crash left at the end of the log: {damage}{kept}{behind}"));
         }
         lines.extend(self.damage.iter().map(|damage| format!("the log is damaged: {damage}")));
         lines.extend(self.catalog_damage.iter().map(|damage| format!("the catalog was damaged: {damage}")));
