@@ -11,6 +11,7 @@ import { GFM, parser } from '@lezer/markdown'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
 import type * as Y from 'yjs'
 import type { Mount, Viewport } from './editor'
+import { showFlags } from './flags'
 import { fromShare, toShare } from './position'
 import './codemirror.css'
 
@@ -35,6 +36,7 @@ export const mount: Mount = (parent, shared) => {
       ],
     }),
   })
+  showFlags(parent, shared, '.cm-ySelectionInfo')
   return {
     focus: () => view.focus(),
     left: () => shared.awareness.setLocalStateField('cursor', null),

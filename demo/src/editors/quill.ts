@@ -5,6 +5,7 @@ import { QuillBinding } from 'y-quill'
 import * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount } from './editor'
+import { showFlags } from './flags'
 import 'quill/dist/quill.snow.css'
 import './quill.css'
 
@@ -37,6 +38,7 @@ export const mount: Mount = (parent, shared) => {
   const binding = new QuillBinding(text, quill, shared.awareness)
   const history = quill.getModule('history') as SharedHistory
   history.manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
+  showFlags(parent, shared, '.ql-cursor-flag')
   return {
     focus: () => quill.focus(),
     left: () => {

@@ -6,6 +6,7 @@ import StarterKit from '@tiptap/starter-kit'
 import type * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount, Viewport } from './editor'
+import { showFlags } from './flags'
 import { fromShare, toShare } from './position'
 import './tiptap.css'
 
@@ -29,6 +30,7 @@ export const mount: Mount = (parent, shared) => {
     ],
   })
   fill(bar, editor)
+  showFlags(parent, shared, '.collaboration-carets__label')
   return {
     focus: () => { editor.commands.focus() },
     left: () => shared.awareness.setLocalStateField('cursor', null),
