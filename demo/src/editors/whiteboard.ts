@@ -135,6 +135,7 @@ class Board {
     const { clientWidth, clientHeight } = this.element
     if (clientWidth === 0) return
     this.#scale = Math.max(Math.min(clientWidth / BOARD.width, clientHeight / BOARD.height), SMALLEST_SCALE)
+    this.#surface.style.setProperty('--scale', String(this.#scale))
     Object.assign(size.style, { width: `${BOARD.width * this.#scale}px`, height: `${BOARD.height * this.#scale}px` })
     this.#surface.style.transform = `scale(${this.#scale})`
   }
