@@ -7,7 +7,7 @@ const LETTERS = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
 const LONGEST = 32
 
 /** In UTF-16 units: a single letter can have any number of marks. */
-export const LARGEST = 200
+const LARGEST = 200
 
 /** Control and format characters; but emoji and Persian words consist of parts that joiners join, and some flags have tags in them. */
 const HIDDEN = /(?:(?![\u200c\u200d\u{e0020}-\u{e007f}])[\p{Cc}\p{Cf}\s])+/gu

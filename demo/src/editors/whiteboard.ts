@@ -17,8 +17,8 @@ type Tool = keyof typeof TOOLS
 
 const NOTE = { width: 220, height: 150 }
 
-/** Below this scale, text is too small to read: the board scrolls instead. */
-const SMALLEST_SCALE = 0.45
+/** Below this scale, text is too small to read, and notes are too small for fingers: the board scrolls instead. */
+const SMALLEST_SCALE = matchMedia('(pointer: coarse)').matches ? 0.6 : 0.45
 
 export const mount: Mount = (parent, shared) => {
   const shapes = new Shapes(shared.doc)

@@ -31,7 +31,7 @@ export function people(room: Room, following: Following): HTMLElement {
   }
   const list = (parent: Element, kind: string, shown: (other: Other) => Shown): (people: Other[]) => void => {
     const make = ({ person: { page } }: Other): HTMLElement => h('li', {},
-      h('button', { type: 'button', class: kind, onclick: () => click(page) }, h('span', { class: 'face', 'aria-hidden': 'true' }), h('span', { class: 'name' })))
+      h('button', { type: 'button', class: kind, onclick: () => click(page) }, h('span', { class: 'face' }), h('span', { class: 'name' })))
     return listIn<Other>(parent, ({ person }) => person.page, make, (item, other) => show(item, other, shown(other)))
   }
   const isMe = ({ person }: Other): boolean => person.page === room.me.page
@@ -53,7 +53,7 @@ export function people(room: Room, following: Following): HTMLElement {
 }
 
 function describeMe({ person: { name } }: Other, text: string): Shown {
-  return { text, does: `${name} (you): change name and colour`, isFollowed: null }
+  return { text, does: `You, ${name}: change name and colour`, isFollowed: null }
 }
 
 function describe(other: Other, text: string, following: Following): Shown {
@@ -73,7 +73,8 @@ function show(item: HTMLElement, { person: { name, color } }: Other, { text, doe
   button.setAttribute('aria-label', does)
   button.style.setProperty('--person', color)
   if (isFollowed !== null) button.setAttribute('aria-pressed', String(isFollowed))
-  if (face.textContent !== initial(name)) face.textContent = initial(name)
+  // Drawn by the style sheet: it is no part of what the button is called.
+  face.dataset['initial'] = initial(name)
   if (label.textContent !== text) label.textContent = text
 }
 

@@ -1,12 +1,12 @@
 /** The dialog in which people choose their name and colour. */
 
 import { h } from '../dom'
-import { cleanName, LARGEST } from '../names'
+import { cleanName } from '../names'
 import { COLOURS } from '../person'
 import type { Room } from '../room'
 
 export function profile(room: Room): void {
-  const name = h('input', { type: 'text', name: 'name', maxlength: String(LARGEST), required: true, autocomplete: 'nickname', value: room.me.name })
+  const name = h('input', { type: 'text', name: 'name', required: true, autocomplete: 'nickname', value: room.me.name })
   const others = room.others()
   const colours = Object.entries(COLOURS).map(([called, colour]) => {
     const owner = colour === room.me.color ? undefined : others.find(({ person }) => person.color === colour)?.person
