@@ -29,7 +29,7 @@ export const mount: Mount = (parent, shared) => {
         keymap.of([...yUndoManagerKeymap, ...closeBracketsKeymap, ...searchKeymap, ...defaultKeymap]),
         lineNumbers(), highlightActiveLineGutter(), highlightActiveLine(), drawSelection(), dropCursor(), rectangularSelection(),
         bracketMatching(), closeBrackets(), highlightSelectionMatches(),
-        EditorState.allowMultipleSelections.of(true), EditorView.lineWrapping, EditorView.contentAttributes.of({ 'aria-label': 'Markdown' }),
+        EditorState.allowMultipleSelections.of(true), EditorView.lineWrapping, EditorView.contentAttributes.of({ 'aria-label': 'Markdown', tabindex: '0' }),
         markdown, syntaxHighlighting(classHighlighter),
         placeholder('Type some Markdown, and watch it appear in the other window…'),
         yCollab(text, shared.awareness),

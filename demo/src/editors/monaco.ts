@@ -1,4 +1,5 @@
 import * as monaco from 'monaco-editor/esm/vs/editor/editor.api.js'
+import { TabFocus } from 'monaco-editor/esm/vs/editor/browser/config/tabFocus.js'
 import 'monaco-editor/esm/vs/basic-languages/typescript/typescript.contribution.js'
 import 'monaco-editor/esm/vs/editor/contrib/bracketMatching/browser/bracketMatching.js'
 import 'monaco-editor/esm/vs/editor/contrib/caretOperations/browser/caretOperations.js'
@@ -21,6 +22,10 @@ import { Moving } from './flags'
 import './monaco.css'
 
 self.MonacoEnvironment = { getWorker: () => new EditorWorker() }
+
+/** Comments are too dark in Monaco's own. */
+const DARK = 'coscribe-dark'
+monaco.editor.defineTheme(DARK, { base: 'vs-dark', inherit: true, rules: [{ token: 'comment', foreground: '7ea868' }], colors: {} })
 
 export const mount: Mount = (parent, shared) => {
   const text = shared.doc.getText('monaco')
@@ -51,17 +56,16 @@ export const mount: Mount = (parent, shared) => {
   }
 }
 
-const theme = (): string => isDark() ? 'vs-dark' : 'vs'
+const theme = (): string => isDark() ? DARK : 'vs'
 
 /** The keys that free Tab, below the editor and in its description: without them, the editor keeps people who have no mouse. */
 function hint(editor: monaco.editor.IStandaloneCodeEditor): HTMLElement {
   const keys = /Mac|iP(hone|ad)/.test(navigator.platform) ? 'Ctrl+Shift+M' : 'Ctrl+M'
   const element = h('p', { class: 'hint', id: 'monaco-hint' })
-  const isFree = (): boolean => editor.getOption(monaco.editor.EditorOption.tabFocusMode)
   const render = (): void => {
-    element.textContent = isFree() ? `Tab leaves the editor; after ${keys}, it indents again.` : `Tab indents; after ${keys}, it leaves the editor.`
+    element.textContent = TabFocus.getTabFocusMode() ? `Tab leaves the editor; after ${keys}, it indents again.` : `Tab indents; after ${keys}, it leaves the editor.`
   }
-  editor.onDidChangeConfiguration(render)
+  TabFocus.onDidChangeTabFocus(render)
   editor.getDomNode()?.querySelector('textarea, [role="textbox"]')?.setAttribute('aria-describedby', element.id)
   render()
   return element

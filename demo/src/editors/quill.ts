@@ -34,7 +34,8 @@ export const mount: Mount = (parent, shared) => {
       keyboard: { bindings: { tab: null } },
     },
   })
-  quill.root.setAttribute('aria-label', 'Rich text')
+  for (const [name, value] of Object.entries({ role: 'textbox', 'aria-multiline': 'true', 'aria-label': 'Rich text' })) quill.root.setAttribute(name, value)
+  namePicker(parent)
   const binding = new QuillBinding(text, quill, shared.awareness)
   const history = quill.getModule('history') as SharedHistory
   history.manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
@@ -45,5 +46,14 @@ export const mount: Mount = (parent, shared) => {
       quill.blur()
       shared.awareness.setLocalStateField('cursor', null)
     },
+  }
+}
+
+/** Quill writes the choices of a picker by its style sheet, where screen readers find no name. */
+function namePicker(parent: HTMLElement): void {
+  parent.querySelector('.ql-picker-label')?.setAttribute('aria-label', 'Heading or normal text')
+  for (const item of parent.querySelectorAll<HTMLElement>('.ql-picker-item')) {
+    const level = item.dataset['value']
+    item.setAttribute('aria-label', level === undefined ? 'Normal text' : `Heading ${level}`)
   }
 }
