@@ -28,11 +28,13 @@ async function write (ada, grace, editor) {
   if (editor === 'codemirror') {
     await ada.page.locator('.cm-content').click()
     await ada.page.keyboard.insertText(MARKDOWN)
+    await until('Grace has it', async () => /Nothing is lost/.test(await grace.text(editor)))
     await grace.type(editor, 'Both of us are writing this at the same time.')
     await ada.press('ArrowUp', 'ArrowUp', 'ControlOrMeta+ArrowRight', 'ControlOrMeta+ArrowRight')
   } else if (editor === 'monaco') {
     await ada.page.locator('.monaco-editor .view-lines').click()
     await ada.page.keyboard.insertText(TYPESCRIPT)
+    await until('Grace has it', async () => /client/.test(await grace.text(editor)))
     await grace.type(editor, '\n// Grace is here.')
   } else if (editor === 'whiteboard') {
     await draw(ada, grace)

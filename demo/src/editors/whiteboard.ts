@@ -15,7 +15,7 @@ const TOOLS = {
 
 type Tool = keyof typeof TOOLS
 
-const NOTE = { width: 220, height: 150 }
+const NOTE = { width: 220, height: 180 }
 
 /** Below this scale, text is too small to read, and notes are too small for fingers: the board scrolls instead. */
 const SMALLEST_SCALE = matchMedia('(pointer: coarse)').matches ? 0.6 : 0.45
