@@ -5,6 +5,7 @@ import { QuillBinding } from 'y-quill'
 import * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount } from './editor'
+import { showFlags } from './flags'
 import 'quill/dist/quill.snow.css'
 import './quill.css'
 
@@ -33,15 +34,26 @@ export const mount: Mount = (parent, shared) => {
       keyboard: { bindings: { tab: null } },
     },
   })
-  quill.root.setAttribute('aria-label', 'Rich text')
+  for (const [name, value] of Object.entries({ role: 'textbox', 'aria-multiline': 'true', 'aria-label': 'Rich text' })) quill.root.setAttribute(name, value)
+  namePicker(parent)
   const binding = new QuillBinding(text, quill, shared.awareness)
   const history = quill.getModule('history') as SharedHistory
   history.manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
+  showFlags(parent, shared, '.ql-cursor-flag')
   return {
     focus: () => quill.focus(),
     left: () => {
       quill.blur()
       shared.awareness.setLocalStateField('cursor', null)
     },
+  }
+}
+
+/** Quill writes the choices of a picker by its style sheet, where screen readers find no name. */
+function namePicker(parent: HTMLElement): void {
+  parent.querySelector('.ql-picker-label')?.setAttribute('aria-label', 'Heading or normal text')
+  for (const item of parent.querySelectorAll<HTMLElement>('.ql-picker-item')) {
+    const level = item.dataset['value']
+    item.setAttribute('aria-label', level === undefined ? 'Normal text' : `Heading ${level}`)
   }
 }
