@@ -1,5 +1,6 @@
 import { h } from './dom'
 import { EDITORS, type EditorId } from './editors'
+import { heldWhileComposing } from './editors/composing'
 import { Following } from './follow'
 import { keepPage } from './offline'
 import { choice } from './page/choice'
@@ -70,7 +71,7 @@ function open(room: Room, provider: Provider): void {
     try {
       const [{ mount }, shared] = await Promise.all([load(), room.enter(editor)])
       element.replaceChildren()
-      const { viewport, left } = mount(element, shared)
+      const { viewport, left } = mount(element, heldWhileComposing(element, shared))
       if (viewport !== undefined) following.attach(shared, viewport)
       element.dataset['ready'] = ''
       void keepPage()

@@ -19,5 +19,8 @@ export interface Viewport {
   show(where: unknown): void
 }
 
+/** A document as its editor has it. */
+export type EditorDocument = Pick<SharedDocument, 'doc' | 'awareness' | 'show' | 'others'>
+
 /** Puts an editor for a document into an element of the page. */
-export type Mount = (parent: HTMLElement, shared: SharedDocument) => Editor
+export type Mount = (parent: HTMLElement, shared: EditorDocument) => Editor

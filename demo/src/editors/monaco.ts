@@ -13,9 +13,8 @@ import 'monaco-editor/esm/vs/editor/contrib/wordOperations/browser/wordOperation
 import EditorWorker from 'monaco-editor/esm/vs/editor/editor.worker.js?worker'
 import { MonacoBinding } from 'y-monaco'
 import * as Y from 'yjs'
-import type { SharedDocument } from '../document'
 import { isDark, themeChanged } from '../theme'
-import type { Mount } from './editor'
+import type { EditorDocument, Mount } from './editor'
 import './monaco.css'
 
 self.MonacoEnvironment = { getWorker: () => new EditorWorker() }
@@ -59,7 +58,7 @@ function undoByYjs(editor: monaco.editor.IStandaloneCodeEditor, manager: Y.UndoM
 }
 
 /** y-monaco gives each selection a class with the client's id, and leaves colours and names to the page. */
-function colourSelections(shared: SharedDocument): void {
+function colourSelections(shared: EditorDocument): void {
   const sheet = new CSSStyleSheet()
   document.adoptedStyleSheets.push(sheet)
   const render = (): void => {

@@ -5,6 +5,7 @@ import { QuillBinding } from 'y-quill'
 import * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount } from './editor'
+import { insertManyLinesAtOnce } from './quill-bulk'
 import 'quill/dist/quill.snow.css'
 import './quill.css'
 
@@ -34,6 +35,7 @@ export const mount: Mount = (parent, shared) => {
     },
   })
   quill.root.setAttribute('aria-label', 'Rich text')
+  insertManyLinesAtOnce(quill)
   const binding = new QuillBinding(text, quill, shared.awareness)
   const history = quill.getModule('history') as SharedHistory
   history.manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
