@@ -13,10 +13,16 @@ import type { EditorDocument } from './editor'
 /** How long editors go on with a composition after the browser has ended it, in milliseconds: CodeMirror has a timer of 50. */
 const SETTLING = 100
 
+/**
+ * How long edits of others wait for somebody who composes and does nothing, in milliseconds. On phones, a composition is open
+ * as long as the caret stands in a word.
+ */
+const PATIENCE = 10_000
+
 /** A document for the editor in `element`. */
 export function heldWhileComposing(element: HTMLElement, shared: SharedDocument): EditorDocument {
   const copy = new CopyOf(shared.doc)
-  watch(element, composing => { if (composing) copy.hold(); else copy.release() })
+  new Composition(element, copy)
   return {
     doc: copy.doc,
     awareness: shared.awareness,
@@ -28,18 +34,24 @@ export function heldWhileComposing(element: HTMLElement, shared: SharedDocument)
 class CopyOf {
   readonly doc = new Y.Doc()
   #isHeld = false
+  #isBehind = false
 
   constructor(private readonly whole: Y.Doc) {
     // One client in the eyes of all others: only the copy writes.
     this.doc.clientID = whole.clientID
     this.#catchUp()
     whole.on('update', (update: Uint8Array, origin: unknown) => {
-      if (origin !== this && !this.#isHeld) Y.applyUpdate(this.doc, update, this)
+      if (origin === this) return
+      if (this.#isHeld) this.#isBehind = true
+      else Y.applyUpdate(this.doc, update, this)
     })
     this.doc.on('update', (update: Uint8Array, origin: unknown) => {
       if (origin !== this) this.#forward(update)
     })
   }
+
+  /** Whether something waits. */
+  get isBehind(): boolean { return this.#isBehind }
 
   hold(): void {
     this.#isHeld = true
@@ -47,10 +59,11 @@ class CopyOf {
 
   release(): void {
     this.#isHeld = false
-    this.#catchUp()
+    if (this.#isBehind) this.#catchUp()
   }
 
   #catchUp(): void {
+    this.#isBehind = false
     Y.applyUpdate(this.doc, Y.encodeStateAsUpdate(this.whole, Y.encodeStateVector(this.doc)), this)
   }
 
@@ -63,31 +76,52 @@ class CopyOf {
   }
 }
 
-/** Tells when a composition begins in an element, and when it is over. */
-function watch(element: HTMLElement, changed: (composing: boolean) => void): void {
-  let isComposing = false
-  let settling = 0
-  const begin = (): void => {
-    clearTimeout(settling)
-    isComposing = true
-    changed(true)
+/** Holds a copy while text is composed in its editor. */
+class Composition {
+  #isOpen = false
+  #settling = 0
+  #idle = 0
+
+  constructor(private readonly element: HTMLElement, private readonly copy: CopyOf) {
+    element.addEventListener('compositionstart', () => this.#begin(), { capture: true })
+    element.addEventListener('compositionupdate', () => this.#wait(), { capture: true })
+    element.addEventListener('compositionend', () => this.#end(), { capture: true })
+    // Some browsers do not say that a composition ended because its element lost the focus or is gone.
+    element.addEventListener('focusout', () => this.#end())
+    element.addEventListener('keydown', event => { if (!event.isComposing) this.#end() }, { capture: true })
+    document.addEventListener('visibilitychange', () => { if (document.hidden) this.#commit() })
   }
-  const end = (): void => {
-    if (!isComposing) return
-    clearTimeout(settling)
-    settling = window.setTimeout(() => {
-      isComposing = false
-      changed(false)
+
+  #begin(): void {
+    clearTimeout(this.#settling)
+    this.#isOpen = true
+    this.copy.hold()
+    this.#wait()
+  }
+
+  #end(): void {
+    if (!this.#isOpen) return
+    clearTimeout(this.#idle)
+    clearTimeout(this.#settling)
+    this.#settling = window.setTimeout(() => {
+      this.#isOpen = false
+      this.copy.release()
     }, SETTLING)
   }
-  element.addEventListener('compositionstart', begin, { capture: true })
-  element.addEventListener('compositionend', end, { capture: true })
-  // Some browsers do not say that a composition ended when its element lost the focus or is gone.
-  element.addEventListener('focusout', end)
-  element.addEventListener('keydown', event => { if (!event.isComposing) end() }, { capture: true })
-  document.addEventListener('visibilitychange', () => {
+
+  #wait(): void {
+    clearTimeout(this.#idle)
+    this.#idle = window.setTimeout(() => {
+      if (this.copy.isBehind) this.#commit()?.focus({ preventScroll: true })
+      else this.#wait()
+    }, PATIENCE)
+  }
+
+  /** Makes the browser commit what is composed, by taking the focus away from the element that this returns. */
+  #commit(): HTMLElement | null {
     const focused = document.activeElement
-    // Without the focus, the browser commits what is composed, so that nothing is in the way of what others write.
-    if (document.hidden && isComposing && focused instanceof HTMLElement && element.contains(focused)) focused.blur()
-  })
+    if (!this.#isOpen || !(focused instanceof HTMLElement) || !this.element.contains(focused)) return null
+    focused.blur()
+    return focused
+  }
 }

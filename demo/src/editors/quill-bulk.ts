@@ -33,7 +33,7 @@ function withoutLongRuns(delta: Delta): { runs: Run[], rest: Delta } {
   let texts: Op[] = []
   const endRun = (): void => {
     const contents = new Delta(texts.map(inserted))
-    if (isLong(contents)) runs.push({ index, contents })
+    if (linesOf(contents) >= MANY_LINES) runs.push({ index, contents })
     else for (const op of texts) rest.push(op)
     index += contents.length()
     texts = []
@@ -51,8 +51,9 @@ function withoutLongRuns(delta: Delta): { runs: Run[], rest: Delta } {
   return { runs, rest }
 }
 
-function isLong(contents: Delta): boolean {
-  return contents.reduce((lines, { insert }) => lines + String(insert).split('\n').length - 1, 0) >= MANY_LINES
+/** How many line ends there are in what is inserted. */
+export function linesOf(contents: Delta): number {
+  return contents.reduce((lines, { insert }) => typeof insert === 'string' ? lines + insert.split('\n').length - 1 : lines, 0)
 }
 
 /** A text as `insertContents` takes it: a format that is absent has no name there, and lines end as Quill ends them. */
