@@ -27,6 +27,8 @@ export const mount: Mount = (parent, shared) => {
     model,
     ariaLabel: 'TypeScript',
     automaticLayout: true,
+    // With it the browser tells the editor alone that text is being composed, and others' edits have to wait for that.
+    editContext: false,
     fontSize: 14,
     minimap: { enabled: false },
     padding: { top: 14, bottom: 14 },
