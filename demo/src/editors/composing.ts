@@ -19,6 +19,9 @@ const SETTLING = 100
  */
 const PATIENCE = 10_000
 
+/** The code of keys that an input method takes; those of an EditContext do not say that they are of a composition. */
+const OF_INPUT_METHOD = 229
+
 /** A document for the editor in `element`. */
 export function heldWhileComposing(element: HTMLElement, shared: SharedDocument): EditorDocument {
   const copy = new CopyOf(shared.doc)
@@ -28,6 +31,7 @@ export function heldWhileComposing(element: HTMLElement, shared: SharedDocument)
     awareness: shared.awareness,
     show: (field, value) => shared.show(field, value),
     others: () => shared.others(),
+    whenLost: restore => { copy.whenLost = restore },
   }
 }
 
@@ -35,6 +39,10 @@ class CopyOf {
   readonly doc = new Y.Doc()
   #isHeld = false
   #isBehind = false
+  /** This client's clock when the others' edits began to wait. */
+  #clock = 0
+  /** Told what was composed in a part that others had deleted meanwhile. */
+  whenLost: (text: string) => void = () => {}
 
   constructor(private readonly whole: Y.Doc) {
     // One client in the eyes of all others: only the copy writes.
@@ -54,12 +62,24 @@ class CopyOf {
   get isBehind(): boolean { return this.#isBehind }
 
   hold(): void {
+    if (!this.#isHeld) this.#clock = Y.getState(this.doc.store, this.doc.clientID)
     this.#isHeld = true
   }
 
   release(): void {
     this.#isHeld = false
-    if (this.#isBehind) this.#catchUp()
+    if (!this.#isBehind) return
+    const written = this.#written()
+    this.#catchUp()
+    if (written !== '' && this.#written() === '') this.whenLost(written)
+  }
+
+  get #structs(): (Y.Item | Y.GC)[] { return this.doc.store.clients.get(this.doc.clientID) ?? [] }
+
+  /** The text that this person has written since the others' edits wait, as far as it is still there. */
+  #written(): string {
+    const items = this.#structs.filter(item => item instanceof Y.Item && !item.deleted && item.id.clock >= this.#clock) as Y.Item[]
+    return items.map(({ content }) => content instanceof Y.ContentString ? content.str : '').join('')
   }
 
   #catchUp(): void {
@@ -88,7 +108,7 @@ class Composition {
     element.addEventListener('compositionend', () => this.#end(), { capture: true })
     // Some browsers do not say that a composition ended because its element lost the focus or is gone.
     element.addEventListener('focusout', () => this.#end())
-    element.addEventListener('keydown', event => { if (!event.isComposing) this.#end() }, { capture: true })
+    element.addEventListener('keydown', event => this.#pressed(event), { capture: true })
     document.addEventListener('visibilitychange', () => { if (document.hidden) this.#commit() })
   }
 
@@ -107,6 +127,13 @@ class Composition {
       this.#isOpen = false
       this.copy.release()
     }, SETTLING)
+  }
+
+  #pressed(event: KeyboardEvent): void {
+    if (!this.#isOpen) return
+    const forInputMethod = event.isComposing || event.keyCode === OF_INPUT_METHOD
+    if (forInputMethod) this.#wait()
+    else this.#end()
   }
 
   #wait(): void {

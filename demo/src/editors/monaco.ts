@@ -27,8 +27,6 @@ export const mount: Mount = (parent, shared) => {
     model,
     ariaLabel: 'TypeScript',
     automaticLayout: true,
-    // With it the browser tells the editor alone that text is being composed, and others' edits have to wait for that.
-    editContext: false,
     fontSize: 14,
     minimap: { enabled: false },
     padding: { top: 14, bottom: 14 },
@@ -38,6 +36,9 @@ export const mount: Mount = (parent, shared) => {
     wordWrap: 'on',
   })
   themeChanged.listen(() => monaco.editor.setTheme(theme()))
+  // With its EditContext the browser tells the editor alone that text is being composed.
+  editor.onDidCompositionStart(() => parent.dispatchEvent(new CompositionEvent('compositionstart')))
+  editor.onDidCompositionEnd(() => parent.dispatchEvent(new CompositionEvent('compositionend')))
   const binding = new MonacoBinding(text, model, new Set([editor]), shared.awareness)
   undoByYjs(editor, new Y.UndoManager(text, { trackedOrigins: new Set([binding]) }))
   colourSelections(shared)
