@@ -33,7 +33,7 @@ const MEANWHILE = {
   'types into the line below': { edit: insert(2, 5, 'vv'), after: ['first line\nal be…ta ga\nthirdvv line'] },
   // y-tiptap breaks a paragraph by writing its second half anew: what others type into that half meanwhile stays in the first,
   // by an input method or without (README.md).
-  'breaks the line': { except: 'tiptap', edit: press(1, 1, 'Enter'), after: ['first line\na\nl be…ta gamma\nthird line'] },
+  'breaks the line': { except: 'tiptap', edit: press(1, 1, 'Enter'), after: ['first line\na\nl be…ta ga\nthird line'] },
   'breaks the line above': { edit: press(0, 2, 'Enter'), after: ['fi\nrst line\nal be…ta ga\nthird line'] },
   'deletes the rest of the line': { edit: press(1, 3, 'Shift+End', 'Delete'), after: [withLine('al …')] },
   'deletes the line': { edit: press(1, 0, 'Shift+End', 'Delete'), after: [withLine('…')] },
