@@ -6,7 +6,7 @@ import { Server, until } from '../../server/tests/clients/harness.mjs'
 import { EDITOR, launch, Person } from './browser.mjs'
 
 const LINES = 12_500
-const LINE = index => `line ${index} `.padEnd(79, 'lorem ipsum ')
+const LINE = index => `${`line ${index} `.padEnd(78, 'lorem ipsum ')}.`
 const TEXT = Array.from({ length: LINES }, (_, index) => LINE(index)).join('\n')
 const PARAGRAPHS = TEXT.split('\n').map((line, index) => index % 100 === 0 ? `<h1>${line}</h1>` : `<p>${line}</p>`).join('')
 
@@ -27,7 +27,7 @@ async function paste (person, formats) {
   await person.page.evaluate(formats => {
     const editor = document.querySelector('.ql-editor')
     const count = () => {
-      globalThis.frames = (globalThis.frames ?? 0) + 1
+      globalThis.shown = (globalThis.shown ?? 0) + 1
       if (document.querySelector('.pasting') !== null) requestAnimationFrame(count)
     }
     const clipboardData = new DataTransfer()
@@ -41,8 +41,18 @@ const pasting = person => person.page.locator('.pasting')
 
 async function isDone (person) { await pasting(person).waitFor({ state: 'detached', timeout: 240_000 }) }
 
-async function bothHave ([ada, grace], text) {
-  await until('both have the text', async () => await ada.text('quill') === text && await grace.text('quill') === text, 120)
+async function bothHave (people, text) {
+  let texts
+  await until('both have the text', async () => {
+    texts = await Promise.all(people.map(person => person.text('quill')))
+    return texts.every(seen => seen === text)
+  }, 120).catch(error => { throw new Error(`${error.message}: ${texts.map(seen => difference(seen, text))}`) })
+}
+
+/** Where two texts begin to differ; whole, they would fill the log. */
+function difference (seen, wanted) {
+  const at = [...wanted].findIndex((character, index) => seen[index] !== character)
+  return JSON.stringify({ at, seen: seen.slice(at - 20, at + 60), wanted: wanted.slice(at - 20, at + 60), lengths: [seen.length, wanted.length] })
 }
 
 test('Quill: a megabyte is pasted while the page goes on answering, and is one step for undo', async t => {
@@ -50,7 +60,7 @@ test('Quill: a megabyte is pasted while the page goes on answering, and is one s
   await paste(ada, { 'text/plain': TEXT })
   await ada.says(pasting(ada), 'Pasting 12,499 lines…')
   await isDone(ada)
-  const frames = await ada.page.evaluate(() => globalThis.frames)
+  const frames = await ada.page.evaluate(() => globalThis.shown)
   assert.ok(frames >= 10, `${frames} frames were shown meanwhile`)
   await bothHave([ada, grace], `before ${TEXT}after`)
   await ada.press('ControlOrMeta+z')
