@@ -52,7 +52,7 @@ async function bothHave (people, text) {
 /** Where two texts begin to differ; whole, they would fill the log. */
 function difference (seen, wanted) {
   const at = [...wanted].findIndex((character, index) => seen[index] !== character)
-  return JSON.stringify({ at, seen: seen.slice(at - 20, at + 60), wanted: wanted.slice(at - 20, at + 60), lengths: [seen.length, wanted.length] })
+  return JSON.stringify({ at, seen: seen.slice(Math.max(0, at - 20), at + 60), wanted: wanted.slice(Math.max(0, at - 20), at + 60), lengths: [seen.length, wanted.length] })
 }
 
 test('Quill: a megabyte is pasted while the page goes on answering, and is one step for undo', async t => {
