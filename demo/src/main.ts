@@ -1,5 +1,6 @@
 import { h } from './dom'
 import { EDITORS, type EditorId } from './editors'
+import { heldWhileComposing } from './editors/composing'
 import { Following } from './follow'
 import { keepPage } from './offline'
 import { about } from './page/about'
@@ -73,7 +74,7 @@ function open(room: Room, provider: Provider): void {
     try {
       const [{ mount }, shared] = await Promise.all([editor.load(), room.enter(id)])
       element.replaceChildren()
-      const { viewport, left } = mount(element, shared)
+      const { viewport, left } = mount(element, heldWhileComposing(element, shared))
       if (viewport !== undefined) following.attach(shared, viewport)
       element.dataset['ready'] = ''
       void keepPage()

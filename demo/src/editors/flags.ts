@@ -1,6 +1,6 @@
 /** The names beside the others' carets. They stand there for a moment after a caret has moved: longer, and they hide text. */
 
-import type { SharedDocument } from '../document'
+import type { EditorDocument } from './editor'
 import { Signal } from '../signal'
 
 /** How long, in milliseconds. */
@@ -12,7 +12,7 @@ export class Moving {
   #places = new Map<number, string>()
   #timers = new Map<number, number>()
 
-  constructor(private readonly shared: SharedDocument) {
+  constructor(private readonly shared: EditorDocument) {
     shared.awareness.on('change', ({ added, updated, removed }: Record<'added' | 'updated' | 'removed', number[]>) => {
       for (const client of removed) this.#places.delete(client)
       for (const client of [...added, ...updated]) this.#look(client)
@@ -38,7 +38,7 @@ export class Moving {
 }
 
 /** Shows the flags of an editor, which have the people's names as text, by a class. */
-export function showFlags(parent: HTMLElement, shared: SharedDocument, selector: string): void {
+export function showFlags(parent: HTMLElement, shared: EditorDocument, selector: string): void {
   const moving = new Moving(shared)
   // By then, the editor has drawn the carets where they are now.
   moving.changed.listen(() => requestAnimationFrame(() => {

@@ -14,10 +14,9 @@ import 'monaco-editor/esm/vs/editor/contrib/wordOperations/browser/wordOperation
 import EditorWorker from 'monaco-editor/esm/vs/editor/editor.worker.js?worker'
 import { MonacoBinding } from 'y-monaco'
 import * as Y from 'yjs'
-import type { SharedDocument } from '../document'
 import { h } from '../dom'
 import { isDark, themeChanged } from '../theme'
-import type { Mount } from './editor'
+import type { EditorDocument, Mount } from './editor'
 import { Moving } from './flags'
 import './monaco.css'
 
@@ -46,6 +45,9 @@ export const mount: Mount = (parent, shared) => {
     wordWrap: 'on',
   })
   themeChanged.listen(() => monaco.editor.setTheme(theme()))
+  // With its EditContext the browser tells the editor alone that text is being composed.
+  editor.onDidCompositionStart(() => parent.dispatchEvent(new CompositionEvent('compositionstart')))
+  editor.onDidCompositionEnd(() => parent.dispatchEvent(new CompositionEvent('compositionend')))
   const binding = new MonacoBinding(text, model, new Set([editor]), shared.awareness)
   undoByYjs(editor, new Y.UndoManager(text, { trackedOrigins: new Set([binding]) }))
   colourSelections(shared)
@@ -82,7 +84,7 @@ function undoByYjs(editor: monaco.editor.IStandaloneCodeEditor, manager: Y.UndoM
 }
 
 /** y-monaco gives each selection a class with the client's id, and leaves colours and names to the page. */
-function colourSelections(shared: SharedDocument): void {
+function colourSelections(shared: EditorDocument): void {
   const sheet = new CSSStyleSheet()
   document.adoptedStyleSheets.push(sheet)
   const moving = new Moving(shared)

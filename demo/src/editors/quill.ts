@@ -6,19 +6,22 @@ import * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount } from './editor'
 import { showFlags } from './flags'
+import { insertManyLinesAtOnce } from './quill-bulk'
+import { SlicedClipboard } from './quill-paste'
 import 'quill/dist/quill.snow.css'
 import './quill.css'
 
 /** Undo by Yjs instead of Quill: it undoes only edits of this person, wherever they are by now. */
 class SharedHistory extends History {
-  manager: Y.UndoManager | undefined
-  override undo(): void { this.manager?.undo() }
-  override redo(): void { this.manager?.redo() }
+  step: ((step: 'undo' | 'redo') => void) | undefined
+  override undo(): void { this.step?.('undo') }
+  override redo(): void { this.step?.('redo') }
   override record(): void {}
 }
 
 Quill.register('modules/cursors', QuillCursors)
 Quill.register('modules/history', SharedHistory, true)
+Quill.register('modules/clipboard', SlicedClipboard, true)
 
 export const mount: Mount = (parent, shared) => {
   const text = shared.doc.getText('quill')
@@ -36,10 +39,17 @@ export const mount: Mount = (parent, shared) => {
   })
   for (const [name, value] of Object.entries({ role: 'textbox', 'aria-multiline': 'true', 'aria-label': 'Rich text' })) quill.root.setAttribute(name, value)
   namePicker(parent)
+  insertManyLinesAtOnce(quill)
   const binding = new QuillBinding(text, quill, shared.awareness)
+  const manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
+  const clipboard = quill.getModule('clipboard') as SlicedClipboard
+  clipboard.undoneBy(manager)
   const history = quill.getModule('history') as SharedHistory
-  history.manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
   showFlags(parent, shared, '.ql-cursor-flag')
+  history.step = step => {
+    clipboard.stop()
+    manager[step]()
+  }
   return {
     focus: () => quill.focus(),
     left: () => {

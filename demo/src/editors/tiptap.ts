@@ -31,6 +31,8 @@ export const mount: Mount = (parent, shared) => {
   })
   fill(bar, editor)
   showFlags(parent, shared, '.collaboration-carets__label')
+  // A paragraph takes with it what is composed in it.
+  shared.whenLost(text => editor.view.dispatch(editor.state.tr.insertText(text)))
   return {
     focus: () => { editor.commands.focus() },
     left: () => shared.awareness.setLocalStateField('cursor', null),
