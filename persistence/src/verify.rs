@@ -9,6 +9,7 @@ use crate::index::{Covered, Index};
 use crate::load::StoredDocument;
 use crate::name::DocumentName;
 use crate::reader::{ReadOptions, StoreReader};
+use crate::segment::VERSION as FORMAT_VERSION;
 
 /// The findings of [`verify`].
 #[derive(Debug, Default)]
@@ -146,6 +147,7 @@ impl fmt::Display for Report {
             f,
             "{documents} documents: {records} records in {segments} segments, {snapshots} snapshots"
         )?;
+        writeln!(f, "data format: version {FORMAT_VERSION}")?;
         if let Some(torn) = &self.torn {
             writeln!(f, "torn end (a crash; nothing that was acknowledged): {torn}")?;
         }
