@@ -30,7 +30,7 @@ class Site {
     const root = fs.mkdtempSync(path.join(os.tmpdir(), 'coscribe-readme-'))
     t.after(() => fs.rmSync(root, { recursive: true }))
     const options = { cwd: root, env: { ...ENVIRONMENT, ...NPM } }
-    const { stderr } = await promisify(execFile)('bash', ['-euc', lines('README.md', heading, 'sh')], options)
+    const { stderr } = await promisify(execFile)('bash', ['--norc', '-euc', lines('README.md', heading, 'sh')], options)
     assert.doesNotMatch(stderr, /ERESOLVE|peer/, 'the versions fit')
     const write = (name, code) => fs.writeFileSync(path.join(root, name), code)
     write('index.html', lines('README.md', 'Plug an editor in', 'html'))
