@@ -185,11 +185,11 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             ],
         ),
         (
-            "messages of a Hocuspocus provider before it is decided who may have their documents",
+            "messages of a Hocuspocus provider before access to their documents is decided",
             vec![size(UNDECIDED_BYTES)],
         ),
         (
-            "documents that are refused to a Hocuspocus provider's connection for its tokens",
+            "documents that one connection of a Hocuspocus provider is refused for its tokens",
             vec![REFUSALS_ON_CONNECTION.to_string(), close(Reason::Unauthorized)],
         ),
         (
