@@ -15,6 +15,7 @@ import { connect } from './lines.mjs'
 const ELSEWHERE = [
   ['README.md', 'git clone', 'a test has the repository already, and a release takes minutes to build'],
   ['README.md', 'cargo install', 'a release takes minutes to build'],
+  ['README.md', 'npx --yes vite', 'editors.test.mjs builds with the same version'],
   ['README.md', 'npm install', 'editors.test.mjs runs each'],
   ['README.md', 'pip install', 'python.test.mjs compares it with what it has installed'],
   ['docs/deploy.md', 'tar xzf', 'packaging/check unpacks the tarball and runs the program in it'],

@@ -57,6 +57,10 @@ class Site {
   }
 }
 
+test('the Vite that README starts is the one that builds its pages here', () => {
+  assert.equal(lines('README.md', 'Plug an editor in', 'sh'), `npx --yes vite@${vite.version}\n`)
+})
+
 const sees = (page, selector, text) => page.locator(selector).filter({ hasText: text }).waitFor({ timeout: 60_000 })
 
 async function type (page, content, text) {
