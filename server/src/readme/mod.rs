@@ -1,4 +1,4 @@
-//! Holds ARCHITECTURE and docs/ to the code: tables row by row, and the bounds that are told in sentences.
+//! Holds README, ARCHITECTURE and docs/ to the code: tables row by row, and the bounds that are told in sentences.
 
 mod bounds;
 mod tables;
@@ -60,8 +60,20 @@ fn values() -> Vec<Value> {
 
 #[test]
 fn every_value_of_the_configuration_is_in_its_table_with_names_default_and_help() {
-    let found = table("docs/configuration.md", "Flag").iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
+    let found = table("docs/configuration.md", "Flag")
+        .iter()
+        .map(|cells| format!("| {} |", cells.join(" | ")))
+        .collect();
     let expected = values().into_iter().map(|value| value.row).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_lines_that_embed_a_server_are_those_that_the_documentation_compiles() {
+    let (page, library) = (read("README.md"), read("server/src/lib.rs"));
+    let (_, lines) = page.split_once("```rust\n").unwrap();
+    let (lines, _) = lines.split_once("```").unwrap();
+    let documented: String = lines.lines().map(|line| format!("//! {line}\n")).collect();
+    assert!(library.contains(&documented), "the documentation of the library lacks\n{documented}");
 }

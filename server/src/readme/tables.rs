@@ -161,7 +161,8 @@ fn every_status_of_y_sweet_is_in_its_table_with_the_reasons_that_metrics_count()
         format!("{} | `{reason}`", status.as_u16())
     };
     let expected = failures().into_iter().map(row).collect();
-    let found = table("docs/y-sweet.md", "y-sweet's status").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let found =
+        table("docs/y-sweet.md", "y-sweet's status").iter().map(|cells| cells[..2].join(" | ")).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
