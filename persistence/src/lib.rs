@@ -59,6 +59,7 @@ pub use load::StoredDocument;
 pub use log::NewRecord;
 pub use name::{DocumentName, NameError};
 pub use reader::{ReadOptions, StoreReader};
+pub use segment::VERSION as FORMAT_VERSION;
 pub use snapshots::SnapshotIndex;
 pub use store::{Checkpoint, Missing, Recovery, Salvage, Store, StoreOptions, TornTail};
 pub use verify::{Gap, Report, UnreadableSnapshot, verify, verify_with};

@@ -9,6 +9,7 @@ use crate::index::{Covered, Index};
 use crate::load::StoredDocument;
 use crate::name::DocumentName;
 use crate::reader::{ReadOptions, StoreReader};
+use crate::segment::VERSION as FORMAT_VERSION;
 use crate::words::counted;
 
 /// The findings of [`verify`].
@@ -151,6 +152,7 @@ impl fmt::Display for Report {
             counted(*segments, "segment"),
             counted(*snapshots, "snapshot")
         )?;
+        writeln!(f, "data format: version {FORMAT_VERSION}")?;
         if let Some(torn) = &self.torn {
             writeln!(f, "torn end (a crash; nothing that was acknowledged): {torn}")?;
         }

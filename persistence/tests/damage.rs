@@ -264,20 +264,6 @@ fn a_record_that_changes_under_a_running_store_is_an_error() {
 }
 
 #[test]
-fn a_file_of_a_later_version_is_refused_and_left_alone() {
-    let scene = Scene::new();
-    drop(scene.open_clean());
-    let mut bytes = fs::read(scene.segment(1)).unwrap();
-    bytes[8] = 2;
-    let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
-    bytes[28..32].copy_from_slice(&crc);
-    fs::write(scene.segment(1), &bytes).unwrap();
-    let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
-    assert!(matches!(error, StoreError::UnknownVersion { version: 2, .. }), "{error}");
-    assert_eq!(fs::read(scene.segment(1)).unwrap(), bytes);
-}
-
-#[test]
 fn verify_names_what_is_damaged_and_changes_nothing() {
     let scene = Scene::new();
     let store = scene.open_clean();

@@ -27,7 +27,7 @@ use crate::log::contents::{LogContents, Torn};
 use crate::log::{self, Log};
 use crate::name::DocumentName;
 use crate::segment::Scan;
-use crate::snapshots::{SNAPSHOTS_DIR, Snapshots, earlier};
+use crate::snapshots::{self, SNAPSHOTS_DIR, Snapshots, earlier};
 use crate::words::counted;
 
 /// The findings and repairs of opening a store. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
@@ -222,8 +222,10 @@ fn truncate(dir: &StoreDir, path: &Path, len: u64) -> io::Result<()> {
 /// Files that a later version has written are left alone, and so is everything beside them.
 fn refuse_unknown_versions(dir: &StoreDir) -> Result<(), StoreError> {
     Contents::check_version(dir)?;
-    let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
-    segments.values().try_for_each(|path| Scan::open(&*dir.disk, path).map(drop))
+    let logged = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
+    let snapshots = snapshots::segments(dir).map_err(StoreError::io("look for snapshots in", &dir.path))?;
+    let mut segments = logged.values().chain(snapshots.values());
+    segments.try_for_each(|path| Scan::open(&*dir.disk, path).map(drop))
 }
 
 /// Opens the snapshots; `None` if there never were any, or they are missing.
