@@ -40,9 +40,11 @@ export class Moving {
 /** Shows the flags of an editor, which have the people's names as text, by a class. */
 export function showFlags(parent: HTMLElement, shared: EditorDocument, selector: string): void {
   const moving = new Moving(shared)
-  // By then, the editor has drawn the carets where they are now.
-  moving.changed.listen(() => requestAnimationFrame(() => {
+  const show = (): void => {
     const names = new Set([...shared.others()].filter(([client]) => moving.has(client)).map(([, { user }]) => user.name))
     for (const flag of parent.querySelectorAll(selector)) flag.classList.toggle('shown', names.has(flag.textContent.trim()))
-  }))
+  }
+  moving.changed.listen(show)
+  // Editors draw carets anew, and some do it later.
+  new MutationObserver(show).observe(parent, { childList: true, subtree: true })
 }
