@@ -29,10 +29,11 @@ export class SlicedClipboard extends Clipboard {
   }
 
   override onPaste(range: Range, { text = '', html = '' }: { text?: string, html?: string }): void {
-    const pasted = this.convert({ text, html }, this.quill.getFormat(range.index))
+    const pasted = this.convert({ text: text.replace(/\r\n?/g, '\n'), html }, this.quill.getFormat(range.index))
     const [first = new Delta(), ...more] = slicesOf(pasted)
     if (more.length > 0) this.#manager?.stopCapturing()
     this.quill.updateContents(new Delta().retain(range.index).delete(range.length).concat(first), 'user')
+    this.quill.setSelection(range.index + first.length(), 0, 'silent')
     this.quill.scrollSelectionIntoView()
     if (more.length > 0) void this.#goOn(range.index + first.length(), more, linesOf(pasted))
   }
@@ -63,9 +64,12 @@ export class SlicedClipboard extends Clipboard {
       do await new Promise(resolve => setTimeout(resolve, PAUSE))
       while (quill.composition.isComposing)
       if (stop.aborted) break
+      const selection = quill.getSelection()
+      const isBehind = selection !== null && selection.index >= at
       isSlice = true
       quill.updateContents(new Delta().retain(at).concat(slice), 'user')
       isSlice = false
+      if (isBehind) quill.setSelection(selection.index + slice.length(), selection.length, 'silent')
     }
     quill.off('text-change', follow)
   }
