@@ -47,7 +47,7 @@ rust-tests: $(INSTALLED) ## Rust tests, among them the comparison with real Yjs
 	COSCRIBE_REQUIRE_NODE=1 cargo test --workspace --locked
 	cargo test --package coscribe-fuzz --features planted-bugs --test planted_bugs --test planted_waste --locked
 
-client-tests: $(INSTALLED) ## unmodified clients, also through nginx and Caddy, and the lines of README and docs/access.md, against the real binary
+client-tests: $(INSTALLED) ## unmodified clients, also through nginx and Caddy, and the lines and commands of README and docs/, against the real binary
 	cargo build --package coscribe --locked
 	server/tests/python/install
 	server/tests/proxies/install
@@ -55,10 +55,11 @@ client-tests: $(INSTALLED) ## unmodified clients, also through nginx and Caddy, 
 	cd $(README_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
 	COSCRIBE_BIN=$(TARGET)/debug/coscribe cargo test --package coscribe-bench --locked --test coscribe
 
-browser-tests: demo ## the demo in Chromium, against the real binary; pictures of it go to demo/screenshots
+browser-tests: demo $(README_NODE)/node_modules/.package-lock.json ## the demo and README's editors in Chromium, against the real binary; pictures go to demo/screenshots
 	node $(DEMO)/tests/chromium.mjs
 	cargo build --package coscribe --locked
 	cd $(DEMO) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm test
+	cd $(README_NODE) && COSCRIBE_BIN=$(TARGET)/debug/coscribe npm run editors
 
 bench: ## measure coscribe beside other servers and attack them, an hour (ARGS="--servers coscribe,relay --only 'in a room'")
 	cargo build --release --locked --package coscribe --package coscribe-bench

@@ -21,11 +21,26 @@ function precompress(): Plugin {
   }
 }
 
+/** A list of the files that the page may come to load, for the service worker. */
+function listFiles(): Plugin {
+  return {
+    name: 'list-files',
+    apply: 'build',
+    generateBundle: {
+      order: 'post',
+      handler(_options, bundle) {
+        const files = Object.keys(bundle).filter(name => name.startsWith('assets/') && !/\.(br|gz)$/.test(name))
+        this.emitFile({ type: 'asset', fileName: 'files.json', source: JSON.stringify(files.map(name => `/${name}`)) })
+      },
+    },
+  }
+}
+
 export default defineConfig({
-  plugins: [precompress()],
+  plugins: [listFiles(), precompress()],
   resolve: { dedupe: ['yjs', 'y-protocols', 'lib0'] },
-  // Older ones lack light-dark() in style sheets.
-  build: { target: ['chrome123', 'firefox120', 'safari17.5'], chunkSizeWarningLimit: 4000, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  // Older ones lack light-dark() in style sheets, popovers or Intl.Segmenter.
+  build: { target: ['chrome123', 'firefox125', 'safari17.5'], chunkSizeWarningLimit: 4000, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   // `npm run dev` uses a coscribe that runs beside it.
   server: {
     proxy: {

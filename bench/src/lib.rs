@@ -7,6 +7,7 @@
 //! It does not play browsers: it does not compress what it sends, doesn't integrate what it receives, and everything happens on one
 //! machine.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod limits;
 

@@ -1,4 +1,5 @@
 //! The command line of the load generator.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use coscribe_bench::scenarios::defaults;
 use coscribe_bench::scenarios::hostile::{self, Attack};
 use coscribe_bench::servers::{Installed, Running, Server};
 use coscribe_bench::suite::{Row, SWEEP, rows, sweep_load};
+use coscribe_terminal::{Progress, ending, note, print, say, words};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Loads collaboration servers as many editors would, and accounts for every delivery.
@@ -123,14 +125,14 @@ struct SuiteArgs {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    ending(match run(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            note!("error: {}", words(error.as_ref()));
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 /// Returns whether everything was sound.
@@ -146,9 +148,9 @@ fn run(Cli { command, server_args }: Cli) -> anyhow::Result<bool> {
         Command::Load(load) => {
             let outcome = load.run(&mut server_args.server(server_args.server, cores)?);
             if server_args.json {
-                println!("{}", serde_json::to_string_pretty(&outcome)?);
+                say!("{}", serde_json::to_string_pretty(&outcome)?);
             } else {
-                print!("{}", outcome.lines());
+                print(outcome.lines().as_bytes());
             }
             Ok(outcome.is_sound())
         }
@@ -161,13 +163,16 @@ fn run(Cli { command, server_args }: Cli) -> anyhow::Result<bool> {
 fn run_attacks(server_args: &ServerArgs, args: &HostileArgs, cores: Cores) -> anyhow::Result<bool> {
     let attacks = hostile::all().filter(|attack| attack.name.contains(&args.only));
     if args.list {
-        attacks.for_each(|attack| println!("{:32} {}", attack.name, attack.what));
+        attacks.for_each(|attack| say!("{:32} {}", attack.name, attack.what));
         return Ok(true);
     }
-    let say = |line: String| if server_args.json { eprintln!("{line}") } else { println!("{line}") };
+    let say = |line: String| if server_args.json { note!("{line}") } else { say!("{line}") };
     say(hostile::line("attack", &hostile::HEADER.map(str::to_owned)));
+    let attacks: Vec<_> = attacks.collect();
+    let mut progress = Progress::new("attack", Some(attacks.len() as u64));
     let mut runs = Vec::new();
     for attack in attacks {
+        progress.show(runs.len() as u64, || attack.name.to_owned());
         let run = server_args.run_one(
             attack.name.to_owned(),
             server_args.server,
@@ -177,8 +182,9 @@ fn run_attacks(server_args: &ServerArgs, args: &HostileArgs, cores: Cores) -> an
         say(run.outcome.line(attack.name));
         runs.push(run);
     }
+    drop(progress);
     if server_args.json {
-        println!("{}", serde_json::to_string_pretty(&runs)?);
+        say!("{}", serde_json::to_string_pretty(&runs)?);
     }
     Ok(runs.iter().all(|run| run.outcome.is_sound()))
 }
@@ -245,38 +251,46 @@ impl Suite {
 
     fn run_loads(&self, rows: &[Row]) -> anyhow::Result<bool> {
         let mut results = self.find_servers()?;
+        let servers = || results.servers.iter().map(|&(server, _)| server);
+        let sweep = if self.args.no_sweep { 0 } else { SWEEP.len() };
+        let loads = rows.iter().map(|row| servers().filter(|&server| row.suits(server)).count());
+        let total = loads.sum::<usize>() + servers().count() * sweep;
+        let mut loads = Loads::new(self, total);
         for row in rows {
             for &(server, _) in &results.servers {
                 if row.suits(server) {
-                    results.runs.push(self.run_one(row.title.to_owned(), server, row.load.clone()));
+                    results.runs.push(loads.run(row.title.to_owned(), server, row.load.clone()));
                 }
             }
             results.write(&self.args.out, rows)?;
         }
         if !self.args.no_sweep {
-            self.sweep(&mut results);
+            self.sweep(&mut loads, &mut results);
         }
+        drop(loads);
         results.write(&self.args.out, rows)?;
         let markdown = results.markdown(rows);
         let is_whole = self.args.only.is_empty() && !self.args.no_sweep;
         let plot = "![p99 of the latency against load](results/latency.svg)";
         self.tell(RESULTS, is_whole, &format!("{markdown}\n{plot}\n"))?;
-        println!("\n{markdown}");
+        say!("\n{markdown}");
         Ok(results.are_sound())
     }
 
     fn run_attacks(&self, attacks: &[&Attack]) -> anyhow::Result<bool> {
         let mut results = self.find_servers()?;
+        let mut loads = Loads::new(self, attacks.len() * results.servers.len());
         for attack in attacks {
             for &(server, _) in &results.servers {
                 let load = hostile_load(attack, self.args.bound);
-                results.runs.push(self.run_one(attack.title(), server, load));
+                results.runs.push(loads.run(attack.title(), server, load));
             }
             results.write_attacks(&self.args.out, attacks)?;
         }
+        drop(loads);
         let markdown = results.attack_markdown(attacks);
         self.tell(HOSTILE, attacks.len() == hostile::all().count(), &markdown)?;
-        println!("\n{markdown}");
+        say!("\n{markdown}");
         Ok(results.are_sound())
     }
 
@@ -285,7 +299,7 @@ impl Suite {
         match &self.args.readme {
             Some(readme) if is_whole && self.args.servers.is_empty() => rewrite(readme, markers, markdown),
             Some(readme) => {
-                eprintln!("{} is left unchanged, since this was only a part", readme.display());
+                note!("{} is left unchanged, since this was only a part", readme.display());
                 Ok(())
             }
             None => Ok(()),
@@ -310,7 +324,7 @@ impl Suite {
             match server.find(&installed) {
                 Ok(()) => servers.push((server, server.version(&installed))),
                 Err(why) => {
-                    eprintln!("{} is left out: {why}", server.title());
+                    note!("{} is left out: {why}", server.title());
                     skipped.push((server, why));
                 }
             }
@@ -319,25 +333,47 @@ impl Suite {
         Ok(Results { machine, servers, skipped, runs: Vec::new(), sweep: Vec::new() })
     }
 
-    fn run_one(&self, title: String, server: Server, load: Load) -> Measurement {
-        eprint!("{title}, {}: ", server.title());
-        let run = self.server_args.run_one(title, server, load, self.cores);
-        eprintln!("{}", run.outcome.cell());
-        run
-    }
-
     /// Raises the rate for each server until it no longer keeps up.
-    fn sweep(&self, results: &mut Results) {
+    fn sweep(&self, loads: &mut Loads<'_>, results: &mut Results) {
         for &(server, _) in &results.servers {
-            for rate in SWEEP {
+            for (number, rate) in (1..).zip(SWEEP) {
                 let load = sweep_load(rate, self.args.seconds / 2.0);
-                let run = self.run_one(format!("100 people in a room, {rate}/s each"), server, load);
+                let run = loads.run(format!("100 people in a room, {rate}/s each"), server, load);
                 let kept_up = matches!(&run.outcome, Outcome::Typing(report) if report.keeps_up());
                 results.sweep.push(run);
                 if !kept_up {
+                    loads.leave_out(SWEEP.len() - number);
                     break;
                 }
             }
         }
+    }
+}
+
+/// The loads of a suite, one after another, and how far they have come.
+struct Loads<'a> {
+    suite: &'a Suite,
+    done: u64,
+    progress: Progress,
+}
+
+impl<'a> Loads<'a> {
+    fn new(suite: &'a Suite, total: usize) -> Self {
+        Self { suite, done: 0, progress: Progress::new("load", Some(total as u64)) }
+    }
+
+    fn run(&mut self, title: String, server: Server, load: Load) -> Measurement {
+        let Suite { server_args, cores, .. } = self.suite;
+        let name = format!("{title}, {}", server.title());
+        self.progress.show(self.done, || name.clone());
+        let run = server_args.run_one(title, server, load, *cores);
+        note!("{name}: {}", run.outcome.cell());
+        self.done += 1;
+        run
+    }
+
+    /// These are not run.
+    fn leave_out(&mut self, loads: usize) {
+        self.done += loads as u64;
     }
 }

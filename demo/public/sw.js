@@ -1,4 +1,4 @@
-// Lets the page be loaded again without a connection. Only what was used is kept; what the server has is preferred.
+// Lets the page be loaded again without a connection. What the server has is preferred.
 
 self.addEventListener('install', () => self.skipWaiting())
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()))
@@ -18,3 +18,15 @@ self.addEventListener('fetch', event => {
     }))
   }
 })
+
+// The page names its cache when it has all that it needs itself. The other editors are fetched one after the other, to be in
+// nobody's way.
+self.addEventListener('message', event => event.waitUntil(keepAll(event.data)))
+
+async function keepAll(name) {
+  const cache = await caches.open(name)
+  const list = await fetch('/files.json', { priority: 'low' })
+  for (const file of await list.json()) {
+    if (await cache.match(file) === undefined) await cache.add(new Request(file, { priority: 'low' }))
+  }
+}

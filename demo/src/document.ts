@@ -22,6 +22,8 @@ export class SharedDocument {
   readonly doc = new Y.Doc()
   readonly awareness = new Awareness(this.doc)
   readonly connection: Connection
+  /** Whether the server's document was ever here, in this page or an earlier one of this browser. */
+  isKnown = false
   #typing = 0
 
   constructor(connect: Connect, room: string, part: string, person: Person) {
@@ -35,7 +37,15 @@ export class SharedDocument {
 
   /** Takes in this browser's copy of the document, and keeps the copy up to date. Resolves to whether the browser can. */
   async open(name: string): Promise<boolean> {
-    return await LocalCopy.open(name, this.doc)
+    const copy = await LocalCopy.open(name, this.doc)
+    const { connection } = this
+    this.isKnown = await copy?.isComplete() === true
+    connection.changed.listen(() => {
+      if (connection.state.kind !== 'connected') return
+      this.isKnown = true
+      copy?.complete()
+    })
+    return copy !== null
   }
 
   introduce(person: Person): void {

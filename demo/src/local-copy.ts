@@ -11,6 +11,7 @@ import * as Y from 'yjs'
 const OPENING = 3_000
 
 const UPDATES = 'updates'
+const COMPLETE = 'complete'
 const LEFT_BEHIND = 'coscribe.left/'
 
 export class LocalCopy {
@@ -29,14 +30,24 @@ export class LocalCopy {
     addEventListener('pagehide', () => this.#leave())
   }
 
-  /** Puts the copy into a document, and keeps it up to date from then on. Resolves to whether this browser can keep one. */
-  static async open(name: string, doc: Y.Doc): Promise<boolean> {
-    if (!await canKeep()) return false
+  /** Puts the copy into a document, and keeps it up to date from then on. Resolves to null if this browser cannot keep one. */
+  static async open(name: string, doc: Y.Doc): Promise<LocalCopy | null> {
+    if (!await canKeep()) return null
     const copy = new LocalCopy(name, doc)
     return await Promise.race([
       copy.#database.whenSynced.then(() => copy.#takeIn(doc)),
-      new Promise<boolean>(resolve => setTimeout(() => resolve(false), OPENING)),
+      new Promise<null>(resolve => setTimeout(() => resolve(null), OPENING)),
     ])
+  }
+
+  /** Whether the server's document was ever in it: an empty one looks like one that is not known. */
+  async isComplete(): Promise<boolean> {
+    return await this.#database.get(COMPLETE) !== undefined
+  }
+
+  /** The document has come from the server. */
+  complete(): void {
+    void this.#database.set(COMPLETE, 1)
   }
 
   /** A transaction that reads ends after all earlier ones that write: then their updates are in the database. */
@@ -64,7 +75,7 @@ export class LocalCopy {
   }
 
   /** Takes in the updates that pages left behind. They count as unwritten again, and are left behind again if this page is gone too soon. */
-  #takeIn(doc: Y.Doc): boolean {
+  #takeIn(doc: Y.Doc): this {
     const prefix = `${LEFT_BEHIND}${this.name}/`
     for (const key of Object.keys(localStorage).filter(key => key.startsWith(prefix))) {
       try {
@@ -75,7 +86,7 @@ export class LocalCopy {
       localStorage.removeItem(key)
     }
     this.#ask()
-    return true
+    return this
   }
 }
 

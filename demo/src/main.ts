@@ -1,14 +1,18 @@
 import { h } from './dom'
 import { EDITORS, type EditorId } from './editors'
+import { heldWhileComposing } from './editors/composing'
 import { Following } from './follow'
 import { keepPage } from './offline'
+import { about } from './page/about'
 import { choice } from './page/choice'
 import { explain } from './page/explain'
+import { followed } from './page/followed'
 import { header } from './page/header'
 import { panel } from './page/panel'
 import { status } from './page/status'
 import { tabs } from './page/tabs'
-import { personOfPage } from './person'
+import { unloaded } from './page/unloaded'
+import { keepForReload, personOfWindow } from './person'
 import { pageWith, providerOfPage, PROVIDERS, type Provider } from './providers'
 import { Room } from './room'
 import { objection, roomOfPage } from './room-name'
@@ -34,7 +38,7 @@ async function begin(name: string): Promise<void> {
     return null
   })
   if (connector === null) return
-  open(new Room(name, personOfPage(), connector(new URLSearchParams(location.search).get('token'))), provider)
+  open(new Room(name, personOfWindow(), connector(new URLSearchParams(location.search).get('token'))), provider)
 }
 
 function open(room: Room, provider: Provider): void {
@@ -62,29 +66,30 @@ function open(room: Room, provider: Provider): void {
     await entered
   }
 
-  async function mount(editor: EditorId): Promise<Shown> {
-    const element = h('div', { role: 'tabpanel', id: `panel-${editor}`, class: `editor ${editor}`, 'aria-labelledby': `tab-${editor}` })
+  async function mount(id: EditorId): Promise<Shown> {
+    const element = h('div', { role: 'tabpanel', id: `panel-${id}`, class: `editor ${id}`, 'aria-labelledby': `tab-${id}` })
     element.append(h('p', { class: 'loading' }, 'Loading…'))
     stage.append(element)
-    const { load } = EDITORS.find(({ id }) => id === editor) ?? EDITORS[0]
+    const editor = EDITORS.find(editor => editor.id === id) ?? EDITORS[0]
     try {
-      const [{ mount }, shared] = await Promise.all([load(), room.enter(editor)])
+      const [{ mount }, shared] = await Promise.all([editor.load(), room.enter(id)])
       element.replaceChildren()
-      const { viewport, left } = mount(element, shared)
+      const { viewport, left } = mount(element, heldWhileComposing(element, shared))
       if (viewport !== undefined) following.attach(shared, viewport)
       element.dataset['ready'] = ''
       void keepPage()
       return left === undefined ? { element } : { element, left }
     } catch (error) {
-      shown.delete(editor)
-      element.replaceChildren(h('p', { class: 'loading' }, `This editor could not be loaded (${String(error)}). `, h('button', { type: 'button', onclick: () => location.reload() }, 'Reload the page')))
+      element.replaceChildren(unloaded(editor, room, error))
       return { element }
     }
   }
 
-  following.changed.listen(() => showFollowing(stage, room, following))
+  stage.append(followed(room, following, stage))
+  keepForReload(() => room.me)
   room.documentsChanged.listen(render)
-  document.body.append(header(room, following), intro(providers.element), h('main', {}, h('section', { class: 'card' }, bar.element, state.banner, stage, state.element), panel(room)))
+  const card = h('section', { class: 'card', 'aria-label': 'Editors' }, bar.element, state.banner, stage, state.element)
+  document.body.append(header(room, following), h('main', {}, about(providers.element), h('div', { class: 'work' }, card, panel(room))))
   setInterval(render, TICK)
   addEventListener('hashchange', () => { void go(editorOfPage()) })
   void go(editorOfPage())
@@ -92,18 +97,4 @@ function open(room: Room, provider: Provider): void {
 
 function editorOfPage(): EditorId {
   return EDITORS.find(({ id }) => location.hash === `#${id}`)?.id ?? 'codemirror'
-}
-
-function intro(providers: HTMLElement): HTMLElement {
-  return h('div', { class: 'intro' },
-    h('p', {}, 'Type in two windows. Cut the connection in one, go on typing, and connect again: ', h('strong', {}, 'nothing is lost'),
-      '. “Saved” means: on the server’s disk.'),
-    providers)
-}
-
-function showFollowing(stage: HTMLElement, room: Room, following: Following): void {
-  const followed = room.others().find(({ person }) => person.page === following.page)?.person
-  stage.classList.toggle('following', followed !== undefined)
-  stage.style.setProperty('--person', followed?.color ?? '')
-  stage.dataset['following'] = followed === undefined ? '' : `Following ${followed.name} · Esc stops it`
 }

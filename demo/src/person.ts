@@ -2,6 +2,7 @@
 
 import * as Y from 'yjs'
 import type { Awareness } from 'y-protocols/awareness'
+import { cleanName, numbered } from './names'
 import { ANIMALS, pick } from './room-name'
 
 /** The field `user` of an awareness state; the editors' bindings give its fields their names. */
@@ -9,44 +10,82 @@ export interface Person {
   name: string
   color: string
   colorLight: string
-  /** Tells pages apart: a person has a client id of its own in each document. */
+  /** Tells windows apart: a person has a client id of its own in each document. */
   page: string
+  /** When the window came, in milliseconds of its own clock. */
+  since: number
+  /** Whether the name was chosen in this window. */
+  named: boolean
 }
 
-/** Dark enough for white letters. */
+/** Dark enough for white letters, light enough to be seen on the dark page, and far enough from each other. */
 export const COLOURS = {
-  pink: '#d6336c', purple: '#ae3ec9', violet: '#7048e8', indigo: '#4263eb', blue: '#1971c2', teal: '#0b7285', emerald: '#087f5b', green: '#2b8a3e',
-  amber: '#a05a00', orange: '#c2410c', red: '#c92a2a',
+  pink: '#d6336c', orange: '#c03809', amber: '#a56810', green: '#418509', teal: '#05816c', blue: '#1971c2',
+  indigo: '#6555fe', violet: '#af2bfc', magenta: '#d50fb9', plum: '#9d4ba5', rose: '#9f5463', slate: '#656a83',
 } as const
 
-const LONGEST_NAME = 32
-const STORED = 'coscribe.person'
+/** In the local storage: the name and colour chosen last in this browser. */
+const CHOSEN = 'coscribe.person'
 
-export function person(name: string, color: string, page: string): Person {
-  return { name, color, colorLight: `${color}33`, page }
+/** In the session storage, while the window is between two pages: its person. */
+const WINDOW = 'coscribe.window'
+
+/**
+ * The person of this window: the same as before a reload, or a new one, with the name chosen in this browser if there is one.
+ * Browsers copy the session storage when a tab is duplicated. So the person is there only between two pages.
+ */
+export function personOfWindow(): Person {
+  const kept = believed(parse(sessionStorage.getItem(WINDOW)))
+  const me = kept ?? newPerson()
+  const take = (): void => sessionStorage.removeItem(WINDOW)
+  take()
+  addEventListener('pageshow', take)
+  return me
 }
 
-/** The person chosen in this browser. Until one is chosen, each window has a person of its own, so that two windows differ. */
-export function personOfPage(): Person {
-  const page = crypto.randomUUID?.() ?? String(Math.random())
-  const stored = parse(localStorage.getItem(STORED) ?? sessionStorage.getItem(STORED))
-  const known = stored === null ? null : believed(stored)
-  if (known !== null) return { ...known, page }
+/** Keeps the window's person for its next page. */
+export function keepForReload(me: () => Person): void {
+  addEventListener('pagehide', () => sessionStorage.setItem(WINDOW, JSON.stringify(me())))
+}
+
+/** Keeps the chosen name and colour for further windows of this browser. */
+export function remember({ name, color }: Person): void {
+  localStorage.setItem(CHOSEN, JSON.stringify({ name, color }))
+}
+
+export function withLook(person: Person, name: string, color: string): Person {
+  return { ...person, name, color, colorLight: `${color}33` }
+}
+
+/**
+ * The person, changed if others could be taken for it. Of two alike, the one whose window came later changes: its colour, and
+ * its name unless it was chosen in this window. All pages agree on who that is, and the earliest never changes, so it comes to rest.
+ */
+export function distinct(me: Person, others: Person[]): Person {
+  const earlier = others.filter(other => isEarlier(other, me))
+  const name = !me.named && earlier.some(other => other.name === me.name) ? numbered(me.name, new Set(others.map(({ name }) => name))) : me.name
+  const color = earlier.some(other => other.color === me.color) ? freeColour(others) ?? me.color : me.color
+  return name === me.name && color === me.color ? me : withLook(me, name, color)
+}
+
+function isEarlier(one: Person, other: Person): boolean {
+  return one.since === other.since ? one.page < other.page : one.since < other.since
+}
+
+/** A colour that nobody has; undefined where there are more people than colours. */
+function freeColour(others: Person[]): string | undefined {
+  const taken = new Set(others.map(({ color }) => color))
+  const free = Object.values(COLOURS).filter(colour => !taken.has(colour))
+  return free.length === 0 ? undefined : pick(free)
+}
+
+function newPerson(): Person {
+  const chosen = believed(parse(localStorage.getItem(CHOSEN)))
   const animal = pick(ANIMALS)
-  const made = person(`${animal[0]?.toUpperCase()}${animal.slice(1)}`, pick(Object.values(COLOURS)), page)
-  sessionStorage.setItem(STORED, JSON.stringify(made))
-  return made
-}
-
-/** Keeps the chosen name and colour for all windows of this browser. */
-export function keep(chosen: Person): void {
-  localStorage.setItem(STORED, JSON.stringify(chosen))
-}
-
-/** A name on one line, of bounded length. */
-export function cleanName(name: string): string {
-  const line = name.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()
-  return [...line].slice(0, LONGEST_NAME).join('')
+  const name = chosen?.name ?? `${animal[0]?.toUpperCase()}${animal.slice(1)}`
+  const color = Object.values<string>(COLOURS).find(colour => colour === chosen?.color) ?? pick(Object.values(COLOURS))
+  const page = crypto.randomUUID?.() ?? String(Math.random())
+  return withLook({ ...NOBODY, page, since: Date.now() }, name, color)
 }
 
 function parse(json: string | null): unknown {
@@ -57,17 +96,18 @@ function parse(json: string | null): unknown {
   }
 }
 
-/** Another page's person, with name and colour cleaned; null if it describes none. */
+const NOBODY: Person = { name: 'Somebody', color: '#666b74', colorLight: '#666b7433', page: '', since: 0, named: false }
+
+/** A person as another page or the storage describes it, with all fields cleaned; null if none is described. */
 function believed(user: unknown): Person | null {
   if (typeof user !== 'object' || user === null) return null
-  const { name, color, page } = user as Record<string, unknown>
+  const { name, color, page, since, named } = user as Record<string, unknown>
   if (typeof name !== 'string' || typeof color !== 'string') return null
   // Bindings write the colour into style attributes.
-  const colour = /^#[0-9a-f]{6}$/i.test(color) ? color : '#868e96'
-  return person(cleanName(name) || 'Somebody', colour, typeof page === 'string' ? page : '')
+  const colour = /^#[0-9a-f]{6}$/i.test(color) ? color.toLowerCase() : NOBODY.color
+  const known = { page: typeof page === 'string' ? page : '', since: typeof since === 'number' ? since : 0, named: named === true }
+  return withLook({ ...NOBODY, ...known }, cleanName(name) || NOBODY.name, colour)
 }
-
-const NOBODY = person('Somebody', '#868e96', '')
 
 /**
  * Repairs the others' states before any binding sees them: each has a name and a valid colour, and each position can be read.

@@ -3,7 +3,7 @@
 import type { Connect } from './connection/connection'
 import { SharedDocument, type Shown } from './document'
 import { EDITORS, type EditorId } from './editors'
-import { keep, person, type Person } from './person'
+import { distinct, remember, withLook, type Person } from './person'
 import { Signal } from './signal'
 
 /** Set while the connection is cut. It outlives a reload, so that people can try a reload without a connection, too. */
@@ -30,7 +30,10 @@ export class Room {
 
   constructor(readonly name: string, public me: Person, private readonly connectTo: Connect) {
     this.lobby = new SharedDocument(connectTo, name, 'people', me)
-    this.lobby.awareness.on('change', () => this.peopleChanged.emit())
+    this.lobby.awareness.on('change', () => {
+      this.#settle()
+      this.peopleChanged.emit()
+    })
     this.#begin(this.lobby)
     addEventListener('online', () => this.hurry())
     document.addEventListener('visibilitychange', () => { if (!document.hidden) this.hurry() })
@@ -63,14 +66,8 @@ export class Room {
   }
 
   rename(name: string, color: string): void {
-    this.me = person(name, color, this.me.page)
-    keep(this.me)
-    for (const shared of this.#all()) {
-      // y-codemirror.next only draws a caret anew if it was away; it comes back with the focus.
-      shared.awareness.setLocalStateField('cursor', null)
-      shared.introduce(this.me)
-    }
-    this.peopleChanged.emit()
+    this.#introduce({ ...withLook(this.me, name, color), named: true })
+    remember(this.me)
   }
 
   /** Each other person once, in the order of their names. */
@@ -104,6 +101,22 @@ export class Room {
   /** Ends the pauses before the next attempts. */
   hurry(): void {
     for (const shared of this.#all()) shared.connection.hurry()
+  }
+
+  /** Takes another colour or name where somebody has this one. */
+  #settle(): void {
+    const settled = distinct(this.me, this.others().map(({ person }) => person))
+    if (settled !== this.me) this.#introduce(settled)
+  }
+
+  #introduce(me: Person): void {
+    this.me = me
+    for (const shared of this.#all()) {
+      // y-codemirror.next only draws a caret anew if it was away; it comes back with the focus.
+      shared.awareness.setLocalStateField('cursor', null)
+      shared.introduce(me)
+    }
+    this.peopleChanged.emit()
   }
 
   #begin(shared: SharedDocument): void {

@@ -41,17 +41,21 @@ export class Person {
    * @param options.provider which provider the URL names; none if it is not given
    * @param options.dark dark instead of light
    * @param options.path what follows the server's address, instead of the room's page
+   * @param options.phone with a small screen, and a finger instead of a mouse
+   * @param options.isFirst the browser has never seen the page: it says what it is
    * @param options.expected a test for complaints that belong to what is tested, as of connections to a server that was killed
    */
   static async open (t, browser, server, room, name, options = {}) {
-    const { editor = 'codemirror', dark = false, size = { width: 1180, height: 760 }, provider, prepare } = options
+    const { editor = 'codemirror', dark = false, phone = false, isFirst = false, provider, prepare } = options
+    const { size = phone ? { width: 360, height: 740 } : { width: 1180, height: 760 } } = options
     const { path = `/?room=${encodeURIComponent(room)}${provider === undefined ? '' : `&provider=${provider}`}#${editor}` } = options
-    const context = await browser.newContext({ viewport: size, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' })
+    const context = await browser.newContext({ viewport: size, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce', hasTouch: phone, isMobile: phone })
     const person = new Person(context, await context.newPage(), server, options.expected ?? (() => false))
     t.after(() => context.close())
-    await context.addInitScript(({ name, color }) => {
+    await context.addInitScript(({ name, color, isFirst }) => {
+      if (!isFirst) localStorage.setItem('coscribe.about', 'read')
       if (name !== null && localStorage.getItem('coscribe.person') === null) localStorage.setItem('coscribe.person', JSON.stringify({ name, color }))
-    }, { name, color: options.color ?? '#1971c2' })
+    }, { name, color: options.color ?? '#1971c2', isFirst })
     await prepare?.(person.page)
     await person.page.goto(server.http + path)
     if (options.path === undefined) await person.ready(editor)
@@ -104,9 +108,9 @@ export class Person {
   }
 
   async connected () { await this.says(this.connection, /^Connected$/) }
-  async isSaved () { await this.says(this.saved, /^Saved on disk at \d\d:\d\d:\d\d$/) }
+  async isSaved () { await this.says(this.saved, /^Your changes are saved on disk \(\d\d:\d\d:\d\d\)$/) }
   async cut () { await this.page.getByRole('button', { name: 'Cut the connection' }).click() }
-  async reconnect () { await this.page.locator('footer').getByRole('button', { name: 'Connect again' }).click() }
+  async reconnect () { await this.page.locator('footer').getByRole('button', { name: 'Reconnect' }).click() }
 
   /** Puts the cursor into the editor that is shown, and types. */
   async type (editor, text, options = {}) {

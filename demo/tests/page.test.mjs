@@ -56,16 +56,16 @@ test('names and colours are chosen once, and others see the new ones', async t =
   const [ada, grace] = [await Person.open(t, browser, server, 'r', 'Ada'), await Person.open(t, browser, server, 'r', 'Grace')]
   await ada.type('codemirror', 'x')
   await grace.says(grace.page.locator('.cm-ySelectionInfo'), 'Ada')
-  await ada.page.getByRole('button', { name: /Ada \(you\)/ }).click()
+  await ada.page.getByRole('button', { name: /^You, Ada/ }).click()
   await ada.page.getByLabel('Name', { exact: true }).fill('  Countess \n of Lovelace ')
   await ada.page.getByLabel('green').check()
   await ada.press('Enter')
   await grace.page.getByRole('button', { name: 'Follow Countess of Lovelace, in CodeMirror' }).waitFor()
   await ada.type('codemirror', 'y')
   await grace.says(grace.page.locator('.cm-ySelectionInfo'), 'Countess of Lovelace')
-  assert.equal(await grace.page.locator('.cm-ySelectionCaret').evaluate(element => getComputedStyle(element).borderLeftColor), 'rgb(43, 138, 62)')
+  assert.equal(await grace.page.locator('.cm-ySelectionCaret').evaluate(element => getComputedStyle(element).borderLeftColor), 'rgb(65, 133, 9)')
   await ada.reload()
-  await ada.page.getByRole('button', { name: /Countess of Lovelace \(you\)/ }).waitFor()
+  await ada.page.getByRole('button', { name: /^You, Countess of Lovelace/ }).waitFor()
   assert.deepEqual([...ada.complaints, ...grace.complaints], [])
 })
 
@@ -130,7 +130,7 @@ test('everything is reached by keyboard', async t => {
     await ada.press('Tab')
     seen.push(await focused())
   }
-  for (const name of ['Copy the link to this room', 'Second window', 'Light or dark', 'CodeMirror', 'Markdown', 'Cut the connection', 'Under the hood']) assert.ok(seen.includes(name), `${name} in ${seen}`)
+  for (const name of ['Copy link to this room', 'Second window', 'Light or dark', 'CodeMirror', 'Markdown', 'Cut the connection', 'Under the hood']) assert.ok(seen.includes(name), `${name} in ${seen}`)
   await ada.page.getByRole('tab', { name: 'CodeMirror' }).focus()
   for (const editor of [...Object.keys(TITLES).slice(1), 'codemirror']) {
     await ada.press('ArrowRight')
@@ -145,7 +145,7 @@ test('it fits a phone, in light and dark', async t => {
   const server = await Server.start(t)
   const browser = await launch(t)
   for (const dark of [false, true]) {
-    const ada = await Person.open(t, browser, server, 'a-room-with-a-rather-long-name-42', 'Ada', { size: { width: 360, height: 740 }, dark })
+    const ada = await Person.open(t, browser, server, 'a-room-with-a-rather-long-name-42', 'Ada', { phone: true, dark })
     await ada.connected()
     for (const editor of Object.keys(TITLES)) {
       await ada.go(editor)

@@ -1,4 +1,4 @@
-// Every editor with two people, in light and dark, into demo/screenshots: for people to look at.
+// Every editor with two people, the page with eight, a first visit and a phone, in light and dark, into demo/screenshots: for people to look at.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -28,17 +28,19 @@ async function write (ada, grace, editor) {
   if (editor === 'codemirror') {
     await ada.page.locator('.cm-content').click()
     await ada.page.keyboard.insertText(MARKDOWN)
+    await until('Grace has it', async () => /Nothing is lost/.test(await grace.text(editor)))
     await grace.type(editor, 'Both of us are writing this at the same time.')
     await ada.press('ArrowUp', 'ArrowUp', 'ControlOrMeta+ArrowRight', 'ControlOrMeta+ArrowRight')
   } else if (editor === 'monaco') {
     await ada.page.locator('.monaco-editor .view-lines').click()
     await ada.page.keyboard.insertText(TYPESCRIPT)
+    await until('Grace has it', async () => /client/.test(await grace.text(editor)))
     await grace.type(editor, '\n// Grace is here.')
   } else if (editor === 'whiteboard') {
     await draw(ada, grace)
   } else {
     await ada.type(editor, 'A plan for the week')
-    if (editor === 'tiptap') await ada.page.getByRole('button', { name: 'Heading', exact: true }).click()
+    if (editor === 'tiptap') await ada.page.getByRole('button', { name: 'Heading, H1', exact: true }).click()
     else await ada.press('ControlOrMeta+Shift+Home')
     if (editor === 'quill') await ada.press('ControlOrMeta+b', 'End')
     await ada.press('End', 'Enter')
@@ -98,6 +100,36 @@ for (const dark of [false, true]) {
   })
 }
 
+for (const dark of [false, true]) {
+  test(`screenshots of eight people, of a first visit and of a phone in ${dark ? 'dark' : 'light'}`, async t => {
+    const server = await Server.start(t)
+    const browser = await launch(t)
+    const theme = dark ? 'dark' : 'light'
+    const open = (name, options = {}) => Person.open(t, browser, server, 'quiet-otter-42', name, { dark, ...options })
+    const people = [await open('Ada', { isFirst: true })]
+    await people[0].connected()
+    await people[0].screenshot(`first-${theme}`)
+    for (const name of ['Grace', 'Hedy', 'Radia', 'Barbara', 'Katherine Johnson', '👩‍👩‍👧‍👦', 'نیم\u200cفاصله']) people.push(await open(name, { phone: name === 'Hedy' }))
+    const [ada, grace, hedy] = people
+    await ada.page.getByRole('button', { name: 'Got it' }).click()
+    await until('all are there', async () => await ada.page.locator('.entry').count() === 8 && await hedy.page.locator('.entry').count() === 8)
+    await grace.type('codemirror', MARKDOWN)
+    await hedy.go('tiptap')
+    await ada.screenshot(`eight-${theme}`)
+    await hedy.page.locator('.more').click()
+    await hedy.screenshot(`eight-phone-${theme}`)
+    await hedy.press('Escape')
+    for (const editor of ['quill', 'monaco', 'whiteboard']) {
+      await hedy.go(editor)
+      await hedy.connected()
+      await hedy.screenshot(`${editor}-phone-${theme}`)
+    }
+    await ada.page.getByRole('button', { name: /^You, Ada/ }).first().click()
+    await ada.screenshot(`profile-${theme}`)
+    assert.deepEqual(people.flatMap(({ complaints }) => complaints), [])
+  })
+}
+
 test('two windows side by side, for the README', async t => {
   const server = await Server.start(t)
   const browser = await launch(t)
@@ -106,7 +138,7 @@ test('two windows side by side, for the README', async t => {
   const grace = await Person.open(t, browser, server, 'quiet-otter-42', 'Grace', { color: '#1971c2', editor: 'tiptap', size, dark: true, ...HOCUSPOCUS })
   for (const person of [ada, grace]) await person.connected()
   await ada.type('tiptap', 'A plan for the week')
-  await ada.page.getByRole('button', { name: 'Heading', exact: true }).click()
+  await ada.page.getByRole('button', { name: 'Heading, H1', exact: true }).click()
   await ada.press('End', 'Enter')
   await ada.page.keyboard.type('Two people, one document. Each sees where the other is, and what is saved.')
   await ada.press('Enter')
@@ -117,7 +149,7 @@ test('two windows side by side, for the README', async t => {
   await until('Grace has it', async () => /somebody types/.test(await grace.text('tiptap')))
   await grace.page.getByText('Kill the server').click()
   await grace.press('End', 'Enter')
-  await grace.page.keyboard.type('Connect again: it is all there')
+  await grace.page.keyboard.type('Reconnect: it is all there')
   await ada.isSaved()
   await until('both see the same', async () => await ada.content('tiptap') === await grace.content('tiptap'))
   await ada.press('ControlOrMeta+Shift+ArrowLeft', 'ControlOrMeta+Shift+ArrowLeft')

@@ -16,6 +16,7 @@ use coscribe_fuzz::generate::Shape;
 use coscribe_fuzz::report::{Finding, replay_command};
 #[cfg(feature = "planted-bugs")]
 use coscribe_fuzz::simulation::PlantedBug;
+use coscribe_terminal::say;
 
 /// How large runs are.
 #[derive(Args, Debug, Clone)]
@@ -80,16 +81,16 @@ fn seed_command(seed: u64, shape: &Shape, plant: Plant) -> String {
 /// Prints a finding, writes its files, and prints where they are. Gives the command that replays it.
 fn write(finding: &Finding, directory: &Path, plant: Plant) -> anyhow::Result<String> {
     // First, in case it cannot be written.
-    println!("{}", finding.failure);
-    println!("  {}", finding.scenario);
+    say!("{}", finding.failure);
+    say!("  {}", finding.scenario);
     let written = finding
         .write(directory)
         .with_context(|| format!("cannot write what was found to {}", directory.display()))?;
     let replay = replay_command(&written.json) + &plant.flag();
-    println!("  page      {}", written.html.display());
-    println!("  test      {}", written.rust.display());
-    println!("  for Yjs   {}", written.javascript.display());
-    println!("  again     {replay}");
+    say!("  page      {}", written.html.display());
+    say!("  test      {}", written.rust.display());
+    say!("  for Yjs   {}", written.javascript.display());
+    say!("  again     {replay}");
     Ok(replay)
 }
 

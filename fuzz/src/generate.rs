@@ -3,6 +3,9 @@
 //! Replicas edit in bursts and in few places, so that their edits meet. Faults come now and then, mostly several before they are
 //! healed, because nobody thinks of two faults at once.
 
+use std::fmt;
+
+use coscribe_terminal::counted;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -18,6 +21,13 @@ pub struct Shape {
     pub yjs: usize,
     /// Edits.
     pub edits: usize,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (replicas, edits) = (counted(self.replicas, "replica"), counted(self.edits, "edit"));
+        write!(f, "{replicas}, {} of them real Yjs; {edits}", self.yjs)
+    }
 }
 
 impl Default for Shape {

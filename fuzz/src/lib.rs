@@ -19,6 +19,7 @@
 //! | [`trace`] | reads recorded updates in many orders |
 //! | [`bytes`] | the targets of cargo-fuzz |
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod limits;
 

@@ -1,5 +1,6 @@
 //! The command line.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod command;
 
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use coscribe_fuzz::bytes::oracle;
 use coscribe_fuzz::{against, trace};
+use coscribe_terminal::{ending, note, words};
 
 use self::command::{replay, shrink, simulate};
 
@@ -43,7 +45,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result: anyhow::Result<ExitCode> = match Cli::parse().command {
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Shrink(arguments) => shrink::run(arguments),
@@ -51,8 +53,9 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(arguments),
         Command::Oracle => oracle::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+    let code = result.unwrap_or_else(|error| {
+        note!("error: {}", words(error.as_ref()));
         ExitCode::from(2)
-    })
+    });
+    ending(code)
 }

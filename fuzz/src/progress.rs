@@ -1,10 +1,10 @@
 //! How far a search has come, and the line that shows it.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::outcome::Coverage;
+use coscribe_terminal::say;
 
 /// Counts of a search that goes on, or is over.
 #[derive(Debug, Clone, Default)]
@@ -26,72 +26,96 @@ impl Progress {
         self.failures += u64::from(failed);
         self.coverage.extend(coverage);
     }
+
+    /// Runs a second.
+    fn rate(&self) -> f64 {
+        self.runs as f64 / self.elapsed.as_secs_f64().max(0.001)
+    }
+
+    fn coverage_and_failures(&self) -> String {
+        let edits = grouped(self.coverage.edits as u64, "edit");
+        let pairs = grouped(self.coverage.pairs.len() as u64, "pair");
+        let failures = match self.failures {
+            0 => "no failure".to_owned(),
+            failures => grouped(failures, "failure"),
+        };
+        format!("{edits}, {pairs} of kind and fault, {failures}")
+    }
 }
 
-/// The progress of a search on stderr: on a terminal always in the same line, elsewhere every ten seconds.
+/// Where a search ends, if nobody ends it.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound {
+    /// After so many runs.
+    Runs(u64),
+    /// After this time.
+    Time(Duration),
+    /// Never.
+    Open,
+}
+
+impl Bound {
+    /// The nearer bound of what was asked for, as far as that can be told: runs take their time.
+    pub fn new(runs: Option<u64>, time: Option<Duration>) -> Self {
+        match (time, runs) {
+            (Some(time), _) => Self::Time(time),
+            (None, Some(runs)) => Self::Runs(runs),
+            (None, None) => Self::Open,
+        }
+    }
+}
+
+/// The progress of a search on stderr.
 #[derive(Debug)]
 pub struct ProgressLine {
     /// What it shows.
     pub progress: Progress,
     start: Instant,
-    is_quiet: bool,
-    is_terminal: bool,
-    shown: Instant,
+    bound: Bound,
+    shown: coscribe_terminal::Progress,
 }
 
 impl ProgressLine {
     /// The line of a search that starts now; one that is quiet shows nothing.
-    pub fn new(is_quiet: bool) -> Self {
-        let (progress, now) = (Progress::default(), Instant::now());
-        Self { progress, start: now, is_quiet, is_terminal: io::stderr().is_terminal(), shown: now }
+    pub fn new(bound: Bound, is_quiet: bool) -> Self {
+        let shown = match bound {
+            _ if is_quiet => coscribe_terminal::Progress::hidden(),
+            Bound::Runs(runs) => coscribe_terminal::Progress::new("run", Some(runs)),
+            Bound::Time(time) => coscribe_terminal::Progress::new("second", Some(time.as_secs())),
+            Bound::Open => coscribe_terminal::Progress::new("run", None),
+        };
+        Self { progress: Progress::default(), start: Instant::now(), bound, shown }
     }
 
-    /// Shows the progress, if the line has not been renewed for a while.
+    /// Shows the progress, if it is time to.
     pub fn show(&mut self) {
-        let interval = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        if self.is_quiet || self.shown.elapsed() < interval {
-            return;
-        }
-        (self.shown, self.progress.elapsed) = (Instant::now(), self.start.elapsed());
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // If nobody can read it, the search goes on all the same.
-        let _ = write!(io::stderr(), "{before}{}{after}", self.progress);
-    }
-
-    /// Clears the line for other output.
-    pub fn clear(&self) {
-        if self.is_terminal && !self.is_quiet {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+        let (progress, start) = (&mut self.progress, self.start);
+        progress.elapsed = start.elapsed();
+        match self.bound {
+            Bound::Time(_) => self.shown.show(progress.elapsed.as_secs(), || progress.to_string()),
+            Bound::Runs(_) | Bound::Open => self.shown.show(progress.runs, || {
+                format!("{:.0}/s, {}", progress.rate(), progress.coverage_and_failures())
+            }),
         }
     }
 
     /// Ends the line, and says on stdout how far the search has come in which time.
     pub fn finish(&mut self) {
-        self.clear();
+        self.shown = coscribe_terminal::Progress::hidden();
         self.progress.elapsed = self.start.elapsed();
-        println!("{} in {} s", self.progress, self.progress.elapsed.as_secs());
+        say!("{} in {} s", self.progress, self.progress.elapsed.as_secs());
     }
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (runs, edits) = (grouped(self.runs), grouped(self.coverage.edits as u64));
-        let rate = self.runs as f64 / self.elapsed.as_secs_f64().max(0.001);
-        write!(
-            f,
-            "{runs} runs ({rate:.0}/s), {edits} edits, {} pairs of kind and fault, ",
-            self.coverage.pairs.len()
-        )?;
-        match self.failures {
-            0 => f.write_str("no failure"),
-            1 => f.write_str("1 failure"),
-            failures => write!(f, "{} failures", grouped(failures)),
-        }
+        let (runs, rest) = (grouped(self.runs, "run"), self.coverage_and_failures());
+        write!(f, "{runs} ({:.0}/s), {rest}", self.rate())
     }
 }
 
-/// The number with a comma after every three digits.
-fn grouped(number: u64) -> String {
+/// A count of these, with a comma after every three digits.
+fn grouped(number: u64, what: &str) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -100,5 +124,5 @@ fn grouped(number: u64) -> String {
         }
         out.push(digit);
     }
-    out
+    format!("{out} {what}{}", if number == 1 { "" } else { "s" })
 }

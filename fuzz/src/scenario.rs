@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use coscribe_terminal::counted;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -268,9 +269,7 @@ impl Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count =
-            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-        let (replicas, steps) = (count(self.replicas.len(), "replica"), count(self.steps.len(), "step"));
+        let (replicas, steps) = (counted(self.replicas.len(), "replica"), counted(self.steps.len(), "step"));
         write!(f, "seed {}: {replicas}, {steps}, {} of them edits", self.seed, self.edits())
     }
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use coscribe_terminal::{counted, say};
 use fastrand::Rng;
 use serde_json::json;
 
@@ -92,7 +93,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let findings = || verdicts.iter().flat_map(|verdict| &verdict.findings);
     let is_sound = findings().all(|finding| finding.known.is_some());
     if arguments.json {
-        println!("{:#}", json!({ "sound": is_sound, "yjs": has_yjs, "recordings": verdicts }));
+        say!("{:#}", json!({ "sound": is_sound, "yjs": has_yjs, "recordings": verdicts }));
     } else {
         tell(&verdicts, has_yjs);
     }
@@ -102,16 +103,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn tell(verdicts: &[Verdict], has_yjs: bool) {
     if let [verdict] = verdicts {
         let Verdict { name, updates, bytes, clients, elements, roots, .. } = verdict;
-        println!("{name}: {updates} updates, {bytes} bytes, {clients} clients, {elements} elements");
+        say!(
+            "{name}: {}, {}, {}, {}",
+            counted(*updates, "update"),
+            counted(*bytes, "byte"),
+            counted(*clients, "client"),
+            counted(*elements, "element")
+        );
         let roots: Vec<_> = roots.iter().map(|(name, of)| format!("{name} ({of:?})")).collect();
-        println!("roots: {}", roots.join(", "));
+        say!("roots: {}", roots.join(", "));
     } else {
         let updates: usize = verdicts.iter().map(|verdict| verdict.updates).sum();
-        println!("{} recordings, {updates} updates", verdicts.len());
+        say!("{}, {}", counted(verdicts.len(), "recording"), counted(updates, "update"));
     }
     for verdict in verdicts.iter().filter(|verdict| !verdict.gaps.is_empty()) {
         let gaps = verdict.gaps.join("; ");
-        println!(
+        say!(
             "gap in {}: no update has {gaps}. What builds on it waits for ever in Yjs, and yrs was not asked.",
             verdict.name
         );
@@ -124,20 +131,23 @@ fn tell(verdicts: &[Verdict], has_yjs: bool) {
     }
     for ((recording, reader, oracle), findings) in alike.iter().take(limits::TOLD_DIVERGENCES) {
         let (Divergence { way, detail, .. }, others) = (findings[0], findings.len() - 1);
-        println!("{recording}, {way}, read by {reader}: {oracle:?}: {detail} (and {others} other ways)");
+        say!(
+            "{recording}, {way}, read by {reader}: {oracle:?}: {detail} (and {})",
+            counted(others, "other way")
+        );
     }
     if alike.len() > limits::TOLD_DIVERGENCES {
-        println!("… and {} more", alike.len() - limits::TOLD_DIVERGENCES);
+        say!("… and {} more", alike.len() - limits::TOLD_DIVERGENCES);
     }
     let mut names: Vec<_> = known.iter().filter_map(|finding| finding.known).collect();
     names.sort_unstable();
     for same in names.chunk_by(|a, b| a == b) {
-        println!("known, {} times: {}", same.len(), same[0]);
+        say!("known, {}: {}", counted(same.len(), "time"), same[0]);
     }
     let ways: usize = verdicts.iter().map(|verdict| verdict.ways).sum();
     let readers = if has_yjs { "Yjs, yrs and coscribe" } else { "yrs and coscribe (no Node with Yjs)" };
     match new.len() {
-        0 => println!("read in {ways} ways by {readers}: always the same document"),
-        found => println!("read in {ways} ways by {readers}: {found} findings"),
+        0 => say!("read in {} by {readers}: always the same document", counted(ways, "way")),
+        found => say!("read in {} by {readers}: {}", counted(ways, "way"), counted(found, "finding")),
     }
 }

@@ -157,6 +157,42 @@ fn ctrl_c_ends_a_search_with_its_result() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn a_search_that_nobody_reads_goes_on_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let junit = directory.path().join("result.xml");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut search = Command::new(PROGRAM);
+    search.args(["simulate", "--seed", "1", "--runs", "40", "--no-yjs", "--junit", text(&junit)]);
+    search.stdout(writer.try_clone().unwrap()).stderr(writer);
+    assert_eq!(search.status().unwrap().code(), Some(0));
+    assert!(fs::read_to_string(&junit).unwrap().contains("failures=\"0\""));
+}
+
+#[test]
+fn a_search_shows_a_line_now_and_then_and_a_bar_on_a_terminal() {
+    let search = ["simulate", "--no-yjs", "--jobs", "1", "--edits", "5"];
+    let mut child =
+        Command::new(PROGRAM).args(search).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(" runs, ") && line.contains("no failure"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    // `script` of util-linux gives a program a terminal.
+    let command = format!("{PROGRAM} {} --seed 1 --runs 200", search.join(" "));
+    let Ok(shown) = Command::new("script").args(["-qec", &command, "/dev/null"]).output() else {
+        return eprintln!("skipped: there is no `script`");
+    };
+    let shown = stdout(&shown);
+    assert!(
+        shown.contains("of 200 runs") && shown.contains('█') && shown.contains("no failure in"),
+        "{shown}"
+    );
+}
+
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn what_is_found_can_be_replayed_and_ends_with_1() {

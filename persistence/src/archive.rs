@@ -4,14 +4,17 @@
 //! manifest that says which file is which document. The files are numbered, since a document name may be
 //! anything. The manifest is written last: a directory without one is an archive that was not finished.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::name::{DocumentName, NameError};
+use crate::words::counted;
 
 /// The manifest's file name: JSON, see [`ArchiveEntry`] for what it says of each document.
 pub const ARCHIVE_MANIFEST: &str = "manifest.json";
@@ -124,7 +127,7 @@ impl ArchiveWriter {
         }
         let file = format!("{:08}.yjs", self.entries.len() + 1);
         let path = self.dir.join(DOCUMENTS_DIR).join(&file);
-        write_synced(&path, state).map_err(failed("write", &path))?;
+        write_new(&path, state).map_err(failed("write", &path))?;
         let (bytes, crc32c) = (state.len() as u64, crc32c::crc32c(state));
         self.entries
             .insert(name.clone(), ArchiveEntry { name: name.clone(), sequence, time, bytes, crc32c, file });
@@ -139,9 +142,7 @@ impl ArchiveWriter {
         let manifest = Manifest { format: FORMAT.to_owned(), version: VERSION, documents };
         let write = || -> io::Result<()> {
             disk::sync_dir(&self.dir.join(DOCUMENTS_DIR))?;
-            let new = path.with_extension("json.new");
-            write_synced(&new, &serde_json::to_vec_pretty(&manifest)?)?;
-            fs::rename(&new, &path)?;
+            write_new(&path, &serde_json::to_vec_pretty(&manifest)?)?;
             disk::sync_dir(&self.dir)
         };
         write().map_err(failed("write", &path))?;
@@ -188,7 +189,7 @@ impl ArchiveReader {
         let found = fs::metadata(&path).map_err(failed("read", &path))?.len();
         // Checked before reading: the file may be anything.
         if found != entry.bytes {
-            return Err(damaged(format!("it has {found} bytes instead of {}", entry.bytes)));
+            return Err(damaged(format!("it has {} instead of {}", counted(found, "byte"), entry.bytes)));
         }
         let state = fs::read(&path).map_err(failed("read", &path))?;
         if crc32c::crc32c(&state) != entry.crc32c {
@@ -226,10 +227,22 @@ impl TryFrom<ManifestEntry> for ArchiveEntry {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+/// Writes a file that must not be there: under its name it is either whole, and synced, or not there.
+///
+/// # Errors
+/// If it is there, or cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new();
+    new.prefix(".coscribe-").suffix(".part");
+    // As of any new file: the umask takes away what the user does not want.
+    #[cfg(unix)]
+    new.permissions(PermissionsExt::from_mode(0o666));
+    // Its own errors name the temporary file.
+    let mut file = dir.metadata().and_then(|_| new.tempfile_in(dir).map_err(|error| error.kind().into()))?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map(drop).map_err(|error| error.error)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {

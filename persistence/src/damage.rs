@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::name::DocumentName;
 use crate::record::Record;
+use crate::words::counted;
 
 /// The reason where there is nothing else, as after a crash of the system.
 pub(crate) const ZEROS: &str = "nothing but zeros";
@@ -44,7 +45,8 @@ impl Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, offset, bytes, reason, .. } = self;
-        write!(f, "{bytes} unreadable bytes at offset {offset} of {path:?} ({reason})")?;
+        let bytes = counted(*bytes, "unreadable byte");
+        write!(f, "{bytes} at offset {offset} of {path:?} ({reason})")?;
         match &self.document {
             Some((name, sequence)) => {
                 write!(f, ", probably record {sequence} of document {name:?}")

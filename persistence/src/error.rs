@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::damage::Damage;
 use crate::name::DocumentName;
+use crate::segment::VERSION;
 
 /// Why a call to the store failed. A document that cannot be read is always one of these errors, never an empty
 /// document.
@@ -47,7 +48,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A file was written by a version of coscribe that this one does not know.
-    #[error("{path:?} has format version {version}, which this version of coscribe does not know")]
+    #[error(
+        "{path:?} has format version {version}, and this program reads version {VERSION}; use the version of coscribe \
+         that wrote it, or a later one"
+    )]
     UnknownVersion {
         /// The file.
         path: PathBuf,

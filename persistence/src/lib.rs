@@ -24,6 +24,7 @@
 //! starts no threads (sled starts its own). [`Store::append`] blocks until the disk has answered.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod limits;
 mod name;
@@ -48,7 +49,9 @@ mod verify;
 
 mod archive;
 
-pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter};
+mod words;
+
+pub use archive::{ARCHIVE_MANIFEST, ArchiveEntry, ArchiveError, ArchiveReader, ArchiveWriter, write_new};
 pub use damage::Damage;
 pub use disk::{Choose, Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, SystemDisk};
 pub use error::{SnapshotError, StoreError};
@@ -56,6 +59,7 @@ pub use load::StoredDocument;
 pub use log::NewRecord;
 pub use name::{DocumentName, NameError};
 pub use reader::{ReadOptions, StoreReader};
+pub use segment::VERSION as FORMAT_VERSION;
 pub use snapshots::SnapshotIndex;
 pub use store::{Checkpoint, Missing, Recovery, Salvage, Store, StoreOptions, TornTail};
 pub use verify::{Gap, Report, UnreadableSnapshot, verify, verify_with};

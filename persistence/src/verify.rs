@@ -9,6 +9,8 @@ use crate::index::{Covered, Index};
 use crate::load::StoredDocument;
 use crate::name::DocumentName;
 use crate::reader::{ReadOptions, StoreReader};
+use crate::segment::VERSION as FORMAT_VERSION;
+use crate::words::counted;
 
 /// The findings of [`verify`].
 #[derive(Debug, Default)]
@@ -65,15 +67,15 @@ pub struct UnreadableSnapshot {
 /// Reads every record and every snapshot of the store in `dir`, even after a crash, and changes nothing there; meanwhile nobody
 /// can open it. `Err` only if the directory is missing, in use, or cannot be read.
 pub fn verify(dir: &Path, options: &ReadOptions) -> Result<Report, StoreError> {
-    verify_with(dir, options, |_, _| {})
+    verify_with(dir, options, |_, _, _| {})
 }
 
 /// Like [`verify`], and also calls `visit` with every stored document, in name order, as [`Store::load`](crate::Store::load)
-/// would return it: an error if it cannot be read in full.
+/// would return it, which is an error if it cannot be read in full; and with the number of documents that there are.
 pub fn verify_with(
     dir: &Path,
     options: &ReadOptions,
-    mut visit: impl FnMut(&DocumentName, Result<StoredDocument, StoreError>),
+    mut visit: impl FnMut(&DocumentName, Result<StoredDocument, StoreError>, usize),
 ) -> Result<Report, StoreError> {
     let mut reader = StoreReader::open(dir, options)?;
     let found = std::mem::take(&mut reader.found);
@@ -99,7 +101,7 @@ pub fn verify_with(
         if document.is_err() {
             report.unreadable.push(name.clone());
         }
-        visit(&name, document);
+        visit(&name, document, report.documents);
     }
     reader.check_alone()?;
     Ok(report)
@@ -144,8 +146,13 @@ impl fmt::Display for Report {
         let Self { segments, records, documents, snapshots, .. } = self;
         writeln!(
             f,
-            "{documents} documents: {records} records in {segments} segments, {snapshots} snapshots"
+            "{}: {} in {}, {}",
+            counted(*documents, "document"),
+            counted(*records, "record"),
+            counted(*segments, "segment"),
+            counted(*snapshots, "snapshot")
         )?;
+        writeln!(f, "data format: version {FORMAT_VERSION}")?;
         if let Some(torn) = &self.torn {
             writeln!(f, "torn end (a crash; nothing that was acknowledged): {torn}")?;
         }

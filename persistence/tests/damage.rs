@@ -264,20 +264,6 @@ fn a_record_that_changes_under_a_running_store_is_an_error() {
 }
 
 #[test]
-fn a_file_of_a_later_version_is_refused_and_left_alone() {
-    let scene = Scene::new();
-    drop(scene.open_clean());
-    let mut bytes = fs::read(scene.segment(1)).unwrap();
-    bytes[8] = 2;
-    let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
-    bytes[28..32].copy_from_slice(&crc);
-    fs::write(scene.segment(1), &bytes).unwrap();
-    let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
-    assert!(matches!(error, StoreError::UnknownVersion { version: 2, .. }), "{error}");
-    assert_eq!(fs::read(scene.segment(1)).unwrap(), bytes);
-}
-
-#[test]
 fn verify_names_what_is_damaged_and_changes_nothing() {
     let scene = Scene::new();
     let store = scene.open_clean();
@@ -318,7 +304,7 @@ fn verify_shows_every_document_as_loading_it_would_and_nobody_can_open_it_meanwh
     flip(&scene.segment(1), 32 + 65, 1);
     let before = contents(scene.path());
     let mut shown = Vec::new();
-    let report = verify_with(scene.path(), &ReadOptions::default(), |name, document| {
+    let report = verify_with(scene.path(), &ReadOptions::default(), |name, document, _| {
         shown.push((name.to_string(), document.ok()));
         let error = Store::open(scene.path(), scene.options.clone()).unwrap_err();
         assert!(error.to_string().contains("in use by a process that verifies it"), "{error}");
@@ -341,7 +327,7 @@ fn a_store_without_a_lock_file_that_is_opened_while_it_is_verified_gets_no_verdi
     fs::remove_file(scene.path().join("lock")).unwrap();
     assert!(verify(scene.path(), &ReadOptions::default()).unwrap().is_sound());
     assert_eq!(scene.files_ending("lock"), Vec::<String>::new());
-    let opened = verify_with(scene.path(), &ReadOptions::default(), |_, _| drop(scene.open()));
+    let opened = verify_with(scene.path(), &ReadOptions::default(), |_, _, _| drop(scene.open()));
     assert!(matches!(opened, Err(StoreError::InUse { .. })));
 }
 

@@ -223,7 +223,7 @@ fn a_lost_catalog_is_rebuilt_from_the_snapshots() {
     let scene = three_documents();
     fs::remove_file(scene.path().join("catalog")).unwrap();
     let mut readable = 0;
-    let report = verify_with(scene.path(), &ReadOptions::default(), |_, document| {
+    let report = verify_with(scene.path(), &ReadOptions::default(), |_, document, _| {
         readable += usize::from(document.is_ok());
     });
     let report = report.unwrap();

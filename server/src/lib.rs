@@ -7,9 +7,12 @@
 //! let config = coscribe::Config::from_toml("listen = \"127.0.0.1:0\"\ndata = \"documents\"")?;
 //! let server = coscribe::Running::start(config).await?;
 //! println!("editors connect to ws://{}/<document>", server.addresses()[0]);
-//! server.stop().await
+//! server.stop().await?;
+//! # Ok(())
 //! # }
 //! ```
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
 mod announcement;

@@ -1,6 +1,5 @@
 //! `coscribe serve`: puts the parts together, and takes them apart in the order in which nothing is lost.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::process;
 use std::process::ExitCode;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
+use coscribe_terminal::print;
 use coscribe_websocket::echo;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -55,7 +55,7 @@ pub(crate) fn echo(listen: &Listen) -> anyhow::Result<ExitCode> {
         let addresses = [listeners[0].local_addr().context("cannot listen")?];
         let announcement =
             Announcement { listen, addresses: &addresses, is_encrypted: false, admin_addresses: &[] };
-        say(&announcement.listening());
+        print(announcement.listening().as_bytes());
         match echo::run(listeners.swap_remove(0)).await.context("cannot accept connections")? {}
     })
 }
@@ -79,7 +79,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         is_encrypted: server.is_encrypted(),
         admin_addresses: server.admin_addresses(),
     };
-    say(&announcement.text(announcement::outside()));
+    print(announcement.text(announcement::outside()).as_bytes());
     let name = signals.next().await;
     info!("{name}: shutting down");
     tokio::select! {
@@ -251,12 +251,6 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
         warn!("{note}");
     }
     Ok(Arc::new(store))
-}
-
-/// Says on stdout where the server is. Nobody has to read it.
-fn say(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Looks now and then whether the directory is still there: without it, all that is written is gone when the server ends.

@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use coscribe_worker::document::Root;
 use coscribe_worker::frame;
 use coscribe_worker::message::{self, Question, Request, Response};
 use documents::{nested, string_in_array, text};
@@ -64,8 +65,9 @@ fn questions_are_answered_one_after_another_until_stdin_ends() {
     let summary = Response::Summary { state_vector: vec![(7, 5)], delete_set: Vec::new() };
     assert_eq!(worker.ask(&update, Question::Summary), Some(summary));
     assert_eq!(worker.ask(&update, Question::Json), Some(Response::Json(r#"{"t":"hello"}"#.to_owned())));
-    assert_eq!(worker.ask(&update, Question::Text(None)), Some(Response::Text(Some("hello".to_owned()))));
-    assert_eq!(worker.ask(&update, Question::Text(Some("no".to_owned()))), Some(Response::Text(None)));
+    assert_eq!(worker.ask(&update, Question::Text(None)), Some(Response::Text("hello".to_owned())));
+    let roots = vec![Root { name: "t".to_owned(), kind: "text".to_owned() }];
+    assert_eq!(worker.ask(&update, Question::Text(Some("no".to_owned()))), Some(Response::NoText(roots)));
     assert!(matches!(worker.ask(&[1, 2], Question::Json), Some(Response::Refused(_))));
     drop(worker.child.stdin.take());
     let (status, words) = worker.end();

@@ -40,6 +40,9 @@ fn look_at(request: &Request) -> Result<Response, DocumentError> {
             }
         }
         Question::Json => Response::Json(document.to_json().to_string()),
-        Question::Text(root) => Response::Text(document.to_text(root.as_deref())),
+        Question::Text(root) => match document.to_text(root.as_deref()) {
+            Ok(text) => Response::Text(text),
+            Err(roots) => Response::NoText(roots),
+        },
     })
 }

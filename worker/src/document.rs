@@ -21,6 +21,7 @@ mod text;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::update::{ClientId, Clock};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact, Update};
@@ -42,6 +43,15 @@ pub struct Summary {
     /// It covers the delete set of the update and may hold more: integrating deletes map entries that lost against
     /// a concurrent one, and what was inserted into a type that somebody else deleted.
     pub delete_set: IdSet,
+}
+
+/// A root of a document.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Root {
+    /// Its name.
+    pub name: String,
+    /// What it is, guessed from what it holds: map, array, text, XML, or several of them.
+    pub kind: String,
 }
 
 /// Why yrs does not open an update as a whole document.
@@ -126,10 +136,12 @@ impl Document {
 
     /// The plain text of one root, or of all roots that hold text, in the order of their names.
     ///
-    /// Formats and embeds are left out. Of XML, each element that holds text gives a line. `None` when there is no such
-    /// root, or no text in it.
-    #[must_use]
-    pub fn to_text(&self, root: Option<&str>) -> Option<String> {
+    /// Formats and embeds are left out. Of XML, each element that holds text gives a line.
+    ///
+    /// # Errors
+    ///
+    /// The roots that hold something, when there is no such root, or neither text nor XML is in it.
+    pub fn to_text(&self, root: Option<&str>) -> Result<String, Vec<Root>> {
         text::of_roots(&self.doc.transact(), root)
     }
 }

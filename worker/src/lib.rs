@@ -18,6 +18,7 @@
 //! | [`message`] | what is asked and answered |
 //! | [`document`] | yrs: content as JSON and as text |
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod limits;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::document::Root;
 use crate::limits::DOCUMENTS;
 
 /// One document to look at.
@@ -43,8 +44,10 @@ pub enum Response {
     },
     /// JSON text. May be nested deeper than a parser on a normal stack stands.
     Json(String),
-    /// Text, if there is any.
-    Text(Option<String>),
+    /// Text, which may be empty.
+    Text(String),
+    /// What was asked for holds no text. These are the roots of the document that hold something.
+    NoText(Vec<Root>),
     /// The update was not opened, and why.
     Refused(String),
 }
@@ -75,7 +78,7 @@ mod tests {
     fn a_message_is_read_as_it_was_written() {
         let summary =
             Response::Summary { state_vector: vec![(1, 2)], delete_set: vec![(u64::MAX, 0, u32::MAX)] };
-        for response in [summary, Response::Text(None)] {
+        for response in [summary, Response::NoText(Vec::new())] {
             assert_eq!(decode::<Response>(&encode(&response).unwrap()).unwrap(), response);
         }
     }

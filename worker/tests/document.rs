@@ -20,17 +20,33 @@ fn every_kind_of_content_has_its_json() {
 
 #[test]
 fn text_comes_from_all_roots_that_hold_text_in_the_order_of_their_names() {
-    assert_eq!(opened(KINDS).to_text(None).as_deref(), Some(include_str!("document/kinds.txt")));
+    assert_eq!(opened(KINDS).to_text(None).as_deref(), Ok(include_str!("document/kinds.txt")));
 }
 
 #[test]
 fn text_of_one_root_is_found_by_name() {
     let document = opened(KINDS);
-    assert_eq!(document.to_text(Some("rich")).as_deref(), Some("bold plain"));
-    assert_eq!(document.to_text(Some("prosemirror")).as_deref(), Some("Title\nbefore after\n"));
-    assert_eq!(document.to_text(Some("map")), None);
-    assert_eq!(document.to_text(Some("emptied")), None);
-    assert_eq!(document.to_text(Some("no such root")), None);
+    assert_eq!(document.to_text(Some("rich")).as_deref(), Ok("bold plain"));
+    assert_eq!(document.to_text(Some("prosemirror")).as_deref(), Ok("Title\nbefore after\n"));
+    assert_eq!(document.to_text(Some("emptied")).as_deref(), Ok(""));
+}
+
+#[test]
+fn where_there_is_no_text_the_roots_are_named_with_their_kinds() {
+    let document = opened(KINDS);
+    for root in ["map", "no such root"] {
+        let roots = document.to_text(Some(root)).unwrap_err();
+        let roots: Vec<_> = roots.iter().map(|root| (&*root.name, &*root.kind)).collect();
+        let expected = [
+            ("array", "array"),
+            ("lexical", "XML and map"),
+            ("map", "map"),
+            ("plain", "text"),
+            ("prosemirror", "XML"),
+            ("rich", "text"),
+        ];
+        assert_eq!(roots, expected, "{root}");
+    }
 }
 
 #[test]
@@ -46,7 +62,7 @@ fn yrs_and_the_blocks_agree_on_state_vector_and_delete_set() {
 fn an_empty_document_is_empty_in_every_form() {
     let document = opened(&[0, 0]);
     assert_eq!(document.to_json(), Value::Object(serde_json::Map::new()));
-    assert_eq!(document.to_text(None), None);
+    assert_eq!(document.to_text(None).as_deref(), Ok(""));
     assert!(document.summary().state_vector.is_empty());
 }
 

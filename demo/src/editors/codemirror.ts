@@ -11,6 +11,7 @@ import { GFM, parser } from '@lezer/markdown'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
 import type * as Y from 'yjs'
 import type { Mount, Viewport } from './editor'
+import { showFlags } from './flags'
 import { fromShare, toShare } from './position'
 import './codemirror.css'
 
@@ -28,13 +29,14 @@ export const mount: Mount = (parent, shared) => {
         keymap.of([...yUndoManagerKeymap, ...closeBracketsKeymap, ...searchKeymap, ...defaultKeymap]),
         lineNumbers(), highlightActiveLineGutter(), highlightActiveLine(), drawSelection(), dropCursor(), rectangularSelection(),
         bracketMatching(), closeBrackets(), highlightSelectionMatches(),
-        EditorState.allowMultipleSelections.of(true), EditorView.lineWrapping, EditorView.contentAttributes.of({ 'aria-label': 'Markdown' }),
+        EditorState.allowMultipleSelections.of(true), EditorView.lineWrapping, EditorView.contentAttributes.of({ 'aria-label': 'Markdown', tabindex: '0' }),
         markdown, syntaxHighlighting(classHighlighter),
         placeholder('Type some Markdown, and watch it appear in the other window…'),
         yCollab(text, shared.awareness),
       ],
     }),
   })
+  showFlags(parent, shared, '.cm-ySelectionInfo')
   return {
     focus: () => view.focus(),
     left: () => shared.awareness.setLocalStateField('cursor', null),

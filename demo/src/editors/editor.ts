@@ -19,5 +19,11 @@ export interface Viewport {
   show(where: unknown): void
 }
 
+/** A document as its editor has it. */
+export interface EditorDocument extends Pick<SharedDocument, 'doc' | 'awareness' | 'show' | 'others'> {
+  /** What becomes of text that was composed in a part of the document that others deleted meanwhile. */
+  whenLost(restore: (text: string) => void): void
+}
+
 /** Puts an editor for a document into an element of the page. */
-export type Mount = (parent: HTMLElement, shared: SharedDocument) => Editor
+export type Mount = (parent: HTMLElement, shared: EditorDocument) => Editor

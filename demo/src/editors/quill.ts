@@ -5,19 +5,23 @@ import { QuillBinding } from 'y-quill'
 import * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount } from './editor'
+import { showFlags } from './flags'
+import { insertManyLinesAtOnce } from './quill-bulk'
+import { SlicedClipboard } from './quill-paste'
 import 'quill/dist/quill.snow.css'
 import './quill.css'
 
 /** Undo by Yjs instead of Quill: it undoes only edits of this person, wherever they are by now. */
 class SharedHistory extends History {
-  manager: Y.UndoManager | undefined
-  override undo(): void { this.manager?.undo() }
-  override redo(): void { this.manager?.redo() }
+  step: ((step: 'undo' | 'redo') => void) | undefined
+  override undo(): void { this.step?.('undo') }
+  override redo(): void { this.step?.('redo') }
   override record(): void {}
 }
 
 Quill.register('modules/cursors', QuillCursors)
 Quill.register('modules/history', SharedHistory, true)
+Quill.register('modules/clipboard', SlicedClipboard, true)
 
 export const mount: Mount = (parent, shared) => {
   const text = shared.doc.getText('quill')
@@ -33,15 +37,33 @@ export const mount: Mount = (parent, shared) => {
       keyboard: { bindings: { tab: null } },
     },
   })
-  quill.root.setAttribute('aria-label', 'Rich text')
+  for (const [name, value] of Object.entries({ role: 'textbox', 'aria-multiline': 'true', 'aria-label': 'Rich text' })) quill.root.setAttribute(name, value)
+  namePicker(parent)
+  insertManyLinesAtOnce(quill)
   const binding = new QuillBinding(text, quill, shared.awareness)
+  const manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
+  const clipboard = quill.getModule('clipboard') as SlicedClipboard
+  clipboard.undoneBy(manager)
   const history = quill.getModule('history') as SharedHistory
-  history.manager = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
+  showFlags(parent, shared, '.ql-cursor-flag')
+  history.step = step => {
+    clipboard.stop()
+    manager[step]()
+  }
   return {
     focus: () => quill.focus(),
     left: () => {
       quill.blur()
       shared.awareness.setLocalStateField('cursor', null)
     },
+  }
+}
+
+/** Quill writes the choices of a picker by its style sheet, where screen readers find no name. */
+function namePicker(parent: HTMLElement): void {
+  parent.querySelector('.ql-picker-label')?.setAttribute('aria-label', 'Heading or normal text')
+  for (const item of parent.querySelectorAll<HTMLElement>('.ql-picker-item')) {
+    const level = item.dataset['value']
+    item.setAttribute('aria-label', level === undefined ? 'Normal text' : `Heading ${level}`)
   }
 }

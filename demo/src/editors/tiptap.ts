@@ -6,6 +6,7 @@ import StarterKit from '@tiptap/starter-kit'
 import type * as Y from 'yjs'
 import { h } from '../dom'
 import type { Mount, Viewport } from './editor'
+import { showFlags } from './flags'
 import { fromShare, toShare } from './position'
 import './tiptap.css'
 
@@ -29,6 +30,9 @@ export const mount: Mount = (parent, shared) => {
     ],
   })
   fill(bar, editor)
+  showFlags(parent, shared, '.collaboration-carets__label')
+  // A paragraph takes with it what is composed in it.
+  shared.whenLost(text => editor.view.dispatch(editor.state.tr.insertText(text)))
   return {
     focus: () => { editor.commands.focus() },
     left: () => shared.awareness.setLocalStateField('cursor', null),
@@ -43,10 +47,10 @@ function fill(bar: HTMLElement, editor: Tiptap): void {
     { label: 'B', title: 'Bold', run: () => act().toggleBold().run(), is: () => editor.isActive('bold') },
     { label: 'I', title: 'Italic', run: () => act().toggleItalic().run(), is: () => editor.isActive('italic') },
     { label: 'S', title: 'Strike', run: () => act().toggleStrike().run(), is: () => editor.isActive('strike') },
-    { label: 'H1', title: 'Heading', run: () => act().toggleHeading({ level: 1 }).run(), is: () => editor.isActive('heading', { level: 1 }) },
-    { label: 'H2', title: 'Smaller heading', run: () => act().toggleHeading({ level: 2 }).run(), is: () => editor.isActive('heading', { level: 2 }) },
+    { label: 'H1', title: 'Heading, H1', run: () => act().toggleHeading({ level: 1 }).run(), is: () => editor.isActive('heading', { level: 1 }) },
+    { label: 'H2', title: 'Smaller heading, H2', run: () => act().toggleHeading({ level: 2 }).run(), is: () => editor.isActive('heading', { level: 2 }) },
     { label: '•', title: 'List', run: () => act().toggleBulletList().run(), is: () => editor.isActive('bulletList') },
-    { label: '1.', title: 'Numbered list', run: () => act().toggleOrderedList().run(), is: () => editor.isActive('orderedList') },
+    { label: '1.', title: 'Numbered list, 1.', run: () => act().toggleOrderedList().run(), is: () => editor.isActive('orderedList') },
     { label: '❝', title: 'Quote', run: () => act().toggleBlockquote().run(), is: () => editor.isActive('blockquote') },
     { label: '</>', title: 'Code', run: () => act().toggleCodeBlock().run(), is: () => editor.isActive('codeBlock') },
     { label: '↶', title: 'Undo', run: () => act().undo().run(), is: () => null },

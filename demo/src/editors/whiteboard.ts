@@ -15,10 +15,10 @@ const TOOLS = {
 
 type Tool = keyof typeof TOOLS
 
-const NOTE = { width: 220, height: 150 }
+const NOTE = { width: 220, height: 180 }
 
-/** Below this scale, text is too small to read: the board scrolls instead. */
-const SMALLEST_SCALE = 0.45
+/** Below this scale, text is too small to read, and notes are too small for fingers: the board scrolls instead. */
+const SMALLEST_SCALE = matchMedia('(pointer: coarse)').matches ? 0.6 : 0.45
 
 export const mount: Mount = (parent, shared) => {
   const shapes = new Shapes(shared.doc)
@@ -135,6 +135,7 @@ class Board {
     const { clientWidth, clientHeight } = this.element
     if (clientWidth === 0) return
     this.#scale = Math.max(Math.min(clientWidth / BOARD.width, clientHeight / BOARD.height), SMALLEST_SCALE)
+    this.#surface.style.setProperty('--scale', String(this.#scale))
     Object.assign(size.style, { width: `${BOARD.width * this.#scale}px`, height: `${BOARD.height * this.#scale}px` })
     this.#surface.style.transform = `scale(${this.#scale})`
   }

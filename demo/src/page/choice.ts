@@ -14,7 +14,7 @@ export function choice(room: Room, current: Provider): { element: HTMLElement, r
     }, provider.title)
     return { provider, link }
   })
-  const element = h('nav', { class: 'choice', 'aria-label': 'Provider of this window' }, h('span', {}, 'Provider'), h('ul', {}, ...links.map(({ link }) => h('li', {}, link))))
+  const element = h('nav', { class: 'choice', 'aria-label': 'Provider of this window' }, h('span', { class: 'wide' }, 'Provider'), h('ul', {}, ...links.map(({ link }) => h('li', {}, link))))
   const render = (): void => {
     for (const { provider, link } of links) if (link.href !== pageWith(provider)) link.href = pageWith(provider)
   }

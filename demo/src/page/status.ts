@@ -5,7 +5,7 @@ import { h, icon } from '../dom'
 import type { Room } from '../room'
 import { ICONS } from './icons'
 
-type Mood = 'good' | 'busy' | 'bad'
+type Mood = 'good' | 'busy' | 'bad' | 'calm'
 
 interface Words {
   mood: Mood
@@ -27,8 +27,8 @@ export function status(room: Room): { element: HTMLElement, banner: HTMLElement,
     show(connection, connectionWords(document.connection))
     announce(live, connectionWords(document.connection, false).text)
     showSaved(saved, savedWords(document.connection, room))
-    cut.textContent = room.isCut ? 'Connect again' : 'Cut the connection'
-    cut.title = room.isCut ? 'Takes up the connection' : 'Try it: go on typing without a connection'
+    cut.textContent = room.isCut ? 'Reconnect' : 'Cut the connection'
+    cut.title = room.isCut ? 'Connect to the server again' : 'Try it: go on typing without a connection'
     typing.textContent = typingWords(room)
     fillBanner(banner, room)
   }
@@ -64,20 +64,22 @@ function connectionWords({ state }: Connection, withSeconds = true): Words {
   }
 }
 
+/** What is known of this person's changes; those of others may be on the way to the disk. */
 function savedWords({ saved, state }: Connection, { keeps }: Room): Words {
   const changes = `${saved.waiting} change${saved.waiting === 1 ? '' : 's'} waiting`
   if (state.kind !== 'connected') {
-    const kept = keeps ? 'kept in this browser' : 'only in this window'
-    if (saved.waiting > 0) return { mood: 'bad', text: `${changes}, ${kept}` }
-    return saved.at === null ? { mood: 'busy', text: keeps ? 'Kept in this browser, not compared with the server yet' : '' } : savedAt(saved.at)
+    if (saved.waiting > 0) return { mood: 'bad', text: `${changes}, ${keeps ? 'kept in this browser' : 'only in this window'}` }
+    if (saved.at !== null) return { mood: 'calm', text: `Your changes were saved on disk at ${time(saved.at)}` }
+    return { mood: 'calm', text: keeps ? 'Your changes are kept in this browser' : '' }
   }
   if (saved.isUnknown) return { mood: 'bad', text: 'This server does not say what is saved' }
   if (saved.waiting > 0) return { mood: saved.late === null ? 'busy' : 'bad', text: saved.late === null ? changes : `${changes}: the server does not confirm` }
-  return saved.at === null ? { mood: 'busy', text: 'Asking what is saved…' } : savedAt(saved.at)
+  if (saved.at === null) return { mood: 'busy', text: 'Asking what is saved…' }
+  return { mood: 'good', text: `Your changes are saved on disk (${time(saved.at)})` }
 }
 
-function savedAt(at: Date): Words {
-  return { mood: 'good', text: `Saved on disk at ${at.toLocaleTimeString('en-GB')}` }
+function time(at: Date): string {
+  return at.toLocaleTimeString('en-GB')
 }
 
 function typingWords(room: Room): string {
@@ -104,11 +106,14 @@ function retry(room: Room): void {
 
 /** The text of the banner, and the label of its button. */
 function bannerWords(room: Room): [string, string] | null {
-  const state = room.document?.connection.state
-  const fate = room.keeps ? 'Edits are kept in this browser and will be sent' : 'Edits are kept in this window, as long as it is open, and will be sent'
-  if (state?.kind === 'cut') return [`You have cut the connection. Go on typing: ${fate.charAt(0).toLowerCase()}${fate.slice(1)} when you connect again.`, 'Connect again']
-  if (state?.kind === 'refused') return [`${state.why} What you have typed is kept in this ${room.keeps ? 'browser' : 'window'}.`, 'Try again']
-  if (state?.kind === 'waiting') return [`${state.why ?? 'There is no connection to the server.'} ${fate} as soon as it is back.`, 'Try now']
-  if (room.document?.connection.saved.isUnknown) return ['This server passes edits on, but does not say when they are on disk: it is not coscribe, or too old.', 'Try again']
+  const { document, keeps } = room
+  const state = document?.connection.state
+  if (state === undefined || document === undefined) return null
+  if (state.kind === 'refused') return [`${state.why} What you have typed is kept in this ${keeps ? 'browser' : 'window'}.`, 'Try again']
+  const fate = keeps ? 'Your edits are kept in this browser and will be sent' : 'Your edits are kept in this window, as long as it is open, and will be sent'
+  const unseen = document.isKnown ? '' : ' This document was never loaded in this browser: what is in it appears when the server is reached.'
+  if (state.kind === 'cut') return [`You have cut the connection.${unseen} Go on typing: ${fate.charAt(0).toLowerCase()}${fate.slice(1)} when you reconnect.`, 'Reconnect']
+  if (state.kind === 'waiting') return [`${state.why ?? 'There is no connection to the server.'}${unseen} ${fate} as soon as it is back.`, 'Try now']
+  if (document.connection.saved.isUnknown) return ['This server passes edits on, but does not say when they are on disk: it is not coscribe, or too old.', 'Try again']
   return null
 }

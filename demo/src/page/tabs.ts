@@ -26,6 +26,7 @@ export function tabs(room: Room, go: (editor: EditorId) => void): { element: HTM
     const others = room.others()
     for (const { id, about, tab, showDots } of all) {
       const here = others.filter(({ editor }) => editor === id)
+      if (id === room.current && tab.ariaSelected !== 'true') tab.scrollIntoView({ block: 'nearest', inline: 'center' })
       tab.setAttribute('aria-selected', String(id === room.current))
       tab.tabIndex = id === room.current ? 0 : -1
       tab.title = [about, ...here.map(({ person }) => `${person.name} is here`)].join('\n')

@@ -1,7 +1,7 @@
 /** The others' mouse pointers above the whiteboard. */
 
 import { h, svg } from '../dom'
-import type { SharedDocument } from '../document'
+import type { EditorDocument } from '../editors/editor'
 
 /** The interval at which this page tells where its pointer is, in milliseconds. */
 const INTERVAL = 40
@@ -14,7 +14,7 @@ export class Pointers {
   #next: Point | null = null
   #timer = 0
 
-  constructor(private readonly shared: SharedDocument) {
+  constructor(private readonly shared: EditorDocument) {
     shared.awareness.on('change', () => this.#render())
     this.#render()
   }

@@ -35,6 +35,7 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
+use coscribe_terminal::say;
 use tokio::runtime::Builder;
 
 pub use self::arguments::Arguments;
@@ -57,9 +58,9 @@ const JOBS: u16 = 4;
 /// If it could not be tried: no server answers at the address, or it does not speak the dialect, or a command fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&arguments)?;
-    let mut reporter = Reporter::new(&arguments, &plan.name);
+    let mut reporter = Reporter::new(&arguments, &plan.name, plan.runs());
     interrupt::listen()?;
-    println!("{}", plan.description());
+    say!("{}", plan.description());
     thread::scope(|scope| {
         let (sender, runs) = mpsc::channel();
         let jobs = arguments.jobs.unwrap_or(if plan.server.restart.is_some() { 1 } else { JOBS });
@@ -132,10 +133,9 @@ impl<'a> Plan<'a> {
             true => "acknowledges by SyncStatus, so what it has acknowledged must stay",
             false => "acknowledges nothing (no SyncStatus)",
         };
-        let Shape { replicas, yjs, edits } = self.shape;
         let runs = match &self.replayed {
             Some(scenario) => scenario.to_string(),
-            None => format!("seed {}: {replicas} replicas, {yjs} of them real Yjs; {edits} edits", self.seed),
+            None => format!("seed {}: {}", self.seed, self.shape),
         };
         format!("{}: {acknowledges}\n{runs}", self.server.target.url(&format!("{}…", self.name)))
     }
@@ -176,8 +176,13 @@ impl<'a> Plan<'a> {
             return None;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.runs().is_none_or(|runs| number < runs).then_some(number)
+    }
+
+    /// How many runs there will be; a scenario from a file is carried out once.
+    fn runs(&self) -> Option<u64> {
         let once = self.replayed.as_ref().and(Some(1)).filter(|_| self.deadline.is_none());
-        self.arguments.runs.or(once).is_none_or(|runs| number < runs).then_some(number)
+        self.arguments.runs.or(once)
     }
 
     fn scenario(&self, number: u64) -> Scenario {

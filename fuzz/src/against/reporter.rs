@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context;
+use coscribe_terminal::{counted, say};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::arguments::Arguments;
 use super::run::Account;
 use crate::outcome::{Failure, Timeline};
-use crate::progress::ProgressLine;
+use crate::progress::{Bound, ProgressLine};
 use crate::report::Finding;
 use crate::scenario::Scenario;
 use crate::scenario_file::ScenarioFile;
@@ -39,11 +40,11 @@ pub(super) struct Reporter<'a> {
 }
 
 impl<'a> Reporter<'a> {
-    pub(super) fn new(arguments: &'a Arguments, name: &'a str) -> Self {
+    pub(super) fn new(arguments: &'a Arguments, name: &'a str, runs: Option<u64>) -> Self {
         Self {
             arguments,
             name,
-            line: ProgressLine::new(arguments.quiet),
+            line: ProgressLine::new(Bound::new(runs, arguments.time), arguments.quiet),
             connections: 0,
             heals: 0,
             restarts: 0,
@@ -87,10 +88,9 @@ impl<'a> Reporter<'a> {
 
     /// Prints a finding, and writes its scenario. Gives the command that tries it again.
     fn write(&mut self, scenario: Scenario, failure: &Failure, document: &str) -> anyhow::Result<String> {
-        self.line.clear();
         let finding = Finding { scenario, failure: failure.clone(), timeline: Timeline::default() };
         // First, in case it cannot be written.
-        println!("{failure}\n  {}\n  document  {document}", finding.scenario);
+        say!("{failure}\n  {}\n  document  {document}", finding.scenario);
         let file = self.write_case(&finding)?;
         let mut again = format!(
             "coscribe-fuzz against '{}' --replay {} --runs 20",
@@ -108,7 +108,7 @@ impl<'a> Reporter<'a> {
         if let Some(command) = &self.arguments.restart_cmd {
             again += &format!(" --restart-cmd '{command}'");
         }
-        println!("  again     {again}");
+        say!("  again     {again}");
         Ok(again)
     }
 
@@ -125,9 +125,16 @@ impl<'a> Reporter<'a> {
     pub(super) fn finish(mut self) -> anyhow::Result<ExitCode> {
         self.line.finish();
         let Self { connections, heals, restarts, gaps, .. } = self;
-        println!("{connections} connections, {heals} times compared, {restarts} restarts");
+        say!(
+            "{}, compared {}, {}",
+            counted(connections, "connection"),
+            counted(heals, "time"),
+            counted(restarts, "restart")
+        );
         if gaps > 0 {
-            println!("{gaps} updates were sent before what they build on: Yjs lets them wait, yrs does not");
+            say!(
+                "updates that were sent before what they build on: {gaps} (Yjs lets them wait, yrs does not)"
+            );
         }
         if let Some(file) = &self.arguments.junit {
             let mut suite = TestSuite::new("against");

@@ -14,6 +14,7 @@ use coscribe_engine::document::id_set::IdSet;
 use coscribe_engine::document::state_vector::StateVector;
 use coscribe_engine::lib0::{Reader, write_var_buf, write_var_uint};
 use coscribe_engine::update::Update;
+use coscribe_terminal::note;
 use coscribe_worker::document::{self, Document, Summary};
 use coscribe_worker::{Child, ServeError, Unanswered};
 use yrs::updates::decoder::Decode;
@@ -102,7 +103,7 @@ fn report_death() {
     let mut deaths = DEATHS.lock().unwrap_or_else(PoisonError::into_inner);
     *deaths += 1;
     if deaths.is_power_of_two() {
-        eprintln!("yrs has died {deaths} times");
+        note!("yrs has died {deaths} times");
     }
 }
 

@@ -10,6 +10,7 @@ use coscribe_fuzz::generate;
 use coscribe_fuzz::report::html::Page;
 use coscribe_fuzz::report::replay_command;
 use coscribe_fuzz::scenario_file::ScenarioFile;
+use coscribe_terminal::say;
 
 use super::runner::Runner;
 use super::{Plant, Size, exit_code, seed_command};
@@ -57,10 +58,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let page = Page { scenario: &scenario, failure, timeline, replay: &command };
         fs::write(&html, page.to_html()).with_context(|| format!("cannot write {}", html.display()))?;
     }
-    println!("{scenario}");
+    say!("{scenario}");
     match &outcome.failure {
-        Some(failure) => println!("{failure}"),
-        None => println!("nothing is wrong"),
+        Some(failure) => say!("{failure}"),
+        None => say!("nothing is wrong"),
     }
     Ok(exit_code(outcome.failure.is_some()))
 }

@@ -77,6 +77,11 @@ impl Search {
         }
     }
 
+    /// How many runs there will be, with those from the corpus.
+    pub(super) fn all_runs(&self) -> Option<u64> {
+        self.runs.map(|runs| runs.saturating_add(self.replayed.len() as u64))
+    }
+
     /// Starts no more runs.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
@@ -119,8 +124,7 @@ impl Search {
             return None;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let replayed = self.replayed.len() as u64;
-        self.runs.is_none_or(|runs| number < runs.saturating_add(replayed)).then_some(number)
+        self.all_runs().is_none_or(|runs| number < runs).then_some(number)
     }
 
     /// Where a run comes from.

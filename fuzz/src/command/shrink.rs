@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::scenario_file::ScenarioFile;
+use coscribe_terminal::say;
 
 use super::runner::Runner;
 use super::{Plant, exit_code, write};
@@ -36,7 +37,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let finding = Runner::for_scenario(&scenario, plant)?.shrink(&scenario);
     match &finding {
         Some(finding) => drop(write(finding, &failures, plant)?),
-        None => println!("{scenario}\nnothing is wrong"),
+        None => say!("{scenario}\nnothing is wrong"),
     }
     Ok(exit_code(finding.is_some()))
 }

@@ -13,8 +13,9 @@ use coscribe_fuzz::corpus::Corpus;
 use coscribe_fuzz::flags;
 use coscribe_fuzz::interrupt;
 use coscribe_fuzz::outcome::Coverage;
-use coscribe_fuzz::progress::ProgressLine;
+use coscribe_fuzz::progress::{Bound, ProgressLine};
 use coscribe_fuzz::report::junit::JunitReport;
+use coscribe_terminal::say;
 
 use super::search::{Origin, Search, SearchEvent};
 use super::{Plant, Size, exit_code, seed_command, write};
@@ -76,10 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     (search.runs, search.keep_going) = (arguments.runs, arguments.keep_going);
     search.deadline = arguments.time.and_then(|time| Instant::now().checked_add(time));
     interrupt::listen()?;
-    println!(
-        "seed {seed}: {} replicas, {} of them real Yjs; {} edits",
-        shape.replicas, shape.yjs, shape.edits
-    );
+    say!("seed {seed}: {shape}");
     let jobs = arguments.jobs.map_or_else(cores, usize::from);
     let mut reporter = SearchReporter::new(&arguments, &search);
     thread::scope(|scope| {
@@ -116,7 +114,12 @@ struct SearchReporter<'a> {
 
 impl<'a> SearchReporter<'a> {
     fn new(arguments: &'a Arguments, search: &'a Search) -> Self {
-        Self { arguments, search, line: ProgressLine::new(arguments.quiet), junit: JunitReport::default() }
+        Self {
+            arguments,
+            search,
+            line: ProgressLine::new(Bound::new(search.all_runs(), arguments.time), arguments.quiet),
+            junit: JunitReport::default(),
+        }
     }
 
     fn follow(&mut self, events: &Receiver<SearchEvent>) -> anyhow::Result<()> {
@@ -136,17 +139,15 @@ impl<'a> SearchReporter<'a> {
                 self.count(number, time, &coverage, failed)
             }
             SearchEvent::Found { number, finding } => {
-                self.line.clear();
                 let replay = write(&finding, &self.arguments.failures, self.arguments.plant)?;
-                println!("  before    {}", self.origin(number));
+                say!("  before    {}", self.origin(number));
                 self.junit.add_failure(number, finding.failure, replay);
             }
             SearchEvent::Vanished { number, scenario, failure } => {
-                self.line.clear();
-                println!(
+                say!(
                     "{failure}\n  {scenario}\n  It did not happen again: something besides the scenario decides."
                 );
-                println!("  before    {}", self.origin(number));
+                say!("  before    {}", self.origin(number));
                 self.junit.add_failure(number, failure, self.origin(number));
             }
         }

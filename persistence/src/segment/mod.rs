@@ -11,6 +11,9 @@
 //! | 28 | 4 | CRC32C of the 28 bytes before |
 //!
 //! The log's last segment may end in zeros: space that is reserved for records. No record is only zeros.
+//!
+//! The version rises with every change that an earlier program would misread, also with a new kind of record: to that program
+//! an unknown record is damage, but an unknown version is refused, and nothing in the directory is touched.
 
 pub(crate) mod tail;
 mod window;
@@ -30,7 +33,7 @@ use self::window::{Window, is_zero};
 /// First bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
 /// The version that is written, and the only one that is read.
-pub(crate) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// Bytes of the header: the first record's offset.
 pub(crate) const HEADER_BYTES: usize = 32;
 

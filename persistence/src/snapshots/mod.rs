@@ -18,6 +18,8 @@ mod index;
 mod record;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, RwLock};
 
@@ -34,6 +36,12 @@ use crate::record::{Kind, Record, decode};
 
 /// The directory of the snapshots in the directory of a store.
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
+
+/// The segments of the snapshots of the store in `dir`.
+pub(crate) fn segments(dir: &StoreDir) -> io::Result<BTreeMap<u32, PathBuf>> {
+    let dir = dir.child(SNAPSHOTS_DIR);
+    if dir.exists()? { dir.list_numbered(files::EXTENSION) } else { Ok(BTreeMap::new()) }
+}
 
 /// The snapshots of a store.
 pub(crate) struct Snapshots {

@@ -27,7 +27,8 @@ use crate::log::contents::{LogContents, Torn};
 use crate::log::{self, Log};
 use crate::name::DocumentName;
 use crate::segment::Scan;
-use crate::snapshots::{SNAPSHOTS_DIR, Snapshots, earlier};
+use crate::snapshots::{self, SNAPSHOTS_DIR, Snapshots, earlier};
+use crate::words::counted;
 
 /// The findings and repairs of opening a store. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
 #[derive(Debug, Default)]
@@ -80,10 +81,12 @@ impl Recovery {
     pub fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(TornTail { damage, kept_in, rescued, dropped }) = &self.torn {
-            lines.push(format!(
-                "cut off what a crash left at the end of the log: {damage}; kept in {kept_in:?}, \
-                 {rescued} sound records behind it were rescued, {dropped} were not"
-            ));
+            let kept = kept_in.as_ref().map(|path| format!("; kept in {path:?}")).unwrap_or_default();
+            let behind = match (counted(*rescued, "sound record"), counted(*dropped, "sound record")) {
+                _ if rescued + dropped == 0 => String::new(),
+                (rescued, dropped) => format!("; behind it, {rescued} rescued and {dropped} not"),
+            };
+            lines.push(format!("cut off what a crash left at the end of the log: {damage}{kept}{behind}"));
         }
         lines.extend(self.damage.iter().map(|damage| format!("the log is damaged: {damage}")));
         lines.extend(self.catalog_damage.iter().map(|damage| format!("the catalog was damaged: {damage}")));
@@ -219,8 +222,10 @@ fn truncate(dir: &StoreDir, path: &Path, len: u64) -> io::Result<()> {
 /// Files that a later version has written are left alone, and so is everything beside them.
 fn refuse_unknown_versions(dir: &StoreDir) -> Result<(), StoreError> {
     Contents::check_version(dir)?;
-    let segments = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
-    segments.values().try_for_each(|path| Scan::open(&*dir.disk, path).map(drop))
+    let logged = log::segments(dir).map_err(StoreError::io("list", &dir.path))?;
+    let snapshots = snapshots::segments(dir).map_err(StoreError::io("look for snapshots in", &dir.path))?;
+    let mut segments = logged.values().chain(snapshots.values());
+    segments.try_for_each(|path| Scan::open(&*dir.disk, path).map(drop))
 }
 
 /// Opens the snapshots; `None` if there never were any, or they are missing.

@@ -1,19 +1,20 @@
 //! `coscribe export`: stored documents as plain files.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use coscribe_engine::document::blocks::Blocks;
-use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName};
+use coscribe_persistence::{ARCHIVE_MANIFEST, ArchiveWriter, DocumentName, write_new};
+use coscribe_terminal::{Progress, counted, note, print, say, words};
 use coscribe_worker::Worker;
+use coscribe_worker::document::Root;
 use coscribe_worker::message::{Question, Response};
 
 use super::{
-    Loaded, WorkerArgs, documents, milliseconds_since_epoch, must_exist, open_document, read_store,
-    start_worker, words,
+    Loaded, WorkerArgs, milliseconds_since_epoch, must_exist, open_document, read_store, start_worker,
 };
 use crate::config::Config;
 
@@ -23,17 +24,23 @@ pub(crate) struct Args {
     /// Document to export; without it, all
     #[arg(value_parser = super::name)]
     name: Option<DocumentName>,
-    /// File for one document, new or empty directory for all
+    /// New file for one document (- for stdout), new or empty directory for all
     #[arg(long, value_name = "PATH")]
     to: PathBuf,
     /// The form of a document in its file
     #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Update)]
     form: Form,
-    /// With --as text: this root only (default: all that hold text, in the order of their names)
+    /// With --as text: this root only [default: all that hold text, in the order of their names]
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
     #[command(flatten)]
     worker: WorkerArgs,
+}
+
+impl Args {
+    fn is_to_stdout(&self) -> bool {
+        self.to.as_os_str() == STDOUT
+    }
 }
 
 /// The form of an exported document.
@@ -47,17 +54,21 @@ enum Form {
     Text,
 }
 
+/// The name of stdout among paths.
+const STDOUT: &str = "-";
+
 /// Exports from the store of a configuration. A document that cannot be exported is named on stderr, and the exit code is 1.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     must_exist(&config.data)?;
     if args.root.is_some() && args.form != Form::Text {
         bail!("--root is for --as text");
     }
+    check_stdout(args)?;
     let mut render = Render::start(args)?;
     let store = read_store(&config.data)?;
     let load = |name: &DocumentName| open_document(store.load(name), name, config);
     match &args.name {
-        Some(name) => export_one(load, name, &args.to, &mut render),
+        Some(name) => export_one(load, name, args, &mut render),
         None => export_all(load, store.names(), &args.to, &mut render),
     }
 }
@@ -65,16 +76,38 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
 fn export_one(
     load: impl Fn(&DocumentName) -> Loaded,
     name: &DocumentName,
-    file: &Path,
+    args: &Args,
     render: &mut Render,
 ) -> anyhow::Result<ExitCode> {
     let Some((blocks, _)) = load(name).with_context(|| format!("document {name:?}"))? else {
         bail!("there is no document {name:?}");
     };
     let content = render.content(&blocks).with_context(|| format!("document {name:?}"))?;
-    write_new(file, &content)?;
-    println!("document {name:?} is in {file:?}");
+    if args.is_to_stdout() {
+        print(&content);
+    } else {
+        write_file(&args.to, &content)?;
+        say!("document {name:?} is in {:?}", args.to);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether stdout can take what goes there.
+fn check_stdout(args: &Args) -> anyhow::Result<()> {
+    if !args.is_to_stdout() {
+        return Ok(());
+    }
+    if args.name.is_none() {
+        bail!(
+            "stdout takes one document, whose name is missing; all documents go into a directory (--to DIR)"
+        );
+    }
+    if args.form == Form::Update && io::stdout().is_terminal() {
+        bail!(
+            "an update is binary, and stdout is a terminal: send it to a file, or give --as json or --as text"
+        );
+    }
+    Ok(())
 }
 
 fn export_all(
@@ -85,6 +118,7 @@ fn export_all(
 ) -> anyhow::Result<ExitCode> {
     let mut target = Target::create(dir, render.extension())?;
     let mut failed = 0;
+    let mut progress = Progress::new("document", Some(names.len() as u64));
     for name in names {
         let content = load(&name).and_then(|loaded| {
             let (blocks, sequence) = loaded.context("it has vanished")?;
@@ -93,17 +127,19 @@ fn export_all(
         match content {
             Ok((content, sequence)) => target.add(&name, &content, sequence)?,
             Err(error) => {
-                eprintln!("document {name:?} is left out: {}", words(&error));
+                note!("document {name:?} is left out: {}", words(error.as_ref()));
                 failed += 1;
             }
         }
+        progress.step();
     }
+    drop(progress);
     let exported = target.finish()?;
-    println!("{} in {dir:?}", documents(exported));
+    say!("{} in {dir:?}", counted(exported, "document"));
     if failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} left out", documents(failed));
+    note!("{} left out", counted(failed, "document"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -128,7 +164,8 @@ impl Render {
         let Self::With(worker, question) = self else { return Ok(state) };
         match worker.ask(state, question.clone())? {
             Response::Json(json) => Ok(json.into_bytes()),
-            Response::Text(text) => Ok(text.unwrap_or_default().into_bytes()),
+            Response::Text(text) => Ok(text.into_bytes()),
+            Response::NoText(roots) => bail!(no_text(question, &roots)),
             _ => bail!("the worker answered another question"),
         }
     }
@@ -140,6 +177,22 @@ impl Render {
             Self::With(_, Question::Json) => Some("json"),
             Self::With(..) => Some("txt"),
         }
+    }
+}
+
+/// What is wrong with a document without text, and what it has.
+fn no_text(question: &Question, roots: &[Root]) -> String {
+    let wrong = match question {
+        Question::Text(Some(root)) if !roots.iter().any(|found| found.name == *root) => {
+            format!("it has no root {root:?}")
+        }
+        Question::Text(Some(root)) => format!("its root {root:?} holds no text"),
+        _ => "it holds no text".to_owned(),
+    };
+    let roots: Vec<_> = roots.iter().map(|Root { name, kind }| format!("{name:?} ({kind})")).collect();
+    match roots.as_slice() {
+        [] => format!("{wrong}; it is empty"),
+        roots => format!("{wrong}; its roots are {}; --as json writes them all", roots.join(", ")),
     }
 }
 
@@ -170,7 +223,7 @@ impl Target {
             Self::Archive(archive) => archive.add(name, content, sequence, milliseconds_since_epoch())?,
             Self::Files { dir, extension, names } => {
                 let file = format!("{:08}.{extension}", names.len() + 1);
-                write_new(&dir.join(&file), content)?;
+                write_file(&dir.join(&file), content)?;
                 names.insert(name.to_string(), file.into());
             }
         }
@@ -183,7 +236,7 @@ impl Target {
             Self::Archive(archive) => Ok(archive.finish()?),
             Self::Files { dir, names, .. } => {
                 let count = names.len();
-                write_new(
+                write_file(
                     &dir.join(ARCHIVE_MANIFEST),
                     format!("{:#}\n", serde_json::Value::Object(names)).as_bytes(),
                 )?;
@@ -193,11 +246,6 @@ impl Target {
     }
 }
 
-fn write_new(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let write = || {
-        let mut file = File::create_new(path)?;
-        file.write_all(content)?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("cannot write {path:?}"))
+fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write_new(path, content).with_context(|| format!("cannot write {path:?}"))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use coscribe_terminal::print;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -32,7 +33,7 @@ pub(crate) fn run(listen: &Listen) -> anyhow::Result<ExitCode> {
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
         bail!("{address} does not answer as coscribe does");
     };
-    print!("{body}");
+    print(body.as_bytes());
     let is_ready = head.starts_with("HTTP/1.1 200 ");
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

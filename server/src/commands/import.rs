@@ -1,21 +1,31 @@
 //! `coscribe import`: documents from plain files into the store.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::update::Update;
-use coscribe_persistence::{ArchiveReader, Checkpoint, DocumentName, NewRecord, Store};
+use coscribe_persistence::{
+    ARCHIVE_MANIFEST, ArchiveError, ArchiveReader, Checkpoint, DocumentName, NewRecord, Store,
+};
+use coscribe_terminal::{Progress, counted, note, say, words};
 
-use super::{documents, milliseconds_since_epoch, open_document, open_store, words};
+use super::{milliseconds_since_epoch, open_document, open_store};
+use serde::de::IgnoredAny;
+
 use crate::config::Config;
 use crate::limits::IMPORT_BATCH_BYTES;
 
 /// The subject of the records that an import makes.
 const SUBJECT: &str = "import";
+
+/// What can be imported, in words.
+const TAKES: &str =
+    "import takes a directory that `coscribe export` wrote without --as, or one file with a Yjs v1 update";
 
 /// The arguments of `coscribe import`.
 #[derive(Debug, clap::Args)]
@@ -52,23 +62,26 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         imported: 0,
     };
     let mut failed = 0;
+    let mut progress = Progress::new("document", Some(source.count() as u64));
     for (name, state) in source.documents() {
         let added = state.and_then(|state| import.check(&name, state));
         match added {
             Ok(Some(record)) => import.add(record)?,
             Ok(None) => {}
             Err(error) => {
-                eprintln!("document {name:?} is not imported: {}", words(&error));
+                note!("document {name:?} is not imported: {}", words(error.as_ref()));
                 failed += 1;
             }
         }
+        progress.step();
     }
+    drop(progress);
     import.write()?;
-    println!("{} imported", documents(import.imported));
+    say!("{} imported", counted(import.imported, "document"));
     if failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} not imported", documents(failed));
+    note!("{} not imported", counted(failed, "document"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -82,16 +95,29 @@ impl Source {
     fn open(path: &Path, name: Option<&DocumentName>) -> anyhow::Result<Self> {
         if !path.is_dir() {
             let state = fs::read(path).with_context(|| format!("cannot read {path:?}"))?;
-            let Some(name) = name else { bail!("give the document in {path:?} a name") };
+            if is_json(&state) {
+                bail!("{path:?} is JSON, as `coscribe export --as json` writes it; {TAKES}");
+            }
+            let Some(name) = name else {
+                bail!("the document in {path:?} needs a name: coscribe import NAME --from {path:?}")
+            };
             return Ok(Self::File(name.clone(), state));
         }
-        let archive = ArchiveReader::open(path)?;
+        let archive = ArchiveReader::open(path).map_err(|error| no_archive(path, error))?;
         if let Some(name) = name
             && !archive.entries().iter().any(|entry| entry.name == *name)
         {
             bail!("there is no document {name:?} in {path:?}");
         }
         Ok(Self::Archive(archive, name.cloned()))
+    }
+
+    /// How many documents it has.
+    fn count(&self) -> usize {
+        match self {
+            Self::File(..) | Self::Archive(_, Some(_)) => 1,
+            Self::Archive(archive, None) => archive.entries().len(),
+        }
     }
 
     fn documents(&self) -> Box<dyn Iterator<Item = (DocumentName, anyhow::Result<Vec<u8>>)> + '_> {
@@ -104,6 +130,32 @@ impl Source {
                 Box::new(entries.map(|entry| (entry.name.clone(), archive.read(entry).map_err(Into::into))))
             }
         }
+    }
+}
+
+/// Whether a file is a JSON text. An update never is: it begins with a number of clients, and none has so few bytes.
+fn is_json(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+}
+
+/// Why a directory holds no archive, as far as it can be told.
+fn no_archive(dir: &Path, error: ArchiveError) -> anyhow::Error {
+    let path = dir.join(ARCHIVE_MANIFEST);
+    let Ok(manifest) = fs::read(&path) else {
+        return if path.exists() {
+            error.into()
+        } else {
+            anyhow!("there is no {ARCHIVE_MANIFEST} in {dir:?}: no export has been finished there; {TAKES}")
+        };
+    };
+    // `--as json` and `--as text` write an object of file by name.
+    let files = serde_json::from_slice::<BTreeMap<String, String>>(&manifest);
+    match files.as_ref().map(|files| files.values().next().map(String::as_str)) {
+        Ok(Some(file)) => {
+            let form = if file.ends_with(".txt") { "text" } else { "json" };
+            anyhow!("{dir:?} was written by `coscribe export --as {form}`; {TAKES}")
+        }
+        _ => error.into(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::bail;
 use clap::Subcommand;
 use coscribe_persistence::Store;
+use coscribe_terminal::say;
 
 use crate::access::server_keys::ServerKeys;
 use crate::config::{Config, shown};
@@ -15,13 +16,13 @@ use crate::config::{Config, shown};
 pub(crate) enum Args {
     /// Make a key, and print it: only its hash is stored
     New {
-        /// What to call it, to remove it by
+        /// Its name, by which it is listed and removed
         #[arg(value_name = "NAME", default_value = "default")]
         name: String,
     },
-    /// List the names of the keys, and since when there are
+    /// List the names of the keys, and when each was made
     List,
-    /// Remove a key: whoever has it is not let in any more
+    /// Remove a key: it is refused from then on
     Remove {
         /// Its name
         #[arg(value_name = "NAME")]
@@ -39,12 +40,12 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let keys = ServerKeys::of(&config.data);
     match args {
-        Args::New { name } => println!("{}", keys.create(name)?),
+        Args::New { name } => say!("{}", keys.create(name)?),
         Args::Remove { name } => keys.remove(name)?,
         Args::List => {
             for key in keys.list()? {
                 let since = UNIX_EPOCH + Duration::from_secs(key.created);
-                println!("{}\t{}", key.name, humantime::format_rfc3339_seconds(since));
+                say!("{}\t{}", key.name, humantime::format_rfc3339_seconds(since));
             }
         }
     }

@@ -17,15 +17,16 @@ use coscribe_engine::document::blocks::Blocks;
 use coscribe_persistence::{
     DocumentName, ReadOptions, Store, StoreError, StoreOptions, StoreReader, StoredDocument,
 };
+use coscribe_terminal::note;
 use coscribe_worker::{Failure, Worker};
 
-use crate::config::Config;
+use crate::config::{Config, time};
 
 /// The arguments of commands that open documents with yrs.
 #[derive(Debug, clap::Args)]
 struct WorkerArgs {
     /// How long yrs may take to open one document
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     timeout: Duration,
 }
 
@@ -33,7 +34,7 @@ struct WorkerArgs {
 fn open_store(dir: &Path) -> anyhow::Result<Store> {
     let (store, recovery) = unless_in_use(dir, Store::open(dir, StoreOptions::default()))?;
     for warning in recovery.warnings() {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
     Ok(store)
 }
@@ -105,22 +106,4 @@ fn name(text: &str) -> Result<DocumentName, String> {
 fn milliseconds_since_epoch() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An error with its causes, on one line. Some errors repeat their cause in their own words; it is said once.
-fn words(error: &anyhow::Error) -> String {
-    let mut words = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if words.is_empty() {
-            words = cause;
-        } else if !words.ends_with(&cause) {
-            words = format!("{words}: {cause}");
-        }
-    }
-    words
-}
-
-/// "1 document", "2 documents".
-fn documents(count: usize) -> String {
-    if count == 1 { "1 document".to_owned() } else { format!("{count} documents") }
 }

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use coscribe_terminal::say;
 use serde_json::{Map, Value, json};
 
 use crate::access::keys::{Signer, secret};
-use crate::config::{AccessArgs, AccessConfig, Config, Pattern};
+use crate::config::{AccessArgs, AccessConfig, Config, Pattern, time, trimmed};
 use crate::limits::PATTERNS_PER_TOKEN;
 
 /// The arguments of `coscribe token`.
@@ -41,25 +42,25 @@ enum Command {
     },
 }
 
-/// What a token is to say.
+/// The claims of a token.
 #[derive(Debug, clap::Args)]
 struct ClaimArgs {
     /// The application's user id
     #[arg(long, value_name = "ID", required = true)]
     subject: Option<String>,
-    /// Documents that may be read and written: notes, 'team/*' (directly below team), 'team/**' (all below it)
-    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
+    /// Documents that may be read and written: notes, 'team/*' (directly below team), 'team/**' (everything below it)
+    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',', value_parser = trimmed::<String>)]
     write: Vec<String>,
     /// Documents that may be read
-    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',', value_parser = trimmed::<String>)]
     read: Vec<String>,
     /// How long it is valid
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
     expires: Duration,
     /// The name that people see
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Its id, by which it can be revoked (default: one at random)
+    /// Its id, by which it can be revoked [default: a random one]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// A private key that signs instead of the secret: a PEM file (RSA, P-256 or Ed25519)
@@ -75,7 +76,7 @@ pub(crate) fn run(args: Args, logged: impl FnOnce(Config) -> Config) -> anyhow::
     match args.command {
         Some(Command::Inspect { token, access }) => inspect::run(&token, &logged(access.resolve()?).access),
         None => {
-            println!("{}", sign(&args.claims, &logged(args.access.resolve()?).access)?);
+            say!("{}", sign(&args.claims, &logged(args.access.resolve()?).access)?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -7,10 +7,11 @@ use anyhow::bail;
 use coscribe_engine::document::blocks::Blocks;
 use coscribe_engine::document::id_set::IdSet;
 use coscribe_persistence::{ReadOptions, StoreError, StoredDocument, verify_with};
+use coscribe_terminal::{Progress, counted, note, say, words};
 use coscribe_worker::message::{Question, Response};
 use coscribe_worker::{Failure, Worker};
 
-use super::{WorkerArgs, admit, documents, must_exist, start_worker, words};
+use super::{WorkerArgs, admit, must_exist, start_worker};
 
 /// Exit code when nothing could be looked at.
 const COULD_NOT_RUN: u8 = 2;
@@ -20,8 +21,8 @@ const COULD_NOT_RUN: u8 = 2;
 pub(crate) struct Args {
     /// Open each document with yrs as well
     ///
-    /// A second implementation then has the same ids as this one, or the difference is told. It runs in a separate process
-    /// with 2 GiB of memory; a document that it cannot open is told by name, and is not looked into any deeper.
+    /// A second implementation must then find the same ids as this one, or the difference is reported. It runs in a separate
+    /// process with 2 GiB of memory. A document that it cannot open is reported by name, and is not checked any deeper.
     #[arg(long)]
     deep: bool,
     #[command(flatten)]
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(_) => Ok(ExitCode::FAILURE),
         Err(error) => {
-            eprintln!("error: {}", words(&error));
+            note!("error: {}", words(error.as_ref()));
             Ok(ExitCode::from(COULD_NOT_RUN))
         }
     }
@@ -51,37 +52,41 @@ fn verify(args: &Args, dir: &Path) -> anyhow::Result<usize> {
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let options = ReadOptions { scratch };
     let (mut looked_into, mut not_deeper, mut problems) = (0, 0, 0);
-    let report = verify_with(dir, &options, |name, document| {
+    let mut progress = None;
+    let report = verify_with(dir, &options, |name, document, of| {
+        let progress = progress.get_or_insert_with(|| Progress::new("document", Some(of as u64)));
+        progress.show(looked_into as u64, String::new);
         looked_into += 1;
         match document {
             Ok(stored) => match verify_document(&stored, worker.as_mut()) {
                 Ok(Depth::Asked) => return,
                 Ok(Depth::Less(reason)) => {
                     not_deeper += 1;
-                    return println!("document {name:?}: not checked deeper, because {reason}");
+                    return say!("document {name:?}: not checked deeper, because {reason}");
                 }
-                Err(error) => println!("document {name:?}: {}", words(&error)),
+                Err(error) => say!("document {name:?}: {}", words(error.as_ref())),
             },
-            Err(error @ StoreError::Io { .. }) => println!("document {name:?}: {error}"),
+            Err(error @ StoreError::Io { .. }) => say!("document {name:?}: {error}"),
             // The report tells of all other reasons.
             Err(_) => {}
         }
         problems += 1;
     });
+    drop(progress);
     let report = match report {
         Err(StoreError::InUse { holder, .. }) => {
             bail!("the documents in {dir:?} are in use by {holder}; stop it first")
         }
         report => report?,
     };
-    println!("{report}");
+    say!("{report}");
     let how = match (worker, not_deeper) {
         (None, _) => String::new(),
         (Some(_), 0) => ", each opened with yrs".to_owned(),
         (Some(_), some) => format!(", {some} of them not opened with yrs"),
     };
     let verdict = if problems == 0 { "all sound".to_owned() } else { format!("{problems} NOT SOUND") };
-    println!("{} looked into{how}: {verdict}", documents(looked_into));
+    say!("{} looked into{how}: {verdict}", counted(looked_into, "document"));
     Ok(problems + usize::from(!report.is_sound()))
 }
 

@@ -13,33 +13,33 @@ use super::{Secret, Url, defaults};
 #[derive(Args, Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AccessConfig {
-    /// The secret of tokens that are signed with HS256, at least 32 bytes
+    /// The secret of tokens (JWT) that are signed with HS256, at least 32 bytes
     #[arg(long = "access-secret", id = "access_secret", value_name = "SECRET", hide_env_values = true)]
     pub(crate) secret: Option<Secret>,
-    /// A file with this secret, as Docker and systemd hand them over; whitespace at its end does not count
+    /// A file with this secret, as Docker and systemd provide it. Whitespace at its end is ignored
     #[arg(long = "access-secret-file", id = "access_secret_file", value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
-    /// Public keys of tokens: PEM files, JWKS files, URLs of a JWKS; `KID=FILE` gives the key of a PEM file an id
+    /// Public keys of tokens (JWT): PEM files, JWKS files, URLs of a JWKS. `KID=FILE` gives the key of a PEM file an id
     #[arg(long = "access-keys", id = "access_keys", value_name = "KEYS,…", value_delimiter = ',')]
     #[arg(hide_env_values = true)]
     #[arg(value_parser = trimmed::<KeySource>)]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) keys: Vec<KeySource>,
-    /// Issuers of tokens (`iss`); if none is given, it is not looked at
+    /// Accepted issuers of tokens (`iss`). If none is given, the issuer is not checked
     #[arg(long = "access-issuer", id = "access_issuer", value_name = "NAME,…", value_delimiter = ',')]
     #[arg(value_parser = trimmed::<String>)]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) issuer: Vec<String>,
-    /// Audiences of tokens (`aud`), one of which a token must name; `[]` in the file accepts tokens for anybody
+    /// Accepted audiences of tokens (`aud`), one of which a token must name. `[]` in the file accepts tokens for any audience
     #[arg(long = "access-audience", id = "access_audience", value_name = "NAME,…", value_delimiter = ',')]
     #[arg(default_value = "coscribe")]
     #[arg(value_parser = trimmed::<String>)]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) audience: Vec<String>,
-    /// How far the clocks of this server and of the issuer of tokens may be apart
+    /// How far apart the clocks of this server and of the issuer of tokens may be (clock skew)
     #[arg(long = "access-leeway", id = "access_leeway", value_name = "TIME", default_value = "10s")]
     pub(crate) leeway: Span,
-    /// The claim with the application's user id; a name such as `/app/user` is a JSON pointer into nested claims
+    /// The claim with the application's user id. A name such as `/app/user` is a JSON pointer into nested claims
     #[arg(
         long = "access-subject-claim",
         id = "access_subject_claim",
@@ -71,7 +71,7 @@ pub(crate) struct AccessConfig {
         default_value = "write"
     )]
     pub(crate) write_claim: String,
-    /// The parameter of a URL in which a token may stand
+    /// The URL parameter that may carry a token
     #[arg(
         long = "access-token-parameter",
         id = "access_token_parameter",
@@ -79,13 +79,13 @@ pub(crate) struct AccessConfig {
         default_value = "token"
     )]
     pub(crate) token_parameter: String,
-    /// The cookie in which a token may stand; none is looked at otherwise
+    /// The cookie that may carry a token. If none is given, cookies are not looked at
     #[arg(long = "access-token-cookie", id = "access_token_cookie", value_name = "NAME")]
     pub(crate) token_cookie: Option<String>,
-    /// The application's URL that says who may do what: it is asked with POST
+    /// The application's URL that decides who may do what (an authorization webhook). It is asked with POST
     #[arg(long = "access-ask", id = "access_ask", value_name = "URL", hide_env_values = true)]
     pub(crate) ask: Option<Url>,
-    /// A secret that the application gets as `Authorization: Bearer`: it shows that this server asks
+    /// A secret that the application gets as `Authorization: Bearer`, which shows that this server asks
     #[arg(
         long = "access-ask-secret",
         id = "access_ask_secret",
@@ -96,7 +96,7 @@ pub(crate) struct AccessConfig {
     /// A file with this secret
     #[arg(long = "access-ask-secret-file", id = "access_ask_secret_file", value_name = "FILE")]
     pub(crate) ask_secret_file: Option<PathBuf>,
-    /// Headers of a client's request that the application is told
+    /// Headers of a client's request that are passed on to the application
     #[arg(
         long = "access-ask-headers",
         id = "access_ask_headers",
@@ -106,7 +106,7 @@ pub(crate) struct AccessConfig {
     #[arg(value_parser = trimmed::<String>)]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) ask_headers: Vec<String>,
-    /// Cookies of a client's request that the application is told
+    /// Cookies of a client's request that are passed on to the application
     #[arg(
         long = "access-ask-cookies",
         id = "access_ask_cookies",
@@ -116,17 +116,17 @@ pub(crate) struct AccessConfig {
     #[arg(value_parser = trimmed::<String>)]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) ask_cookies: Vec<String>,
-    /// How long the application may take for an answer, with all tries
+    /// How long the application may take to answer, with all tries
     #[arg(long = "access-ask-timeout", id = "access_ask_timeout", value_name = "TIME", default_value = "5s")]
     pub(crate) ask_timeout: Interval,
-    /// How long an answer holds for others with the same credentials, if it does not say so itself
+    /// How long an answer holds for others with the same credentials, unless the answer says so itself
     #[arg(long = "access-ask-cache", id = "access_ask_cache", value_name = "TIME", default_value = "30s")]
     pub(crate) ask_cache: Span,
-    /// Certificates (PEM) that are trusted beside the usual ones, for the URLs above
+    /// Certificates (PEM) that are trusted besides the usual ones, for the URLs above
     #[arg(long = "access-ca", id = "access_ca", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Whether the URLs above may be `http://` on other machines: on or off; everybody on the way can then read tokens or
-    /// exchange keys
+    /// Whether the URLs above may be `http://` on other machines: on or off. Anybody on the way can then read tokens or
+    /// replace keys
     #[arg(
         long = "access-allow-http",
         id = "access_allow_http",

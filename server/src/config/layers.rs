@@ -41,8 +41,8 @@ pub(crate) struct ListenArgs {
 /// The flag that names the file.
 #[derive(Args, Debug)]
 struct FileArg {
-    /// A TOML file with values: its keys are the names of the flags, with `_` for `-`; those of `--access-…` are in the table
-    /// `[access]`, where `--access-ask` is `ask`
+    /// A TOML file with settings. Its keys are the names of the flags, with `_` for `-`; those of `--access-…` are in the
+    /// table `[access]`, where `--access-ask` is `ask`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

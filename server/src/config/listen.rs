@@ -38,19 +38,25 @@ impl FromStr for Listen {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(Listen { host: address.ip().to_string(), port: address.port() });
         }
-        let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(format!("it lacks a port: {text}:1234, for example"));
-        };
-        if host.is_empty() {
+        if let Some(rest) =
+            ["https://", "http://", "wss://", "ws://"].iter().find_map(|s| text.strip_prefix(s))
+        {
+            return Err(format!("it is not a URL: write {}", rest.trim_end_matches('/')));
+        }
+        let port_alone = text.strip_prefix(':').unwrap_or(text);
+        if !port_alone.is_empty() && port_alone.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(format!(
-                "it lacks an address: 127.0.0.1:{port} or localhost:{port} for this machine only, 0.0.0.0:{port} for all \
-                 networks, [::]:{port} for these and IPv6"
+                "the address before the port is missing: 127.0.0.1:{port_alone} or localhost:{port_alone} for this \
+                 machine only, 0.0.0.0:{port_alone} for all networks, [::]:{port_alone} for these and IPv6"
             ));
         }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(format!("the port is missing: {text}:1234, for example"));
+        };
         let Ok(port) = port.parse() else {
             return Err(format!("\"{port}\" is not a port, which is a number from 0 to 65535"));
         };
-        if !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+        if host.is_empty() || !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
             return Err(format!(
                 "\"{host}\" is neither an address nor a name (IPv6 is written in brackets, [::1]:{port})"
             ));
@@ -98,12 +104,15 @@ mod tests {
     fn what_is_missing_or_wrong_is_said() {
         for (text, says) in [
             (":1234", "0.0.0.0:1234"),
+            ("1234", "localhost:1234"),
+            (":", "is not a port"),
             ("localhost", "localhost:1234"),
             ("localhost:http", "\"http\" is not a port"),
             ("localhost:65536", "65535"),
             ("::1:1234", "[::1]:1234"),
-            ("http://localhost:1234", "neither an address nor a name"),
-            ("", "lacks a port"),
+            ("http://localhost:1234/", "write localhost:1234"),
+            ("", "the port is missing"),
+            (":http", "is not a port"),
         ] {
             let error = text.parse::<Listen>().unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

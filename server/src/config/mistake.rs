@@ -29,7 +29,7 @@ impl Mistake {
             line: line.map(|line| line + 1),
             // Another one may be a line of a text that goes over several.
             key: key.filter(|key| is_key(key)).map(str::to_owned),
-            words: unknown_key(error.message(), is_key).unwrap_or_else(|| without_value(error.message())),
+            words: unknown_key(error.message(), is_key).unwrap_or_else(|| plain(error.message())),
         }
     }
 }
@@ -46,14 +46,44 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Serde shows a value of the wrong type: ``invalid type: string "…", expected a boolean``.
-fn without_value(message: &str) -> String {
+/// What to write instead, by what serde expected: ``invalid type: integer `5`, expected a string``. It shows the value.
+const WRONG_TYPES: [(&str, &str); 4] = [
+    ("a string", "write a text in quotes"),
+    ("path string", "write a text in quotes"),
+    (super::values::TEXTS, "write a text in quotes, or a list of them"),
+    ("struct AccessConfig", "write [access] on a line of its own, and its keys below"),
+];
+
+/// What to write where there is no TOML, by the beginning of what its parser said.
+const NO_TOML: [(&str, &str); 5] = [
+    ("string values must be quoted", "a text stands in quotes"),
+    ("key with no value", "a line is a key, = and a value"),
+    ("invalid basic string", "the closing quote is missing, or a character cannot stand in quotes"),
+    ("unclosed table", "the closing bracket is missing"),
+    ("unquoted keys cannot be empty", "the key is missing before ="),
+];
+
+/// What serde or the parser said, in plain words and without a value.
+fn plain(message: &str) -> String {
     let starts = ["invalid type: ", "invalid value: ", "unknown variant "];
-    let is_shown = starts.iter().any(|start| message.starts_with(start));
-    match message.rsplit_once("expected ") {
-        Some((_, expected)) if is_shown => format!("expected {expected}"),
-        _ => message.to_owned(),
+    if let Some((_, words)) = NO_TOML.iter().find(|(start, _)| message.starts_with(start)) {
+        return (*words).to_owned();
     }
+    let expected = message.rsplit_once("expected ").map(|(_, expected)| expected);
+    match expected.filter(|_| starts.iter().any(|start| message.starts_with(start))) {
+        Some(expected) => {
+            let known = WRONG_TYPES.iter().find(|(known, _)| *known == expected);
+            known.map_or_else(|| format!("expected {expected}"), |(_, words)| (*words).to_owned())
+        }
+        None => message.to_owned(),
+    }
+}
+
+/// The known name that a mistyped one is most like, if it is like one at all.
+pub(super) fn nearest<'a>(known: impl Iterator<Item = &'a str>, written: &str) -> Option<&'a str> {
+    let likeness = |name: &str| strsim::jaro_winkler(name, written);
+    let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) > LIKE).then_some(best)
 }
 
 /// What to write in place of an unknown key, of which serde says: ``unknown field `x`, expected one of `a`, `b` ``.
@@ -63,11 +93,7 @@ fn unknown_key(message: &str, is_key: fn(&str) -> bool) -> Option<String> {
     let is_top = known.contains(&TABLE);
     let written = unknown.replace('-', "_");
     let in_table = written.strip_prefix("access_").filter(|key| is_key(key));
-    let near = || {
-        let likeness = |key: &&&str| strsim::jaro_winkler(key, &written);
-        let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-        (likeness(&best) > LIKE).then(|| format!("did you mean {best}?"))
-    };
+    let near = || nearest(known.iter().copied(), &written).map(|key| format!("did you mean {key}?"));
     let advice = match in_table {
         _ if known.contains(&&*written) => near(),
         Some(key) => Some(format!("it is {key} in the table [{TABLE}]")),

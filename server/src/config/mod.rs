@@ -17,6 +17,7 @@ mod proxies;
 mod secret;
 mod url;
 mod values;
+mod variables;
 
 pub(crate) use access::AccessConfig;
 pub(crate) use anonymous::Anonymous;
@@ -31,7 +32,8 @@ pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Share, Size, Span, Switch, choice};
+pub(crate) use values::{Interval, Share, Size, Span, Switch, choice, time, trimmed};
+pub(crate) use variables::Unknown;
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -50,67 +52,71 @@ use crate::observe::logs::LogFormat;
 #[derive(Args, Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address or name, and port, to listen on; a name stands for all its addresses; port 0 takes a free one
+    /// The address or host name, and the port, to listen on. A host name stands for all its addresses; port 0 takes a free
+    /// port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1234")]
     pub(crate) listen: Listen,
-    /// Address and port of a second listener that alone has `/metrics` and the API; it speaks no TLS: keep it on a private network
+    /// The address and port of a second listener that alone serves `/metrics` and the API. It speaks no TLS, so keep it on a
+    /// private network
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) admin_listen: Option<Listen>,
-    /// The certificate for TLS, PEM, with those of its issuers after it; read again when it changes
+    /// The TLS certificate (PEM), followed by those of its issuers. It is read again when it changes
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, PEM, not encrypted
+    /// The certificate's private key (PEM, not encrypted)
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// The directory that holds the documents; it is made if it is missing
+    /// The directory that holds the documents. It is created if it is missing
     #[arg(long, value_name = "DIR", default_value = "./coscribe-data")]
     pub(crate) data: PathBuf,
-    /// What is logged to stderr: off, error, warn, info or debug; document content never is
+    /// How much is logged to stderr: off, error, warn, info or debug. Document content never is
     #[arg(long, value_name = "LEVEL", default_value = "info")]
-    #[serde(deserialize_with = "values::from_string")]
+    #[arg(value_parser = values::level)]
+    #[serde(deserialize_with = "values::level_in_file")]
     pub(crate) log: LevelFilter,
-    /// How it is logged: text, for people, or json, one object a line
+    /// The format of log lines: text, for people, or json, one object per line
     #[arg(long, value_name = "text|json", default_value = "text", hide_possible_values = true)]
     pub(crate) log_format: LogFormat,
-    /// The OpenTelemetry collector that traces and logs are exported to, by OTLP over HTTP: `http://localhost:4318`
+    /// The OpenTelemetry collector that traces and logs are exported to, with OTLP over HTTP: `http://localhost:4318`
     #[arg(long, value_name = "URL", hide_env_values = true)]
     pub(crate) otlp_endpoint: Option<Url>,
-    /// Headers for the collector, as for its API key: `name=value,name=value`
+    /// Headers for the collector, such as its API key: `name=value,name=value`
     #[arg(long, value_name = "HEADERS", hide_env_values = true)]
     pub(crate) otlp_headers: Option<Secret>,
-    /// How many of all connections are traced, from 0 to 1; one whose request names a trace (`traceparent`) is traced as that is
+    /// The share of connections that are traced, from 0 to 1. A request that names a trace (`traceparent`) is traced if that
+    /// trace is
     #[arg(long, value_name = "SHARE", default_value = "0.01")]
     pub(crate) otlp_sample: Share,
     /// How long a document stays in memory after its last editor left
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) grace: Span,
-    /// How often a quiet connection gets an empty awareness message; Yjs clients give up after 30 s of silence
+    /// How often an idle connection gets an empty awareness message. Yjs clients give up after 30 s of silence
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub(crate) keep_alive: Interval,
-    /// How often WebSocket pings are sent; a peer that is silent for two intervals is closed
+    /// How often WebSocket pings are sent. A peer that is silent for two intervals is closed
     #[arg(long, value_name = "TIME", default_value = "25s")]
     pub(crate) ping_interval: Interval,
     /// A peer that accepts no byte for this long is closed
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub(crate) stall_timeout: Interval,
-    /// Updates that arrive within this time share one sync to disk; where syncs are slow it grows, up to 20 ms
+    /// Updates that arrive within this time share one sync to disk. Where syncs are slow it grows, up to 20 ms
     #[arg(long, value_name = "TIME", default_value = "2ms")]
     pub(crate) commit_window: Span,
-    /// A shutdown closes connections one after another over this time
+    /// The time over which a shutdown closes connections, one after another
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub(crate) shutdown_spread: Span,
-    /// Whether messages may be compressed, both ways, for clients that ask for it: on or off
+    /// Whether messages may be compressed in both directions, for clients that ask for it: on or off
     #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true)]
     pub(crate) compression: Switch,
-    /// The largest message that is read at once, before and after decompression; larger ones, up to the size of a document,
-    /// take turns
+    /// The largest message that is read at once, before and after decompression. Larger messages, up to the size of a
+    /// document, take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) max_message_bytes: Size,
-    /// How much memory may be held for connections and documents, beside what the program itself takes; near it, those who have most
-    /// are sent away [default: half of what the machine or the container has]
+    /// Memory that may be held for connections and documents, beside what the program itself takes. Where it is short, those
+    /// that hold most are disconnected [default: half of the memory of the machine or container]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Size>,
-    /// Bytes that may wait for one slow reader before it lags, to be resynced later
+    /// Bytes that may wait for one slow reader. Beyond that the reader lags, and is synced again later
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     pub(crate) outbox_bytes: Size,
     /// Bytes that may wait for one document before its editors are read more slowly
@@ -119,48 +125,57 @@ pub struct Config {
     /// An open document is checkpointed when its log is this large, and half as large as the document
     #[arg(long, value_name = "SIZE", default_value = "4MiB")]
     pub(crate) checkpoint_bytes: Size,
-    /// How large a document may become in memory, which is about its encoded size
+    /// The largest size of a document in memory, which is about its encoded size
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub(crate) max_document_bytes: Size,
     /// Documents that keep deleted content, for editors that show earlier versions (`gc: false`): all if no names follow, or
-    /// those with these names: `notes`, `team/*` (directly below `team`), `team/**` (all below it)
+    /// those with these names: `notes`, `team/*` (directly below `team`), `team/**` (everything below it)
     #[arg(long, value_name = "PATTERN,…")]
     #[arg(num_args = 0..=1, default_missing_value = "**", value_delimiter = ',')]
     #[arg(value_parser = values::trimmed::<Pattern>)]
     #[serde(deserialize_with = "values::one_or_more")]
     pub(crate) keep_deleted: Vec<Pattern>,
-    /// Paths on which Hocuspocus' providers connect, beside `/`: `/collaboration`
+    /// Paths that Hocuspocus providers connect to, besides `/`: `/collaboration`
     #[arg(long, value_name = "PATH,…", value_delimiter = ',')]
     #[arg(value_parser = values::trimmed::<SocketPath>)]
     #[serde(deserialize_with = "values::one_or_more")]
     pub(crate) hocuspocus_path: Vec<SocketPath>,
-    /// Messages that one connection may send in a second, on average
+    /// Messages that one connection may send per second, on average
     #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(value_parser = values::count::<NonZeroU32>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_messages_per_second: NonZeroU32,
-    /// Bytes that one connection may send in a second, on average
+    /// Bytes that one connection may send per second, on average
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub(crate) max_bytes_per_second: Size,
-    /// How many connections may be open
+    /// The most connections that may be open
     #[arg(long, value_name = "N", default_value = "50000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_connections: NonZeroUsize,
-    /// How many connections may come from one address, or from one /64 network of IPv6
+    /// The most connections from one address, or from one /64 network of IPv6
     #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_connections_per_address: NonZeroUsize,
-    /// How many connections one document may have
+    /// The most connections to one document
     #[arg(long, value_name = "N", default_value = "10000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_connections_per_document: NonZeroUsize,
-    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, or none
+    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, or none. The client address is the last entry
+    /// that is not a trusted proxy
     #[arg(long, value_name = "NETWORKS", default_value = "127.0.0.0/8,::1")]
     pub(crate) trusted_proxies: Proxies,
-    /// The key of y-sweet's connection string, `ys://KEY@…/y-sweet`: at least 16 letters, digits and `-._~`, at random; without one
-    /// `/y-sweet` serves this machine only
+    /// The key in y-sweet's connection string, `ys://KEY@…/y-sweet`: at least 16 random letters, digits and `-._~`. Without a
+    /// key, `/y-sweet` serves this machine only
     #[arg(long, value_name = "KEY", hide_env_values = true)]
     pub(crate) y_sweet_key: Option<Secret>,
-    /// What anybody may do who shows no token: none, read or write; without any other word about access it is write for this
-    /// machine and none for others
+    /// What clients without a token may do: none, read or write. If nothing else is set about access, the default is write
+    /// for this machine and none for others
     #[arg(long, value_name = "none|read|write", hide_possible_values = true)]
     pub(crate) anonymous: Option<Anonymous>,
-    /// Origins beside the server's own whose pages may use it from a browser: `https://app.example.com`,
+    /// Origins, besides the server's own, whose pages may use it from a browser: `https://app.example.com`,
     /// `https://*.example.com`, `*` for all
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     #[arg(value_parser = values::trimmed::<Origin>)]
@@ -169,8 +184,10 @@ pub struct Config {
     /// How long a client may take to send the header of a request, and how long it may be idle between requests
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) header_timeout: Interval,
-    /// How many documents may be open
+    /// The most documents that may be open
     #[arg(long, value_name = "N", default_value = "100000")]
+    #[arg(value_parser = values::count::<NonZeroUsize>)]
+    #[serde(deserialize_with = "values::count_in_file")]
     pub(crate) max_rooms: NonZeroUsize,
     /// Where grants come from.
     #[command(flatten)]
@@ -211,7 +228,7 @@ pub(crate) struct Rates {
 }
 
 impl Config {
-    /// The configuration that a file of this text describes: README lists its keys. Every key that is missing has its default.
+    /// The configuration that a file of this text describes: docs/configuration.md lists its keys. Every key that is missing has its default.
     ///
     /// # Errors
     /// If the text is not TOML, or has an unknown key or a wrong value.
@@ -311,12 +328,38 @@ mod tests {
             ("colour = 1", "there is no key colour here"),
             ("anonymous = true", "write \"none\", \"read\" or \"write\""),
             ("[access]\nallow_http = true", "write \"on\" or \"off\""),
-            ("[access]\nleeway = 10", "a time is written like \"10s\""),
-            ("ping_interval = 10", "a time is written like \"10s\""),
-            ("[access]\nissuer = 7", "a string, or a list of strings"),
+            ("[access]\nleeway = 10", "write \"10s\", with its unit"),
+            ("ping_interval = 10", "write \"10s\", with its unit"),
+            ("[access]\nissuer = 7", "write a text in quotes, or a list of them"),
+            ("grace = true", "a time is written like"),
+            ("grace = \"30\"", "the unit is missing: 30s"),
+            ("outbox_bytes = true", "a size looks like"),
+            ("outbox_bytes = -1", "a size looks like"),
+            ("max_rooms = 0", "it takes a whole number from 1 on"),
+            ("max_rooms = 1.5", "it takes a whole number from 1 on"),
+            ("max_messages_per_second = 99999999999", "it is too large"),
+            ("otlp_sample = true", "it takes a number from 0 to 1"),
+            ("log = \"verbose\"", "it is off, error, warn, info or debug"),
+            ("listen = 4502", "write a text in quotes"),
+            ("data = 5", "write a text in quotes"),
+            ("origins = [5]", "write a text in quotes"),
+            ("trusted_proxies = 5", "write a text in quotes, or a list of them"),
+            ("access = \"x\"", "write [access] on a line of its own"),
+            ("grace = 1s", "a text stands in quotes"),
+            ("listen: \"x\"", "a line is a key, = and a value"),
+            ("listen = \"x", "the closing quote is missing"),
+            ("max_rom = 5", "did you mean max_rooms?"),
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_may_be_written_as_one_or_in_quotes() {
+        for text in ["outbox_bytes = 4096\nmax_rooms = 7", "outbox_bytes = \"4KiB\"\nmax_rooms = \"7\""] {
+            let config = Config::from_toml(text).unwrap();
+            assert_eq!((config.outbox_bytes.get(), config.max_rooms.get()), (4096, 7));
         }
     }
 
@@ -332,6 +375,9 @@ mod tests {
             (vec!["b".to_owned()], vec!["c".to_owned()])
         );
         assert!(Config::from_toml("origins = \"nowhere\"").is_err());
+        let proxies = |text| Config::from_toml(text).unwrap().trusted_proxies;
+        let two = proxies("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]");
+        assert_eq!(proxies("trusted_proxies = \"10.0.0.0/8, ::1\""), two);
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::str::FromStr;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::values::one_or_more;
 
 /// Where each proxy appends the address that it was connected from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -34,8 +37,7 @@ const FORWARDED_BY_SOME: [&str; 6] = [
 ];
 
 /// Proxies that are trusted to name their clients.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Vec<String>")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proxies(Vec<IpNet>);
 
 impl Proxies {
@@ -128,11 +130,12 @@ impl FromStr for Proxies {
     }
 }
 
-impl TryFrom<Vec<String>> for Proxies {
-    type Error = String;
-
-    fn try_from(list: Vec<String>) -> Result<Proxies, String> {
-        list.iter().map(|text| network(text)).collect::<Result<_, _>>().map(Proxies)
+impl<'de> Deserialize<'de> for Proxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Proxies, D::Error> {
+        let texts: Vec<String> = one_or_more(deserializer)?;
+        let lists = texts.iter().map(|text| text.parse::<Proxies>());
+        let lists: Vec<_> = lists.collect::<Result<_, _>>().map_err(D::Error::custom)?;
+        Ok(Proxies(lists.into_iter().flat_map(|list| list.0).collect()))
     }
 }
 

@@ -9,6 +9,10 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use serde::de::{Error, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use tracing_subscriber::filter::LevelFilter;
+
+/// What a list is called in serde's errors.
+pub(super) const TEXTS: &str = "a string, or a list of strings";
 
 /// A length of time, which may be zero.
 #[derive(Copy, Clone, Debug)]
@@ -19,13 +23,11 @@ pub(crate) struct Span(Duration);
 pub(crate) struct Interval(Duration);
 
 /// A number of bytes, never zero.
-#[derive(Copy, Clone, Debug, Deserialize)]
-#[serde(try_from = "ByteSize")]
+#[derive(Copy, Clone, Debug)]
 pub(crate) struct Size(usize);
 
 /// A part of all: from 0, which is none, to 1.
-#[derive(Copy, Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "f64")]
+#[derive(Copy, Clone, Debug, PartialEq)]
 pub(crate) struct Share(f64);
 
 /// Something that can be turned off.
@@ -76,10 +78,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Span, String> {
-        match humantime::parse_duration(text) {
-            Ok(time) => Ok(Span(time)),
-            Err(error) => Err(format!("{error} (times look like 250ms, 15s or 5m)")),
-        }
+        time(text).map(Span)
     }
 }
 
@@ -88,7 +87,7 @@ impl FromStr for Interval {
 
     fn from_str(text: &str) -> Result<Interval, String> {
         match text.parse::<Span>()?.0 {
-            Duration::ZERO => Err("it must not be zero".to_owned()),
+            Duration::ZERO => Err("it must be longer than zero".to_owned()),
             time => Ok(Interval(time)),
         }
     }
@@ -98,9 +97,12 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Size, String> {
-        match text.parse::<ByteSize>() {
-            Ok(size) => Size::try_from(size),
-            Err(_) => Err("not a size (sizes look like 4096, 64KiB or 32MB)".to_owned()),
+        let size =
+            text.parse::<ByteSize>().map_err(|_| "a size looks like 4096, 64KiB or 32MB".to_owned())?;
+        match usize::try_from(size.as_u64()) {
+            Ok(0) => Err("it must be larger than zero".to_owned()),
+            Ok(bytes) => Ok(Size(bytes)),
+            Err(_) => Err("more than this machine can count".to_owned()),
         }
     }
 }
@@ -109,39 +111,32 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Share, String> {
-        Share::try_from(text.parse::<f64>().map_err(|error| error.to_string())?)
-    }
-}
-
-impl TryFrom<f64> for Share {
-    type Error = String;
-
-    fn try_from(share: f64) -> Result<Share, String> {
-        if (0.0..=1.0).contains(&share) { Ok(Share(share)) } else { Err("it is from 0 to 1".to_owned()) }
+        let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+        share.map(Share).ok_or_else(|| "it takes a number from 0 to 1, such as 0.01".to_owned())
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        time(deserializer)
+        written_time(deserializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Interval {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
-        time(deserializer)
+        written_time(deserializer)
     }
 }
 
-impl TryFrom<ByteSize> for Size {
-    type Error = String;
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        number(deserializer)
+    }
+}
 
-    fn try_from(size: ByteSize) -> Result<Size, String> {
-        match usize::try_from(size.as_u64()) {
-            Ok(0) => Err("it must not be zero".to_owned()),
-            Ok(bytes) => Ok(Size(bytes)),
-            Err(_) => Err("more than this machine can count".to_owned()),
-        }
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
+        number(deserializer)
     }
 }
 
@@ -151,14 +146,77 @@ impl<'de> Deserialize<'de> for Switch {
     }
 }
 
-fn time<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// Reads a length of time.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| match text.parse::<u64>() {
+        Ok(_) => format!("the unit is missing: {text}s are seconds, {text}m are minutes"),
+        Err(_) => "a time looks like 250ms, 15s or 5m".to_owned(),
+    })
+}
+
+/// Reads a number of things, one at least.
+pub(super) fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    let is_large = text.bytes().all(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte != b'0');
+    text.parse().map_err(|_| match is_large {
+        true => "it is too large".to_owned(),
+        false => "it takes a whole number from 1 on".to_owned(),
+    })
+}
+
+/// Reads how much is logged. Dependencies log at the level `trace`, and might log content of documents.
+pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
+    let levels = ["off", "error", "warn", "info", "debug"];
+    let is_level = levels.contains(&text.to_ascii_lowercase().as_str());
+    text.parse().ok().filter(|_| is_level).ok_or_else(|| "it is off, error, warn, info or debug".to_owned())
+}
+
+/// Reads a time of the file, where a number alone has no unit.
+fn written_time<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: Display>,
 {
-    let text = String::deserialize(deserializer);
-    let text = text.map_err(|_| D::Error::custom("a time is written like \"10s\", \"250ms\" or \"5m\""))?;
-    text.parse().map_err(D::Error::custom)
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text.parse().map_err(D::Error::custom),
+        toml::Value::Integer(seconds @ 0..) => {
+            Err(D::Error::custom(format!("write \"{seconds}s\", with its unit")))
+        }
+        _ => Err(D::Error::custom("a time is written like \"250ms\", \"15s\" or \"5m\"")),
+    }
+}
+
+/// Reads a value of the file that is written as a number, or as a string.
+fn number<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    number_text(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// Reads a number of things of the file, one at least.
+pub(super) fn count_in_file<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+{
+    count(&number_text(deserializer)?).map_err(D::Error::custom)
+}
+
+/// A number of the file as it is written; what is none gives a text that no number has.
+fn number_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        _ => String::new(),
+    })
+}
+
+/// Reads how much is logged, in the file.
+pub(super) fn level_in_file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LevelFilter, D::Error> {
+    let text = String::deserialize(deserializer).unwrap_or_default();
+    level(&text).map_err(D::Error::custom)
 }
 
 /// Reads one of a few words.
@@ -190,7 +248,7 @@ where
         type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string, or a list of strings")
+            f.write_str(TEXTS)
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
@@ -210,16 +268,6 @@ where
 }
 
 /// Reads one of several values of a flag or a variable: whitespace around commas does not count.
-pub(super) fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
+pub(crate) fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
     text.trim().parse()
-}
-
-/// Reads a value that is written as a string, for types that only know `FromStr`.
-pub(super) fn from_string<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: Display>,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(D::Error::custom)
 }

@@ -1,4 +1,4 @@
-//! The bounds: README's table of limits, and what ARCHITECTURE and docs/ tell of them.
+//! The bounds: the table of limits, and what ARCHITECTURE and the other pages tell of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -186,11 +186,11 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             ],
         ),
         (
-            "messages of a Hocuspocus provider before it is decided who may have their documents",
+            "messages of a Hocuspocus provider before access to their documents is decided",
             vec![size(UNDECIDED_BYTES)],
         ),
         (
-            "documents that are refused to a Hocuspocus provider's connection for its tokens",
+            "documents that one connection of a Hocuspocus provider is refused for its tokens",
             vec![REFUSALS_ON_CONNECTION.to_string(), close(Reason::Unauthorized)],
         ),
         (
@@ -238,7 +238,7 @@ fn power_of_two_less_one(n: impl Into<u64>) -> String {
 #[test]
 fn every_limit_is_in_its_table_and_says_what_the_code_does() {
     let expected = limits();
-    let rows = table("What");
+    let rows = table("docs/limits.md", "What");
     let names = rows.iter().map(|cells| cells[0].clone()).collect();
     let mut wrong = differences(&names, &expected.keys().map(ToString::to_string).collect());
     for cells in &rows {
@@ -262,7 +262,7 @@ fn begins_with_number(text: &str, number: &str) -> bool {
 fn every_configured_limit_is_in_the_table_of_limits_with_its_default() {
     /// Numbers that bound nothing: beyond them the server does more, and refuses nothing.
     const NO_LIMITS: [&str; 1] = ["checkpoint_bytes"];
-    let rows = table("What");
+    let rows = table("docs/limits.md", "What");
     let mut wrong = Vec::new();
     for Value { key, default, value_name, .. } in values() {
         let named = format!("(`{key}`)");

@@ -15,12 +15,12 @@ fn read(file: &str) -> String {
     fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// The rows of README's table with this first cell in its head.
-fn table(head: &str) -> Vec<Vec<String>> {
-    let text = read("README.md");
+/// The rows of a page's table with this first cell in its head.
+fn table(page: &str, head: &str) -> Vec<Vec<String>> {
+    let text = read(page);
     let lines = text.lines().skip_while(|line| !line.starts_with(&format!("| {head} |")));
     let rows: Vec<_> = lines.skip(2).take_while(|line| line.starts_with('|')).map(cells).collect();
-    assert!(!rows.is_empty(), "README has no table that begins with {head:?}");
+    assert!(!rows.is_empty(), "{page} has no table that begins with {head:?}");
     rows
 }
 
@@ -30,9 +30,9 @@ fn cells(line: &str) -> Vec<String> {
 
 /// Every difference, in words.
 fn differences(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Vec<String> {
-    let missing = expected.difference(found).map(|row| format!("README lacks the row: {row}"));
+    let missing = expected.difference(found).map(|row| format!("the table lacks the row: {row}"));
     missing
-        .chain(found.difference(expected).map(|row| format!("the code has nothing for README's row: {row}")))
+        .chain(found.difference(expected).map(|row| format!("the code has nothing for the row: {row}")))
         .collect()
 }
 
@@ -60,8 +60,20 @@ fn values() -> Vec<Value> {
 
 #[test]
 fn every_value_of_the_configuration_is_in_its_table_with_names_default_and_help() {
-    let found = table("Flag").iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
+    let found = table("docs/configuration.md", "Flag")
+        .iter()
+        .map(|cells| format!("| {} |", cells.join(" | ")))
+        .collect();
     let expected = values().into_iter().map(|value| value.row).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_lines_that_embed_a_server_are_those_that_the_documentation_compiles() {
+    let (page, library) = (read("README.md"), read("server/src/lib.rs"));
+    let (_, lines) = page.split_once("```rust\n").unwrap();
+    let (lines, _) = lines.split_once("```").unwrap();
+    let documented: String = lines.lines().map(|line| format!("//! {line}\n")).collect();
+    assert!(library.contains(&documented), "the documentation of the library lacks\n{documented}");
 }

@@ -1,4 +1,4 @@
-//! README's tables of close codes and statuses, and the reasons that metrics count for each.
+//! The tables of close codes and statuses, and the reasons that metrics count for each.
 
 use std::net::IpAddr;
 
@@ -36,7 +36,7 @@ fn every_close_code_is_in_its_table_with_the_reason_that_metrics_count() {
         format!("{code} | {counted}")
     };
     let expected = codes.chain([PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_LARGE]).map(row).collect();
-    let found = table("Close code").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let found = table("docs/clients.md", "Close code").iter().map(|cells| cells[..2].join(" | ")).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -114,7 +114,7 @@ fn every_status_of_a_refused_handshake_is_in_its_table_with_the_reason_that_metr
         format!("{} | `{label}`", error.into_response().status().as_u16())
     };
     let expected = upgrade_errors().into_iter().map(row).collect();
-    let found = table("HTTP status").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let found = table("docs/clients.md", "HTTP status").iter().map(|cells| cells[..2].join(" | ")).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -163,7 +163,8 @@ fn every_status_of_y_sweet_is_in_its_table_with_the_reasons_that_metrics_count()
         format!("{} | `{reason}`", status.as_u16())
     };
     let expected = failures().into_iter().map(row).collect();
-    let found = table("y-sweet's status").iter().map(|cells| cells[..2].join(" | ")).collect();
+    let found =
+        table("docs/y-sweet.md", "y-sweet's status").iter().map(|cells| cells[..2].join(" | ")).collect();
     let wrong = differences(&found, &expected);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

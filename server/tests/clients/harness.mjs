@@ -95,7 +95,8 @@ export class Server {
   }
 }
 
-function binary () {
+/** The program under test. */
+export function binary () {
   if (process.env.COSCRIBE_BIN) return path.resolve(process.env.COSCRIBE_BIN)
   const target = process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target')
   const built = ['release', 'debug'].map(profile => path.join(target, profile, 'coscribe')).find(file => fs.existsSync(file))

@@ -20,23 +20,23 @@ for (const [version, Provider] of Object.entries(PROVIDERS)) {
     await converged(one, other)
   })
 
-  test(`${version}: the lines that README shows hear the answer to message 102, and nothing is printed`, async t => {
+  test(`${version}: the lines of docs/clients.md hear the answer to message 102, and nothing is printed`, async t => {
     const server = await Server.start(t)
     const provider = connect(t, Provider, server, 'handler')
     const printed = t.mock.method(console, 'error', () => {})
     const saved = []
     provider.text.insert(0, 'saved')
-    linesOfReadme()(provider, decoding, encoding, what => saved.push(what))
+    linesOfPage()(provider, decoding, encoding, what => saved.push(what))
     await until('the handler is called', () => saved.length > 0)
     assert.deepEqual(saved, ['draft 7'])
     assert.deepEqual(printed.mock.calls, [])
   })
 }
 
-/** What README shows for message 102, without the imports, as a function of what it uses. */
-function linesOfReadme () {
-  const readme = fs.readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
-  const code = readme.match(/^import \* as decoding.*\n(?:import .*\n)*\n(provider[^`]*)```/m)
-  assert.ok(code, 'README shows them')
+/** What docs/clients.md shows for message 102, without the imports, as a function of what it uses. */
+function linesOfPage () {
+  const page = fs.readFileSync(new URL('../../../docs/clients.md', import.meta.url), 'utf8')
+  const code = page.match(/^import \* as decoding.*\n(?:import .*\n)*\n(provider[^`]*)```/m)
+  assert.ok(code, 'the page shows them')
   return new Function('provider', 'decoding', 'encoding', 'showSaved', code[1])
 }

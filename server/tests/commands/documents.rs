@@ -28,6 +28,14 @@ pub(crate) fn format_value(json: &str) -> Vec<u8> {
     update
 }
 
+/// A number in the map "m".
+pub(crate) fn entry(key: &str, number: u8) -> Vec<u8> {
+    let mut update = vec![1, 1, 1, 0, 0x28, 1, 1, b'm'];
+    push_string(&mut update, key);
+    update.extend([1, 125, number, 0]);
+    update
+}
+
 /// A hook in the XML fragment "x".
 pub(crate) fn hook(name: &str) -> Vec<u8> {
     let mut update = vec![1, 1, 1, 0, 7, 1, 1, b'x', 5];

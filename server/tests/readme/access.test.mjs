@@ -41,7 +41,7 @@ async function join (t, server, headings, token, more = '') {
     const shown = lines(PAGE, heading, 'js')
     return Object.entries(known).reduce((code, [from, to]) => code.replaceAll(from, () => to), shown)
   })
-  const client = new Person(t, fileOf(t, 'client.mjs', [...code, more, 'export { provider }'].join('\n')), 'client.mjs')
+  const client = new Person(t, fileOf(t, 'client.mjs', [...code, more, 'export { provider }'].join('\n')))
   await client.opened()
   return client
 }

@@ -4,19 +4,27 @@ import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
+import WebSocket from 'ws'
+import { WebsocketProvider } from 'y-websocket'
+import * as Y from 'yjs'
 import { until } from '../clients/harness.mjs'
 
-/** What stands on a page of the repository below a heading in bold, in the language of the block, with these replacements. */
+/** The block in a language below a heading, or below a line in bold, on a page of the repository, with these replacements. */
 export function lines (page, heading, language, replacements = {}) {
-  const text = fs.readFileSync(new URL(`../../../${page}`, import.meta.url), 'utf8')
-  const [, below, ...others] = text.split(`\n**${heading}**`)
-  assert.ok(below !== undefined && others.length === 0, `${page} has one heading ${heading}`)
-  const code = below.match(new RegExp('^```' + language + '\\n([^]*?)^```', 'm'))?.[1]
-  assert.ok(code, `${page} shows lines for ${heading}`)
+  const code = section(page, heading).match(new RegExp('^```' + language + '\\n([^]*?)^```', 'm'))?.[1]
+  assert.ok(code, `${page} shows ${language} for ${heading}`)
   return Object.entries(replacements).reduce((code, [from, to]) => {
     assert.ok(code.includes(from), `${heading}: ${from}`)
     return code.replaceAll(from, () => to)
   }, code)
+}
+
+/** The text from a heading, or a line in bold, to the next one. */
+function section (page, heading) {
+  const text = fs.readFileSync(new URL(`../../../${page}`, import.meta.url), 'utf8')
+  const parts = text.split(/^(?=\*\*|##)/m).filter(part => part.startsWith(`**${heading}**`) || part.startsWith(`## ${heading}\n`))
+  assert.equal(parts.length, 1, `${page} has one heading ${heading}`)
+  return parts[0]
 }
 
 /** Writes lines to where they find their packages; gone after the test. */
@@ -28,14 +36,13 @@ export function fileOf (t, name, code) {
   return file
 }
 
-/** Somebody who has opened a page with the lines in a file; leaves after the test. */
+/** Somebody who runs the lines in a file; leaves after the test. */
 export class Person {
   shown = null
   #failed = ''
 
-  /** `page` is the script in which they run. */
-  constructor (t, file, page = 'page.mjs') {
-    this.page = fork(new URL(page, import.meta.url), [file], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  constructor (t, file) {
+    this.page = fork(new URL('client.mjs', import.meta.url), [file], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
     t.after(() => this.page.kill())
     this.page.stderr.on('data', chunk => { this.#failed += chunk })
     this.page.on('message', ({ shown }) => { this.shown = shown })
@@ -55,4 +62,15 @@ export class Person {
     if (this.page.exitCode !== null) throw new Error(`the page failed: ${this.#failed}`)
     return true
   }
+}
+
+/** The document as y-websocket has it, whoever writes it. */
+export function connect (t, server, name) {
+  const doc = new Y.Doc()
+  const provider = new WebsocketProvider(server.url, name, doc, { WebSocketPolyfill: WebSocket, disableBc: true })
+  t.after(() => {
+    provider.destroy()
+    doc.destroy() // else the timer of its awareness keeps this process alive
+  })
+  return provider
 }

@@ -61,6 +61,88 @@ async fn a_name_is_listened_on_at_its_addresses() {
     assert!(server.get("/healthz").await.contains("alive"));
 }
 
+#[tokio::test]
+async fn without_a_command_flags_are_those_of_serve() {
+    let data = tempdir().unwrap();
+    let file = data.path().join("coscribe.toml");
+    fs::write(&file, "listen = \"127.0.0.1:0\"\ndata = \"unused\"\n").unwrap();
+    let mut command = coscribe();
+    command.arg("--config").arg(&file).arg("--data").arg(data.path().join("used"));
+    let server = Server::spawn(command);
+    assert!(server.get("/healthz").await.contains("alive"));
+    server.stop().await;
+    assert!(data.path().join("used").is_dir());
+
+    for (arguments, says) in [
+        (&["verfy"][..], "a similar subcommand exists: 'verify'"),
+        (&["--listn", "a:1"], "a similar argument exists: '--listen'"),
+        (&["--data", "a", "verify"], "the command comes first, before its flags: coscribe verify"),
+        (&["--data", "a", "hidden"], "unexpected argument '…'"),
+    ] {
+        let said = failing(coscribe().args(arguments));
+        assert!(said.contains(says), "{said}");
+    }
+    for (arguments, says) in [
+        (&["--help"][..], "Commands:"),
+        (&["--help"], "Without a command, coscribe serves"),
+        (&["--version"], "coscribe "),
+        (&["help", "serve"], "--keep-alive"),
+        (&["--grace", "1s", "--help"], "--keep-alive"),
+    ] {
+        let output = coscribe().args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn an_argument_that_is_not_unicode_is_an_argument_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let strange = std::ffi::OsStr::from_bytes(b"\xff");
+    let said = failing(coscribe().arg("--data").arg(strange).args(["--grace", "soon"]));
+    assert!(said.contains("--grace") && !said.contains("panicked"), "{said}");
+    let said = failing(coscribe().arg(strange));
+    assert!(said.contains("subcommand") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_wrong_value_says_what_is_right() {
+    for (arguments, says) in [
+        (["--grace", "abc"], "a time looks like 250ms, 15s or 5m"),
+        (["--grace", "30"], "the unit is missing: 30s are seconds"),
+        (["--outbox-bytes", "much"], "a size looks like 4096, 64KiB or 32MB"),
+        (["--outbox-bytes", "0"], "it must be larger than zero"),
+        (["--max-rooms", "0"], "it takes a whole number from 1 on"),
+        (["--max-rooms", "many"], "it takes a whole number from 1 on"),
+        (["--otlp-sample", "2"], "it takes a number from 0 to 1"),
+        (["--log", "verbose"], "it is off, error, warn, info or debug"),
+        (["--listen", "4502"], "localhost:4502"),
+        (["--listen", "http://localhost:4502"], "write localhost:4502"),
+    ] {
+        let said = failing(coscribe().args(arguments));
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_is_no_setting_is_told() {
+    let data = tempdir().unwrap();
+    let mut command = coscribe();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    command.env("COSCRIBE_GRACEE", "1s").env("COSCRIBE_PORT", "8080");
+    command.env("COSCRIBE_SERVICE_HOST", "10.0.0.1");
+    let server = Server::spawn(command);
+    server.logs("COSCRIBE_GRACEE is not a setting and has no effect; did you mean COSCRIBE_GRACE?").await;
+    server.logs("variables that are not settings have no effect: COSCRIBE_PORT\n").await;
+    server.stop().await;
+
+    let mut verify = coscribe();
+    let output =
+        verify.args(["verify", "--data"]).arg(data.path()).env("COSCRIBE_DATTA", "x").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("did you mean COSCRIBE_DATA?"), "{said}");
+}
+
 #[test]
 fn what_cannot_be_listened_on_is_said() {
     for (listen, says) in [

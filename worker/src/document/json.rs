@@ -65,6 +65,16 @@ fn branch_of(node: &impl AsRef<Branch>) -> BranchPtr {
 
 /// A type of unknown kind, guessed from its content; `None` when it holds nothing.
 fn untyped<T: ReadTxn>(branch: BranchPtr, txn: &T) -> Option<Value> {
+    let parts = parts(branch, txn);
+    if parts.len() == 1 {
+        parts.into_iter().next().map(|(_, part)| part)
+    } else {
+        (!parts.is_empty()).then_some(Value::Object(parts))
+    }
+}
+
+/// What a type of unknown kind holds, by the kinds of types that hold such: map, text, array.
+pub(super) fn parts<T: ReadTxn>(branch: BranchPtr, txn: &T) -> Map<String, Value> {
     let mut parts = Map::new();
     let entries = entries(&MapRef::from(branch), txn);
     if !entries.is_empty() {
@@ -80,11 +90,7 @@ fn untyped<T: ReadTxn>(branch: BranchPtr, txn: &T) -> Option<Value> {
     } else if !more_than_chunks && !chunks.is_empty() {
         parts.insert("array".to_owned(), children(chunks, txn));
     }
-    if parts.len() == 1 {
-        parts.into_iter().next().map(|(_, part)| part)
-    } else {
-        (!parts.is_empty()).then_some(Value::Object(parts))
-    }
+    parts
 }
 
 /// Length of a chunk in a branch's own measure: UTF-16 units of text, 1 for anything else.

@@ -3,19 +3,53 @@
 use yrs::branch::BranchPtr;
 use yrs::{Any, Out, ReadTxn};
 
-use super::json::{chunks, is_text};
+use super::Root;
+use super::json::{Chunk, chunks, is_text, parts};
 
-/// The text of one root or of all, in the order of their names; `None` when there is none.
-pub(super) fn of_roots<T: ReadTxn>(txn: &T, root: Option<&str>) -> Option<String> {
-    let mut roots: Vec<(&str, Out)> =
-        txn.root_refs().filter(|(name, _)| root.is_none_or(|root| root == *name)).collect();
-    roots.sort_by_key(|(name, _)| *name);
+/// The text of one root or of all, in the order of their names; all roots when none of these can hold any.
+pub(super) fn of_roots<T: ReadTxn>(txn: &T, root: Option<&str>) -> Result<String, Vec<Root>> {
+    let branches = txn.root_refs().filter_map(|(name, out)| Some((name, BranchPtr::from(out.try_branch()?))));
+    let mut branches: Vec<_> = branches.collect();
+    branches.sort_by_key(|(name, _)| *name);
+    let is_meant = |name: &str| root.is_none_or(|root| root == name);
     let mut all = String::new();
-    for branch in roots.iter().filter_map(|(_, out)| out.try_branch()) {
+    for (_, branch) in branches.iter().filter(|(name, _)| is_meant(name)) {
         end_line(&mut all);
-        push_sequence(BranchPtr::from(branch), txn, &mut all);
+        push_sequence(*branch, txn, &mut all);
     }
-    (!all.is_empty()).then_some(all)
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    let kinds: Vec<_> = branches.iter().map(|(name, branch)| (*name, kinds(*branch, txn))).collect();
+    let mut meant = kinds.iter().filter(|(name, _)| is_meant(name)).peekable();
+    let is_there = root.is_none() || meant.peek().is_some();
+    // Text that is empty, or a root that holds nothing any more and may have been a text.
+    let may_be_text = |(_, kinds): &(&str, Vec<_>)| kinds.iter().any(|kind| *kind == TEXT || *kind == XML);
+    let is_empty = kinds.iter().all(|(name, kinds)| !is_meant(name) || kinds.is_empty());
+    if is_there && (is_empty || meant.any(may_be_text)) {
+        return Ok(String::new());
+    }
+    let with_content = kinds.into_iter().filter(|(_, kinds)| !kinds.is_empty());
+    Err(with_content.map(|(name, kinds)| Root { name: name.to_owned(), kind: kinds.join(" and ") }).collect())
+}
+
+const TEXT: &str = "text";
+const XML: &str = "XML";
+
+/// What a root is, guessed from what it holds.
+fn kinds<T: ReadTxn>(branch: BranchPtr, txn: &T) -> Vec<&'static str> {
+    let is_xml =
+        |chunk: &Chunk| matches!(chunk.insert, Out::YXmlElement(_) | Out::YXmlText(_) | Out::YXmlFragment(_));
+    let has_xml = || chunks(branch, txn).iter().any(is_xml);
+    let kind = |part: &String| match part.as_str() {
+        "map" => "map",
+        "text" => TEXT,
+        _ if has_xml() => XML,
+        _ => "array",
+    };
+    let mut kinds: Vec<_> = parts(branch, txn).keys().map(kind).collect();
+    kinds.sort_unstable();
+    kinds
 }
 
 fn push_sequence<T: ReadTxn>(branch: BranchPtr, txn: &T, text: &mut String) {

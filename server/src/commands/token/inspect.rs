@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use coscribe_terminal::say;
 
 use crate::access::keys::{KeySet, Search};
 use crate::access::{Claims, HttpClient, Jws};
@@ -28,10 +29,10 @@ pub(super) fn run(token: &str, config: &AccessConfig) -> anyhow::Result<ExitCode
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(keys.refresh().once());
     let now = SystemTime::now();
-    say("algorithm", jws.algorithm());
-    say("key id", jws.kid().unwrap_or("none is named"));
+    line("algorithm", jws.algorithm());
+    line("key id", jws.kid().unwrap_or("none is named"));
     let (signed_by, is_signed) = signature(&keys, &jws);
-    say("signed", &signed_by);
+    line("signed", &signed_by);
     let claims = match keys.rules().parse(jws.claims()) {
         Ok(claims) => claims,
         Err(error) => return Ok(verdict(Some(&error.to_string()))),
@@ -70,16 +71,16 @@ fn signature(keys: &KeySet, jws: &Jws<'_>) -> (String, bool) {
 fn explain(claims: &Claims, now: SystemTime) {
     let none = || "none".to_owned();
     let dated = |time: Option<SystemTime>| time.map_or_else(none, |time| moment(time, now));
-    say("subject", if claims.subject.is_empty() { "none" } else { &claims.subject });
-    say("name", claims.name.as_deref().unwrap_or("none"));
-    say("writes", &patterns(&claims.write));
-    say("reads", &patterns(&claims.read));
-    say("issuer", claims.issuer.as_deref().unwrap_or("none"));
-    say("audience", &if claims.audience.is_empty() { none() } else { claims.audience.join(", ") });
-    say("id", claims.token.id.as_deref().unwrap_or("none"));
-    say("issued", &dated(claims.token.issued));
-    say("valid from", &dated(claims.begins));
-    say("valid until", &moment(claims.expires, now));
+    line("subject", if claims.subject.is_empty() { "none" } else { &claims.subject });
+    line("name", claims.name.as_deref().unwrap_or("none"));
+    line("writes", &patterns(&claims.write));
+    line("reads", &patterns(&claims.read));
+    line("issuer", claims.issuer.as_deref().unwrap_or("none"));
+    line("audience", &if claims.audience.is_empty() { none() } else { claims.audience.join(", ") });
+    line("id", claims.token.id.as_deref().unwrap_or("none"));
+    line("issued", &dated(claims.token.issued));
+    line("valid from", &dated(claims.begins));
+    line("valid until", &moment(claims.expires, now));
 }
 
 /// "2026-11-28T12:00:00Z, in 59m 58s".
@@ -98,20 +99,20 @@ fn patterns(patterns: &[Pattern]) -> String {
 }
 
 /// A line. What a stranger has written must not control the terminal.
-fn say(name: &str, value: &str) {
+fn line(name: &str, value: &str) {
     let printable: String =
         value.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
-    println!("{name:<12}{printable}");
+    say!("{name:<12}{printable}");
 }
 
 fn verdict(wrong: Option<&str>) -> ExitCode {
     match wrong {
         None => {
-            say("accepted", "yes");
+            line("accepted", "yes");
             ExitCode::SUCCESS
         }
         Some(reason) => {
-            say("accepted", &format!("NO: {reason}"));
+            line("accepted", &format!("NO: {reason}"));
             ExitCode::FAILURE
         }
     }
