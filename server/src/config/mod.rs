@@ -112,8 +112,8 @@ pub struct Config {
     /// document, take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) max_message_bytes: Size,
-    /// Memory that may be held for connections and documents, beside what the program itself takes. Where it is short, those
-    /// that hold most are disconnected [default: half of the memory of the machine or container]
+    /// Memory that may be held for connections and documents, beside what the program itself takes: half of the memory of the
+    /// machine or container if it is not given. Where it is short, those that hold most are disconnected
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Size>,
     /// Bytes that may wait for one slow reader. Beyond that the reader lags, and is synced again later

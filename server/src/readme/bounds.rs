@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use axum::response::IntoResponse;
 use coscribe_engine::limits::{
-    AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES, MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER,
-    PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES,
+    AWARENESS_BYTES, AWARENESS_BYTES_PER_PEER, AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES,
+    MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER, PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES,
+    UNANSWERED_SYNC_STATUSES,
 };
 use coscribe_engine::message::Reason;
 use coscribe_persistence::NameError;
@@ -77,6 +78,7 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
     let (later, too_large, violation) =
         (close(Reason::Overload), close(Reason::TooLarge), close(Reason::Violation));
     BTreeMap::from([
+        ("memory for all connections and documents together", vec![]),
         (
             "a message, before and after decompression",
             vec![
@@ -136,7 +138,11 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             "an awareness state",
             vec![
                 size(AWARENESS_STATE_BYTES),
-                format!("{} clients on one connection", AWARENESS_CLIENTS_PER_PEER),
+                format!(
+                    "{AWARENESS_CLIENTS_PER_PEER} clients and {} in all on one connection",
+                    size(AWARENESS_BYTES_PER_PEER)
+                ),
+                format!("{} in a document", size(AWARENESS_BYTES)),
             ],
         ),
         ("a message 102", vec![size(SYNC_STATUS_BYTES), violation.clone()]),
