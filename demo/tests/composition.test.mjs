@@ -56,9 +56,11 @@ class Scene {
       if (kind === 0 && step === 2) scene.arrived++
     })
     if (editor === 'whiteboard') {
-      await grace.page.getByRole('button', { name: 'Note', exact: true }).focus()
-      await grace.press('Enter')
-      await ada.page.locator('.note textarea').waitFor()
+      // By somebody else: who types at once into a note of their own undoes the note with the text.
+      const maker = await Person.open(t, browser, server, 'a room', 'Katherine', { editor })
+      await maker.page.getByRole('button', { name: 'Note', exact: true }).focus()
+      await maker.press('Enter')
+      for (const { page } of [ada, grace]) await page.locator('.note textarea').waitFor()
     }
     return scene
   }
