@@ -100,6 +100,13 @@ for (const [editor, bold] of [['tiptap', '<strong>bold</strong>'], ['quill', '<s
   })
 }
 
+test('Monaco: Enter ends the line where a word of the text begins like the last one', async t => {
+  const [ada, grace] = await people(t, 'monaco', 'Ada', 'Grace')
+  const lines = ['shared', ...Array(10).fill('let sh')]
+  await ada.type('monaco', lines.join('\n'), { delay: 50 })
+  await converged('monaco', [ada, grace], content => content === lines.join('\n'))
+})
+
 test('Whiteboard: strokes, rectangles and notes converge, and undo takes back only what this person did', async t => {
   const [ada, grace] = await people(t, 'whiteboard', 'Ada', 'Grace')
   const choose = (person, tool) => person.page.getByRole('button', { name: tool, exact: true }).click()

@@ -40,6 +40,8 @@ export const mount: Mount = (parent, shared) => {
     minimap: { enabled: false },
     padding: { top: 22, bottom: 14 },
     placeholder: 'Type some TypeScript…',
+    // Suggestions that open by themselves are words of the text here, and take the Enter of somebody who types on. Ctrl+Space opens them.
+    quickSuggestions: false,
     scrollBeyondLastLine: false,
     theme: theme(),
     wordWrap: 'on',
