@@ -164,6 +164,9 @@ impl Metrics {
             held.register_with_unit("held", "What is held for others", Unit::Bytes, gauge);
         }
         registry.register("gave_way", "Sent away for want of memory", self.gave_way.clone());
+        for debtor in ["connection", "document"] {
+            self.gave_way(debtor, 0);
+        }
     }
 
     fn register(&mut self) {

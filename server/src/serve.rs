@@ -134,7 +134,7 @@ impl Running {
         let descriptors = Descriptors::of_process(config.max_connections.get());
         if descriptors.connections < config.max_connections.get() {
             let Descriptors { limit, connections, .. } = descriptors;
-            warn!(
+            info!(
                 "the system allows {limit} open files (`ulimit -n`), so there may be {connections} connections, and not {}",
                 config.max_connections
             );

@@ -9,6 +9,7 @@ mod certificates;
 mod client;
 mod compression;
 mod configuration;
+mod descriptors;
 mod durability;
 mod handshakes;
 mod hostile;

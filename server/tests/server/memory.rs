@@ -1,5 +1,6 @@
 //! Memory is bounded over all, and whoever has most gives way.
 
+use coscribe_engine::lib0::write_var_buf;
 use tempfile::tempdir;
 use tokio::task::JoinSet;
 
@@ -101,19 +102,9 @@ async fn documents_that_take_much_are_closed_where_memory_is_short() {
 /// An update with text that waits for what comes before it, which never comes.
 fn waiting(bytes: usize) -> Vec<u8> {
     let mut update = vec![1, 1, 1, 5, 0x04, 1, 1, b't'];
-    var_uint(&mut update, bytes);
-    update.extend(std::iter::repeat_n(b'x', bytes));
+    write_var_buf(&mut update, &vec![b'x'; bytes]);
     update.push(0);
     let mut message = vec![0, 2];
-    var_uint(&mut message, update.len());
-    message.extend(update);
+    write_var_buf(&mut message, &update);
     message
-}
-
-fn var_uint(out: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
