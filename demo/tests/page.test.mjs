@@ -53,7 +53,9 @@ test('files are served with their types, compressed as asked, for ever where the
 test('names and colours are chosen once, and others see the new ones', async t => {
   const server = await Server.start(t)
   const browser = await launch(t)
-  const [ada, grace] = [await Person.open(t, browser, server, 'r', 'Ada'), await Person.open(t, browser, server, 'r', 'Grace')]
+  // Colours that differ, so that neither is given another one by chance.
+  const ada = await Person.open(t, browser, server, 'r', 'Ada')
+  const grace = await Person.open(t, browser, server, 'r', 'Grace', { color: '#d6336c' })
   await ada.type('codemirror', 'x')
   await grace.says(grace.page.locator('.cm-ySelectionInfo'), 'Ada')
   await ada.page.getByRole('button', { name: /^You, Ada/ }).click()
