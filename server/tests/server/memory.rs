@@ -29,7 +29,8 @@ async fn check(server: &Server, mut person: Client, before: u64) {
     person.save("after").await;
     assert_eq!(person.text(), "before after");
     let grown = server.peak_memory() - before;
-    assert!(grown < 60 << 20, "{grown} bytes");
+    // Some of it is the allocator's, and what is made of messages while they are taken in.
+    assert!(grown < 96 << 20, "{grown} bytes");
     assert!(!server.log().contains("\"people\" code"), "nobody else is sent away");
     for debtor in ["connection", "document"] {
         let metric = format!("{HELD}{{debtor=\"{debtor}\"}}");
@@ -45,7 +46,7 @@ async fn messages_without_an_end_are_given_up_where_memory_is_short() {
     let server = Server::start(data.path(), &["--memory", MEMORY]);
     let (person, before) = person(&server).await;
     let mut attackers = JoinSet::new();
-    for number in 0..40 {
+    for number in 0..64 {
         let address = server.address;
         attackers.spawn(async move {
             let mut raw = Raw::connect_from(ELSEWHERE, address, &format!("a{number}")).await;
@@ -84,12 +85,17 @@ async fn documents_that_take_much_are_closed_where_memory_is_short() {
     let data = tempdir().unwrap();
     let server = Server::start(data.path(), &["--memory", MEMORY]);
     let (person, before) = person(&server).await;
-    let mut attackers = Vec::new();
-    for number in 0..64 {
-        let mut raw = Raw::connect_from(ELSEWHERE, server.address, &format!("a{number}")).await;
-        raw.send(0x82, &waiting(1 << 20)).await;
-        attackers.push(raw);
+    let mut attackers = JoinSet::new();
+    for number in 0..200 {
+        let address = server.address;
+        attackers.spawn(async move {
+            let mut raw = Raw::connect_from(ELSEWHERE, address, &format!("a{number}")).await;
+            // It may be turned away.
+            let _ = raw.try_send(0x82, &waiting(1 << 20)).await;
+            raw
+        });
     }
+    let attackers = attackers.join_all().await;
     let gave_way = format!("{GAVE_WAY}{{debtor=\"document\"}}");
     while server.metric(&gave_way).await == 0.0 {
         tokio::task::yield_now().await;

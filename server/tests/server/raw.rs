@@ -60,12 +60,17 @@ impl Raw {
 
     /// Sends one frame, masked.
     pub(crate) async fn send(&mut self, first: u8, payload: &[u8]) {
+        self.try_send(first, payload).await.unwrap();
+    }
+
+    /// Sends one frame, masked, unless the server has closed the connection.
+    pub(crate) async fn try_send(&mut self, first: u8, payload: &[u8]) -> std::io::Result<()> {
         let mask = [1, 2, 3, 4];
         let mut frame = vec![first, 0xff];
         frame.extend((payload.len() as u64).to_be_bytes());
         frame.extend(mask);
         frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-        self.stream.write_all(&frame).await.unwrap();
+        self.try_write(&frame).await
     }
 
     /// Sends bytes as they are.
