@@ -90,12 +90,12 @@ impl Relief {
     fn send_largest_away(&mut self) {
         let now = Instant::now();
         self.asked.retain(|_, asked| now.duration_since(*asked) < GIVES_WAY_WITHIN);
-        let (mut debts, mut leaving) = (Vec::new(), 0);
+        // What those hold who are about to leave, or have left and not yet given all back, is free soon.
+        let (mut debts, mut staying) = (Vec::new(), 0);
         for (address, account, orders) in self.connections.accounts() {
             let bytes = account.debt();
-            if orders.is_closing() {
-                leaving += bytes;
-            } else {
+            if !orders.is_closing() {
+                staying += account.held();
                 debts.push(Debt {
                     payer: Payer::Address(address),
                     bytes,
@@ -105,9 +105,8 @@ impl Relief {
         }
         for (name, account) in self.rooms.accounts() {
             let bytes = account.debt();
-            if self.asked.contains_key(&name) {
-                leaving += bytes;
-            } else {
+            if !self.asked.contains_key(&name) {
+                staying += account.held();
                 debts.push(Debt {
                     payer: Payer::Document(name.clone()),
                     bytes,
@@ -115,7 +114,7 @@ impl Relief {
                 });
             }
         }
-        let excess = self.budget.held().saturating_sub(self.budget.comfortable() + leaving);
+        let excess = staying.saturating_sub(self.budget.comfortable());
         self.send_away(largest(debts, excess), now);
     }
 

@@ -46,7 +46,7 @@ async fn messages_without_an_end_are_given_up_where_memory_is_short() {
     let server = Server::start(data.path(), &["--memory", MEMORY]);
     let (person, before) = person(&server).await;
     let mut attackers = JoinSet::new();
-    for number in 0..64 {
+    for number in 0..24 {
         let address = server.address;
         attackers.spawn(async move {
             let mut raw = Raw::connect_from(ELSEWHERE, address, &format!("a{number}")).await;
@@ -86,7 +86,7 @@ async fn documents_that_take_much_are_closed_where_memory_is_short() {
     let server = Server::start(data.path(), &["--memory", MEMORY]);
     let (person, before) = person(&server).await;
     let mut attackers = JoinSet::new();
-    for number in 0..200 {
+    for number in 0..100 {
         let address = server.address;
         attackers.spawn(async move {
             let mut raw = Raw::connect_from(ELSEWHERE, address, &format!("a{number}")).await;
