@@ -16,7 +16,6 @@
 
 mod access;
 mod announcement;
-mod budget;
 mod cli;
 mod commands;
 mod config;
@@ -30,7 +29,6 @@ mod net;
 mod observe;
 #[cfg(test)]
 mod readme;
-mod relief;
 mod rooms;
 mod serve;
 

@@ -11,9 +11,6 @@ use crate::document::id_set::IdSet;
 use crate::update::{ClientId, Clock};
 use crate::work::{Work, discard};
 
-/// What a client with new blocks costs, or a range of deletions.
-const ENTRY_BYTES: usize = 48;
-
 /// The additions of one update, or of several, to a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -64,11 +61,6 @@ impl Changes {
 
     fn len(&self) -> usize {
         self.from.len() + self.deleted.len()
-    }
-
-    /// About how many bytes of memory they take. O(1).
-    pub(crate) fn memory(&self) -> usize {
-        self.len() * ENTRY_BYTES
     }
 
     /// Drops them, with pauses. O(changes).
@@ -175,11 +167,6 @@ impl Trail {
         } else {
             gone.discard(work).await;
         }
-    }
-
-    /// About how many bytes of memory it takes. O(bookmarked moments).
-    pub(crate) fn memory(&self) -> usize {
-        self.segments.iter().map(|segment| size_of::<Segment>() + segment.changes.memory()).sum()
     }
 
     fn position(&self, bookmark: &Bookmark) -> usize {

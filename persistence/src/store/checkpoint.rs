@@ -163,7 +163,7 @@ impl Store {
         drop(index);
         match writer.catalog.rewrite(&self.index()) {
             // The next checkpoint is soon enough.
-            Err(AppendError::Scarce(_)) => Ok(()),
+            Err(AppendError::Full(_)) => Ok(()),
             rewritten => rewritten.map_err(|error| self.not_appended("rewrite the catalog", error)),
         }
     }

@@ -1,6 +1,5 @@
 //! From the network to connections: listening, TLS, requests and handshakes.
 
-pub(crate) mod descriptors;
 pub(crate) mod listener;
 pub(crate) mod server;
 pub(crate) mod tls;

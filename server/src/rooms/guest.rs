@@ -13,7 +13,6 @@ use coscribe_persistence::DocumentName;
 use tokio::sync::watch;
 
 use super::{JoinError, Membership, Outbox, Queued, Ready, Rooms, Said};
-use crate::budget::{Account, Debtor};
 use crate::journal::Health;
 use crate::observe::Span;
 
@@ -106,7 +105,7 @@ struct Guest {
 
 impl Guest {
     fn join(rooms: &Arc<Rooms>, name: &DocumentName, terms: Terms) -> Result<Guest, JoinError> {
-        let ready = Ready::new(Account::new(&rooms.budget, Debtor::Request, 0));
+        let ready = Arc::<Ready>::default();
         let outbox = rooms.outbox(&ready, 0);
         let membership =
             rooms.join(name, Arc::clone(&outbox), Arc::default(), terms, &[], &Span::default())?;

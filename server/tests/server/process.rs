@@ -72,12 +72,12 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Sends a signal by its name.
     /// The process.
     pub(crate) fn id(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(kill.unwrap().success());
@@ -125,13 +125,6 @@ impl Server {
     /// GETs a path.
     pub(crate) async fn get(&self, path: &str) -> String {
         get(self.address, path).await
-    }
-
-    /// A value of `/metrics`, by its name and labels.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics").await;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
     }
 
     /// Resident memory in bytes.
