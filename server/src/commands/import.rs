@@ -13,10 +13,9 @@ use coscribe_persistence::{
     ARCHIVE_MANIFEST, ArchiveError, ArchiveReader, Checkpoint, DocumentName, NewRecord, Store,
 };
 use coscribe_terminal::{Progress, counted, note, say, words};
-
-use super::{milliseconds_since_epoch, open_document, open_store};
 use serde::de::IgnoredAny;
 
+use super::{milliseconds_since_epoch, open_document, open_store};
 use crate::config::Config;
 use crate::limits::IMPORT_BATCH_BYTES;
 

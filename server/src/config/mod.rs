@@ -223,7 +223,8 @@ pub(crate) struct Rates {
 }
 
 impl Config {
-    /// The configuration that a file of this text describes: docs/configuration.md lists its keys. Every key that is missing has its default.
+    /// The configuration that a file of this text describes: docs/configuration.md lists its keys. Every key that is missing
+    /// has its default.
     ///
     /// # Errors
     /// If the text is not TOML, or has an unknown key or a wrong value.

@@ -142,6 +142,17 @@ async fn alerts_and_dashboard_are_sound_and_name_metrics_that_there_are() {
     assert_eq!(unknown(&expressions, &exposed), BTreeSet::new());
 }
 
+#[test]
+fn the_image_is_built_of_all_crates() {
+    let workspace = read("Cargo.toml");
+    let members = workspace.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
+    let members: Vec<String> = serde_json::from_str(members).unwrap();
+    let kept = read(".dockerignore");
+    for part in members.iter().map(String::as_str).chain(["Cargo.lock", "packaging", "demo"]) {
+        assert!(kept.lines().any(|line| line == format!("!{part}")), "{part} stays out of the image");
+    }
+}
+
 #[tokio::test]
 async fn every_metric_is_described() {
     let text = read("docs/observe.md");

@@ -72,12 +72,12 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Sends a signal by its name.
     /// The process.
     pub(crate) fn id(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
+    /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(kill.unwrap().success());
