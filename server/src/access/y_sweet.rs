@@ -23,7 +23,7 @@ pub(crate) struct Gate {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     /// It could be guessed.
-    #[error("y_sweet_key is too short: it takes {LEAST_KEY_CHARS} characters, at random")]
+    #[error("y_sweet_key is too short: it needs at least {LEAST_KEY_CHARS} random characters")]
     Short,
     /// It could not stand in a connection string as it is.
     #[error("y_sweet_key has other characters than letters, digits and -._~")]
