@@ -9,7 +9,7 @@ RUN npm run build
 
 # Its target is musl, so what it builds is static.
 FROM rust:1.95-alpine AS build
-RUN apk add --no-cache ca-certificates musl-dev nodejs
+RUN apk add --no-cache ca-certificates make musl-dev nodejs
 WORKDIR /coscribe
 COPY . .
 COPY --from=demo /coscribe/demo demo

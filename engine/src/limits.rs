@@ -129,6 +129,13 @@ pub const AWARENESS_STATE_BYTES: usize = 64 * 1024;
 /// Client ids that one connection may introduce. One is usual; tabs of one browser may speak for each other.
 pub const AWARENESS_CLIENTS_PER_PEER: usize = 64;
 
+/// Awareness states of one connection, in bytes of JSON: four of the largest, or many cursors.
+pub const AWARENESS_BYTES_PER_PEER: usize = 256 * 1024;
+
+/// Awareness states of one document, with those that are claimed, in bytes of JSON. Who comes gets all of them at once. Ten
+/// thousand people with cursors take a quarter of it.
+pub const AWARENESS_BYTES: usize = 8 * 1024 * 1024;
+
 /// Clocks of removed awareness states that a room remembers, so that a client that comes back is seen at once.
 pub const AWARENESS_REMOVED: usize = 4096;
 

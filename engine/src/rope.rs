@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::limits::ROPE_PART_BYTES;
 
+/// What a part costs beside shared bytes: its place, and the short bytes before it.
+const PART_BYTES: usize = 64;
+
 /// Immutable bytes in one part or several. A clone is cheap.
 #[derive(Debug, Clone)]
 pub struct Rope(Parts);
@@ -29,6 +32,14 @@ impl Rope {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// About how many bytes of memory it takes beside those that it shares. O(1).
+    pub(crate) fn memory(&self) -> usize {
+        match &self.0 {
+            Parts::One(bytes) => bytes.len(),
+            Parts::Several { parts, .. } => parts.len() * PART_BYTES,
+        }
     }
 
     /// Its parts, in order.

@@ -36,9 +36,10 @@ pub enum StoreError {
         /// The first failure.
         reason: String,
     },
-    /// There is no room on the disk. Nothing was written, and once there is room the same call succeeds.
-    #[error("the disk is full: could not {action} in {path:?}: {source}")]
-    Full {
+    /// There is no room on the disk, or no descriptor for a file. Nothing was written, and once there is some the same call
+    /// succeeds.
+    #[error("{}: could not {action} in {path:?}: {source}", lack(source))]
+    Scarce {
         /// The action that failed.
         action: &'static str,
         /// The directory of the store.
@@ -163,6 +164,11 @@ pub enum SnapshotError {
     Unreadable(String),
 }
 
+/// What there is too little of.
+fn lack(error: &io::Error) -> &'static str {
+    if StoreError::is_full(error) { "the disk is full" } else { "the system has no resources left" }
+}
+
 /// No lock of the store is ever poisoned.
 pub(crate) const POISONED: &str = "no thread panics while it holds a lock of the store";
 
@@ -175,6 +181,14 @@ impl StoreError {
     pub(crate) fn is_full(error: &io::Error) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
+
+    /// Whether the process or the system has no descriptor or no memory left, as may pass.
+    pub(crate) fn is_scarce(error: &io::Error) -> bool {
+        /// `ENFILE` and `EMFILE`, on all systems that have them.
+        const NO_DESCRIPTOR: [Option<i32>; 2] = [Some(23), Some(24)];
+        let no_descriptor = cfg!(unix) && NO_DESCRIPTOR.contains(&error.raw_os_error());
+        no_descriptor || error.kind() == io::ErrorKind::OutOfMemory
     }
 
     /// Whether a file or directory does not exist.

@@ -63,6 +63,14 @@ pub(crate) const COLLECTED_BYTES: usize = 256 << 10;
 /// copied them.
 pub(crate) const WRITTEN_BYTES: usize = 256 << 10;
 
+// Opening files.
+
+/// How long is waited for a descriptor, or for memory, before a file counts as one that cannot be opened.
+pub(crate) const OPENED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is tried meanwhile.
+pub(crate) const OPENED_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 // sled.
 
 /// Memory that sled may use as a cache: a document's entry is read once, when the document is opened.

@@ -54,11 +54,11 @@ fn filler() {
         }
     };
     assert!(sequence > 100, "the disk was full before anything was written: {error}");
-    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert!(matches!(error, StoreError::Scarce { .. }), "{error}");
     println!("\nfull");
     // What did not fit can be tried again and again.
     while let Err(error) = append(full, sequence) {
-        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        assert!(matches!(error, StoreError::Scarce { .. }), "{error}");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert!(store.has_room(10 * FILLING_BYTES));

@@ -2,10 +2,14 @@
 //! address in a browser.
 
 pub(crate) mod api;
+mod body;
 mod cors;
 mod demo;
 mod problem;
 pub(crate) mod y_sweet;
+
+#[cfg(test)]
+pub(crate) use self::body::BodyError;
 
 use std::sync::Arc;
 

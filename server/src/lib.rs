@@ -16,6 +16,7 @@
 
 mod access;
 mod announcement;
+mod budget;
 mod cli;
 mod commands;
 mod config;
@@ -29,6 +30,7 @@ mod net;
 mod observe;
 #[cfg(test)]
 mod readme;
+mod relief;
 mod rooms;
 mod serve;
 

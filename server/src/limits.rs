@@ -10,6 +10,10 @@ use coscribe_persistence::limits::MAX_NAME_BYTES;
 /// once, and otherwise only when somebody wants to use up file descriptors.
 pub(crate) const MAX_REQUESTING: usize = 4096;
 
+/// Descriptors that are not for sockets of clients: files of the log and of snapshots, of which loading threads may have several
+/// open, connections to the application, and a few for good. Of very few, half.
+pub(crate) const RESERVED_DESCRIPTORS: usize = 256;
+
 /// The pause after the system had no file descriptor or no memory for a connection.
 pub(crate) const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -31,6 +35,46 @@ pub(crate) const MAX_TURNED_AWAY: usize = 1024;
 
 /// How long a Hocuspocus provider may take to open its first document. Its token may come from elsewhere.
 pub(crate) const OPENS_WITHIN: Duration = Duration::from_secs(60);
+
+// Memory.
+
+/// What is held for a connection for as long as it is open: itself, its task, its buffers and its sockets'.
+pub(crate) const CONNECTION_BYTES: usize = 12 << 10;
+
+/// The same for a document that is empty.
+pub(crate) const ROOM_BYTES: usize = 15 << 10;
+
+/// How often a message may be in memory: as it has come, and as what becomes of it.
+pub(crate) const MESSAGE_FORMS: usize = 2;
+
+/// How often a record may be in memory: as the room has made it, and as it is written.
+pub(crate) const RECORD_FORMS: usize = 2;
+
+/// How often a snapshot may be in memory while it is stored: as the document that it is read back to, as it is written, and as it
+/// is read from disk once more.
+pub(crate) const SNAPSHOT_FORMS: usize = 3;
+
+/// Bytes of messages that a connection may have before the server waits for it, where three quarters of the memory are in use.
+/// People's messages are far smaller.
+pub(crate) const ALLOWANCE: usize = 1 << 20;
+
+/// The same where seven eighths are. It is more than [`CONNECTION_BYTES`], so that people go on typing.
+pub(crate) const LAST_ALLOWANCE: usize = 64 << 10;
+
+/// How long memory may be short before the largest debtors are sent away. Documents that nobody uses are closed at once.
+pub(crate) const STRAIN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked at meanwhile.
+pub(crate) const RELIEF_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a document that is to give way may take before another one is chosen as well: it may have to be stored.
+pub(crate) const GIVES_WAY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a room's memory may have grown by before it is looked at again, as steps of work of 64 bytes.
+pub(crate) const STEPS_BETWEEN_ACCOUNTS: u64 = 16 << 10;
+
+/// A room in which anything happens is looked at after this time in any case.
+pub(crate) const MEASURED_AT_LEAST: Duration = Duration::from_secs(1);
 
 // The documents of one connection.
 

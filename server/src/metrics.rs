@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::budget::{Budget, Debtor};
+
 /// The content type of the text that [`Metrics::encode`] gives.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -59,6 +61,7 @@ pub(crate) struct Metrics {
     /// Peers whose access to a document changed, or ended, while they were connected.
     pub(crate) access_changed: Counter,
     rejected: Family<Reason, Counter>,
+    gave_way: Family<Owed, Counter>,
     grants: Family<Granted, Counter>,
     denials: Family<Reason, Counter>,
     registry: Registry,
@@ -70,6 +73,12 @@ struct Reason {
     reason: &'static str,
 }
 
+/// Who owes memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Owed {
+    debtor: &'static str,
+}
+
 /// How somebody came who was granted a document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Granted {
@@ -77,8 +86,8 @@ struct Granted {
 }
 
 impl Metrics {
-    /// All at zero.
-    pub(crate) fn new() -> Metrics {
+    /// All at zero, beside what the budget counts.
+    pub(crate) fn new(budget: &Budget) -> Metrics {
         // From 64 bytes to 16 MiB, and from 20 µs to 10 s.
         let sizes = || Histogram::new(exponential_buckets(64.0, 4.0, 10));
         let times = || Histogram::new(exponential_buckets(20e-6, 2.0, 20));
@@ -104,17 +113,24 @@ impl Metrics {
             revocations: Counter::default(),
             access_changed: Counter::default(),
             rejected: Family::default(),
+            gave_way: Family::default(),
             grants: Family::default(),
             denials: Family::default(),
             registry: Registry::with_prefix("coscribe"),
         };
         metrics.register();
+        metrics.register_memory(budget);
         metrics
     }
 
     /// Counts something that was turned away, or closed by us, for one of a few reasons.
     pub(crate) fn reject(&self, reason: &'static str) {
         self.rejected.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts connections or documents that were sent away for want of memory.
+    pub(crate) fn gave_way(&self, debtor: &'static str, count: u64) {
+        self.gave_way.get_or_create(&Owed { debtor }).inc_by(count);
     }
 
     /// Counts a document that somebody may have, by the dialect in which it was asked for: `y-websocket`, `hocuspocus` or
@@ -133,6 +149,24 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    fn register_memory(&mut self, budget: &Budget) {
+        let registry = self.registry.sub_registry_with_prefix("memory");
+        let bound = Gauge::<i64>::default();
+        bound.set(budget.bound().try_into().unwrap_or(i64::MAX));
+        registry.register_with_unit("bound", "What may be held for others", Unit::Bytes, bound);
+        for (debtor, label) in
+            [(Debtor::Connection, "connection"), (Debtor::Document, "document"), (Debtor::Request, "request")]
+        {
+            let held = registry.sub_registry_with_label(("debtor".into(), label.into()));
+            let gauge = budget.held_for(debtor).clone();
+            held.register_with_unit("held", "What is held for others", Unit::Bytes, gauge);
+        }
+        registry.register("gave_way", "Sent away for want of memory", self.gave_way.clone());
+        for debtor in ["connection", "document"] {
+            self.gave_way(debtor, 0);
+        }
     }
 
     fn register(&mut self) {
@@ -200,10 +234,12 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Account;
 
     #[test]
     fn everything_is_in_the_text_with_its_unit() {
-        let metrics = Metrics::new();
+        let budget = Budget::new(1 << 20);
+        let metrics = Metrics::new(&budget);
         metrics.connections.inc();
         metrics.sent_bytes.inc_by(5);
         metrics.flush_bytes.observe(100.0);
@@ -211,6 +247,8 @@ mod tests {
         metrics.granted("y-sweet");
         metrics.denied("no_token");
         metrics.revocations.inc();
+        metrics.gave_way("document", 2);
+        let _account = Account::new(&budget, Debtor::Connection, 1);
         let text = metrics.encode().unwrap();
         for line in [
             "coscribe_connections 1",
@@ -223,6 +261,10 @@ mod tests {
             "coscribe_tokens_refreshed_total 0",
             "coscribe_revocations_total 1",
             "coscribe_access_changed_total 0",
+            "coscribe_memory_bound_bytes 1048576",
+            "coscribe_memory_held_bytes{debtor=\"connection\"} 16384",
+            "coscribe_memory_held_bytes{debtor=\"document\"} 0",
+            "coscribe_memory_gave_way_total{debtor=\"document\"} 2",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 use crate::access::server_keys::ServerKeys;
 use crate::access::{Authorizer, UNGUARDED};
 use crate::announcement::{self, Announcement};
+use crate::budget::Budget;
 use crate::config::{Config, Listen};
 use crate::connection::register::{ConnectionLimits, Connections};
 use crate::http::api::Api;
@@ -28,10 +29,12 @@ use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
 use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_THREADS};
 use crate::metrics::Metrics;
+use crate::net::descriptors::Descriptors;
 use crate::net::listener::{self, Door};
 use crate::net::server::Server;
 use crate::net::tls::Tls;
 use crate::observe::Tracer;
+use crate::relief::relieve;
 use crate::rooms::Rooms;
 
 /// Serves until SIGINT or SIGTERM.
@@ -126,23 +129,34 @@ impl Running {
             warn!("nobody may come in: anonymous is none, and there are no keys of tokens and no access.ask");
         }
         let store = open_store(&config)?;
-        let metrics = Arc::new(Metrics::new());
-        metrics.max_connections.set(config.max_connections.get().try_into().unwrap_or(i64::MAX));
+        let budget = Budget::new(config.memory());
+        let metrics = Arc::new(Metrics::new(&budget));
+        let descriptors = Descriptors::of_process(config.max_connections.get());
+        if descriptors.connections < config.max_connections.get() {
+            let Descriptors { limit, connections, .. } = descriptors;
+            info!(
+                "the system allows {limit} open files (`ulimit -n`), so there may be {connections} connections, and not {}",
+                config.max_connections
+            );
+        }
+        metrics.max_connections.set(descriptors.connections.try_into().unwrap_or(i64::MAX));
         let (journal, threads) =
             LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
                 .context("cannot start")?;
         let journal: SharedJournal = Arc::new(journal);
-        let rooms = Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&metrics));
+        let rooms =
+            Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&budget), Arc::clone(&metrics));
         let limits = ConnectionLimits {
-            total: config.max_connections.get(),
+            total: descriptors.connections,
             per_address: config.max_connections_per_address.get(),
         };
-        let connections = Connections::new(limits, Arc::clone(&metrics));
+        let connections = Connections::new(limits, Arc::clone(&budget), Arc::clone(&metrics));
         let api = Api {
             authorizer: Arc::clone(&authorizer),
             connections: Arc::clone(&connections),
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
+            budget: Arc::clone(&budget),
         };
         let keys = Arc::new(ServerKeys::of(&config.data));
         let y_sweet = YSweet {
@@ -151,6 +165,7 @@ impl Running {
             journal: Arc::clone(&journal),
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
+            budget: Arc::clone(&budget),
         };
         let routes = http::routes(y_sweet, api, keys);
         let server = Arc::new(Server {
@@ -163,13 +178,27 @@ impl Running {
             rooms,
         });
         let mut tasks = JoinSet::new();
+        let (connections, rooms) = (Arc::clone(&server.connections), Arc::clone(&server.rooms));
+        tasks.spawn(relieve(budget, connections, rooms, Arc::clone(&server.metrics)));
         tasks.spawn(authorizer.refresh().run());
         if let Some(tls) = &tls {
             tasks.spawn(Arc::clone(tls).keep_up());
         }
-        tasks.spawn(listener::run(listeners, Door::Public { tls }, Arc::clone(&server), routes.public));
+        tasks.spawn(listener::run(
+            listeners,
+            Door::Public { tls },
+            descriptors.requesting,
+            Arc::clone(&server),
+            routes.public,
+        ));
         if let Some(routes) = routes.admin {
-            tasks.spawn(listener::run(admin_listeners, Door::Admin, Arc::clone(&server), routes));
+            tasks.spawn(listener::run(
+                admin_listeners,
+                Door::Admin,
+                descriptors.requesting,
+                Arc::clone(&server),
+                routes,
+            ));
         }
         tasks.spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
         tasks.spawn(watch_directory(store));

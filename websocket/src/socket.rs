@@ -11,6 +11,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tungstenite::Message;
 
 use crate::inflate::Inflating;
 use crate::large::Right;
@@ -27,6 +28,9 @@ pub struct WireBytes {
     /// Bytes that the stream took.
     pub sent: Counter,
 }
+
+/// The header of a control frame from a client, with the mask.
+const CONTROL_HEADER_BYTES: usize = 6;
 
 /// A stream and the signs of life of its peer.
 pub(crate) struct Socket {
@@ -46,6 +50,8 @@ pub(crate) struct Socket {
     turn: usize,
     /// Bytes that came from the stream and were not asked for yet.
     received: usize,
+    /// Bytes that were passed on since the last message.
+    unfinished: usize,
     /// Bytes that the stream has ever taken: once it is flushed, the kernel has.
     pub(crate) written: u64,
     wire_bytes: WireBytes,
@@ -74,6 +80,7 @@ impl Socket {
             dry: false,
             turn: READ_IN_A_TURN,
             received: 0,
+            unfinished: 0,
             written: 0,
             wire_bytes,
         }
@@ -107,6 +114,18 @@ impl Socket {
     /// Bytes that have come since this was last asked, whatever they were.
     pub(crate) fn take_received(&mut self) -> usize {
         mem::take(&mut self.received)
+    }
+
+    /// Bytes of messages whose end has not come.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// A message has been read. Control messages come between the parts of another one.
+    pub(crate) fn finish(&mut self, message: &Message) {
+        let is_data = matches!(message, Message::Text(_) | Message::Binary(_));
+        let finished = if is_data { self.unfinished } else { message.len() + CONTROL_HEADER_BYTES };
+        self.unfinished = self.unfinished.saturating_sub(finished);
     }
 
     /// Ready if reading may bring something, or lets tungstenite write a pong that has been waiting.
@@ -147,7 +166,9 @@ impl Socket {
             self.turn = self.turn.saturating_sub(received.filled().len());
             self.inflating.receive(received.filled());
         }
-        self.turn = self.turn.saturating_sub(buf.filled().len() - before);
+        let passed = buf.filled().len() - before;
+        self.turn = self.turn.saturating_sub(passed);
+        self.unfinished += passed;
         Poll::Ready(Ok(()))
     }
 

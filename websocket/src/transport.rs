@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
@@ -134,6 +134,11 @@ impl Transport {
         self.websocket.get_mut().written
     }
 
+    /// Bytes in memory of a message whose end has not come, after decompression.
+    pub fn unfinished(&self) -> usize {
+        self.websocket.get_ref().unfinished()
+    }
+
     /// The right to have the message in memory that was just read, if that is larger than usual. Others wait for the right
     /// until it is dropped.
     pub fn take_right(&mut self) -> Option<Right> {
@@ -164,7 +169,10 @@ impl Transport {
         socket.set_task(cx.waker());
         ready!(socket.poll_read_ready(cx));
         let read = ready!(unless_blocked(self.websocket.read()));
-        self.ended = read.is_err();
+        match &read {
+            Ok(message) => self.websocket.get_mut().finish(message),
+            Err(_) => self.ended = true,
+        }
         Poll::Ready(read)
     }
 
@@ -244,24 +252,45 @@ impl Transport {
         let _ = timeout(CLOSE_TIMEOUT, Box::pin(self.finish(end))).await;
     }
 
+    /// Closes without the messages that are left, and without the one that is being read: their memory is free at once. The peer
+    /// is told why if its socket takes that. Takes three seconds at most.
+    pub async fn abandon(mut self, close: Close) {
+        self.messages.clear();
+        self.writing = None;
+        // After an error there is nobody to tell.
+        let _ = self.feed(close_message(&close));
+        let _ = self.poll_flush();
+        let stream = self.websocket.into_inner().into_inner();
+        let _ = timeout(CLOSE_TIMEOUT, Box::pin(drain(stream))).await;
+    }
+
     async fn finish(mut self, end: End) -> Result<(), Error> {
         match end {
             End::Gone => return Ok(()),
             End::ByPeer => {}
-            End::ByUs(Close { code, reason }) => {
+            End::ByUs(close) => {
                 poll_fn(|cx| self.poll_write_all(cx)).await?;
-                let shown = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
-                let close = CloseFrame { code: code.into(), reason: shown.into() };
-                self.feed(Message::Close(Some(close)))?;
+                self.feed(close_message(&close))?;
                 poll_fn(|cx| self.poll_write_all(cx)).await?;
             }
         }
         while poll_fn(|cx| self.poll_next_in_turn(cx)).await.is_ok() {}
-        let mut socket = self.websocket.into_inner().into_inner();
-        socket.shutdown().await?;
-        tokio::io::copy(&mut socket, &mut tokio::io::sink()).await?;
+        drain(self.websocket.into_inner().into_inner()).await?;
         Ok(())
     }
+}
+
+/// A Close frame with as much of the reason as it has room for.
+fn close_message(Close { code, reason }: &Close) -> Message {
+    let shown = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
+    Message::Close(Some(CloseFrame { code: (*code).into(), reason: shown.into() }))
+}
+
+/// Reads what the peer still sends, to the end of its stream, and forgets it.
+async fn drain(mut stream: Stream) -> io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// Pending where the socket has nothing to read or no room to write: it will wake the task.

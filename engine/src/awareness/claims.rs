@@ -30,6 +30,8 @@ pub(super) struct Claims {
     lost: BTreeMap<PeerId, BTreeSet<ClientId>>,
     /// Clients whose owner has changed but not their clock, so that somebody may not see them.
     unraised: Vec<(PeerId, ClientId)>,
+    /// Bytes of all claimed states.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,11 @@ struct Claim {
 }
 
 impl Claims {
+    /// Bytes of all claimed states.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many clients were taken from a peer.
     pub(super) fn lost(&self, peer: PeerId) -> usize {
         self.lost.get(&peer).map_or(0, BTreeSet::len)
@@ -65,6 +72,7 @@ impl Claims {
     /// Drops the claim to a client, and gives its peer, clock, state and time.
     pub(super) fn drop_claim(&mut self, client: ClientId) -> Option<(PeerId, u64, Bytes, Duration)> {
         let claim = self.claims.remove(&client)?;
+        self.bytes -= claim.json.len();
         self.due.remove(&(claim.due, client));
         let peer = claim.peer?;
         self.uncount(peer);
@@ -81,7 +89,10 @@ impl Claims {
                 |(&client, claim): (&ClientId, &Claim)| (claim.peer == Some(peer)).then_some(client);
             for client in self.claims.iter().filter_map(of_peer).collect::<Vec<_>>() {
                 match self.claims.get_mut(&client) {
-                    Some(claim) if claim.asked => (claim.peer, claim.json) = (None, Bytes::from_static(NULL)),
+                    Some(claim) if claim.asked => {
+                        self.bytes = self.bytes - claim.json.len() + NULL.len();
+                        (claim.peer, claim.json) = (None, Bytes::from_static(NULL));
+                    }
                     _ => drop(self.drop_claim(client)),
                 }
             }
@@ -132,6 +143,7 @@ impl Awareness {
         if let Some(claim) = self.claims.claims.get_mut(&client) {
             let is_newer = claim.peer < Some(peer) && clock >= claim.clock;
             if is_newer || claim.peer == Some(peer) && clock > claim.clock {
+                self.claims.bytes = self.claims.bytes - claim.json.len() + json.len();
                 (claim.clock, claim.json, claim.came) = (clock, Bytes::copy_from_slice(json), now);
                 let before = claim.peer.replace(peer);
                 *self.claims.counts.entry(peer).or_default() += 1;
@@ -151,6 +163,7 @@ impl Awareness {
             received.probe.insert(owner);
         }
         let json = Bytes::copy_from_slice(json);
+        self.claims.bytes += json.len();
         self.claims.claims.insert(client, Claim { peer: Some(peer), clock, json, came: now, due, asked });
         self.claims.due.insert((due, client));
         *self.claims.counts.entry(peer).or_default() += 1;

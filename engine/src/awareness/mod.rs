@@ -19,8 +19,8 @@ use bytes::Bytes;
 use self::claims::Claims;
 use crate::lib0::{ReadError, Reader, write_var_uint};
 use crate::limits::{
-    AWARENESS_CLIENTS_PER_PEER, AWARENESS_EXPIRY, AWARENESS_REMOVED, AWARENESS_STATE_BYTES, AWARENESS_TOLD,
-    ROPE_BYTES,
+    AWARENESS_BYTES, AWARENESS_BYTES_PER_PEER, AWARENESS_CLIENTS_PER_PEER, AWARENESS_EXPIRY,
+    AWARENESS_REMOVED, AWARENESS_STATE_BYTES, AWARENESS_TOLD, ROPE_BYTES,
 };
 use crate::peer::PeerId;
 use crate::rope::{Rope, RopeWriter};
@@ -33,6 +33,9 @@ pub type Moment = u64;
 
 /// The state of a client that has left.
 const NULL: &[u8] = b"null";
+
+/// What a client costs beside the bytes of its state: its places in the maps.
+const ENTRY_BYTES: usize = 256;
 
 /// The connection that awareness comes from.
 #[derive(Debug, Copy, Clone)]
@@ -103,6 +106,8 @@ pub struct Awareness {
     forgotten: Moment,
     /// The last moment that was given to a rise or a removal.
     moment: Moment,
+    /// Bytes of all states.
+    bytes: usize,
 }
 
 impl Awareness {
@@ -136,13 +141,9 @@ impl Awareness {
         for _ in 0..count {
             let incoming = Incoming::read(&mut reader)?;
             work.count(4);
-            if incoming.json.len() > AWARENESS_STATE_BYTES {
-                received.left_out = Some("an awareness state that is too large is left out");
+            if let Some(excess) = self.excess(speaker.peer, &incoming) {
+                received.left_out = Some(excess);
                 self.renew_as_it_was(speaker, &incoming, now, &mut received, work);
-            } else if self.introduces(&incoming)
-                && self.speaks_for(speaker.peer) >= AWARENESS_CLIENTS_PER_PEER
-            {
-                received.left_out = Some("awareness of too many clients on one connection is left out");
             } else {
                 self.receive_state(speaker, &incoming, now, &mut received, work);
             }
@@ -165,7 +166,34 @@ impl Awareness {
         Ok(())
     }
 
-    /// Renews the last state of a client whose new one is too large. The owner goes on from the new clock, so the others are
+    /// The limit that a state is over, in words. O(clients of the peer · log clients) for a long one.
+    fn excess(&self, peer: PeerId, incoming: &Incoming<'_>) -> Option<&'static str> {
+        let bytes = incoming.json.len();
+        if bytes > AWARENESS_STATE_BYTES {
+            return Some("an awareness state that is too large is left out");
+        }
+        if self.introduces(incoming) && self.speaks_for(peer) >= AWARENESS_CLIENTS_PER_PEER {
+            return Some("awareness of too many clients on one connection is left out");
+        }
+        // As many shorter ones as one connection may have are within its limit.
+        let is_long = bytes > AWARENESS_BYTES_PER_PEER / AWARENESS_CLIENTS_PER_PEER;
+        if is_long && bytes + self.bytes_of(peer, incoming.client) > AWARENESS_BYTES_PER_PEER {
+            return Some("awareness states that are too large together are left out");
+        }
+        let known = self.states.get(&incoming.client).map_or(0, |state| state.json.len());
+        if bytes > known && self.bytes + self.claims.bytes() + bytes - known > AWARENESS_BYTES {
+            return Some("the document has too much awareness: a state is left out");
+        }
+        None
+    }
+
+    /// Bytes of the states of a peer, but for that of one client.
+    fn bytes_of(&self, peer: PeerId, but: ClientId) -> usize {
+        let others = self.owned.get(&peer).into_iter().flatten().filter(|&&client| client != but);
+        others.filter_map(|client| self.states.get(client)).map(|state| state.json.len()).sum()
+    }
+
+    /// Renews the last state of a client whose new one is over a limit. The owner goes on from the new clock, so the others are
     /// told the last state under that clock. The owner knows the clock, and keeps its own state.
     fn renew_as_it_was(
         &mut self,
@@ -299,6 +327,12 @@ impl Awareness {
         self.states.is_empty()
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        let entries = self.states.len() + self.removed.len();
+        self.bytes + self.claims.bytes() + entries * ENTRY_BYTES
+    }
+
     /// Whether a client is here.
     pub fn has(&self, client: ClientId) -> bool {
         self.states.contains_key(&client)
@@ -376,11 +410,13 @@ impl Awareness {
         self.owned.entry(state.owner).or_default().insert(client);
         self.renewals.insert((state.renewed, client));
         self.rises.insert((state.risen, client));
+        self.bytes += state.json.len();
         self.states.insert(client, state);
     }
 
     fn take(&mut self, client: ClientId) {
         let Some(state) = self.states.remove(&client) else { return };
+        self.bytes -= state.json.len();
         self.renewals.remove(&(state.renewed, client));
         self.rises.remove(&(state.risen, client));
         if let Some(clients) = self.owned.get_mut(&state.owner) {

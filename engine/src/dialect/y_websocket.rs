@@ -132,6 +132,11 @@ impl Messages {
         self.at
     }
 
+    /// How many bytes of the frame are left.
+    pub fn rest(&self) -> usize {
+        self.frame.len() - self.at
+    }
+
     /// Whether nothing comes any more.
     pub fn is_at_end(&self) -> bool {
         self.ended

@@ -11,6 +11,9 @@ use crate::document::id_set::IdSet;
 use crate::update::{ClientId, Clock};
 use crate::work::{Work, discard};
 
+/// What a client with new blocks costs, or a range of deletions.
+const ENTRY_BYTES: usize = 48;
+
 /// The additions of one update, or of several, to a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -61,6 +64,11 @@ impl Changes {
 
     fn len(&self) -> usize {
         self.from.len() + self.deleted.len()
+    }
+
+    /// About how many bytes of memory they take. O(1).
+    pub(crate) fn memory(&self) -> usize {
+        self.len() * ENTRY_BYTES
     }
 
     /// Drops them, with pauses. O(changes).
@@ -167,6 +175,11 @@ impl Trail {
         } else {
             gone.discard(work).await;
         }
+    }
+
+    /// About how many bytes of memory it takes. O(bookmarked moments).
+    pub(crate) fn memory(&self) -> usize {
+        self.segments.iter().map(|segment| size_of::<Segment>() + segment.changes.memory()).sum()
     }
 
     fn position(&self, bookmark: &Bookmark) -> usize {

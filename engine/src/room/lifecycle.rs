@@ -64,6 +64,8 @@ pub struct Lifecycle {
     empty_since: Option<Duration>,
     /// Nobody has ever been here: it was opened to be checkpointed.
     is_visit: bool,
+    /// It is to go as soon as nobody is here.
+    hurries: bool,
     /// The epoch that what is appended belongs to. An epoch of the journal ends where it could store nothing for a while: what
     /// was appended in it and is not durable never will be.
     epoch: u64,
@@ -82,6 +84,7 @@ impl Lifecycle {
             checkpoint: None,
             empty_since: Some(now),
             is_visit,
+            hurries: false,
             epoch,
             journal: (epoch, true),
         }
@@ -117,6 +120,11 @@ impl Lifecycle {
         } else {
             self.empty_since.get_or_insert(now);
         }
+    }
+
+    /// Memory is short: the document is to go as soon as nobody is here, without any grace.
+    pub fn hurry(&mut self) {
+        self.hurries = true;
     }
 
     /// What was lost has been appended once more.
@@ -186,7 +194,8 @@ impl Lifecycle {
     /// comes back who has been refused.
     fn expiry(&self, room: &Room) -> Option<Duration> {
         let is_unwritten = room.sequence() == 0 && !room.has_refused();
-        let grace = if self.is_visit || is_unwritten { Duration::ZERO } else { self.limits.grace };
+        let grace =
+            if self.is_visit || self.hurries || is_unwritten { Duration::ZERO } else { self.limits.grace };
         self.empty_since.map(|since| since + grace)
     }
 }
@@ -241,6 +250,17 @@ mod tests {
         assert_eq!(life.step(&room, later(11)), Some(LifecycleStep::Evict));
         life.occupied(true, later(12));
         assert_eq!(life.step(&room, later(90)), None, "somebody is back");
+    }
+
+    #[test]
+    fn a_document_that_hurries_goes_as_soon_as_nobody_is_there() {
+        let (mut room, mut life) = written();
+        life.durable(1);
+        life.hurry();
+        assert_eq!(life.step(&room, later(20)), None, "somebody is here");
+        finish(room.disconnect(PeerId(1)));
+        life.occupied(false, later(30));
+        assert_eq!(life.step(&room, later(30)), Some(LifecycleStep::TakeSnapshot), "no grace");
     }
 
     #[test]

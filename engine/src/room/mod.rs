@@ -156,6 +156,14 @@ impl Room {
         &self.blocks
     }
 
+    /// About how many bytes of memory it takes, without the effects that are to be taken. O(peers).
+    pub fn memory(&self) -> usize {
+        let encoded = self.full_state.as_ref().map_or(0, |(_, state)| state.memory())
+            + self.state_vector.as_ref().map_or(0, Bytes::len);
+        let peers: usize = self.peers.values().map(Peer::memory).sum();
+        self.blocks.memory() + self.awareness.memory() + self.trail.memory() + encoded + peers
+    }
+
     /// The sequence of the last append.
     pub fn sequence(&self) -> u64 {
         self.sequence

@@ -10,6 +10,9 @@ use crate::document::state_vector::StateVector;
 use crate::peer::{Confirmation, PeerId, Terms};
 use crate::update::ClientId;
 
+/// What a client costs in a map or a set of what is owed.
+const ENTRY_BYTES: usize = 32;
+
 /// A peer of a room.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
@@ -62,6 +65,14 @@ impl Peer {
     /// them that it is refused, and one that hears of elements hears of no others.
     pub(super) fn was_denied(&self) -> bool {
         self.lacks_refused && self.terms.confirmation == Confirmation::OnRequest
+    }
+
+    /// About how many bytes of memory it takes. O(1).
+    pub(super) fn memory(&self) -> usize {
+        let owed = &self.owed;
+        let entries =
+            owed.state.as_ref().map_or(0, StateVector::len) + owed.removals.len() + owed.renewals.len();
+        size_of::<Self>() + self.receipts.memory() + entries * ENTRY_BYTES
     }
 
     /// Whether it gets what is broadcast.

@@ -6,8 +6,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::document::named::Named;
-use crate::limits::COUNTED_RECEIPTS;
+use crate::limits::{COUNTED_RECEIPTS, SYNC_STATUS_BYTES};
 use crate::message::Outbound;
+
+/// What a receipt takes: a token is no longer, and a few ranges of elements are not either.
+const RECEIPT_BYTES: usize = SYNC_STATUS_BYTES;
 
 /// What is given when all that came before it is durable.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +59,11 @@ impl Receipts {
     /// How many there are, where messages that are due together count as one.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// About how many bytes of memory they take. O(1).
+    pub(super) fn memory(&self) -> usize {
+        self.waiting.len() * RECEIPT_BYTES
     }
 
     /// The peer wants a token back.

@@ -75,6 +75,45 @@ fn one_connection_cannot_speak_for_a_crowd() {
 }
 
 #[test]
+fn the_states_of_a_connection_and_of_a_document_have_bounds_together() {
+    let long = |client, clock| states(client, clock, &format!("\"{}\"", "x".repeat(60_000)));
+    let mut stage = Stage::with(&[A]);
+    for client in 1..=5 {
+        stage.send(A, long(client, 1));
+    }
+    assert_eq!(stage.warned, [A], "a fifth is too much for one connection");
+    let before = stage.room.memory();
+    stage.send(A, states(4, 2, "{}"));
+    stage.send(A, long(5, 2));
+    assert!(stage.room.memory().abs_diff(before) < 1000, "it has the place of another one");
+    for peer in (10..50).map(PeerId) {
+        stage.connect(peer);
+        for client in 0..4 {
+            stage.send(peer, long(peer.0 * 10 + client, 1));
+        }
+    }
+    assert!(stage.warned.len() > 1, "there is no place for the last ones");
+    assert!(stage.room.memory() < 9 << 20, "{} bytes", stage.room.memory());
+    stage.connect(B);
+    stage.flush();
+    stage.send(B, Bytes::from_static(&[3]));
+    let longest = stage.take(B).iter().map(Bytes::len).max().unwrap_or_default();
+    assert!(longest > 7 << 20 && longest < 9 << 20, "who comes gets {longest} bytes");
+    assert_eq!(stage.closed, []);
+}
+
+/// A message with the state of one client.
+fn states(client: u64, clock: u64, json: &str) -> Vec<u8> {
+    let mut states = vec![1];
+    write_var_uint(&mut states, client);
+    write_var_uint(&mut states, clock);
+    write_var_buf(&mut states, json.as_bytes());
+    let mut message = vec![1];
+    write_var_buf(&mut message, &states);
+    message
+}
+
+#[test]
 fn of_a_state_that_is_too_large_the_others_see_the_last_that_was_not() {
     let large = format!("\"{}\"", "x".repeat(100_000));
     let mut stage = Stage::with(&[A, B]);

@@ -3,10 +3,12 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use super::{Disk, DiskFile, DiskLock};
 use crate::error::StoreError;
-use crate::limits::WRITTEN_BYTES;
+use crate::limits::{OPENED_AGAIN_AFTER, OPENED_WITHIN, WRITTEN_BYTES};
 
 /// The name of the lock file in the directory of a store.
 const LOCK_FILE: &str = "lock";
@@ -38,21 +40,21 @@ impl Disk for SystemDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect()
+        opened(|| fs::read_dir(dir))?.map(|entry| entry.map(|entry| entry.path())).collect()
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(SystemFile(File::open(path)?)))
+        Ok(Box::new(SystemFile(opened(|| File::open(path))?)))
     }
 
     fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
+        let mut file = opened(|| OpenOptions::new().write(true).open(path))?;
         file.seek(SeekFrom::End(0))?;
         Ok(Box::new(SystemFile(file)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(SystemFile(private().write(true).create_new(true).open(path)?)))
+        Ok(Box::new(SystemFile(opened(|| private().write(true).create_new(true).open(path))?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -106,6 +108,20 @@ impl DiskFile for SystemFile {
             Ok([this, named]) => Ok(this == named),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// The result of opening something. Where the process or the system has no descriptor or no memory for it, others give some back
+/// sooner or later, and nothing has happened yet: it is tried again for a while.
+fn opened<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + OPENED_WITHIN;
+    loop {
+        match open() {
+            Err(error) if StoreError::is_scarce(&error) && Instant::now() < deadline => {
+                thread::sleep(OPENED_AGAIN_AFTER);
+            }
+            opened => return opened,
         }
     }
 }
@@ -229,7 +245,7 @@ fn resolve(outcome: Result<(), TryLockError>, file: &mut File, dir: &Path) -> Re
 
 /// Makes created, renamed and removed names in `dir` durable. Windows has no such call, and does it by itself.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { opened(|| File::open(dir))?.sync_all() } else { Ok(()) }
 }
 
 /// Creates `dir`, and makes its existence durable.

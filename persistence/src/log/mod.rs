@@ -104,7 +104,9 @@ impl Log {
             // A part of the file may exist. It must not block the next attempt.
             let path = segment_path(&self.dir, number);
             match self.dir.clear(&path).and_then(|()| self.dir.sync()) {
-                Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
+                Ok(()) if StoreError::is_full(&error) || StoreError::is_scarce(&error) => {
+                    AppendError::Scarce(error)
+                }
                 _ => AppendError::Unknown(error),
             }
         })?;
@@ -141,7 +143,7 @@ impl Log {
         let appended = self.tail.append(write, || self.dir.check(Step::SyncLog));
         appended.inspect_err(|error| {
             let is_at_limit =
-                matches!(error, AppendError::Full(error) if error.kind() == io::ErrorKind::FileTooLarge);
+                matches!(error, AppendError::Scarce(error) if error.kind() == io::ErrorKind::FileTooLarge);
             self.may_not_grow = is_at_limit && self.tail.len() > FIRST_OFFSET;
         })?;
         Ok(refs)

@@ -10,8 +10,8 @@ use crate::error::StoreError;
 /// Why something was not appended.
 #[derive(Debug)]
 pub(crate) enum AppendError {
-    /// The disk is full. The file has the records that it had before.
-    Full(io::Error),
+    /// The disk is full, or there was no descriptor for a file. The file has the records that it had before.
+    Scarce(io::Error),
     /// Anything else: what the file holds is unknown.
     Unknown(io::Error),
 }
@@ -19,13 +19,13 @@ pub(crate) enum AppendError {
 impl AppendError {
     /// For a call that has changed nothing if the disk is full.
     pub(crate) fn from_error(error: io::Error) -> Self {
-        if StoreError::is_full(&error) { Self::Full(error) } else { Self::Unknown(error) }
+        if StoreError::is_full(&error) { Self::Scarce(error) } else { Self::Unknown(error) }
     }
 
     /// The system's error.
     pub(crate) fn into_error(self) -> io::Error {
         match self {
-            Self::Full(error) | Self::Unknown(error) => error,
+            Self::Scarce(error) | Self::Unknown(error) => error,
         }
     }
 }
@@ -112,7 +112,7 @@ impl Tail {
     ) -> Result<(), AppendError> {
         let len = self.len;
         write(self).map_err(|error| match self.cut_off(len) {
-            Ok(()) if StoreError::is_full(&error) => AppendError::Full(error),
+            Ok(()) if StoreError::is_full(&error) => AppendError::Scarce(error),
             _ => AppendError::Unknown(error),
         })?;
         before_sync().and_then(|()| self.sync()).map_err(AppendError::Unknown)

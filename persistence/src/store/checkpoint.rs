@@ -163,7 +163,7 @@ impl Store {
         drop(index);
         match writer.catalog.rewrite(&self.index()) {
             // The next checkpoint is soon enough.
-            Err(AppendError::Full(_)) => Ok(()),
+            Err(AppendError::Scarce(_)) => Ok(()),
             rewritten => rewritten.map_err(|error| self.not_appended("rewrite the catalog", error)),
         }
     }

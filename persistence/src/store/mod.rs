@@ -120,7 +120,7 @@ impl Store {
     /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.
     ///
     /// A record that is too large or out of order is refused before anything is written. If the disk is full
-    /// ([`StoreError::Full`]), everything written is cut off again, and a later call may succeed. After any other failed write or
+    /// ([`StoreError::Scarce`]), everything written is cut off again, and a later call may succeed. After any other failed write or
     /// sync every later call fails, because the content of the disk is unknown. Every later call also fails once the name of the
     /// log no longer belongs to its file.
     pub fn append(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
@@ -244,7 +244,7 @@ impl Store {
 
     pub(crate) fn not_appended(&self, action: &'static str, error: AppendError) -> StoreError {
         match error {
-            AppendError::Full(source) => StoreError::Full { action, path: self.dir.path.clone(), source },
+            AppendError::Scarce(source) => StoreError::Scarce { action, path: self.dir.path.clone(), source },
             AppendError::Unknown(error) => self.fail(action, &error),
         }
     }

@@ -45,6 +45,7 @@ use coscribe_persistence::DocumentName;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::budget::memory as machine_memory;
 use crate::observe::logs::LogFormat;
 
 /// The configuration of a server.
@@ -111,6 +112,10 @@ pub struct Config {
     /// document, take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) max_message_bytes: Size,
+    /// Memory that may be held for connections and documents, beside what the program itself takes: half of the memory of the
+    /// machine or container if it is not given. Where it is short, those that hold most are disconnected
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
     /// Bytes that may wait for one slow reader. Beyond that the reader lags, and is synced again later
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     pub(crate) outbox_bytes: Size,
@@ -235,6 +240,11 @@ impl Config {
     /// How much a connection may send in a second.
     pub(crate) fn rates(&self) -> Rates {
         Rates { messages: self.max_messages_per_second.get(), bytes: self.max_bytes_per_second.get() }
+    }
+
+    /// How many bytes may be held for others.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.map_or_else(|| machine_memory() / 2, Size::get)
     }
 
     /// Whether Hocuspocus' providers connect on this path.

@@ -186,7 +186,7 @@ mod tests {
         write_var_buf(&mut update, b"text");
         write_var_buf(&mut update, &vec![b'a'; bytes]);
         update.push(0);
-        Queued { message: Shared::new(Outbound::Update(update.into())), is_answer: false }
+        Queued { message: Shared::uncharged(Outbound::Update(update.into())), is_answer: false }
     }
 
     fn plain_len(payload: &Payload) -> usize {

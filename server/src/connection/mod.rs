@@ -175,9 +175,11 @@ impl Connection {
             return Box::pin(self.turn_away(transport, TurnedAway::NoRoom(error))).await;
         }
         let end = poll_fn(|cx| open.poll(cx)).await;
-        let transport = open.into_transport();
         self.note(&end);
-        transport.close(end).await;
+        match end {
+            End::ByUs(close) if self.orders.gives_way() => open.into_transport_alone().abandon(close).await,
+            end => open.into_transport().close(end).await,
+        }
     }
 
     /// What is decided about its client, who has to wait where the application is asked.

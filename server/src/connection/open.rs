@@ -21,6 +21,7 @@ use super::pace::Pace;
 use super::parting::{end, end_by};
 use super::questions::Questions;
 use super::{Connection, Dialect};
+use crate::budget::Charge;
 use crate::rooms::Ready;
 
 /// The open part of a connection's life.
@@ -53,6 +54,8 @@ pub(super) struct OpenConnection<'a> {
     pub(super) pace: Pace,
     /// Until when nothing is read: the room has no space, or the peer is too fast.
     pub(super) pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Bytes of messages that have not been given to a room yet.
+    pub(super) unread: Charge,
     /// What has not been given to a room yet of the last frame.
     pub(super) rest: Option<Rest>,
     /// The last frame, if it is large.
@@ -90,6 +93,17 @@ pub(super) enum Rest {
     Frame(Bytes),
 }
 
+impl Rest {
+    /// How many bytes are left.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Rest::Messages(messages) => messages.rest(),
+            Rest::Token(token, messages) => token.len() + messages.rest(),
+            Rest::Frame(frame) => frame.len(),
+        }
+    }
+}
+
 impl<'a> OpenConnection<'a> {
     /// A connection without a document.
     pub(super) fn new(
@@ -98,11 +112,12 @@ impl<'a> OpenConnection<'a> {
         timer: Pin<&'a mut Sleep>,
     ) -> OpenConnection<'a> {
         let (config, now) = (&connection.config, Instant::now());
+        let account = connection.registration.account();
         OpenConnection {
             connection,
             transport,
             members: Members::default(),
-            ready: Arc::default(),
+            ready: Ready::new(Arc::clone(account)),
             addresses: Addresses::default(),
             opens_by: None,
             refused: 0,
@@ -115,6 +130,7 @@ impl<'a> OpenConnection<'a> {
             reply_bytes: 0,
             pace: Pace::new(config.rates(), now),
             pause: None,
+            unread: account.charge(0),
             rest: None,
             large: None,
             right: None,
@@ -142,6 +158,11 @@ impl<'a> OpenConnection<'a> {
             messages.extend(member.delivery.into_rest());
             messages.extend(new);
         }
+        self.transport
+    }
+
+    /// What is left of it where nothing is to be said any more.
+    pub(super) fn into_transport_alone(self) -> Transport {
         self.transport
     }
 

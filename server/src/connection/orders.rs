@@ -28,6 +28,8 @@ pub(crate) enum Review {
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     parting: OnceLock<Parting>,
+    /// Others need the memory that it has.
+    gives_way: AtomicBool,
     reviews: Mutex<Vec<Arc<Review>>>,
     /// Whether there are any: connections look at it whenever something has happened.
     has_reviews: AtomicBool,
@@ -40,6 +42,22 @@ impl Orders {
         // Another reason was there first.
         let _ = self.parting.set(parting);
         self.task.wake();
+    }
+
+    /// Asks the connection to end at once, whatever is still to be written.
+    pub(crate) fn give_way(&self, parting: Parting) {
+        self.gives_way.store(true, Ordering::Release);
+        self.close(parting);
+    }
+
+    /// Whether it was asked to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.parting.get().is_some()
+    }
+
+    /// Whether nothing is to be written any more.
+    pub(super) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Acquire)
     }
 
     /// Asks the connection to look at something again.

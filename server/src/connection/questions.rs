@@ -70,6 +70,13 @@ enum Purpose {
     GoOn { peer: PeerId, member: usize, why: Why },
 }
 
+impl Questions {
+    /// Bytes of messages that wait for answers.
+    pub(super) fn bytes(&self) -> usize {
+        self.undecided.as_ref().map_or(0, |undecided| undecided.bytes)
+    }
+}
+
 impl Undecided {
     /// It is decided whether a document is opened: gives what has come for it.
     fn close(&mut self, number: u64) -> VecDeque<(Said, usize)> {

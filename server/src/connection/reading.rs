@@ -16,7 +16,7 @@ use super::freed::freed_elsewhere;
 use super::open::{OpenConnection, Rest};
 use super::pace::Verdict;
 use super::parting::end;
-use crate::limits::{LARGE_FRAME_BYTES, MESSAGES_AT_ONCE, REPLY_BYTES};
+use crate::limits::{LARGE_FRAME_BYTES, MESSAGE_FORMS, MESSAGES_AT_ONCE, REPLY_BYTES};
 use crate::rooms::Said;
 
 /// Space in a room's inbox that is waited for.
@@ -25,6 +25,13 @@ type Space = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 impl OpenConnection<'_> {
     /// Brings messages to the rooms until there is a reason to stop.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let polled = self.poll_messages(cx);
+        let rest = self.rest.as_ref().map_or(0, Rest::len);
+        self.unread.set(MESSAGE_FORMS * (self.transport.unfinished() + rest + self.questions.bytes()));
+        polled
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             if self.unreadable || self.reply_bytes > REPLY_BYTES {
                 return Poll::Pending;
@@ -41,6 +48,10 @@ impl OpenConnection<'_> {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
                 self.transport.signs_of_life().set_unread(false);
+            }
+            if self.rest.is_none() && self.has_too_much() {
+                self.wait_for_relief();
+                continue;
             }
             let incoming = if self.rest.is_none() { self.poll_frame(cx) } else { Poll::Ready(Ok(0)) };
             let incoming = match incoming {
@@ -207,6 +218,19 @@ impl OpenConnection<'_> {
     fn keeps_others_waiting(&self) -> bool {
         let is_large = self.large.as_ref().is_some_and(|frame| frame.len() > LARGE_FRAME_BYTES);
         self.rest.is_some() && is_large && self.delivered > self.connection.config.rates().messages as usize
+    }
+
+    /// Whether memory is short, and it has more than is allowed then.
+    fn has_too_much(&self) -> bool {
+        let account = self.connection.registration.account();
+        account.held() > account.budget().allowance()
+    }
+
+    /// Reads nothing before there is memory again.
+    fn wait_for_relief(&mut self) {
+        self.transport.signs_of_life().set_unread(true);
+        let account = Arc::clone(self.connection.registration.account());
+        self.pause = Some(Box::pin(async move { account.budget().relief(&account).await }));
     }
 
     /// Reads nothing before the room has space and it is the peer's turn again.

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::orders::{Orders, Review};
+use crate::budget::{Account, Budget, Debtor};
 use crate::config::network_of;
+use crate::limits::CONNECTION_BYTES;
 use crate::metrics::Metrics;
 
 /// The open connections.
@@ -20,6 +22,7 @@ pub(crate) struct Connections {
     register: Mutex<Register>,
     last_left: Notify,
     limits: ConnectionLimits,
+    budget: Arc<Budget>,
     metrics: Arc<Metrics>,
 }
 
@@ -35,10 +38,17 @@ pub(crate) struct ConnectionLimits {
 #[derive(Default)]
 struct Register {
     /// By numbers in the order in which they came.
-    orders: BTreeMap<u64, Arc<Orders>>,
+    open: BTreeMap<u64, Registered>,
     last: u64,
     places: usize,
     by_address: HashMap<IpAddr, usize>,
+}
+
+/// A connection in the register.
+struct Registered {
+    address: Option<IpAddr>,
+    account: Arc<Account>,
+    orders: Arc<Orders>,
 }
 
 /// One of the connections that are counted, until it is dropped.
@@ -53,6 +63,7 @@ pub(crate) struct Registration {
     /// Its place, while it has one.
     place: Option<Place>,
     number: u64,
+    account: Arc<Account>,
 }
 
 /// Why there is no place for a connection.
@@ -70,8 +81,18 @@ pub(crate) enum NoPlace {
 
 impl Connections {
     /// None is open.
-    pub(crate) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Arc<Connections> {
-        Arc::new(Connections { register: Mutex::default(), last_left: Notify::new(), limits, metrics })
+    pub(crate) fn new(
+        limits: ConnectionLimits,
+        budget: Arc<Budget>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Connections> {
+        Arc::new(Connections {
+            register: Mutex::default(),
+            last_left: Notify::new(),
+            limits,
+            budget,
+            metrics,
+        })
     }
 
     /// Takes a place for a connection of a client whose address is known, or is not.
@@ -95,7 +116,7 @@ impl Connections {
 
     /// Closes all connections with 1001, evenly over `spread`, so that clients don't come back all at once.
     pub(crate) async fn close_all(&self, spread: Duration) {
-        let orders: Vec<Arc<Orders>> = self.lock().orders.values().cloned().collect();
+        let orders = self.orders();
         let start = Instant::now();
         let step = spread.div_f64(orders.len().max(1) as f64);
         for (connection, n) in orders.iter().zip(1..) {
@@ -110,17 +131,28 @@ impl Connections {
 
     /// Asks every connection to look at something again, and says how many these are.
     pub(crate) fn review(&self, review: Review) -> usize {
-        let connections: Vec<Arc<Orders>> = self.lock().orders.values().cloned().collect();
+        let connections = self.orders();
         let review = Arc::new(review);
         connections.iter().for_each(|connection| connection.review(Arc::clone(&review)));
         connections.len()
+    }
+
+    /// The addresses of all connections, what these owe, and how they hear of it.
+    pub(crate) fn accounts(&self) -> Vec<(Option<IpAddr>, Arc<Account>, Arc<Orders>)> {
+        let register = self.lock();
+        let all = register.open.values();
+        all.map(|one| (one.address, Arc::clone(&one.account), Arc::clone(&one.orders))).collect()
+    }
+
+    fn orders(&self) -> Vec<Arc<Orders>> {
+        self.lock().open.values().map(|one| Arc::clone(&one.orders)).collect()
     }
 
     /// Waits until no connection is open.
     pub(crate) async fn all_closed(&self) {
         loop {
             let left = self.last_left.notified();
-            if self.lock().orders.is_empty() {
+            if self.lock().open.is_empty() {
                 return;
             }
             left.await;
@@ -135,16 +167,23 @@ impl Connections {
 impl Place {
     /// Puts the connection into the register, so that shutdown closes it.
     pub(crate) fn register(self, orders: Arc<Orders>) -> Registration {
+        let account = Account::new(&self.connections.budget, Debtor::Connection, CONNECTION_BYTES);
+        let registered = Registered { address: self.address, account: Arc::clone(&account), orders };
         let mut register = self.connections.lock();
         register.last += 1;
         let number = register.last;
-        register.orders.insert(number, orders);
+        register.open.insert(number, registered);
         drop(register);
-        Registration { connections: Arc::clone(&self.connections), place: Some(self), number }
+        Registration { connections: Arc::clone(&self.connections), place: Some(self), number, account }
     }
 }
 
 impl Registration {
+    /// What the server holds for the connection.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
     /// Lets another connection have the place of this one, which is about to end.
     pub(crate) fn give_up_place(&mut self) {
         self.place = None;
@@ -171,8 +210,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let connections = &self.connections;
         let mut register = connections.lock();
-        register.orders.remove(&self.number);
-        if register.orders.is_empty() {
+        register.open.remove(&self.number);
+        if register.open.is_empty() {
             connections.last_left.notify_one();
         }
     }
@@ -182,10 +221,16 @@ impl Drop for Registration {
 mod tests {
     use super::*;
 
+    fn of(limits: ConnectionLimits) -> Arc<Connections> {
+        let budget = Budget::new(usize::MAX);
+        let metrics = Arc::new(Metrics::new(&budget));
+        Connections::new(limits, budget, metrics)
+    }
+
     #[test]
     fn places_are_counted_in_all_and_by_address_and_are_free_again_when_dropped() {
         let limits = ConnectionLimits { total: 3, per_address: 2 };
-        let connections = Connections::new(limits, Arc::new(Metrics::new()));
+        let connections = of(limits);
         let admit = |address: &str| connections.admit(Some(address.parse().unwrap()));
         let one = admit("2001:db8::1").unwrap();
         let _two = admit("2001:db8::2").unwrap();

@@ -13,6 +13,7 @@ use coscribe_persistence::{DocumentName, StoreError, StoredDocument};
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use crate::budget::Charge;
 use crate::observe::Span;
 
 /// Stores documents.
@@ -105,6 +106,8 @@ pub(crate) struct State {
     pub(crate) sequence: u64,
     /// The document.
     pub(crate) snapshot: Snapshot,
+    /// What it is charged until it is stored.
+    pub(crate) _charge: Charge,
 }
 
 /// A checkpoint was not made. Nothing is lost by it: the log still has everything.

@@ -27,7 +27,7 @@ use super::tls::Tls;
 use super::upgrade;
 use crate::config::{Encrypted, Listen, in_order};
 use crate::http::y_sweet::paths;
-use crate::limits::{ACCEPT_BACK_OFF, MAX_REQUESTING};
+use crate::limits::ACCEPT_BACK_OFF;
 use crate::observe::Span;
 
 /// Listens on all addresses of a host that this machine has, on one port.
@@ -81,9 +81,15 @@ struct Entrance {
     requesting: Arc<Semaphore>,
 }
 
-/// Accepts connections for ever; stops when it is dropped. The door has [`MAX_REQUESTING`] places of its own.
-pub(crate) async fn run(listeners: Vec<TcpListener>, door: Door, server: Arc<Server>, routes: Router) {
-    let requesting = Arc::new(Semaphore::new(MAX_REQUESTING));
+/// Accepts connections for ever; stops when it is dropped. The door has so many places for those that are not WebSockets.
+pub(crate) async fn run(
+    listeners: Vec<TcpListener>,
+    door: Door,
+    places: usize,
+    server: Arc<Server>,
+    routes: Router,
+) {
+    let requesting = Arc::new(Semaphore::new(places));
     let entrance = Arc::new(Entrance { door, server, routes, requesting });
     let mut accepting = JoinSet::new();
     for listener in listeners {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use axum::response::IntoResponse;
 use coscribe_engine::limits::{
-    AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES, MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER,
-    PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES,
+    AWARENESS_BYTES, AWARENESS_BYTES_PER_PEER, AWARENESS_CLIENTS_PER_PEER, AWARENESS_STATE_BYTES,
+    MAX_ANY_DEPTH, MAX_CLOCK, MAX_RUNS_FROM_PEER, PARKED_BYTES, STATELESS_BYTES, SYNC_STATUS_BYTES,
+    UNANSWERED_SYNC_STATUSES,
 };
 use coscribe_engine::message::Reason;
 use coscribe_persistence::NameError;
@@ -17,17 +18,19 @@ use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 use super::{Value, differences, read, table, values};
 use crate::connection::register::NoPlace;
 use crate::connection::told_as;
+use crate::http::BodyError;
 use crate::http::y_sweet::Failure;
 use crate::limits::{
-    ADDRESS_BYTES, ANSWER_BYTES, API_BODY_BYTES, ASK_WAITING, ASKED_FOR_ADDRESS, BURST, BUSY_BYTES,
-    CACHED_AT_MOST, CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION, EXPORT_INTERVAL,
-    EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES,
-    JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES,
-    LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE,
-    MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
-    PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION, REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE,
-    REFUSALS_FORGOTTEN, REFUSALS_LOGGED, REFUSALS_LOGGED_WITHIN, REFUSALS_ON_CONNECTION, REFUSALS_TOLD,
-    REVOCATIONS, REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, TOKEN_BYTES, TOKEN_VALID,
+    ADDRESS_BYTES, ALLOWANCE, ANSWER_BYTES, API_BODY_BYTES, ASK_WAITING, ASKED_FOR_ADDRESS, BURST,
+    BUSY_BYTES, CACHED_AT_MOST, CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION,
+    EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST,
+    INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES,
+    LAST_ALLOWANCE, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL,
+    MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN,
+    PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION,
+    REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_LOGGED,
+    REFUSALS_LOGGED_WITHIN, REFUSALS_ON_CONNECTION, REFUSALS_TOLD, RESERVED_DESCRIPTORS, REVOCATIONS,
+    REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, STRAIN_PATIENCE, TOKEN_BYTES, TOKEN_VALID,
     TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
     WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
 };
@@ -76,6 +79,7 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
     let (later, too_large, violation) =
         (close(Reason::Overload), close(Reason::TooLarge), close(Reason::Violation));
     BTreeMap::from([
+        ("memory for all connections and documents together", vec![]),
         (
             "a message, before and after decompression",
             vec![
@@ -135,7 +139,11 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             "an awareness state",
             vec![
                 size(AWARENESS_STATE_BYTES),
-                format!("{} clients on one connection", AWARENESS_CLIENTS_PER_PEER),
+                format!(
+                    "{AWARENESS_CLIENTS_PER_PEER} clients and {} in all on one connection",
+                    size(AWARENESS_BYTES_PER_PEER)
+                ),
+                format!("{} in a document", size(AWARENESS_BYTES)),
             ],
         ),
         ("a message 102", vec![size(SYNC_STATUS_BYTES), violation.clone()]),
@@ -216,7 +224,7 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 format!("HTTP {}", Failure::Validity.status_and_reason().0.as_u16()),
             ],
         ),
-        ("a request of y-sweet", vec![format!("HTTP {}", Failure::TooLarge.status_and_reason().0.as_u16())]),
+        ("a request of y-sweet", vec![format!("HTTP {}", BodyError::TooLarge.status().as_u16())]),
         ("a stateless message", vec![size(STATELESS_BYTES), violation.clone()]),
         ("clients and gaps in one update", vec![number(MAX_RUNS_FROM_PEER), violation.clone()]),
         ("bytes of one document that wait for the disk", vec![size(UNSTORED_BYTES)]),
@@ -327,6 +335,22 @@ fn the_bounds_of_what_is_exported_are_told() {
 }
 
 #[test]
+fn the_bounds_of_memory_and_of_open_files_are_told() {
+    let text = read("docs/limits.md");
+    for said in [
+        format!(
+            "a connection that holds more than {} is not read; after {}",
+            size(ALLOWANCE),
+            time(STRAIN_PATIENCE)
+        ),
+        format!("a connection that holds more than {} is not read; no further", size(LAST_ALLOWANCE)),
+        format!("{RESERVED_DESCRIPTORS} of them are kept for files"),
+    ] {
+        assert!(text.contains(&said), "docs/limits.md should say {said:?}");
+    }
+}
+
+#[test]
 fn the_longest_leeway_is_told() {
     let said = format!("{} s at most", LONGEST_LEEWAY.as_secs());
     assert!(read("docs/access.md").contains(&said), "docs/access.md should say {said:?}");
@@ -335,7 +359,16 @@ fn the_longest_leeway_is_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 41] = [
+    const INTERNAL: [&str; 50] = [
+        "CONNECTION_BYTES",
+        "ROOM_BYTES",
+        "MESSAGE_FORMS",
+        "RECORD_FORMS",
+        "SNAPSHOT_FORMS",
+        "RELIEF_INTERVAL",
+        "GIVES_WAY_WITHIN",
+        "STEPS_BETWEEN_ACCOUNTS",
+        "MEASURED_AT_LEAST",
         "REVIEW_RETRY",
         "SHORTEST_GRANT",
         "CORS_REMEMBERED",

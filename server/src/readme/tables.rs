@@ -13,6 +13,7 @@ use crate::access::y_sweet::Refused;
 use crate::access::{Denied, TokenError};
 use crate::connection::register::NoPlace;
 use crate::connection::{counted_as, told_as};
+use crate::http::BodyError;
 use crate::http::y_sweet::Failure;
 use crate::http::y_sweet::paths::PathError;
 use crate::net::upgrade::UpgradeError;
@@ -121,7 +122,7 @@ fn every_status_of_a_refused_handshake_is_in_its_table_with_the_reason_that_metr
 /// Failures of requests to y-sweet; a kind that is added is missing here until it is listed.
 fn failures() -> Vec<Failure> {
     let parted = reasons().map(|reason| GuestError::Parted(Parting::new(reason, "")));
-    let joins = [JoinError::TooManyRooms, JoinError::TooManyPeers, JoinError::Stopping];
+    let joins = [JoinError::TooManyRooms, JoinError::TooManyPeers, JoinError::NoMemory, JoinError::Stopping];
     let others = [GuestError::RefusedAgain, GuestError::Incomplete, GuestError::Unsaved(String::new())];
     // What a guest does not do.
     let is_possible = |error: &GuestError| {
@@ -139,15 +140,16 @@ fn failures() -> Vec<Failure> {
         Failure::NoDocument,
         Failure::Request(String::new()),
         Failure::Validity,
-        Failure::TooLarge,
-        Failure::TooSlow,
+        Failure::Body(BodyError::TooLarge),
+        Failure::Body(BodyError::TooSlow),
+        Failure::Body(BodyError::NoMemory),
         Failure::Internal(String::new()),
     ];
     failures.extend(documents.map(Failure::Document));
     for failure in &failures {
         match failure {
             Failure::Refused(_) | Failure::ReadOnly | Failure::Path(_) | Failure::NoDocument => {}
-            Failure::Request(_) | Failure::Validity | Failure::TooLarge | Failure::TooSlow => {}
+            Failure::Request(_) | Failure::Validity | Failure::Body(_) => {}
             Failure::Document(_) | Failure::Internal(_) => {}
         }
     }

@@ -13,6 +13,7 @@ use coscribe_persistence::DocumentName;
 use tokio::sync::watch;
 
 use super::{JoinError, Membership, Outbox, Queued, Ready, Rooms, Said};
+use crate::budget::{Account, Debtor};
 use crate::journal::Health;
 use crate::observe::Span;
 
@@ -105,7 +106,7 @@ struct Guest {
 
 impl Guest {
     fn join(rooms: &Arc<Rooms>, name: &DocumentName, terms: Terms) -> Result<Guest, JoinError> {
-        let ready = Arc::<Ready>::default();
+        let ready = Ready::new(Account::new(&rooms.budget, Debtor::Request, 0));
         let outbox = rooms.outbox(&ready, 0);
         let membership =
             rooms.join(name, Arc::clone(&outbox), Arc::default(), terms, &[], &Span::default())?;

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::outbox::Outbox;
 use super::{Hold, Said};
+use crate::budget::Charge;
 use crate::observe::Span;
 
 /// Something for a room to take in.
@@ -15,7 +16,7 @@ pub(crate) enum Input {
     /// A connection wants to be a peer.
     Join { peer: PeerId, place: Place, terms: Terms, greeting: &'static [Inbound], span: Span },
     /// A peer has said something. The space in the inbox is free again when that has been processed.
-    Said { peer: PeerId, said: Said, span: Span, _space: (OwnedSemaphorePermit, Hold) },
+    Said { peer: PeerId, said: Said, span: Span, _space: (OwnedSemaphorePermit, Hold, Charge) },
     /// A peer has begun to send a message that is larger than any may be.
     TooLarge { peer: PeerId },
     /// Everything that was queued to a stalled peer has been written.
@@ -28,6 +29,10 @@ pub(crate) enum Input {
     SetSubject { peer: PeerId, subject: Arc<str> },
     /// A connection is gone.
     Leave { peer: PeerId },
+    /// Memory is short: end as soon as nobody is here.
+    Hurry,
+    /// Memory is short, and the document has much of it: send everybody away, in these words.
+    GiveWay { words: &'static str },
     /// The server stops: end when all that came before this is processed.
     Stop,
 }

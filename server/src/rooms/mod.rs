@@ -34,9 +34,10 @@ pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
 use self::task::Door;
 use self::turns::Turns;
+use crate::budget::{Account, Budget, Debtor, Strain};
 use crate::config::Config;
 use crate::journal::SharedJournal;
-use crate::limits::{INBOX_MESSAGE_COST, SHOWN_NAME_CHARS};
+use crate::limits::{INBOX_MESSAGE_COST, MESSAGE_FORMS, ROOM_BYTES, SHOWN_NAME_CHARS};
 use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::observe::Span;
@@ -55,6 +56,8 @@ pub(crate) struct Rooms {
     turns: Turns,
     /// How busy the process is.
     load: Load,
+    /// What the documents may have in memory, with all else.
+    budget: Arc<Budget>,
 }
 
 #[derive(Default)]
@@ -73,6 +76,8 @@ struct Mailbox {
     writing: Arc<AtomicU64>,
     /// How many connections have joined.
     peers: Arc<AtomicUsize>,
+    /// What the server holds for the document.
+    account: Arc<Account>,
 }
 
 /// A peer's place in a room. Dropping it leaves the room.
@@ -83,6 +88,8 @@ pub(crate) struct Membership {
     inbox_bytes: u32,
     /// What the spans of its messages are parts of.
     trace: Span,
+    /// What the server holds for the peer.
+    account: Arc<Account>,
 }
 
 /// Messages that a peer has sent at once, and then perhaps bytes that are no message.
@@ -119,6 +126,9 @@ pub(crate) enum JoinError {
     /// The configured number of connections is in this room.
     #[error("too many connections to this document; try again later")]
     TooManyPeers,
+    /// There is too little memory for another document.
+    #[error("the server is short of memory; try again later")]
+    NoMemory,
     /// The log has no place for so long a subject. A grant with one is refused before, so nobody hears this who has a token.
     #[error("the user's id has more than {MAX_SUBJECT_BYTES} bytes")]
     Subject,
@@ -133,6 +143,7 @@ impl JoinError {
         match self {
             JoinError::TooManyRooms => "documents",
             JoinError::TooManyPeers => "connections_to_document",
+            JoinError::NoMemory => "memory",
             JoinError::Subject => "forbidden",
             JoinError::Stopping => "stopping",
         }
@@ -142,7 +153,7 @@ impl JoinError {
 impl From<JoinError> for Parting {
     fn from(error: JoinError) -> Parting {
         let reason = match error {
-            JoinError::TooManyRooms | JoinError::TooManyPeers => Reason::Overload,
+            JoinError::TooManyRooms | JoinError::TooManyPeers | JoinError::NoMemory => Reason::Overload,
             JoinError::Subject => Reason::Forbidden,
             JoinError::Stopping => Reason::Shutdown,
         };
@@ -152,7 +163,12 @@ impl From<JoinError> for Parting {
 
 impl Rooms {
     /// No room is open yet.
-    pub(crate) fn new(config: Arc<Config>, journal: SharedJournal, metrics: Arc<Metrics>) -> Arc<Rooms> {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        journal: SharedJournal,
+        budget: Arc<Budget>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Rooms> {
         Arc::new(Rooms {
             open: Mutex::default(),
             last_peer: AtomicU64::new(0),
@@ -163,6 +179,7 @@ impl Rooms {
             origin: Instant::now(),
             turns: Turns::new(),
             load: Load::new(),
+            budget,
         })
     }
 
@@ -191,8 +208,10 @@ impl Rooms {
             return Err(JoinError::TooManyPeers);
         }
         mailbox.peers.fetch_add(1, Ordering::Relaxed);
+        let account = Arc::clone(outbox.account());
+        account.join_room();
         mailbox.send(Input::Join { peer, place: Place { outbox, subject }, terms, greeting, span });
-        Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes(), trace: trace.clone() })
+        Ok(Membership { peer, mailbox, inbox_bytes: self.inbox_bytes(), trace: trace.clone(), account })
     }
 
     /// An outbox for a peer, which announces what is new in it under this number.
@@ -224,6 +243,26 @@ impl Rooms {
     /// Takes a room out of the register, though connections may be waiting: the room closes them.
     pub(crate) fn remove(&self, name: &DocumentName) {
         self.take_out(&mut self.register(), name);
+    }
+
+    /// Names of the open documents, and what these owe.
+    pub(crate) fn accounts(&self) -> Vec<(DocumentName, Arc<Account>)> {
+        let register = self.register();
+        register.rooms.iter().map(|(name, mailbox)| (name.clone(), Arc::clone(&mailbox.account))).collect()
+    }
+
+    /// Asks rooms in which nobody is to end now, for want of memory.
+    pub(crate) fn close_unused(&self) {
+        let register = self.register();
+        let unused = register.rooms.values().filter(|mailbox| mailbox.peers.load(Ordering::Relaxed) == 0);
+        unused.for_each(|mailbox| mailbox.send(Input::Hurry));
+    }
+
+    /// Asks a room to send everybody away in these words, and to end, for want of memory.
+    pub(crate) fn give_way(&self, name: &DocumentName, words: &'static str) {
+        if let Some(mailbox) = self.register().rooms.get(name) {
+            mailbox.send(Input::GiveWay { words });
+        }
     }
 
     /// Lets nobody in any more.
@@ -260,14 +299,24 @@ impl Rooms {
         match register.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.get().clone()),
             Entry::Vacant(_) if full => Err(JoinError::TooManyRooms),
+            Entry::Vacant(_) if turn.is_none() && self.budget.strain() == Strain::Full => {
+                Err(JoinError::NoMemory)
+            }
             Entry::Vacant(place) => {
                 let (inbox, receiver) = mpsc::unbounded_channel();
                 let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
                 let writing = Arc::<AtomicU64>::default();
-                let door = Door::new(Arc::clone(self), name.clone(), receiver, Arc::clone(&writing));
+                let account = Account::new(&self.budget, Debtor::Document, ROOM_BYTES);
+                let door = Door::new(
+                    Arc::clone(self),
+                    name.clone(),
+                    receiver,
+                    Arc::clone(&writing),
+                    Arc::clone(&account),
+                );
                 tokio::spawn(task::run(door, turn));
                 self.metrics.rooms.inc();
-                Ok(place.insert(Mailbox { inbox, space, writing, peers: Arc::default() }).clone())
+                Ok(place.insert(Mailbox { inbox, space, writing, peers: Arc::default(), account }).clone())
             }
         }
     }
@@ -304,7 +353,8 @@ impl Membership {
         match Arc::clone(&self.mailbox.space).try_acquire_many_owned(self.cost(&said, bytes)) {
             Ok(space) => {
                 let span = self.span(&said, bytes);
-                self.mailbox.send(Input::Said { peer: self.peer, said, span, _space: (space, hold) });
+                let charge = self.account.charge(MESSAGE_FORMS * space.num_permits());
+                self.mailbox.send(Input::Said { peer: self.peer, said, span, _space: (space, hold, charge) });
                 Ok(())
             }
             Err(_) => Err(said),
@@ -320,9 +370,10 @@ impl Membership {
     ) -> impl Future<Output = ()> + Send + use<> {
         let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&said, bytes));
         let span = self.span(&said, bytes);
+        let charge = self.account.charge(MESSAGE_FORMS * cost as usize);
         async move {
             if let Ok(space) = Arc::clone(&mailbox.space).acquire_many_owned(cost).await {
-                mailbox.send(Input::Said { peer, said, span, _space: (space, hold) });
+                mailbox.send(Input::Said { peer, said, span, _space: (space, hold, charge) });
             }
         }
     }
@@ -378,6 +429,7 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.mailbox.peers.fetch_sub(1, Ordering::Relaxed);
+        self.account.leave_room();
         self.mailbox.send(Input::Leave { peer: self.peer });
     }
 }

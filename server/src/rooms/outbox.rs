@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
@@ -11,18 +10,23 @@ use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::shared::Shared;
+use crate::budget::Account;
 use crate::limits::{FULL_OUTBOXES, OUTBOX_MESSAGE_COST};
 
 /// The outboxes of one connection that have something new, by their numbers, and the task that empties them.
-#[derive(Default)]
 pub(crate) struct Ready {
     numbers: Mutex<VecDeque<usize>>,
     writer: AtomicWaker,
-    /// Bytes in all of them.
-    bytes: AtomicUsize,
+    /// Whose they are.
+    account: Arc<Account>,
 }
 
 impl Ready {
+    /// No outbox has anything yet. What they have is a debt of this account.
+    pub(crate) fn new(account: Arc<Account>) -> Arc<Ready> {
+        Arc::new(Ready { numbers: Mutex::default(), writer: AtomicWaker::new(), account })
+    }
+
     /// Has this task woken when there is something new in an outbox.
     pub(crate) fn wake(&self, cx: &Context<'_>) {
         self.writer.register(cx.waker());
@@ -91,6 +95,11 @@ impl Outbox {
         Outbox { queue: Mutex::default(), limit, lagging, ready, number }
     }
 
+    /// Whose it is.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.ready.account
+    }
+
     /// Queues a message, always. True if the peer is stalled from now on: the room should send no more until `written` says so.
     #[must_use]
     pub(crate) fn push(&self, queued: Queued) -> bool {
@@ -100,7 +109,7 @@ impl Outbox {
         }
         let cost = cost(&queued);
         queue.bytes += cost;
-        let in_all = self.ready.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
+        let in_all = self.ready.account.await_more(cost);
         queue.messages.push_back(queued);
         let is_over = queue.bytes > self.limit || in_all > self.limit.saturating_mul(FULL_OUTBOXES);
         let stalls = !queue.stalled && is_over;
@@ -155,7 +164,7 @@ impl Outbox {
     pub(crate) fn written(&self, cost: usize) -> bool {
         let mut queue = self.queue();
         queue.bytes -= cost;
-        self.ready.bytes.fetch_sub(cost, Ordering::Relaxed);
+        self.ready.account.await_less(cost);
         let drained = queue.stalled && queue.bytes == 0;
         queue.stalled &= !drained;
         if drained {
@@ -172,7 +181,7 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         let queue = self.queue();
-        self.ready.bytes.fetch_sub(queue.bytes, Ordering::Relaxed);
+        self.ready.account.await_less(queue.bytes);
         if queue.stalled {
             self.lagging.dec();
         }
@@ -195,13 +204,18 @@ mod tests {
     use coscribe_engine::message::{Outbound, Reason};
 
     use super::*;
+    use crate::budget::{Budget, Debtor};
 
     fn outbox(limit: usize, lagging: &Gauge) -> Outbox {
-        Outbox::new(limit, lagging.clone(), Arc::default(), 7)
+        Outbox::new(limit, lagging.clone(), ready(), 7)
+    }
+
+    fn ready() -> Arc<Ready> {
+        Ready::new(Account::new(&Budget::new(usize::MAX), Debtor::Connection, 0))
     }
 
     fn plain(bytes: usize) -> Queued {
-        Queued { message: Shared::new(Outbound::Update(vec![0; bytes].into())), is_answer: false }
+        Queued { message: Shared::uncharged(Outbound::Update(vec![0; bytes].into())), is_answer: false }
     }
 
     #[test]
@@ -252,7 +266,7 @@ mod tests {
 
     #[test]
     fn all_outboxes_of_a_connection_have_a_bound_together() {
-        let ready = Arc::<Ready>::default();
+        let ready = ready();
         let outboxes: Vec<_> = (0..=2 * FULL_OUTBOXES)
             .map(|number| Outbox::new(1000, Gauge::default(), Arc::clone(&ready), number))
             .collect();
@@ -261,12 +275,12 @@ mod tests {
         let batch = outboxes[0].take();
         assert!(!outboxes[0].written(batch.cost()));
         drop(outboxes);
-        assert_eq!(ready.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(ready.account.debt(), 0);
     }
 
     #[test]
     fn what_is_new_is_announced_once_until_the_connection_has_heard_of_it() {
-        let ready = Arc::<Ready>::default();
+        let ready = ready();
         let [one, two] = [1, 2].map(|number| Outbox::new(1000, Gauge::default(), Arc::clone(&ready), number));
         for outbox in [&two, &one, &two] {
             assert!(!outbox.push(plain(1)));

@@ -25,8 +25,12 @@ use super::outbox::Queued;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::{Rooms, Said, shown};
+use crate::budget::{Account, Charge};
 use crate::journal::{Append, CheckpointError, Fate, Health, State};
-use crate::limits::{FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, UNSTORED_BYTES};
+use crate::limits::{
+    FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, MEASURED_AT_LEAST, RECORD_FORMS, SNAPSHOT_FORMS,
+    STEPS_BETWEEN_ACCOUNTS, UNSTORED_BYTES,
+};
 use crate::observe::Span;
 
 /// Opens the document and serves its peers until nobody needs it any more.
@@ -62,6 +66,7 @@ pub(crate) struct Door {
     peers: HashMap<PeerId, Place>,
     /// Nanoseconds that the peers' connections have spent on writing.
     writing: Arc<AtomicU64>,
+    account: Arc<Account>,
     registered: bool,
     /// What those hear who are still here when the task ends.
     farewell: &'static str,
@@ -74,9 +79,10 @@ impl Door {
         name: DocumentName,
         inbox: UnboundedReceiver<Input>,
         writing: Arc<AtomicU64>,
+        account: Arc<Account>,
     ) -> Door {
         let (peers, farewell) = (HashMap::new(), "internal error");
-        Door { rooms, name, inbox, peers, writing, registered: true, farewell }
+        Door { rooms, name, inbox, peers, writing, account, registered: true, farewell }
     }
 }
 
@@ -123,6 +129,10 @@ struct RoomTask {
     full_state: Option<(u64, Arc<Shared>)>,
     /// Messages that are traced.
     spans: Spans,
+    /// What the room itself has in memory, and what waits for the journal.
+    memory: Charge,
+    /// The room's work when that was last looked at, and when it was.
+    measured: (u64, Duration),
     stop: bool,
 }
 
@@ -139,6 +149,7 @@ impl RoomTask {
         let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
         life.journal(epoch, failure.is_none(), &room);
         debug!(document = shown(&door.name), "opened");
+        let room_bytes = room.memory();
         RoomTask {
             room,
             life,
@@ -153,6 +164,8 @@ impl RoomTask {
             fan_out: Duration::ZERO,
             full_state: None,
             spans: Spans::default(),
+            memory: door.account.charge(room_bytes),
+            measured: (0, Duration::ZERO),
             stop: false,
             door,
         }
@@ -201,7 +214,9 @@ impl RoomTask {
             LifecycleStep::TakeSnapshot => {
                 let sequence = self.room.sequence();
                 let snapshot = turns.run(pin!(self.room.snapshot())).await;
-                self.snapshot = Some(State { name: self.door.name.clone(), sequence, snapshot });
+                let charge = self.door.account.charge(SNAPSHOT_FORMS * snapshot.state.len());
+                self.snapshot =
+                    Some(State { name: self.door.name.clone(), sequence, snapshot, _charge: charge });
                 turns.run(pin!(self.room.append_waiting())).await;
                 self.apply().await;
                 self.life.snapshot_taken(self.room.sequence());
@@ -283,6 +298,13 @@ impl RoomTask {
                 self.apply().await;
             }
             Input::Drained { .. } | Input::Leave { .. } => {}
+            Input::Hurry => self.life.hurry(),
+            Input::GiveWay { words } => {
+                self.life.hurry();
+                for place in self.door.peers.values() {
+                    place.outbox.part(Parting::new(Reason::Overload, words));
+                }
+            }
             Input::Stop => self.stop = true,
         }
     }
@@ -343,6 +365,18 @@ impl RoomTask {
             self.room.fanned_out(cost, now);
         }
         self.life.occupied(!self.door.peers.is_empty(), now);
+        self.measure(now);
+    }
+
+    /// Notes what is in memory, where that may have changed by much or was not looked at for a while.
+    fn measure(&mut self, now: Duration) {
+        let (work, at) = self.measured;
+        let steps = self.room.work() - work;
+        if steps >= STEPS_BETWEEN_ACCOUNTS || steps > 0 && now >= at + MEASURED_AT_LEAST {
+            self.measured = (self.room.work(), now);
+            let unstored = UNSTORED_BYTES as usize - self.unstored.available_permits();
+            self.memory.set(self.room.memory() + RECORD_FORMS * unstored);
+        }
     }
 
     /// Carries out what the room wants done.
@@ -411,7 +445,7 @@ impl RoomTask {
             span = self.spans.flush(message.len(), to.len());
             metrics.updates_sent.inc_by(to.len() as u64);
         }
-        let message = Shared::new(message);
+        let message = Shared::new(message, to.len(), &self.door.account);
         for &peer in to {
             self.push(peer, Arc::clone(&message), false);
         }
@@ -420,9 +454,14 @@ impl RoomTask {
     }
 
     fn send(&mut self, peer: PeerId, message: Outbound, version: Option<u64>) {
-        let Some(version) = version else { return self.push(peer, Shared::new(message), true) };
+        let account = &self.door.account;
+        let Some(version) = version else {
+            let message = Shared::new(message, 1, account);
+            return self.push(peer, message, true);
+        };
         let same = self.full_state.take().filter(|(last, _)| *last == version);
-        let (_, message) = self.full_state.insert(same.unwrap_or_else(|| (version, Shared::new(message))));
+        let (_, message) =
+            self.full_state.insert(same.unwrap_or_else(|| (version, Shared::new(message, 1, account))));
         let message = Arc::clone(message);
         self.push(peer, message, true);
     }

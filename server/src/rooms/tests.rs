@@ -59,12 +59,14 @@ impl Journal for Noted {
 fn rooms() -> (Arc<Rooms>, mpsc::UnboundedReceiver<Append>) {
     let (appends, noted) = mpsc::unbounded_channel();
     let journal = Arc::new(Noted { appends, health: watch::Sender::default() });
-    (Rooms::new(Arc::default(), journal, Arc::new(Metrics::new())), noted)
+    let budget = Budget::new(usize::MAX);
+    let metrics = Arc::new(Metrics::new(&budget));
+    (Rooms::new(Arc::default(), journal, budget, metrics), noted)
 }
 
 fn join(rooms: &Arc<Rooms>, subject: &str) -> Result<Membership, JoinError> {
     let name = DocumentName::new("doc").expect("a valid name");
-    let outbox = rooms.outbox(&Arc::default(), 0);
+    let outbox = rooms.outbox(&Ready::new(Account::new(&rooms.budget, Debtor::Connection, 0)), 0);
     rooms.join(&name, outbox, subject.into(), Terms::default(), &[], &Span::default())
 }
 

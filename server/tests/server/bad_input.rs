@@ -1,17 +1,14 @@
 //! What no sound client sends: a close code with a reason, a log line without content, and nobody else notices.
 
-use std::process::Command;
-
 use bytes::Bytes;
 use futures_util::SinkExt;
 use tempfile::tempdir;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::client::Client;
-use crate::process::{Server, coscribe};
+use crate::process::Server;
 
 #[tokio::test]
 async fn bad_messages_close_their_connection_and_no_other() {
@@ -61,25 +58,6 @@ async fn a_name_that_would_spoil_the_log_is_escaped_in_it() {
     server.logs("closed document").await;
     let log = server.log();
     assert!(log.contains(r"a\nb\u{1b}[31m") && !log.contains(&"n".repeat(200)), "{log}");
-}
-
-#[tokio::test]
-async fn running_out_of_file_descriptors_is_survived() {
-    let data = tempdir().unwrap();
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(coscribe().get_program());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
-    let server = Server::spawn(command);
-    let mut first = Client::connect(server.address, "doc").await;
-    let mut crowd = Vec::new();
-    for _ in 0..100 {
-        crowd.push(TcpStream::connect(server.address).await.unwrap());
-    }
-    server.logs("cannot accept connections").await;
-    first.save("still served").await;
-    drop(crowd);
-    let mut last = Client::connect(server.address, "doc").await;
-    last.shows(|text| text == "still served").await;
 }
 
 #[tokio::test]

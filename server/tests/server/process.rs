@@ -127,6 +127,13 @@ impl Server {
         get(self.address, path).await
     }
 
+    /// A value of `/metrics`, by its name and labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").await;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")

@@ -1,8 +1,10 @@
 //! A client that frames and compresses by itself, also what no client should send.
 
+use std::net::SocketAddr;
+
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::process::{PATIENCE, Server};
@@ -28,7 +30,18 @@ pub(crate) struct Frame {
 impl Raw {
     /// Connects and offers what `extensions` says.
     pub(crate) async fn connect(server: &Server, path: &str, extensions: &str) -> Raw {
-        let mut stream = BufReader::new(TcpStream::connect(server.address).await.unwrap());
+        Raw::over(TcpStream::connect(server.address).await.unwrap(), path, extensions).await
+    }
+
+    /// Connects from another address of this machine, 127.0.0.2 for example.
+    pub(crate) async fn connect_from(from: [u8; 4], server: SocketAddr, path: &str) -> Raw {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        Raw::over(socket.connect(server).await.unwrap(), path, "").await
+    }
+
+    async fn over(stream: TcpStream, path: &str, extensions: &str) -> Raw {
+        let mut stream = BufReader::new(stream);
         let request = format!(
             "GET /{path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -47,12 +60,17 @@ impl Raw {
 
     /// Sends one frame, masked.
     pub(crate) async fn send(&mut self, first: u8, payload: &[u8]) {
+        self.try_send(first, payload).await.unwrap();
+    }
+
+    /// Sends one frame, masked, unless the server has closed the connection.
+    pub(crate) async fn try_send(&mut self, first: u8, payload: &[u8]) -> std::io::Result<()> {
         let mask = [1, 2, 3, 4];
         let mut frame = vec![first, 0xff];
         frame.extend((payload.len() as u64).to_be_bytes());
         frame.extend(mask);
         frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-        self.stream.write_all(&frame).await.unwrap();
+        self.try_write(&frame).await
     }
 
     /// Sends bytes as they are.

@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
@@ -20,10 +20,12 @@ use axum::routing::post;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
+use super::body::{BodyLimits, receive};
 use super::problem::Problem;
 use crate::access::Authorizer;
 use crate::access::server_keys::ServerKeys;
 use crate::access::y_sweet::bearer;
+use crate::budget::Budget;
 use crate::config::{Config, is_local};
 use crate::connection::register::Connections;
 use crate::limits::API_BODY_BYTES;
@@ -43,6 +45,8 @@ pub(crate) struct Api {
     pub(crate) config: Arc<Config>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// What requests may have in memory, with all else.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// All routes below [`ROOT`].
@@ -54,7 +58,6 @@ pub(super) fn routes(api: Api) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the API has no such method here")
         })
-        .layer(DefaultBodyLimit::max(API_BODY_BYTES))
         .with_state(api)
 }
 
@@ -96,12 +99,9 @@ pub(super) fn guarded(routes: Router, keys: Arc<ServerKeys>) -> Router {
 
 /// The JSON in a body, which has come in time.
 async fn json<T: DeserializeOwned>(api: &Api, request: Request) -> Result<T, Problem> {
-    let body = tokio::time::timeout(api.config.stall_timeout.get(), Bytes::from_request(request, &()));
-    let body = match body.await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) => return Err(Problem::new(error.status(), error.body_text())),
-        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body takes too long")),
-    };
+    let limits = BodyLimits { bytes: API_BODY_BYTES, time: api.config.stall_timeout.get() };
+    let body = receive(request.into_body(), limits, &api.budget).await;
+    let body = body.map_err(|error| Problem::new(error.status(), error.to_string()))?;
     let bad = |error: serde_json::Error| Problem::new(StatusCode::BAD_REQUEST, error.to_string());
-    serde_json::from_slice(&body).map_err(bad)
+    serde_json::from_slice(&body.bytes).map_err(bad)
 }

@@ -12,6 +12,7 @@ use tracing::info;
 use super::paths::PathError;
 use crate::access::y_sweet::Refused;
 use crate::connection::{counted_as, told_as};
+use crate::http::body::BodyError;
 use crate::metrics::Metrics;
 use crate::rooms::GuestError;
 
@@ -36,12 +37,9 @@ pub(crate) enum Failure {
     /// A token cannot be valid for so long.
     #[error("validForSeconds must be from 1 to {}", crate::limits::TOKEN_VALID_AT_MOST.as_secs())]
     Validity,
-    /// The body is too large.
-    #[error("the body is too large")]
-    TooLarge,
-    /// The body does not come.
-    #[error("the body takes too long")]
-    TooSlow,
+    /// The body does not come, or not all of it.
+    #[error(transparent)]
+    Body(#[from] BodyError),
     /// The document cannot be read or written.
     #[error(transparent)]
     Document(#[from] GuestError),
@@ -64,8 +62,7 @@ impl Failure {
             Failure::Path(_) | Failure::Request(_) | Failure::Validity => {
                 (StatusCode::BAD_REQUEST, "request")
             }
-            Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request"),
+            Failure::Body(error) => (error.status(), error.label()),
             Failure::Document(GuestError::Parted(Parting { reason, .. })) => {
                 let (code, status) = told_as(*reason);
                 (status, counted_as(code).unwrap_or("stopping"))

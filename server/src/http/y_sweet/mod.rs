@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, header};
 use axum::middleware::map_response_with_state;
@@ -38,7 +38,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::failure::Failure;
 use crate::access::y_sweet::bearer;
 use crate::access::{Authorization, Authorizer, ClientKind, Grant};
+use crate::budget::Budget;
 use crate::config::{Config, Encrypted, is_local};
+use crate::http::body::{BodyLimits, Received, receive};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
 use crate::metrics::Metrics;
@@ -57,11 +59,12 @@ pub(crate) struct YSweet {
     pub(crate) config: Arc<Config>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// What requests may have in memory, with all else.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// All routes below `/y-sweet`.
 pub(super) fn routes(y_sweet: YSweet) -> Router {
-    let largest = DefaultBodyLimit::max(y_sweet.config.max_message_bytes.get());
     let metrics = Arc::clone(&y_sweet.metrics);
     Router::new()
         .route("/ready", get(ready))
@@ -72,7 +75,6 @@ pub(super) fn routes(y_sweet: YSweet) -> Router {
         .route("/doc/{id}/update", post(write_by_key))
         .route("/d/{id}/as-update", get(read))
         .route("/d/{id}/update", post(write))
-        .layer(largest)
         .layer(map_response_with_state(metrics, failure::count))
         .with_state(y_sweet)
 }
@@ -128,14 +130,12 @@ fn from(parts: &Parts) -> IpAddr {
 }
 
 /// The body of a request, which has come in time and is not too large.
-async fn body(y_sweet: &YSweet, request: Request) -> Result<Bytes, Failure> {
-    let body = Bytes::from_request(request, &());
-    match tokio::time::timeout(y_sweet.config.stall_timeout.get(), body).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::TooLarge),
-        Ok(Err(error)) => Err(Failure::Request(error.body_text())),
-        Err(_) => Err(Failure::TooSlow),
-    }
+async fn body(y_sweet: &YSweet, request: Request) -> Result<Received, Failure> {
+    let limits = BodyLimits {
+        bytes: y_sweet.config.max_message_bytes.get(),
+        time: y_sweet.config.stall_timeout.get(),
+    };
+    Ok(receive(request.into_body(), limits, &y_sweet.budget).await?)
 }
 
 /// A body of JSON; none means that nothing is asked for.
@@ -144,10 +144,10 @@ async fn json<T: Default + for<'de> Deserialize<'de>>(
     request: Request,
 ) -> Result<T, Failure> {
     let body = body(y_sweet, request).await?;
-    if body.is_empty() {
+    if body.bytes.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body).map_err(|error| Failure::Request(error.to_string()))
+    serde_json::from_slice(&body.bytes).map_err(|error| Failure::Request(error.to_string()))
 }
 
 /// An answer of JSON.
@@ -314,7 +314,7 @@ async fn document(y_sweet: &YSweet, name: &DocumentName) -> Result<Response<Body
 
 async fn apply(y_sweet: &YSweet, name: &DocumentName, request: Request) -> Result<StatusCode, Failure> {
     let update = body(y_sweet, request).await?;
-    y_sweet.rooms.apply(name, update).await?;
+    y_sweet.rooms.apply(name, update.bytes.clone()).await?;
     Ok(StatusCode::OK)
 }
 

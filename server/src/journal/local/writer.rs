@@ -157,7 +157,7 @@ impl Log {
             Err(error) => {
                 fail(&self.health, error.to_string());
                 batch.iter().for_each(|queued| queued.append.lose());
-                return if matches!(error, StoreError::Full { .. }) { Err(Full) } else { Ok(()) };
+                return if matches!(error, StoreError::Scarce { .. }) { Err(Full) } else { Ok(()) };
             }
         }
         self.metrics.log_sync_seconds.observe(start.elapsed().as_secs_f64());
