@@ -66,6 +66,9 @@ struct ServerArgs {
     /// Its process id, so that its cost can be measured
     #[arg(long, global = true)]
     pid: Option<u32>,
+    /// A further argument for coscribe, such as `--argument=--memory=256MiB`; can be repeated
+    #[arg(long = "argument", global = true, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    arguments: Vec<String>,
     /// Don't offer compression
     #[arg(long, global = true)]
     plain: bool,
@@ -204,6 +207,7 @@ impl ServerArgs {
         let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("coscribe"));
         Ok(Installed {
             coscribe: self.coscribe.clone().map_or_else(beside, Ok)?,
+            arguments: self.arguments.clone(),
             peers: self.peers.clone(),
             y_sweet: self.y_sweet.clone().unwrap_or_else(|| self.peers.join(".cargo/bin/y-sweet")),
         })

@@ -45,6 +45,8 @@ pub enum Server {
 pub struct Installed {
     /// The binary of coscribe.
     pub coscribe: PathBuf,
+    /// Further arguments of its command line.
+    pub arguments: Vec<String>,
     /// The directory with the others' set-up.
     pub peers: PathBuf,
     /// The binary of y-sweet.
@@ -157,7 +159,7 @@ impl Server {
         match self {
             Self::Coscribe | Self::CoscribeHocuspocus => {
                 command.args(["serve", "--log", "warn", "--access-secret", SECRET, "--anonymous", "write"]);
-                command.args(["--listen", &address, "--data"]).arg(data);
+                command.args(["--listen", &address, "--data"]).arg(data).args(&installed.arguments);
             }
             Self::Relay => {
                 command.args(["relay", "--listen", &address]);

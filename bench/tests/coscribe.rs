@@ -14,7 +14,12 @@ fn run(load: &Load) -> Option<Outcome> {
         eprintln!("skipped: COSCRIBE_BIN does not name the server's binary");
         return None;
     };
-    let installed = Installed { coscribe: coscribe.into(), peers: PathBuf::new(), y_sweet: PathBuf::new() };
+    let installed = Installed {
+        coscribe: coscribe.into(),
+        arguments: Vec::new(),
+        peers: PathBuf::new(),
+        y_sweet: PathBuf::new(),
+    };
     let cores = Cores::available().expect("the system tells the cores");
     let mut server = Server::Coscribe.start(&installed, cores, true).expect("the server starts");
     let outcome = load.run(&mut server);

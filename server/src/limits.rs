@@ -329,6 +329,9 @@ pub(crate) const SHOWN_ORIGIN_BYTES: usize = 300;
 /// Threads that read documents from disk. Each may hold a whole log in memory, so there are few.
 pub(crate) const LOADING_THREADS: usize = 8;
 
+/// Threads for all that would hold others up: these, and those that compress, cut and free what is large.
+pub(crate) const BLOCKING_THREADS: usize = LOADING_THREADS + 8;
+
 /// Documents that the background checkpoints hold open at a time.
 pub(crate) const BACKGROUND_ROOMS: usize = 64;
 

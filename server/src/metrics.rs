@@ -248,7 +248,7 @@ mod tests {
         metrics.denied("no_token");
         metrics.revocations.inc();
         metrics.gave_way("document", 2);
-        let _account = Account::new(&budget, Debtor::Connection, 1);
+        let _account = Account::new(&budget, Debtor::Connection, None, 1);
         let text = metrics.encode().unwrap();
         for line in [
             "coscribe_connections 1",

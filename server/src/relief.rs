@@ -4,11 +4,11 @@
 //! largest connection: so who opens a thousand connections pays for all of them, and who has one notices nothing.
 
 use std::collections::{BinaryHeap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use coscribe_engine::message::{Parting, Reason};
 use coscribe_persistence::DocumentName;
+use coscribe_turns::Party;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::warn;
 
@@ -31,8 +31,7 @@ enum Debtor {
 /// Who pays for it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Payer {
-    /// `None` stands for all of which the proxy does not say for whom it speaks.
-    Address(Option<IpAddr>),
+    Party(Party),
     Document(DocumentName),
 }
 
@@ -92,12 +91,12 @@ impl Relief {
         self.asked.retain(|_, asked| now.duration_since(*asked) < GIVES_WAY_WITHIN);
         // What those hold who are about to leave, or have left and not yet given all back, is free soon.
         let (mut debts, mut staying) = (Vec::new(), 0);
-        for (address, account, orders) in self.connections.accounts() {
+        for (account, orders) in self.connections.accounts() {
             let bytes = account.debt();
             if !orders.is_closing() {
-                staying += account.held();
+                staying += account.counted();
                 debts.push(Debt {
-                    payer: Payer::Address(address),
+                    payer: Payer::Party(account.party()),
                     bytes,
                     debtor: Debtor::Connection(orders),
                 });
@@ -106,7 +105,7 @@ impl Relief {
         for (name, account) in self.rooms.accounts() {
             let bytes = account.debt();
             if !self.asked.contains_key(&name) {
-                staying += account.held();
+                staying += account.counted();
                 debts.push(Debt {
                     payer: Payer::Document(name.clone()),
                     bytes,
@@ -114,8 +113,9 @@ impl Relief {
                 });
             }
         }
-        let excess = staying.saturating_sub(self.budget.comfortable());
-        self.send_away(largest(debts, excess), now);
+        if staying > self.budget.comfortable() {
+            self.send_away(largest(debts, staying - self.budget.relaxed()), now);
+        }
     }
 
     fn send_away(&mut self, debtors: Vec<Debtor>, now: Instant) {
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn of_address(last: u8, bytes: usize, debtor: &'static str) -> Debt<&'static str> {
-        Debt { payer: Payer::Address(Some([10, 0, 0, last].into())), bytes, debtor }
+        Debt { payer: Payer::Party(Some([10, 0, 0, last].into())), bytes, debtor }
     }
 
     fn of_document(name: &'static str, bytes: usize) -> Debt<&'static str> {
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn those_without_an_address_pay_together() {
         let debts = vec![
-            Debt { payer: Payer::Address(None), bytes: 5, debtor: "a" },
-            Debt { payer: Payer::Address(None), bytes: 6, debtor: "b" },
+            Debt { payer: Payer::Party(None), bytes: 5, debtor: "a" },
+            Debt { payer: Payer::Party(None), bytes: 6, debtor: "b" },
             of_address(1, 10, "c"),
         ];
         assert_eq!(largest(debts, 1), ["b"]);

@@ -27,7 +27,7 @@ use crate::http::api::Api;
 use crate::http::{self, y_sweet::YSweet};
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
-use crate::limits::{BACKGROUND_ROOMS, DIRECTORY_INTERVAL, LAST_CLOSES, LOADING_THREADS};
+use crate::limits::{BACKGROUND_ROOMS, BLOCKING_THREADS, DIRECTORY_INTERVAL, LAST_CLOSES};
 use crate::metrics::Metrics;
 use crate::net::descriptors::Descriptors;
 use crate::net::listener::{self, Door};
@@ -40,7 +40,7 @@ use crate::rooms::Rooms;
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().max_blocking_threads(LOADING_THREADS);
+    runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
     let runtime = runtime.build().context("cannot start")?;
     let result = runtime.block_on(serve(config));
     runtime.shutdown_background();

@@ -146,7 +146,7 @@ mod tests {
             Form::Long(long) => {
                 let mut out = Vec::new();
                 for n in 0.. {
-                    match long.block(n).await {
+                    match long.block(n, None).await {
                         Block::Incompressible => return (message.plain.to_bytes().into(), false),
                         Block::Deflated { bytes, is_last } => {
                             out.extend(bytes);
@@ -189,7 +189,7 @@ mod tests {
         };
         let (one, other) = (form(), form());
         let (Block::Deflated { bytes: one, .. }, Block::Deflated { bytes: other, .. }) =
-            tokio::join!(one.block(0), other.block(0))
+            tokio::join!(one.block(0, None), other.block(0, None))
         else {
             panic!("sevens can be compressed")
         };
@@ -201,7 +201,7 @@ mod tests {
     async fn a_message_is_compressed_as_far_as_it_is_read() {
         let long = Outgoing::new(vec![7; 100 * LONG_BYTES].into());
         let Form::Long(long) = long.payload(Some(WindowBits(15))).form() else { panic!("it is long") };
-        assert!(matches!(long.block(0).await, Block::Deflated { is_last: false, .. }));
+        assert!(matches!(long.block(0, None).await, Block::Deflated { is_last: false, .. }));
         assert_eq!(long.compressed_blocks().await, 1);
     }
 

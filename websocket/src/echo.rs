@@ -54,7 +54,7 @@ async fn serve(
     client_window: Option<usize>,
 ) {
     let limit = MessageBytes::up_to(ECHO_MESSAGE_BYTES);
-    let mut transport = Transport::new(stream, read_ahead, client_window, limit, WireBytes::default());
+    let mut transport = Transport::new(stream, read_ahead, client_window, limit, WireBytes::default(), None);
     let end = echo(&mut transport, window).await;
     transport.close(end).await;
 }

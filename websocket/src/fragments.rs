@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use coscribe_engine::rope::Rope;
+use coscribe_turns::Party;
 use tungstenite::Error;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -25,6 +26,8 @@ pub(crate) struct Writing {
     rest: Bytes,
     /// The blocks that follow the parts.
     blocks: Option<Blocks>,
+    /// For whom it is.
+    party: Party,
 }
 
 /// The blocks of a long message that are yet to come.
@@ -35,14 +38,14 @@ struct Blocks {
 }
 
 impl Writing {
-    /// A message of which nothing has been written.
-    pub(crate) fn new(form: Form) -> Writing {
+    /// A message for this party, of which nothing has been written.
+    pub(crate) fn new(form: Form, party: Party) -> Writing {
         let (parts, compressed, blocks) = match form {
             Form::Plain(rope) => (rope, false, None),
             Form::Deflated(bytes) => (bytes.into(), true, None),
             Form::Long(long) => (Bytes::new().into(), true, Some(Blocks { long, next: 0, coming: None })),
         };
-        Writing { begun: false, compressed, parts, taken: 0, rest: Bytes::new(), blocks }
+        Writing { begun: false, compressed, parts, taken: 0, rest: Bytes::new(), blocks, party }
     }
 
     /// The next frame; the last one is final. `kind` says whether the message is text or binary.
@@ -91,8 +94,8 @@ impl Writing {
     fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(blocks) = &mut self.blocks else { return Poll::Ready(Ok(())) };
         let coming = blocks.coming.get_or_insert_with(|| {
-            let (long, next) = (Arc::clone(&blocks.long), blocks.next);
-            Box::pin(async move { long.block(next).await })
+            let (long, next, party) = (Arc::clone(&blocks.long), blocks.next, self.party);
+            Box::pin(async move { long.block(next, party).await })
         });
         let block = ready!(coming.as_mut().poll(cx));
         blocks.coming = None;
@@ -139,7 +142,7 @@ mod tests {
             let whole: Vec<u8> = (0..total).map(|n| (n % 251).to_le_bytes()[0]).collect();
             let mut rest = Bytes::from(whole.clone());
             let rope: Rope = parts.iter().map(|&len| rest.split_to(len)).collect();
-            let mut writing = Writing::new(Form::Plain(rope));
+            let mut writing = Writing::new(Form::Plain(rope), None);
             let (mut out, mut frames) = (Vec::new(), 0);
             loop {
                 let mut cx = Context::from_waker(Waker::noop());

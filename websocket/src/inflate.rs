@@ -14,10 +14,11 @@ mod header;
 mod inflation;
 
 use std::mem;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
+use coscribe_turns::{Party, Turns};
 use tokio::io::ReadBuf;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::header::{BINARY, COMPRESSED, CONTINUATION, CONTROL, FIN, Header, OPCODE, RESERVED, TEXT};
@@ -27,8 +28,8 @@ use crate::limits::{INFLATED_IN_A_TURN, LARGE_INFLATIONS};
 use crate::permit::Permit;
 use crate::yielding::wake_after_others;
 
-/// One for each large message that is being inflated, and not yet handed on, in the whole process.
-static TURNS: Semaphore = Semaphore::const_new(LARGE_INFLATIONS);
+/// One for each large message that is being inflated, in the whole process.
+static TURNS: LazyLock<Turns> = LazyLock::new(|| Turns::new(LARGE_INFLATIONS));
 
 /// Why a compressed message cannot be read.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,8 @@ pub enum InflateError {
 /// The bytes of one connection on their way in.
 pub struct Inflating {
     limits: MessageBytes,
+    /// Whose turns these are.
+    party: Party,
     /// The end of the messages before, if messages may come compressed.
     window: Option<Window>,
     /// How large the message that is being passed on is at least.
@@ -95,10 +98,11 @@ impl Gathered {
 
 impl Inflating {
     /// For a connection of which the bytes in `received` have been read already. Messages may come compressed if `window` says
-    /// to how many bytes of the messages before them they may refer.
-    pub fn new(limits: MessageBytes, window: Option<usize>, received: Vec<u8>) -> Inflating {
+    /// to how many bytes of the messages before them they may refer. `party` shares its turns with its other connections.
+    pub fn new(limits: MessageBytes, window: Option<usize>, received: Vec<u8>, party: Party) -> Inflating {
         Inflating {
             limits,
+            party,
             window: window.map(Window::new),
             message: 0,
             claim: Claim::default(),
@@ -131,6 +135,13 @@ impl Inflating {
     /// A message has been handed on: with the right to have it in memory, if it is larger than usual.
     pub(crate) fn take_right(&mut self) -> Option<Right> {
         self.claim.take()
+    }
+
+    /// Bytes in memory of what has come and was not passed on: of compressed messages, and of frames.
+    pub(crate) fn held(&self) -> usize {
+        let gathered = self.gathered.as_ref().map_or(0, |message| message.compressed.len());
+        let inflation = self.inflation.as_ref().map_or(0, Inflation::held);
+        self.received.len() + gathered + inflation
     }
 
     /// Gives back the right to inflate a large message, if that is passed on to its end and in memory elsewhere, in bounds.
@@ -172,7 +183,8 @@ impl Inflating {
             }
             let unusual = self.message > self.limits.usual;
             let large = self.inflation.as_ref().is_some_and(Inflation::is_large);
-            if unusual && self.claim.poll(cx).is_pending() || large && self.turn.poll(&TURNS, cx).is_pending()
+            if unusual && self.claim.poll(self.party, cx).is_pending()
+                || large && self.turn.poll(&TURNS, self.party, cx).is_pending()
             {
                 return if out.filled().len() > before { Poll::Ready(Ok(true)) } else { Poll::Pending };
             }

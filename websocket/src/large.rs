@@ -2,17 +2,18 @@
 //! of them at the same time. The others are not read meanwhile, and TCP holds them back.
 
 use std::mem;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use coscribe_turns::{Party, Turn, Turns};
 use tokio::time::Instant;
 
 use crate::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND, SLOWEST_GRACE};
 use crate::permit::Permit;
 
 /// One for each message that is read, or has been read and is still in memory.
-static RIGHTS: Semaphore = Semaphore::const_new(LARGE_MESSAGES);
+static RIGHTS: LazyLock<Turns> = LazyLock::new(|| Turns::new(LARGE_MESSAGES));
 
 /// How large a message may be, before and after decompression.
 #[derive(Debug, Copy, Clone)]
@@ -33,7 +34,7 @@ impl MessageBytes {
 /// The right to have a large message in memory. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Right {
-    _permit: Option<SemaphorePermit<'static>>,
+    _turn: Option<Turn>,
 }
 
 /// The right of a connection, or its wait for one.
@@ -48,8 +49,8 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Ready when the right is there.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.permit.poll(&RIGHTS, cx));
+    pub(crate) fn poll(&mut self, party: Party, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.permit.poll(&RIGHTS, party, cx));
         self.since.get_or_insert_with(Instant::now);
         Poll::Ready(())
     }
@@ -75,6 +76,6 @@ impl Claim {
     /// Gives away the right, together with the message.
     pub(crate) fn take(&mut self) -> Option<Right> {
         let Claim { permit, since, .. } = mem::take(self);
-        since.map(|_| Right { _permit: permit.take() })
+        since.map(|_| Right { _turn: permit.take() })
     }
 }

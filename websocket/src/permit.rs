@@ -1,37 +1,33 @@
-//! A permit of a semaphore, for code that is polled.
+//! A turn, for code that is polled.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use coscribe_turns::{NextTurn, Party, Turn, Turns};
 
-/// A permit of a semaphore, or the wait for it. It is given back when this is dropped.
+/// A turn, or the wait for it. It ends when this is dropped.
 #[derive(Default)]
 pub(crate) enum Permit {
     #[default]
     NotNeeded,
-    Waiting(Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>),
-    Mine(Option<SemaphorePermit<'static>>),
+    Waiting(NextTurn),
+    Mine(Turn),
 }
 
 impl Permit {
-    /// Ready when it is there. Waiters get it in order.
-    pub(crate) fn poll(&mut self, of: &'static Semaphore, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it is there.
+    pub(crate) fn poll(&mut self, of: &Turns, party: Party, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self {
-                Permit::NotNeeded => *self = Permit::Waiting(Box::pin(of.acquire())),
-                Permit::Waiting(permit) => {
-                    // Nobody closes it.
-                    *self = Permit::Mine(ready!(permit.as_mut().poll(cx)).ok());
-                }
+                Permit::NotNeeded => *self = Permit::Waiting(Box::pin(of.next(party))),
+                Permit::Waiting(next) => *self = Permit::Mine(ready!(next.as_mut().poll(cx))),
                 Permit::Mine(_) => return Poll::Ready(()),
             }
         }
     }
 
     /// Gives it away, if it is there.
-    pub(crate) fn take(self) -> Option<SemaphorePermit<'static>> {
-        if let Permit::Mine(permit) = self { permit } else { None }
+    pub(crate) fn take(self) -> Option<Turn> {
+        if let Permit::Mine(turn) = self { Some(turn) } else { None }
     }
 
     /// Whether it is waited for.

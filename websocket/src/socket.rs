@@ -116,9 +116,9 @@ impl Socket {
         mem::take(&mut self.received)
     }
 
-    /// Bytes of messages whose end has not come.
+    /// Bytes in memory of messages whose end has not come, or that are being inflated.
     pub(crate) fn unfinished(&self) -> usize {
-        self.unfinished
+        self.unfinished + self.inflating.held()
     }
 
     /// A message has been read. Control messages come between the parts of another one.

@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
+use coscribe_turns::{NextTurn, Party, Turn, Turns};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tungstenite::protocol::frame::Frame;
@@ -31,10 +30,8 @@ use crate::socket::{SignsOfLife, Socket, WireBytes};
 use crate::stream::Stream;
 
 /// Connections with much to write take turns: on half of the processors, or on the only one now and then.
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new((processors / 2).max(1))
-});
+static TURNS: LazyLock<Turns> =
+    LazyLock::new(|| Turns::new(thread::available_parallelism().map_or(1, usize::from) / 2));
 
 thread_local! {
     /// Bytes that were written since the last look.
@@ -52,9 +49,8 @@ fn needs_no_look(bytes: usize) -> bool {
 }
 
 /// The next turn to write.
-async fn next_turn() -> Option<SemaphorePermit<'static>> {
-    // Nobody closes it.
-    let turn = TURNS.acquire().await.ok();
+async fn next_turn(party: Party) -> Turn {
+    let turn = TURNS.next(party).await;
     if !needs_no_look(WRITTEN_IN_A_TURN) {
         yield_now().await;
         WRITTEN.set(WRITTEN_IN_A_TURN);
@@ -64,8 +60,6 @@ async fn next_turn() -> Option<SemaphorePermit<'static>> {
 
 /// A control frame has 125 bytes, two of which are the code.
 const LONGEST_REASON: usize = 123;
-
-type NextTurn = Pin<Box<dyn Future<Output = Option<SemaphorePermit<'static>>> + Send>>;
 
 /// A WebSocket on which the handshake is over. It inflates messages and answers pings. One task reads and writes: the
 /// one that polled last is woken for both.
@@ -83,19 +77,23 @@ pub struct Transport {
     next_turn: Option<NextTurn>,
     /// An error ends what can be read.
     ended: bool,
+    /// Whose turns these are.
+    party: Party,
 }
 
 impl Transport {
     /// `read_ahead` are the bytes that arrived behind the handshake. Messages may come compressed if `client_window` says to
-    /// how many bytes of the messages before them they may refer. The socket's bytes are counted in `wire_bytes`.
+    /// how many bytes of the messages before them they may refer. The socket's bytes are counted in `wire_bytes`. `party` shares its turns with
+    /// its other connections.
     pub fn new(
         stream: Stream,
         read_ahead: Vec<u8>,
         client_window: Option<usize>,
         message_bytes: MessageBytes,
         wire_bytes: WireBytes,
+        party: Party,
     ) -> Transport {
-        let inflating = Inflating::new(message_bytes, client_window, read_ahead);
+        let inflating = Inflating::new(message_bytes, client_window, read_ahead, party);
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -111,6 +109,7 @@ impl Transport {
             blocked: false,
             next_turn: None,
             ended: false,
+            party,
         }
     }
 
@@ -192,7 +191,7 @@ impl Transport {
         let (mut _turn, mut left) = (None, WRITTEN_AT_ONCE);
         loop {
             if let Some(next) = &mut self.next_turn {
-                _turn = ready!(next.as_mut().poll(cx));
+                _turn = Some(ready!(next.as_mut().poll(cx)));
                 (self.next_turn, left) = (None, WRITTEN_IN_A_TURN);
             }
             if self.blocked {
@@ -202,7 +201,7 @@ impl Transport {
             left = left.saturating_sub(fragment.len());
             self.feed(Message::Frame(fragment))?;
             if left == 0 {
-                self.next_turn = Some(Box::pin(next_turn()));
+                self.next_turn = Some(Box::pin(next_turn(self.party)));
                 _turn = None;
             }
         }
@@ -234,7 +233,7 @@ impl Transport {
 
     fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Error>> {
         if self.writing.is_none() {
-            self.writing = self.messages.pop_front().map(|message| Writing::new(message.form()));
+            self.writing = self.messages.pop_front().map(|message| Writing::new(message.form(), self.party));
         }
         let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(None)) };
         let fragment = ready!(writing.poll_fragment(cx, self.kind))?;

@@ -117,7 +117,8 @@ impl Script {
 
     /// Lets all of it arrive and pass; gives what came out, and the error that ended it.
     fn pass(&self) -> (Vec<u8>, Option<InflateError>) {
-        let mut inflating = Inflating::new(MessageBytes::up_to(self.max_message_bytes), Some(0), Vec::new());
+        let mut inflating =
+            Inflating::new(MessageBytes::up_to(self.max_message_bytes), Some(0), Vec::new(), None);
         let (mut passed, mut room) = uncounted(|| (Vec::new(), vec![0; self.reading]));
         let mut parts = self.wire.chunks(self.arriving);
         loop {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use coscribe_turns::Party;
+
 use super::{Budget, Debtor};
 use crate::limits::ROOM_BYTES;
 
@@ -13,6 +15,8 @@ use crate::limits::ROOM_BYTES;
 pub(crate) struct Account {
     budget: Arc<Budget>,
     debtor: Debtor,
+    /// Where it comes from, if that is known.
+    party: Party,
     /// Bytes in memory.
     held: AtomicUsize,
     /// What the budget knows of these, and so counts.
@@ -35,10 +39,11 @@ const STEP: usize = 16 << 10;
 
 impl Account {
     /// The account of a debtor that has `base` bytes in memory for as long as it is there.
-    pub(crate) fn new(budget: &Arc<Budget>, debtor: Debtor, base: usize) -> Arc<Account> {
+    pub(crate) fn new(budget: &Arc<Budget>, debtor: Debtor, party: Party, base: usize) -> Arc<Account> {
         let account = Account {
             budget: Arc::clone(budget),
             debtor,
+            party,
             held: AtomicUsize::new(0),
             counted: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
@@ -56,6 +61,16 @@ impl Account {
     /// Bytes that it holds.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the budget counts for it: as many, or some more.
+    pub(crate) fn counted(&self) -> usize {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    /// Where it comes from.
+    pub(crate) fn party(&self) -> Party {
+        self.party
     }
 
     /// Charges some bytes to it.
@@ -144,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_held_is_counted_in_steps_and_never_too_low() {
         let budget = Budget::new(1 << 30);
-        let account = Account::new(&budget, Debtor::Connection, 100);
+        let account = Account::new(&budget, Debtor::Connection, None, 100);
         assert_eq!((account.held(), budget.held()), (100, STEP));
         let mut charge = account.charge(STEP);
         assert_eq!((account.held(), budget.held()), (100 + STEP, 2 * STEP));
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn what_documents_hold_because_of_somebody_is_a_debt_and_not_counted_twice() {
         let budget = Budget::new(1 << 30);
-        let account = Account::new(&budget, Debtor::Connection, 0);
+        let account = Account::new(&budget, Debtor::Connection, None, 0);
         assert_eq!(account.await_more(5 * STEP), 5 * STEP);
         account.join_room();
         assert_eq!((account.debt(), account.held(), budget.held()), (5 * STEP + ROOM_BYTES, 0, 0));

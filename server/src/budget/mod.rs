@@ -135,6 +135,11 @@ impl Budget {
         self.bound - self.bound / 4
     }
 
+    /// What is still held when enough debtors have given way. It is less, so that not one after the other has to.
+    pub(crate) fn relaxed(&self) -> usize {
+        self.bound / 2
+    }
+
     /// What one debtor holds has changed.
     fn count(&self, debtor: Debtor, before: usize, now: usize) {
         let held = self.held_for(debtor);

@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use coscribe_engine::message::Outbound;
 use coscribe_engine::update::pieces::{Pieces, UpdatePiece};
+use coscribe_turns::{Party, Turns};
 use coscribe_websocket::{Outgoing, Payload, WindowBits};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::error;
@@ -24,7 +24,7 @@ use crate::limits::{CUT_AT_ONCE, LARGE_MESSAGE_BYTES};
 use crate::rooms::{Queued, Shared};
 
 /// One for each large message that is being cut.
-static CUTTING: Semaphore = Semaphore::const_new(CUT_AT_ONCE);
+static CUTTING: LazyLock<Turns> = LazyLock::new(|| Turns::new(CUT_AT_ONCE));
 
 type Cutting = Pin<Box<dyn Future<Output = (Option<Pieces>, Option<UpdatePiece>)> + Send>>;
 
@@ -33,6 +33,8 @@ pub(super) struct Delivery {
     framing: Framing,
     /// What frames may be compressed with, if they may.
     window: Option<WindowBits>,
+    /// Whose turns these are.
+    party: Party,
     /// Messages go in this order.
     queue: VecDeque<Arc<Shared>>,
     /// What is left of the first of them, where it goes in pieces.
@@ -43,9 +45,17 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Nothing is to be sent yet. What is may be compressed with `window`, if there is one.
-    pub(super) fn new(framing: Framing, window: Option<WindowBits>) -> Delivery {
-        Delivery { framing, window, queue: VecDeque::new(), pieces: None, cutting: None, last_piece: None }
+    /// Nothing is to be sent yet. What is may be compressed with `window`, if there is one, and is cut in turns of `party`.
+    pub(super) fn new(framing: Framing, window: Option<WindowBits>, party: Party) -> Delivery {
+        Delivery {
+            framing,
+            window,
+            party,
+            queue: VecDeque::new(),
+            pieces: None,
+            cutting: None,
+            last_piece: None,
+        }
     }
 
     /// How its frames are made.
@@ -122,8 +132,9 @@ impl Delivery {
     /// Cuts the next piece, elsewhere: the message may have hundreds of megabytes. Whoever is gone has no turn, but one that
     /// has begun ends it.
     fn cut(&mut self, cut: impl FnOnce() -> (Option<Pieces>, Option<UpdatePiece>) + Send + 'static) {
+        let turn = CUTTING.next(self.party);
         self.cutting = Some(Box::pin(async move {
-            let turn = CUTTING.acquire().await;
+            let turn = turn.await;
             let cut = spawn_blocking(move || {
                 let _turn = turn;
                 cut()
@@ -211,7 +222,7 @@ mod tests {
 
     impl Sent {
         fn nothing() -> Sent {
-            let delivery = Delivery::new(Framing::YWebsocket, None);
+            let delivery = Delivery::new(Framing::YWebsocket, None, None);
             Sent { delivery, link: Link::default(), written: 0, pings: 0 }
         }
 

@@ -262,7 +262,8 @@ impl OpenConnection<'_> {
         let membership = rooms.join(&name, Arc::clone(&outbox), subject, terms, &GREETING, trace)?;
         let (from, subject, peer) = (self.connection.from, permit.grant.known_subject(), membership.peer.0);
         debug!(%from, document = shown(&name), subject, peer, "opened");
-        let delivery = Delivery::new(framing, self.connection.window);
+        let party = self.connection.registration.account().party();
+        let delivery = Delivery::new(framing, self.connection.window, party);
         self.members.add(Member::new(membership, outbox, delivery, permit));
         Ok(number)
     }

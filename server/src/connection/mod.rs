@@ -160,7 +160,8 @@ impl Connection {
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
-        let transport = Transport::new(stream, read_ahead, self.client_window, limits, wire_bytes);
+        let party = self.registration.account().party();
+        let transport = Transport::new(stream, read_ahead, self.client_window, limits, wire_bytes, party);
         let grant = match decision {
             None => None,
             Some(decision) => match self.decided(decision).await {
@@ -218,7 +219,7 @@ impl Connection {
         debug!(from = %self.from, document = shown(name), subject, peer, "connected");
         let question = Question { number: 0, credentials: Arc::clone(&self.visitor.credentials) };
         let permit = Permit::new(grant, question, &self.config);
-        let delivery = Delivery::new(Framing::YWebsocket, self.window);
+        let delivery = Delivery::new(Framing::YWebsocket, self.window, self.registration.account().party());
         open.members.add(Member::new(membership, outbox, delivery, permit));
         open.note_permits();
         self.metrics.granted(self.visitor.kind.name());

@@ -89,7 +89,6 @@ impl OpenConnection<'_> {
             if space.is_some() || turn.is_some() {
                 if space.is_none() && self.rest.is_none() {
                     self.large = None;
-                    self.transport.release();
                 }
                 self.pause(space, turn);
             } else if incoming.is_pending() {
@@ -131,6 +130,8 @@ impl OpenConnection<'_> {
         self.wire_bytes = self.wire_bytes.saturating_sub(frame.len());
         self.delivered = 0;
         self.right = self.transport.take_right().map(Arc::new);
+        // Whether or not its room has space for it, others may inflate theirs: what it holds is charged to it.
+        self.transport.release();
         let frame = if frame.len() < READ_BUFFER {
             // A small message must not keep the whole read buffer alive that it came in.
             Bytes::copy_from_slice(&frame)

@@ -46,7 +46,6 @@ struct Register {
 
 /// A connection in the register.
 struct Registered {
-    address: Option<IpAddr>,
     account: Arc<Account>,
     orders: Arc<Orders>,
 }
@@ -137,11 +136,11 @@ impl Connections {
         connections.len()
     }
 
-    /// The addresses of all connections, what these owe, and how they hear of it.
-    pub(crate) fn accounts(&self) -> Vec<(Option<IpAddr>, Arc<Account>, Arc<Orders>)> {
+    /// What all connections owe, and how they hear of it.
+    pub(crate) fn accounts(&self) -> Vec<(Arc<Account>, Arc<Orders>)> {
         let register = self.lock();
         let all = register.open.values();
-        all.map(|one| (one.address, Arc::clone(&one.account), Arc::clone(&one.orders))).collect()
+        all.map(|one| (Arc::clone(&one.account), Arc::clone(&one.orders))).collect()
     }
 
     fn orders(&self) -> Vec<Arc<Orders>> {
@@ -167,8 +166,9 @@ impl Connections {
 impl Place {
     /// Puts the connection into the register, so that shutdown closes it.
     pub(crate) fn register(self, orders: Arc<Orders>) -> Registration {
-        let account = Account::new(&self.connections.budget, Debtor::Connection, CONNECTION_BYTES);
-        let registered = Registered { address: self.address, account: Arc::clone(&account), orders };
+        let account =
+            Account::new(&self.connections.budget, Debtor::Connection, self.address, CONNECTION_BYTES);
+        let registered = Registered { account: Arc::clone(&account), orders };
         let mut register = self.connections.lock();
         register.last += 1;
         let number = register.last;

@@ -74,7 +74,7 @@ pub(super) async fn receive(
 }
 
 async fn collect(mut body: Body, most: usize, budget: &Arc<Budget>) -> Result<Received, BodyError> {
-    let account = Account::new(budget, Debtor::Request, 0);
+    let account = Account::new(budget, Debtor::Request, None, 0);
     let (mut bytes, mut charge) = (BytesMut::new(), account.charge(0));
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };

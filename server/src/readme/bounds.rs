@@ -399,6 +399,7 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "SHOWN_NAME_CHARS",
         "SHOWN_ORIGIN_BYTES",
         "LOADING_THREADS",
+        "BLOCKING_THREADS",
         "BACKGROUND_ROOMS",
         "COMMIT_BYTES",
         "SYNC_SHARE",

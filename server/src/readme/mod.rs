@@ -1,6 +1,7 @@
 //! Holds README, ARCHITECTURE and docs/ to the code: tables row by row, and the bounds that are told in sentences.
 
 mod bounds;
+mod log_lines;
 mod tables;
 
 use std::collections::BTreeSet;

@@ -106,7 +106,7 @@ struct Guest {
 
 impl Guest {
     fn join(rooms: &Arc<Rooms>, name: &DocumentName, terms: Terms) -> Result<Guest, JoinError> {
-        let ready = Ready::new(Account::new(&rooms.budget, Debtor::Request, 0));
+        let ready = Ready::new(Account::new(&rooms.budget, Debtor::Request, None, 0));
         let outbox = rooms.outbox(&ready, 0);
         let membership =
             rooms.join(name, Arc::clone(&outbox), Arc::default(), terms, &[], &Span::default())?;

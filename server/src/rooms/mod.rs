@@ -6,12 +6,12 @@
 
 mod guest;
 mod inbox;
+mod long_work;
 mod opened;
 mod outbox;
 mod shared;
 mod spans;
 mod task;
-mod turns;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,20 +24,21 @@ use coscribe_engine::message::{Inbound, Parting, Reason};
 use coscribe_engine::room::{Access, PeerId, Terms};
 use coscribe_persistence::DocumentName;
 use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
+use coscribe_turns::{Party, Turns};
 use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 pub(crate) use self::guest::GuestError;
 use self::inbox::{Input, Place};
+use self::long_work::LongWork;
 pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
 use self::task::Door;
-use self::turns::Turns;
 use crate::budget::{Account, Budget, Debtor, Strain};
 use crate::config::Config;
 use crate::journal::SharedJournal;
-use crate::limits::{INBOX_MESSAGE_COST, MESSAGE_FORMS, ROOM_BYTES, SHOWN_NAME_CHARS};
+use crate::limits::{INBOX_MESSAGE_COST, LOADING_THREADS, MESSAGE_FORMS, ROOM_BYTES, SHOWN_NAME_CHARS};
 use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::observe::Span;
@@ -53,7 +54,9 @@ pub(crate) struct Rooms {
     /// Where the rooms' clocks start.
     origin: Instant,
     /// Turns for long work.
-    turns: Turns,
+    long_work: LongWork,
+    /// Turns to read a document from disk.
+    loading: Turns,
     /// How busy the process is.
     load: Load,
     /// What the documents may have in memory, with all else.
@@ -177,7 +180,8 @@ impl Rooms {
             journal,
             metrics,
             origin: Instant::now(),
-            turns: Turns::new(),
+            long_work: LongWork::new(),
+            loading: Turns::new(LOADING_THREADS),
             load: Load::new(),
             budget,
         })
@@ -203,7 +207,7 @@ impl Rooms {
         span.set("coscribe.document", || shown(name));
         let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let mut register = self.register();
-        let mailbox = self.enter(&mut register, name, None)?;
+        let mailbox = self.enter(&mut register, name, outbox.account().party(), None)?;
         if mailbox.peers.load(Ordering::Relaxed) >= self.config.max_connections_per_document.get() {
             return Err(JoinError::TooManyPeers);
         }
@@ -227,7 +231,7 @@ impl Rooms {
         name: &DocumentName,
         turn: OwnedSemaphorePermit,
     ) -> Result<(), JoinError> {
-        self.enter(&mut self.register(), name, Some(turn)).map(drop)
+        self.enter(&mut self.register(), name, None, Some(turn)).map(drop)
     }
 
     /// Takes a room out of the register if nothing waits in its inbox. True: it is out and must end.
@@ -290,6 +294,7 @@ impl Rooms {
         self: &Arc<Self>,
         register: &mut Register,
         name: &DocumentName,
+        party: Party,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Mailbox, JoinError> {
         if register.stopping {
@@ -306,13 +311,14 @@ impl Rooms {
                 let (inbox, receiver) = mpsc::unbounded_channel();
                 let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
                 let writing = Arc::<AtomicU64>::default();
-                let account = Account::new(&self.budget, Debtor::Document, ROOM_BYTES);
+                let account = Account::new(&self.budget, Debtor::Document, None, ROOM_BYTES);
                 let door = Door::new(
                     Arc::clone(self),
                     name.clone(),
                     receiver,
                     Arc::clone(&writing),
                     Arc::clone(&account),
+                    party,
                 );
                 tokio::spawn(task::run(door, turn));
                 self.metrics.rooms.inc();

@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn ready() -> Arc<Ready> {
-        Ready::new(Account::new(&Budget::new(usize::MAX), Debtor::Connection, 0))
+        Ready::new(Account::new(&Budget::new(usize::MAX), Debtor::Connection, None, 0))
     }
 
     fn plain(bytes: usize) -> Queued {

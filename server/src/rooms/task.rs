@@ -11,11 +11,12 @@ use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
 use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits};
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::DocumentName;
+use coscribe_turns::Party;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
 
@@ -42,8 +43,11 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
         keep_deleted: config.keeps_deleted(&name),
         ..RoomLimits::default()
     };
+    let loading = door.rooms.loading.next(door.party).await;
     // Replaying a large log takes long enough to be in the way of others.
-    match spawn_blocking(move || Opened::load(&*journal, &name, limits)).await {
+    let opened = spawn_blocking(move || Opened::load(&*journal, &name, limits)).await;
+    drop(loading);
+    match opened {
         Ok(Ok(opened)) => {
             // It is large, and would have a place in each of the futures that it passes through.
             let mut task = Box::new(RoomTask::new(door, opened, turn));
@@ -67,22 +71,25 @@ pub(crate) struct Door {
     /// Nanoseconds that the peers' connections have spent on writing.
     writing: Arc<AtomicU64>,
     account: Arc<Account>,
+    /// For whom the room works: whoever was heard last.
+    party: Party,
     registered: bool,
     /// What those hear who are still here when the task ends.
     farewell: &'static str,
 }
 
 impl Door {
-    /// The door of a room that is in the register.
+    /// The door of a room that is in the register, and was opened for this party.
     pub(crate) fn new(
         rooms: Arc<Rooms>,
         name: DocumentName,
         inbox: UnboundedReceiver<Input>,
         writing: Arc<AtomicU64>,
         account: Arc<Account>,
+        party: Party,
     ) -> Door {
         let (peers, farewell) = (HashMap::new(), "internal error");
-        Door { rooms, name, inbox, peers, writing, account, registered: true, farewell }
+        Door { rooms, name, inbox, peers, writing, account, party, registered: true, farewell }
     }
 }
 
@@ -131,9 +138,21 @@ struct RoomTask {
     spans: Spans,
     /// What the room itself has in memory, and what waits for the journal.
     memory: Charge,
-    /// The room's work when that was last looked at, and when it was.
-    measured: (u64, Duration),
+    /// What was last looked at of that.
+    measured: Measured,
+    /// The room's work when others last had their turn.
+    worked: u64,
     stop: bool,
+}
+
+/// What a room had in memory when that was last looked at.
+#[derive(Default)]
+struct Measured {
+    /// The room's work by then.
+    work: u64,
+    /// Bytes that waited for the journal.
+    unstored: usize,
+    at: Duration,
 }
 
 impl RoomTask {
@@ -165,7 +184,8 @@ impl RoomTask {
             full_state: None,
             spans: Spans::default(),
             memory: door.account.charge(room_bytes),
-            measured: (0, Duration::ZERO),
+            measured: Measured::default(),
+            worked: 0,
             stop: false,
             door,
         }
@@ -173,7 +193,6 @@ impl RoomTask {
 
     async fn serve(&mut self) {
         self.apply().await;
-        let mut worked = self.room.work();
         while !self.stop {
             let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
             tokio::select! {
@@ -184,10 +203,7 @@ impl RoomTask {
                 () = sleep_until_if_any(wake) => {}
             }
             self.flush().await;
-            if self.room.work() - worked > SLICE_STEPS {
-                yield_now().await;
-                worked = self.room.work();
-            }
+            self.pause_after_slice().await;
             while let Some(step) = self.life.step(&self.room, self.now())
                 && !self.stop
             {
@@ -201,23 +217,31 @@ impl RoomTask {
         }
     }
 
+    /// Lets others have their turn after a slice of work.
+    async fn pause_after_slice(&mut self) {
+        if self.room.work() - self.worked > SLICE_STEPS {
+            self.door.rooms.long_work.pause(self.door.party).await;
+            self.worked = self.room.work();
+        }
+    }
+
     /// Does what is next in the document's life.
     async fn take_step(&mut self, step: LifecycleStep) {
-        let turns = &self.door.rooms.turns;
+        let long_work = &self.door.rooms.long_work;
         match step {
             LifecycleStep::AppendAgain => {
                 self.life.appended_again();
                 (self.snapshot, self.checkpoint) = (None, None);
-                turns.run(pin!(self.room.append_again())).await;
+                long_work.run(None, pin!(self.room.append_again())).await;
                 self.apply().await;
             }
             LifecycleStep::TakeSnapshot => {
                 let sequence = self.room.sequence();
-                let snapshot = turns.run(pin!(self.room.snapshot())).await;
+                let snapshot = long_work.run(None, pin!(self.room.snapshot())).await;
                 let charge = self.door.account.charge(SNAPSHOT_FORMS * snapshot.state.len());
                 self.snapshot =
                     Some(State { name: self.door.name.clone(), sequence, snapshot, _charge: charge });
-                turns.run(pin!(self.room.append_waiting())).await;
+                long_work.run(None, pin!(self.room.append_waiting())).await;
                 self.apply().await;
                 self.life.snapshot_taken(self.room.sequence());
             }
@@ -270,6 +294,7 @@ impl RoomTask {
                 span.end();
             }
             Input::Said { peer, said, span, _space } => {
+                self.work_for(peer);
                 self.spans.receive(peer, &span);
                 self.hear(peer, said).await;
                 span.end();
@@ -287,7 +312,8 @@ impl RoomTask {
                 self.room.alive(peer, now);
             }
             Input::Leave { peer } if self.door.peers.contains_key(&peer) => {
-                self.door.rooms.turns.run(pin!(self.room.disconnect(peer))).await;
+                self.work_for(peer);
+                self.door.rooms.long_work.run(self.door.party, pin!(self.room.disconnect(peer))).await;
                 // Its last record has its subject.
                 self.apply().await;
                 self.door.peers.remove(&peer);
@@ -309,6 +335,13 @@ impl RoomTask {
         }
     }
 
+    /// What follows is done for this peer.
+    fn work_for(&mut self, peer: PeerId) {
+        if let Some(place) = self.door.peers.get(&peer) {
+            self.door.party = place.outbox.account().party();
+        }
+    }
+
     /// Gives the room what a peer has said, and carries out what each message makes it want.
     async fn hear(&mut self, peer: PeerId, said: Said) {
         for message in said.messages {
@@ -316,16 +349,17 @@ impl RoomTask {
                 return;
             }
             self.receive(peer, message).await;
+            self.pause_after_slice().await;
         }
         if let Some(error) = said.error {
-            self.door.rooms.turns.run(pin!(self.room.refuse(peer, error))).await;
+            self.door.rooms.long_work.run(self.door.party, pin!(self.room.refuse(peer, error))).await;
             self.apply().await;
         }
     }
 
     async fn receive(&mut self, peer: PeerId, message: Inbound) {
         let now = self.now();
-        self.door.rooms.turns.run(pin!(self.room.receive(peer, message, now))).await;
+        self.door.rooms.long_work.run(self.door.party, pin!(self.room.receive(peer, message, now))).await;
         self.apply().await;
     }
 
@@ -354,7 +388,7 @@ impl RoomTask {
         self.hear_fate();
         let now = self.now();
         self.room.set_load(self.door.rooms.load.share(now));
-        self.door.rooms.turns.run(pin!(self.room.tick(now))).await;
+        self.door.rooms.long_work.run(self.door.party, pin!(self.room.tick(now))).await;
         self.apply().await;
         self.spans.settle(self.room.is_flushed());
         if !self.fan_out.is_zero() {
@@ -370,13 +404,20 @@ impl RoomTask {
 
     /// Notes what is in memory, where that may have changed by much or was not looked at for a while.
     fn measure(&mut self, now: Duration) {
-        let (work, at) = self.measured;
-        let steps = self.room.work() - work;
-        if steps >= STEPS_BETWEEN_ACCOUNTS || steps > 0 && now >= at + MEASURED_AT_LEAST {
-            self.measured = (self.room.work(), now);
+        let work = self.room.work();
+        if work - self.measured.work >= STEPS_BETWEEN_ACCOUNTS
+            || self.next_measure().is_some_and(|at| at <= now)
+        {
             let unstored = UNSTORED_BYTES as usize - self.unstored.available_permits();
             self.memory.set(self.room.memory() + RECORD_FORMS * unstored);
+            self.measured = Measured { work, unstored, at: now };
         }
+    }
+
+    /// When to look at what is in memory, if that may have changed.
+    fn next_measure(&self) -> Option<Duration> {
+        let Measured { work, unstored, at } = self.measured;
+        (work < self.room.work() || unstored > 0).then_some(at + MEASURED_AT_LEAST)
     }
 
     /// Carries out what the room wants done.
@@ -485,7 +526,10 @@ impl RoomTask {
 
     /// When the room next has something to do of itself.
     fn next_wake(&self) -> Option<Duration> {
-        [self.room.next_tick(), self.life.next_step(&self.room)].into_iter().flatten().min()
+        [self.room.next_tick(), self.life.next_step(&self.room), self.next_measure()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether there is something to do when the disk has caught up.

@@ -66,7 +66,7 @@ fn rooms() -> (Arc<Rooms>, mpsc::UnboundedReceiver<Append>) {
 
 fn join(rooms: &Arc<Rooms>, subject: &str) -> Result<Membership, JoinError> {
     let name = DocumentName::new("doc").expect("a valid name");
-    let outbox = rooms.outbox(&Ready::new(Account::new(&rooms.budget, Debtor::Connection, 0)), 0);
+    let outbox = rooms.outbox(&Ready::new(Account::new(&rooms.budget, Debtor::Connection, None, 0)), 0);
     rooms.join(&name, outbox, subject.into(), Terms::default(), &[], &Span::default())
 }
 

@@ -1,12 +1,13 @@
 //! A long message, compressed a block at a time, on another thread, once for all its readers: when the first of them has got so
 //! far. A peer that asks for a large document and does not read it costs one block.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use coscribe_engine::rope::Rope;
+use coscribe_turns::{Party, Turns};
 use flate2::{Compress, Compression, FlushCompress};
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 
 use super::TAIL;
@@ -14,7 +15,7 @@ use crate::extensions::WindowBits;
 use crate::limits::{BLOCK_BYTES, BLOCKS_AT_ONCE};
 
 /// One for each block that is being compressed, in the whole process.
-static TURNS: Semaphore = Semaphore::const_new(BLOCKS_AT_ONCE);
+static TURNS: LazyLock<Turns> = LazyLock::new(|| Turns::new(BLOCKS_AT_ONCE));
 
 /// A long message, and the part of it that has been compressed.
 #[derive(Debug)]
@@ -63,11 +64,12 @@ impl Long {
         &self.plain
     }
 
-    /// The block with this number, where there is one; all before it must have been asked for.
-    pub(crate) async fn block(&self, number: usize) -> Block {
+    /// The block with this number, where there is one; all before it must have been asked for. Whoever asks first gives a turn
+    /// for it.
+    pub(crate) async fn block(&self, number: usize, party: Party) -> Block {
         let mut progress = Arc::clone(&self.progress).lock_owned().await;
         while progress.blocks.len() <= number && progress.end.is_none() {
-            progress = self.advance(progress).await;
+            progress = self.advance(progress, party).await;
         }
         match progress.blocks.get(number) {
             Some(bytes) => {
@@ -78,9 +80,12 @@ impl Long {
         }
     }
 
-    async fn advance(&self, mut progress: OwnedMutexGuard<Progress>) -> OwnedMutexGuard<Progress> {
-        // Nobody closes it.
-        let _turn = TURNS.acquire().await.ok();
+    async fn advance(
+        &self,
+        mut progress: OwnedMutexGuard<Progress>,
+        party: Party,
+    ) -> OwnedMutexGuard<Progress> {
+        let _turn = TURNS.next(party).await;
         let (plain, window) = (self.plain.clone(), self.window);
         let compressed = spawn_blocking(move || {
             progress.advance(&plain, window);

@@ -108,6 +108,11 @@ impl Inflation {
         })
     }
 
+    /// Bytes that it has in memory, beside its stream.
+    pub(super) fn held(&self) -> usize {
+        self.compressed.len() + self.frame.len() + self.before.len()
+    }
+
     /// Whether all of it has been passed on.
     pub(super) fn is_passed(&self) -> bool {
         self.finished && self.passed == self.frame.len()

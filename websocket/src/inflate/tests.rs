@@ -49,7 +49,7 @@ fn pass(inflating: &mut Inflating, out: &mut ReadBuf<'_>) -> Result<bool, Inflat
 
 /// What comes out of `input`, which arrives in parts of `arriving` bytes and is read in parts of `reading` bytes.
 fn passed(input: &[u8], arriving: usize, reading: usize) -> Result<Vec<u8>, InflateError> {
-    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), Vec::new());
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), Vec::new(), None);
     let mut passed = Vec::new();
     let mut room = vec![0; reading];
     let mut parts = input.chunks(arriving);
@@ -155,7 +155,7 @@ fn a_message_that_inflates_to_more_than_the_limit_is_given_up_where_it_crosses_i
     let (read, _) = messages(passed(&fits, 4096, 4096).unwrap());
     assert_eq!(read[0].len(), MAX);
     let bomb = frame(0xc2, &deflate(&vec![0; 50 * MAX]));
-    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), bomb);
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), bomb, None);
     let (mut room, mut seen) = (vec![0; 4096], 0);
     let error = loop {
         let mut out = ReadBuf::new(&mut room);
@@ -210,7 +210,7 @@ fn a_message_may_refer_to_those_before_if_that_was_agreed_on() {
     for bits in [9, 12, 15] {
         let mut stream = Compress::new_with_window_bits(Compression::fast(), false, bits);
         let limits = MessageBytes { usual: 64 << 10, most: MAX };
-        let mut inflating = Inflating::new(limits, Some(1 << bits), Vec::new());
+        let mut inflating = Inflating::new(limits, Some(1 << bits), Vec::new(), None);
         let mut passed = Vec::new();
         for text in &texts {
             let mut compressed = Vec::with_capacity(text.len() + 100);
@@ -236,7 +236,7 @@ fn a_message_may_refer_to_those_before_if_that_was_agreed_on() {
 #[test]
 fn a_message_by_itself_may_not_refer_to_those_before() {
     let mut stream = Compress::new(Compression::fast(), false);
-    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), Vec::new());
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), Vec::new(), None);
     for n in 0..2 {
         let mut compressed = Vec::with_capacity(200);
         let words = b"words that are said twice, and the second time they are not sent again";
@@ -255,7 +255,7 @@ fn a_message_by_itself_may_not_refer_to_those_before() {
 fn what_inflates_to_nothing_is_read_with_pauses() {
     // Empty blocks that call themselves the last, and then a word.
     let message = [&[0x03, 0x00].repeat(100_000)[..], &deflate(b"word")].concat();
-    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), frame(0xc2, &message));
+    let mut inflating = Inflating::new(MessageBytes::up_to(MAX), Some(0), frame(0xc2, &message), None);
     let mut cx = Context::from_waker(Waker::noop());
     let (mut room, mut pauses) = (vec![0; 1024], 0);
     loop {
@@ -275,7 +275,7 @@ fn what_inflates_to_nothing_is_read_with_pauses() {
 fn large_messages_are_inflated_a_few_at_a_time_and_small_ones_beside_them() {
     let large = frame(0xc2, &deflate(&vec![0; 8 * LARGE_INFLATION_BYTES]));
     let start = |frame: &[u8]| {
-        Inflating::new(MessageBytes::up_to(16 * LARGE_INFLATION_BYTES), Some(0), frame.to_vec())
+        Inflating::new(MessageBytes::up_to(16 * LARGE_INFLATION_BYTES), Some(0), frame.to_vec(), None)
     };
     let mut crowd: Vec<Inflating> = (0..20).map(|_| start(&large)).collect();
     let mut cx = Context::from_waker(Waker::noop());

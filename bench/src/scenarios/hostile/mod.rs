@@ -1,7 +1,7 @@
-//! A server is misused, beside two people who type in another document: what it costs the server, and what they notice.
+//! A server is misused, beside people who type in other documents: what it costs the server, and what they notice.
 //!
 //! Every attack needs a fresh server. First it is planned: documents are written, bytes are made. When the server is at rest, the
-//! two come and type. Then comes the strike: everything counts from then on, until the server is at rest again. A server that
+//! people come and type. Then comes the strike: everything counts from then on, until the server is at rest again. A server that
 //! dies, or is not at rest in time, is a result like any other.
 
 mod attack;
@@ -21,6 +21,7 @@ pub use attack::Attack;
 pub use attacks::{all, find};
 pub use report::{HEADER, Measured, Report, line};
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -44,8 +45,14 @@ pub struct Load {
     /// Its name
     #[arg(long, default_value = "quiet")]
     pub attack: String,
-    /// Characters a second that each of the two types
-    #[arg(long, default_value_t = 10.0)]
+    /// Documents in which people type meanwhile
+    #[arg(long, default_value = "10")]
+    pub documents: NonZeroUsize,
+    /// People in each of them
+    #[arg(long, default_value = "5")]
+    pub people: NonZeroUsize,
+    /// Characters a second that each of them types
+    #[arg(long, default_value_t = 4.0)]
     pub rate: f64,
     /// The server should be at rest again after this time, in seconds
     #[arg(long, default_value_t = 60.0)]
@@ -96,9 +103,9 @@ fn plan(monitor: &mut ServerMonitor<'_>, attackers: &Attackers) -> Planned {
     planned
 }
 
-/// Lets the two type while the attackers strike.
+/// Lets the people type while the attackers strike.
 fn strike(monitor: &mut ServerMonitor<'_>, attackers: &Attackers, load: &Load) -> anyhow::Result<Measured> {
-    let mut typists = Typists::come(monitor.server(), load.rate)?;
+    let mut typists = Typists::come(monitor.server(), load.documents.get(), load.people.get(), load.rate)?;
     monitor.begin();
     let (start, bound) = (Instant::now(), Duration::from_secs_f64(load.bound));
     attackers.go();

@@ -1,11 +1,12 @@
 //! One connection of an attacker: a plain blocking socket, over which anything may be sent.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use socket2::{Domain, Socket, Type};
 
 use super::course::Course;
 use super::skim::{Heard, Skimmer};
@@ -45,20 +46,31 @@ impl Peer {
     pub(super) fn connect(
         target: &Target,
         document: &str,
+        from: Option<Ipv4Addr>,
         offer_deflate: bool,
         course: &Arc<Course>,
     ) -> anyhow::Result<Self> {
-        let mut peer = Self::dial(target.address, target.dialect.prefix(document), course)?;
+        let mut peer = Self::dial(target.address, from, target.dialect.prefix(document), course)?;
         peer.open(target, document, offer_deflate)?;
         Ok(peer)
     }
 
-    /// Connects and says nothing.
+    /// Connects, `from` this address of the machine if there is one, and says nothing.
     ///
     /// # Errors
     /// If the server does not accept it.
-    pub(super) fn dial(address: SocketAddr, prefix: Vec<u8>, course: &Arc<Course>) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, limits::FIRST_MESSAGE)?;
+    pub(super) fn dial(
+        address: SocketAddr,
+        from: Option<Ipv4Addr>,
+        prefix: Vec<u8>,
+        course: &Arc<Course>,
+    ) -> anyhow::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if let Some(from) = from {
+            socket.bind(&SocketAddr::from((from, 0)).into())?;
+        }
+        socket.connect_timeout(&address.into(), limits::FIRST_MESSAGE)?;
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(GLANCE))?;
         stream.set_write_timeout(Some(GLANCE))?;

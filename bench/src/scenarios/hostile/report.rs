@@ -29,9 +29,9 @@ pub struct Measured {
     pub memory_mb: Option<f64>,
     /// From typing to the delivery, for characters typed during the attack; `None` if it did not get that far.
     pub latency: Option<Times>,
-    /// How late the two typed, measured against their schedule.
+    /// How late the people typed, measured against their schedule.
     pub lateness: Option<Times>,
-    /// How much of a core the server used, from the start of the attack until the two had stopped.
+    /// How much of a core the server used, from the start of the attack until the people had stopped.
     pub server_cores: Option<f64>,
     /// How long something else had the generator's core, in seconds; the attackers share it.
     pub disturbed_seconds: f64,
@@ -39,13 +39,13 @@ pub struct Measured {
     pub rest_seconds: Option<f64>,
     /// How much time there was, in seconds.
     pub bound_seconds: f64,
-    /// Characters that the two typed.
+    /// Characters that the people typed.
     pub written: u64,
-    /// Those that the other never got.
+    /// Deliveries of these to others that never came.
     pub missing: u64,
     /// How the server ended.
     pub died: Option<String>,
-    /// Connections of the two that ended.
+    /// Connections of the people that ended.
     pub broken: Option<String>,
     /// Why the attackers could not do all that they wanted.
     pub repelled: Option<String>,
@@ -56,7 +56,7 @@ pub struct Measured {
 }
 
 impl Report {
-    /// Whether the server lives, and the two have lost nothing.
+    /// Whether the server lives, and the people have lost nothing.
     pub fn is_sound(&self) -> bool {
         match self {
             Self::Measured(measured) => measured.faults().is_empty(),

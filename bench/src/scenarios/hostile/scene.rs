@@ -1,5 +1,6 @@
 //! What an attack has to work with: the server, documents that nobody else has, and connections.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -55,7 +56,23 @@ impl Door {
     }
 
     fn connect(&self, document: &str, offer_deflate: bool) -> anyhow::Result<Peer> {
-        Peer::connect(&self.target, document, offer_deflate, &self.course)
+        Peer::connect(&self.target, document, None, offer_deflate, &self.course)
+    }
+
+    /// Somebody in a document, from another address of this machine, who may send compressed messages.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(super) fn peer_from(&self, from: Ipv4Addr, document: &str) -> anyhow::Result<Peer> {
+        Peer::connect(&self.target, document, Some(from), true, &self.course)
+    }
+
+    /// A connection from another address of this machine, over which nothing has been said.
+    ///
+    /// # Errors
+    /// If the server does not accept it.
+    pub(super) fn socket_from(&self, from: Ipv4Addr) -> anyhow::Result<Peer> {
+        Peer::dial(self.target.address, Some(from), Vec::new(), &self.course)
     }
 }
 

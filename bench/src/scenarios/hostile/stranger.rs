@@ -86,7 +86,7 @@ impl Stranger {
         course: &Arc<Course>,
     ) -> anyhow::Result<Answer> {
         let deadline = Instant::now() + patience;
-        let mut peer = Peer::dial(address, self.prefix.clone(), course)?;
+        let mut peer = Peer::dial(address, None, self.prefix.clone(), course)?;
         let request = websocket::request(address, &self.path, false);
         match peer.upgrade(&request, deadline)? {
             Err(status) if status.split(' ').nth(1) == Some("401") => return Ok(Answer::Refused),

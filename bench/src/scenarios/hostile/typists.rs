@@ -1,5 +1,6 @@
-//! Two people who type in a document of their own, beside the attack.
+//! People who type in documents of their own, beside the attack.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use coscribe_engine::update::Clock;
@@ -14,12 +15,10 @@ use crate::process::kept_waiting;
 use crate::servers::Running;
 use crate::updates::typed;
 
-/// Two in one room.
-const SHAPE: Shape = Shape { rooms: 1, people: 2, writers: 2 };
 /// Time of typing before it counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// The two.
+/// All of them.
 pub(super) struct Typists {
     crowd: Crowd,
     writing: Writing<fn(u64, Clock) -> Vec<u8>>,
@@ -32,7 +31,7 @@ pub(super) struct Typists {
 pub(super) struct Noticed {
     /// Characters that they typed.
     pub(super) written: u64,
-    /// Those that the other never got.
+    /// Deliveries of these to others that never came.
     pub(super) missing: u64,
     /// From typing to the delivery.
     pub(super) latency: Times,
@@ -45,15 +44,21 @@ pub(super) struct Noticed {
 }
 
 impl Typists {
-    /// They come and begin to type, `rate` characters a second each.
-    pub(super) fn come(server: &Running, rate: f64) -> anyhow::Result<Self> {
-        let room = room_names(1).remove(0);
-        server.prepare([room.as_str()])?;
+    /// So many in each of so many documents come and begin to type, `rate` characters a second each.
+    pub(super) fn come(server: &Running, documents: usize, people: usize, rate: f64) -> anyhow::Result<Self> {
+        let rooms = room_names(documents);
+        server.prepare(rooms.iter().map(String::as_str))?;
         let mut crowd = Crowd::new(server.target.clone())?;
-        crowd.add_all([room.as_str(); 2], FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
+        let places = rooms.iter().flat_map(|room| iter::repeat_n(room.as_str(), people));
+        crowd.add_all(places, FIRST_CLIENT, limits::CONNECT, |_, _, _| {})?;
         settle(&mut crowd, |_, _, _| {})?;
         // Memory is watched elsewhere.
-        let mut writing = Writing::new(SHAPE, rate, None, typed as fn(u64, Clock) -> Vec<u8>);
+        let mut writing = Writing::new(
+            Shape { rooms: documents, people, writers: people },
+            rate,
+            None,
+            typed as fn(u64, Clock) -> Vec<u8>,
+        );
         writing.write_for(&mut crowd, WARM_UP)?;
         writing.measure();
         Ok(Self { crowd, writing, caught_up: Instant::now(), kept_waiting: kept_waiting()? })
@@ -68,7 +73,7 @@ impl Typists {
         Ok(())
     }
 
-    /// The last time at which neither was known to wait for anything.
+    /// The last time at which none of them was known to wait for anything.
     pub(super) fn caught_up(&self) -> Instant {
         self.caught_up
     }

@@ -85,7 +85,7 @@ fn flood(scene: &Scene, first: &[u8], again: &[u8]) -> anyhow::Result<Strike> {
 }
 
 /// A whole message in one compressed frame.
-fn compressed_frame(message: &[u8]) -> Vec<u8> {
+pub(super) fn compressed_frame(message: &[u8]) -> Vec<u8> {
     let mut stream = Compress::new(Compression::best(), false);
     let mut deflated = Vec::with_capacity(message.len() / 500 + 1024);
     // zlib holds nothing back while the output has room left.

@@ -3,6 +3,7 @@
 mod awareness;
 mod compressed;
 mod connections;
+mod crowds;
 mod deletions;
 mod many;
 mod parked;
@@ -18,7 +19,7 @@ const QUIET: Attack =
 
 /// All attacks, in the order in which they are run.
 pub fn all() -> impl Iterator<Item = &'static Attack> {
-    const GROUPS: [&[Attack]; 10] = [
+    const GROUPS: [&[Attack]; 11] = [
         &[QUIET],
         many::ATTACKS,
         awareness::ATTACKS,
@@ -28,6 +29,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         parked::ATTACKS,
         compressed::ATTACKS,
         connections::ATTACKS,
+        crowds::ATTACKS,
         tokens::ATTACKS,
     ];
     GROUPS.into_iter().flatten()
