@@ -246,7 +246,7 @@ impl Room {
 
     /// A message for all who keep up, but for the source if it is one.
     fn broadcast(&mut self, message: Outbound, sources: Sources) {
-        let gets = |&(&id, peer): &(&PeerId, &Peer)| {
+        let gets = |&(&id, peer): &(&PeerId, &Box<Peer>)| {
             peer.keeps_up() && !matches!(sources, Sources::Only(source) if source == id)
         };
         let to: Vec<_> = self.peers.iter().filter(gets).map(|(&peer, _)| peer).collect();

@@ -52,7 +52,8 @@ pub struct Room {
     limits: RoomLimits,
     blocks: Blocks,
     awareness: Awareness,
-    peers: BTreeMap<PeerId, Peer>,
+    /// Boxed: a map has room for eleven where there is one.
+    peers: BTreeMap<PeerId, Box<Peer>>,
     /// Peers that are owed something and don't lag, in the order in which they are answered.
     queue: VecDeque<PeerId>,
     /// What must be durable before somebody gets a receipt.
@@ -160,7 +161,7 @@ impl Room {
     pub fn memory(&self) -> usize {
         let encoded = self.full_state.as_ref().map_or(0, |(_, state)| state.memory())
             + self.state_vector.as_ref().map_or(0, Bytes::len);
-        let peers: usize = self.peers.values().map(Peer::memory).sum();
+        let peers: usize = self.peers.values().map(|peer| peer.memory()).sum();
         self.blocks.memory() + self.awareness.memory() + self.trail.memory() + encoded + peers
     }
 
@@ -194,14 +195,14 @@ impl Room {
         if self.awareness.is_empty() {
             self.next_expiry = now + AWARENESS_EXPIRY_INTERVAL;
         }
-        self.peers.insert(peer, Peer { came: now, terms, ..Peer::default() });
+        self.peers.insert(peer, Box::new(Peer { came: now, terms, ..Peer::default() }));
     }
 
     /// A peer has gone, and its awareness goes with it. What it sent is appended to the log. What it left waiting stays.
     /// O(these · log).
     pub async fn disconnect(&mut self, peer: PeerId) {
         self.log_of(peer).await;
-        let Some(gone) = self.peers.remove(&peer) else { return };
+        let Some(gone) = self.peers.remove(&peer).map(|gone| *gone) else { return };
         for due in gone.receipts.dues() {
             self.due.remove(&(due, peer));
         }

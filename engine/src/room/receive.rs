@@ -261,8 +261,9 @@ impl Room {
         if text.len() > STATELESS_BYTES {
             return Err(Violation::StatelessTooLarge);
         }
-        let hears =
-            |&(&id, peer): &(&PeerId, &Peer)| id != from && peer.terms.hears_stateless && peer.keeps_up();
+        let hears = |&(&id, peer): &(&PeerId, &Box<Peer>)| {
+            id != from && peer.terms.hears_stateless && peer.keeps_up()
+        };
         let to: Vec<_> = self.peers.iter().filter(hears).map(|(&peer, _)| peer).collect();
         self.work.count(self.peers.len());
         if !to.is_empty() {

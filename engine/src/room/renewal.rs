@@ -155,7 +155,7 @@ impl Room {
 
     async fn end_round(&mut self, round: Round) {
         self.unflushed.awareness_changed(round.for_all);
-        let keeps_up = |id: &PeerId| self.peers.get(id).is_some_and(Peer::keeps_up);
+        let keeps_up = |id: &PeerId| self.peers.get(id).is_some_and(|peer| peer.keeps_up());
         // Who has come meanwhile was sent what rose before it came, and will not be asked for what rose since.
         let to: BTreeSet<_> = round.comers.union(&self.renewal.comers).copied().collect();
         let to: Vec<_> = to.into_iter().filter(keeps_up).collect();

@@ -4,13 +4,17 @@
 
 pub(crate) mod local;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use coscribe_engine::room::Snapshot;
 use coscribe_engine::rope::Rope;
 use coscribe_persistence::record::HEADER_BYTES;
 use coscribe_persistence::{DocumentName, StoreError, StoredDocument};
 use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::budget::Charge;
@@ -68,7 +72,7 @@ pub(crate) struct Append {
     /// The epoch that the room knows of.
     pub(crate) epoch: u64,
     /// Where the room hears what becomes of it.
-    pub(crate) fate: watch::Sender<Fate>,
+    pub(crate) fate: Arc<FateNotice>,
     /// The span of it, which ends when its fate is known.
     pub(crate) span: Span,
     /// What it takes of the room's share of the queue, until its fate is known.
@@ -84,6 +88,47 @@ pub(crate) struct Fate {
     pub(crate) lost: u64,
 }
 
+/// Where one room hears what has become of its records.
+#[derive(Debug, Default)]
+pub(crate) struct FateNotice {
+    durable: AtomicU64,
+    lost: AtomicU64,
+    room: AtomicWaker,
+}
+
+impl FateNotice {
+    /// All up to this sequence are durable.
+    pub(crate) fn new(durable: u64) -> FateNotice {
+        FateNotice { durable: durable.into(), ..FateNotice::default() }
+    }
+
+    /// What has become of them so far.
+    pub(crate) fn fate(&self) -> Fate {
+        Fate { durable: self.durable.load(Ordering::Acquire), lost: self.lost.load(Ordering::Acquire) }
+    }
+
+    /// All up to this sequence are durable now. Sequences come in order.
+    pub(crate) fn set_durable(&self, sequence: u64) {
+        self.durable.store(sequence, Ordering::Release);
+        self.room.wake();
+    }
+
+    /// One more is lost.
+    pub(crate) fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Release);
+        self.room.wake();
+    }
+
+    /// Waits until something else has become of them than what is `known`. Only one task may wait.
+    pub(crate) async fn changed(&self, known: Fate) {
+        poll_fn(|cx| {
+            self.room.register(cx.waker());
+            if self.fate() == known { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+}
+
 impl Append {
     /// What a record takes in the log. For a small update, that is mostly the name of its document.
     pub(crate) fn record_bytes(name: &DocumentName, subject: &str, update: &Rope) -> usize {
@@ -92,7 +137,7 @@ impl Append {
 
     /// It is not stored.
     fn lose(&self) {
-        self.fate.send_modify(|fate| fate.lost += 1);
+        self.fate.lose();
         self.span.fail("not stored");
         self.span.end();
     }

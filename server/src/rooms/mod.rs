@@ -26,11 +26,11 @@ use coscribe_persistence::DocumentName;
 use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
 use coscribe_turns::{Party, Turns};
 use smallvec::SmallVec;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 pub(crate) use self::guest::GuestError;
-use self::inbox::{Input, Place};
+use self::inbox::{Inbox, Input, Place};
 use self::long_work::LongWork;
 pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
@@ -65,20 +65,19 @@ pub(crate) struct Rooms {
 
 #[derive(Default)]
 struct Register {
-    rooms: HashMap<DocumentName, Mailbox>,
+    rooms: HashMap<DocumentName, Arc<Mailbox>>,
     stopping: bool,
 }
 
 /// The way into a room.
-#[derive(Clone)]
 struct Mailbox {
-    inbox: mpsc::UnboundedSender<Input>,
+    inbox: Inbox,
     /// Bounds the bytes in the inbox: each message holds its share until the room has processed it.
     space: Arc<Semaphore>,
     /// Nanoseconds that the room's connections have spent on writing since the room last looked.
-    writing: Arc<AtomicU64>,
+    writing: AtomicU64,
     /// How many connections have joined.
-    peers: Arc<AtomicUsize>,
+    peers: AtomicUsize,
     /// What the server holds for the document.
     account: Arc<Account>,
 }
@@ -87,7 +86,7 @@ struct Mailbox {
 pub(crate) struct Membership {
     /// The peer.
     pub(crate) peer: PeerId,
-    mailbox: Mailbox,
+    mailbox: Arc<Mailbox>,
     inbox_bytes: u32,
     /// What the spans of its messages are parts of.
     trace: Span,
@@ -235,7 +234,7 @@ impl Rooms {
     }
 
     /// Takes a room out of the register if nothing waits in its inbox. True: it is out and must end.
-    pub(crate) fn evict(&self, name: &DocumentName, inbox: &mpsc::UnboundedReceiver<Input>) -> bool {
+    fn evict(&self, name: &DocumentName, inbox: &Inbox) -> bool {
         let mut register = self.register();
         let idle = inbox.is_empty();
         if idle {
@@ -296,33 +295,29 @@ impl Rooms {
         name: &DocumentName,
         party: Party,
         turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<Mailbox, JoinError> {
+    ) -> Result<Arc<Mailbox>, JoinError> {
         if register.stopping {
             return Err(JoinError::Stopping);
         }
         let full = register.rooms.len() >= self.config.max_rooms.get();
         match register.rooms.entry(name.clone()) {
-            Entry::Occupied(room) => Ok(room.get().clone()),
+            Entry::Occupied(room) => Ok(Arc::clone(room.get())),
             Entry::Vacant(_) if full => Err(JoinError::TooManyRooms),
             Entry::Vacant(_) if turn.is_none() && self.budget.strain() == Strain::Full => {
                 Err(JoinError::NoMemory)
             }
             Entry::Vacant(place) => {
-                let (inbox, receiver) = mpsc::unbounded_channel();
-                let space = Arc::new(Semaphore::new(self.inbox_bytes() as usize));
-                let writing = Arc::<AtomicU64>::default();
-                let account = Account::new(&self.budget, Debtor::Document, None, ROOM_BYTES);
-                let door = Door::new(
-                    Arc::clone(self),
-                    name.clone(),
-                    receiver,
-                    Arc::clone(&writing),
-                    Arc::clone(&account),
-                    party,
-                );
+                let mailbox = Arc::new(Mailbox {
+                    inbox: Inbox::default(),
+                    space: Arc::new(Semaphore::new(self.inbox_bytes() as usize)),
+                    writing: AtomicU64::new(0),
+                    peers: AtomicUsize::new(0),
+                    account: Account::new(&self.budget, Debtor::Document, None, ROOM_BYTES),
+                });
+                let door = Door::new(Arc::clone(self), name.clone(), Arc::clone(&mailbox), party);
                 tokio::spawn(task::run(door, turn));
                 self.metrics.rooms.inc();
-                Ok(place.insert(Mailbox { inbox, space, writing, peers: Arc::default(), account }).clone())
+                Ok(Arc::clone(place.insert(mailbox)))
             }
         }
     }
@@ -348,8 +343,7 @@ impl Rooms {
 
 impl Mailbox {
     fn send(&self, input: Input) {
-        // A room that has ended has closed its peers' outboxes: they know.
-        let _ = self.inbox.send(input);
+        self.inbox.send(input);
     }
 }
 
@@ -374,7 +368,7 @@ impl Membership {
         bytes: usize,
         hold: Hold,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (peer, mailbox, cost) = (self.peer, self.mailbox.clone(), self.cost(&said, bytes));
+        let (peer, mailbox, cost) = (self.peer, Arc::clone(&self.mailbox), self.cost(&said, bytes));
         let span = self.span(&said, bytes);
         let charge = self.account.charge(MESSAGE_FORMS * cost as usize);
         async move {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use coscribe_engine::limits::SLICE_STEPS;
@@ -14,9 +14,8 @@ use coscribe_persistence::DocumentName;
 use coscribe_turns::Party;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{consume_budget, spawn_blocking};
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
 
@@ -25,9 +24,9 @@ use super::opened::Opened;
 use super::outbox::Queued;
 use super::shared::Shared;
 use super::spans::Spans;
-use super::{Rooms, Said, shown};
-use crate::budget::{Account, Charge};
-use crate::journal::{Append, CheckpointError, Fate, Health, State};
+use super::{Mailbox, Rooms, Said, shown};
+use crate::budget::Charge;
+use crate::journal::{Append, CheckpointError, Fate, FateNotice, Health, State};
 use crate::limits::{
     FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, MEASURED_AT_LEAST, RECORD_FORMS, SNAPSHOT_FORMS,
     STEPS_BETWEEN_ACCOUNTS, UNSTORED_BYTES,
@@ -36,6 +35,16 @@ use crate::observe::Span;
 
 /// Opens the document and serves its peers until nobody needs it any more.
 pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
+    // What is large is boxed: it would have a place in each of the futures that it passes through.
+    if let Some(opened) = Box::pin(open(&mut door)).await {
+        let mut task = Box::new(RoomTask::new(door, *opened, turn));
+        task.serve().await;
+        task.end();
+    }
+}
+
+/// Reads the document. `None`: it cannot be read, and the log says why.
+async fn open(door: &mut Door) -> Option<Box<Opened>> {
     let (journal, name) = (Arc::clone(&door.rooms.journal), door.name.clone());
     let config = &door.rooms.config;
     let limits = RoomLimits {
@@ -43,34 +52,25 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
         keep_deleted: config.keeps_deleted(&name),
         ..RoomLimits::default()
     };
-    let loading = door.rooms.loading.next(door.party).await;
+    let _turn = door.rooms.loading.next(door.party).await;
     // Replaying a large log takes long enough to be in the way of others.
-    let opened = spawn_blocking(move || Opened::load(&*journal, &name, limits)).await;
-    drop(loading);
-    match opened {
-        Ok(Ok(opened)) => {
-            // It is large, and would have a place in each of the futures that it passes through.
-            let mut task = Box::new(RoomTask::new(door, opened, turn));
-            task.serve().await;
-            task.end();
-        }
+    match spawn_blocking(move || Opened::load(&*journal, &name, limits).map(Box::new)).await {
+        Ok(Ok(opened)) => return Some(opened),
         Ok(Err(error)) => {
             door.farewell = "the document cannot be read";
             error!(document = shown(&door.name), "the document cannot be read: {error}");
         }
         Err(error) => error!(document = shown(&door.name), "opening the document failed: {error}"),
     }
+    None
 }
 
 /// The room's place in the register and its peers. However the task ends, nobody is left waiting at the door.
 pub(crate) struct Door {
     rooms: Arc<Rooms>,
     name: DocumentName,
-    inbox: UnboundedReceiver<Input>,
+    mailbox: Arc<Mailbox>,
     peers: HashMap<PeerId, Place>,
-    /// Nanoseconds that the peers' connections have spent on writing.
-    writing: Arc<AtomicU64>,
-    account: Arc<Account>,
     /// For whom the room works: whoever was heard last.
     party: Party,
     registered: bool,
@@ -80,16 +80,9 @@ pub(crate) struct Door {
 
 impl Door {
     /// The door of a room that is in the register, and was opened for this party.
-    pub(crate) fn new(
-        rooms: Arc<Rooms>,
-        name: DocumentName,
-        inbox: UnboundedReceiver<Input>,
-        writing: Arc<AtomicU64>,
-        account: Arc<Account>,
-        party: Party,
-    ) -> Door {
+    pub(super) fn new(rooms: Arc<Rooms>, name: DocumentName, mailbox: Arc<Mailbox>, party: Party) -> Door {
         let (peers, farewell) = (HashMap::new(), "internal error");
-        Door { rooms, name, inbox, peers, writing, account, party, registered: true, farewell }
+        Door { rooms, name, mailbox, peers, party, registered: true, farewell }
     }
 }
 
@@ -99,7 +92,7 @@ impl Drop for Door {
             self.rooms.remove(&self.name);
         }
         // From here on nobody can send a Join here any more.
-        while let Ok(input) = self.inbox.try_recv() {
+        for input in self.mailbox.inbox.close() {
             if let Input::Join { peer, place, .. } = input {
                 self.peers.insert(peer, place);
             }
@@ -117,8 +110,7 @@ struct RoomTask {
     room: Room,
     life: Lifecycle,
     /// Where the journal says what has become of what was appended, and what the room has heard of it.
-    announce_fate: watch::Sender<Fate>,
-    fate: watch::Receiver<Fate>,
+    fate: Arc<FateNotice>,
     known_fate: Fate,
     /// Where the journal says whether anything is stored.
     health: watch::Receiver<Health>,
@@ -145,6 +137,16 @@ struct RoomTask {
     stop: bool,
 }
 
+/// Why a room has something to do.
+enum Event {
+    Input(Input),
+    /// The journal stores again, or does not any more.
+    Health,
+    Checkpointed(Result<(), CheckpointError>),
+    /// The time has come for something, or records are durable.
+    Wake,
+}
+
 /// What a room had in memory when that was last looked at.
 #[derive(Default)]
 struct Measured {
@@ -159,7 +161,6 @@ impl RoomTask {
     fn new(door: Door, opened: Opened, visit: Option<OwnedSemaphorePermit>) -> RoomTask {
         let Opened { room, stored } = opened;
         let known_fate = Fate { durable: stored.sequence, lost: 0 };
-        let (announce_fate, fate) = watch::channel(known_fate);
         let mut health = door.rooms.journal.health();
         let Health { epoch, failure } = health.borrow_and_update().clone();
         let config = &door.rooms.config;
@@ -172,8 +173,7 @@ impl RoomTask {
         RoomTask {
             room,
             life,
-            announce_fate,
-            fate,
+            fate: Arc::new(FateNotice::new(known_fate.durable)),
             known_fate,
             health,
             unstored: Arc::new(Semaphore::new(UNSTORED_BYTES as usize)),
@@ -183,7 +183,7 @@ impl RoomTask {
             fan_out: Duration::ZERO,
             full_state: None,
             spans: Spans::default(),
-            memory: door.account.charge(room_bytes),
+            memory: door.mailbox.account.charge(room_bytes),
             measured: Measured::default(),
             worked: 0,
             stop: false,
@@ -191,30 +191,47 @@ impl RoomTask {
         }
     }
 
+    /// Serves until the room ends. Between two turns, a task holds no more than the wait for the next: there are as many as open
+    /// documents.
     async fn serve(&mut self) {
-        self.apply().await;
+        Box::pin(self.apply()).await;
         while !self.stop {
-            let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
-            tokio::select! {
-                Some(input) = self.door.inbox.recv() => self.take_in(input).await,
-                Ok(()) = self.fate.changed(), if self.awaits_durable() => {}
-                Ok(()) = self.health.changed() => self.hear_health(),
-                result = ended(&mut self.checkpoint) => self.end_checkpoint(result),
-                () = sleep_until_if_any(wake) => {}
-            }
-            self.flush().await;
-            self.pause_after_slice().await;
-            while let Some(step) = self.life.step(&self.room, self.now())
-                && !self.stop
-            {
-                // Rare work is boxed, so that a room does not always hold the space for it.
-                Box::pin(self.take_step(step)).await;
-                if step == LifecycleStep::Evict {
-                    // If it is not gone, somebody has come, who is in the inbox.
-                    break;
-                }
+            let event = self.next_event().await;
+            Box::pin(self.take_turn(event)).await;
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
+        let awaits_durable = self.awaits_durable();
+        tokio::select! {
+            input = self.door.mailbox.inbox.recv() => Event::Input(input),
+            () = self.fate.changed(self.known_fate), if awaits_durable => Event::Wake,
+            Ok(()) = self.health.changed() => Event::Health,
+            result = ended(&mut self.checkpoint) => Event::Checkpointed(result),
+            () = sleep_until_if_any(wake) => Event::Wake,
+        }
+    }
+
+    async fn take_turn(&mut self, event: Event) {
+        match event {
+            Event::Input(input) => self.take_in(input).await,
+            Event::Health => self.hear_health(),
+            Event::Checkpointed(result) => self.end_checkpoint(result),
+            Event::Wake => {}
+        }
+        self.flush().await;
+        self.pause_after_slice().await;
+        while let Some(step) = self.life.step(&self.room, self.now())
+            && !self.stop
+        {
+            self.take_step(step).await;
+            if step == LifecycleStep::Evict {
+                // If it is not gone, somebody has come, who is in the inbox.
+                break;
             }
         }
+        consume_budget().await;
     }
 
     /// Lets others have their turn after a slice of work.
@@ -238,7 +255,7 @@ impl RoomTask {
             LifecycleStep::TakeSnapshot => {
                 let sequence = self.room.sequence();
                 let snapshot = long_work.run(None, pin!(self.room.snapshot())).await;
-                let charge = self.door.account.charge(SNAPSHOT_FORMS * snapshot.state.len());
+                let charge = self.door.mailbox.account.charge(SNAPSHOT_FORMS * snapshot.state.len());
                 self.snapshot =
                     Some(State { name: self.door.name.clone(), sequence, snapshot, _charge: charge });
                 long_work.run(None, pin!(self.room.append_waiting())).await;
@@ -253,7 +270,7 @@ impl RoomTask {
                     state.map(|state| async move { journal.checkpoint(state).await }.boxed() as Checkpoint);
             }
             LifecycleStep::Evict => {
-                if self.door.rooms.evict(&self.door.name, &self.door.inbox) {
+                if self.door.rooms.evict(&self.door.name, &self.door.mailbox.inbox) {
                     self.door.registered = false;
                     self.stop = true;
                 }
@@ -261,7 +278,7 @@ impl RoomTask {
         }
     }
 
-    fn end(self) {
+    fn end(self: Box<Self>) {
         debug!(document = shown(&self.door.name), "closed");
         if self.room.blocks().memory() > FREED_ELSEWHERE_BYTES {
             let room = self.room;
@@ -277,7 +294,7 @@ impl RoomTask {
             self.process(input).await;
             inputs += 1;
             let goes_on = inputs < INPUTS_PER_FLUSH && self.room.work() - before < SLICE_STEPS;
-            next = if goes_on { self.door.inbox.try_recv().ok() } else { None };
+            next = if goes_on { self.door.mailbox.inbox.try_recv() } else { None };
         }
     }
 
@@ -364,7 +381,7 @@ impl RoomTask {
     }
 
     fn hear_fate(&mut self) {
-        let fate = *self.fate.borrow();
+        let fate = self.fate.fate();
         if fate.durable > self.known_fate.durable {
             self.room.durable(fate.durable);
             self.life.durable(fate.durable);
@@ -393,7 +410,7 @@ impl RoomTask {
         self.spans.settle(self.room.is_flushed());
         if !self.fan_out.is_zero() {
             // Most of the cost is in the connections, which are writing the flush before this one until now.
-            let writing = Duration::from_nanos(self.door.writing.swap(0, Ordering::Relaxed));
+            let writing = Duration::from_nanos(self.door.mailbox.writing.swap(0, Ordering::Relaxed));
             let cost = std::mem::take(&mut self.fan_out) + writing;
             self.door.rooms.metrics.flush_seconds.observe(cost.as_secs_f64());
             self.room.fanned_out(cost, now);
@@ -471,7 +488,7 @@ impl RoomTask {
             waits,
             subject,
             epoch: self.life.epoch(),
-            fate: self.announce_fate.clone(),
+            fate: Arc::clone(&self.fate),
             span,
             _space: space,
         });
@@ -486,7 +503,7 @@ impl RoomTask {
             span = self.spans.flush(message.len(), to.len());
             metrics.updates_sent.inc_by(to.len() as u64);
         }
-        let message = Shared::new(message, to.len(), &self.door.account);
+        let message = Shared::new(message, to.len(), &self.door.mailbox.account);
         for &peer in to {
             self.push(peer, Arc::clone(&message), false);
         }
@@ -495,7 +512,7 @@ impl RoomTask {
     }
 
     fn send(&mut self, peer: PeerId, message: Outbound, version: Option<u64>) {
-        let account = &self.door.account;
+        let account = &self.door.mailbox.account;
         let Some(version) = version else {
             let message = Shared::new(message, 1, account);
             return self.push(peer, message, true);

@@ -31,7 +31,7 @@ impl Journal for Noted {
     }
 
     fn append(&self, append: Append) {
-        append.fate.send_modify(|fate| fate.durable = append.sequence);
+        append.fate.set_durable(append.sequence);
         self.appends.send(append).expect("the test is there");
     }
 

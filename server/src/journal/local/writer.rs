@@ -168,7 +168,7 @@ impl Log {
             last.insert(&append.name, append);
         }
         for append in last.values() {
-            append.fate.send_modify(|fate| fate.durable = append.sequence);
+            append.fate.set_durable(append.sequence);
         }
         Ok(())
     }
