@@ -41,8 +41,11 @@ pub(crate) const OPENS_WITHIN: Duration = Duration::from_secs(60);
 /// What is held for a connection for as long as it is open: itself, its task, its buffers and its sockets'.
 pub(crate) const CONNECTION_BYTES: usize = 12 << 10;
 
-/// The same for a document that is empty.
-pub(crate) const ROOM_BYTES: usize = 15 << 10;
+/// What TLS takes besides: keys, and the buffer in which a record is collected.
+pub(crate) const TLS_BYTES: usize = 8 << 10;
+
+/// The same for a document that is empty, and its peer.
+pub(crate) const ROOM_BYTES: usize = 7 << 10;
 
 /// How often a message may be in memory: as it has come, and as what becomes of it.
 pub(crate) const MESSAGE_FORMS: usize = 2;

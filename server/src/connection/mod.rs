@@ -47,7 +47,7 @@ use self::questions::Question;
 use self::register::Registration;
 use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
-use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TURNED_AWAY_AFTER};
+use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TLS_BYTES, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
 use crate::observe::Span;
 use crate::rooms::{JoinError, Rooms, shown};
@@ -160,7 +160,9 @@ impl Connection {
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
-        let party = self.registration.account().party();
+        let account = self.registration.account();
+        let party = account.party();
+        let _tls = stream.is_encrypted().then(|| account.charge(TLS_BYTES));
         let transport = Transport::new(stream, read_ahead, self.client_window, limits, wire_bytes, party);
         let grant = match decision {
             None => None,

@@ -117,7 +117,7 @@ struct RoomTask {
     /// Bounds what waits for the journal.
     unstored: Arc<Semaphore>,
     /// A state that is to be stored when what was appended before is durable.
-    snapshot: Option<State>,
+    snapshot: Option<Box<State>>,
     /// A state that is being stored.
     checkpoint: Option<Checkpoint>,
     /// Nobody but the background checkpoints has asked for this room so far.
@@ -256,8 +256,8 @@ impl RoomTask {
                 let sequence = self.room.sequence();
                 let snapshot = long_work.run(None, pin!(self.room.snapshot())).await;
                 let charge = self.door.mailbox.account.charge(SNAPSHOT_FORMS * snapshot.state.len());
-                self.snapshot =
-                    Some(State { name: self.door.name.clone(), sequence, snapshot, _charge: charge });
+                let name = self.door.name.clone();
+                self.snapshot = Some(Box::new(State { name, sequence, snapshot, _charge: charge }));
                 long_work.run(None, pin!(self.room.append_waiting())).await;
                 self.apply().await;
                 self.life.snapshot_taken(self.room.sequence());
@@ -267,7 +267,7 @@ impl RoomTask {
                 let journal = Arc::clone(&self.door.rooms.journal);
                 let state = self.snapshot.take();
                 self.checkpoint =
-                    state.map(|state| async move { journal.checkpoint(state).await }.boxed() as Checkpoint);
+                    state.map(|state| async move { journal.checkpoint(*state).await }.boxed() as Checkpoint);
             }
             LifecycleStep::Evict => {
                 if self.door.rooms.evict(&self.door.name, &self.door.mailbox.inbox) {
