@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use coscribe_engine::message::{Parting, Reason};
 use coscribe_persistence::DocumentName;
+use coscribe_websocket::awake;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::warn;
 
@@ -77,7 +78,8 @@ impl Relief {
                 Strain::Full => Duration::ZERO,
             };
             self.rooms.close_unused();
-            if began.elapsed() >= patience {
+            // Time in which the process did not run is none in which anybody could give anything back.
+            if began.max(awake::resumed()).elapsed() >= patience {
                 self.send_largest_away();
             }
             self.budget.relieved();

@@ -146,7 +146,7 @@ impl RoomTask {
         let config = &door.rooms.config;
         let limits =
             LifecycleLimits { grace: config.grace.get(), checkpoint_bytes: config.checkpoint_bytes.get() };
-        let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
+        let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.now());
         life.journal(epoch, failure.is_none(), &room);
         debug!(document = shown(&door.name), "opened");
         let room_bytes = room.memory();
@@ -175,7 +175,7 @@ impl RoomTask {
         self.apply().await;
         let mut worked = self.room.work();
         while !self.stop {
-            let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
+            let wake = self.next_wake().map(|at| self.door.rooms.at(at));
             tokio::select! {
                 Some(input) = self.door.inbox.recv() => self.take_in(input).await,
                 Ok(()) = self.fate.changed(), if self.awaits_durable() => {}
@@ -494,7 +494,7 @@ impl RoomTask {
     }
 
     fn now(&self) -> Duration {
-        self.door.rooms.origin.elapsed()
+        self.door.rooms.now()
     }
 }
 
