@@ -376,6 +376,14 @@ pub(crate) const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 /// Updates that `coscribe import` collects before it writes and syncs them together.
 pub(crate) const IMPORT_BATCH_BYTES: usize = 8 << 20;
 
+// The log.
+
+/// Lines that wait for the reader of stderr, and as many that are being written. What comes while there are so many is dropped.
+pub(crate) const LOG_BYTES: usize = 1 << 20;
+
+/// How long the end of the server waits until the last lines are written.
+pub(crate) const LAST_LINES: Duration = Duration::from_secs(2);
+
 // What is exported to a collector.
 
 /// Spans, and log lines, that wait to be exported. What comes while so many wait is dropped.

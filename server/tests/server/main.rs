@@ -27,6 +27,7 @@ mod rooms;
 mod shutdown;
 mod slow_link;
 mod slow_peer;
+mod stalled_log;
 mod tls;
 mod tunnel;
 mod waiting;
