@@ -92,12 +92,13 @@ impl Relief {
     fn send_largest_away(&mut self) {
         let now = Instant::now();
         self.asked.retain(|_, asked| now.duration_since(*asked) < GIVES_WAY_WITHIN);
-        // What those hold who are about to leave, or have left and not yet given all back, is free soon.
+        // What those hold who are about to leave, or have left and not yet given all back, is free soon. It is counted as the budget
+        // does: what is too much there would be nobody's otherwise, and those who wait for relief would wait for ever.
         let (mut debts, mut staying) = (Vec::new(), 0);
         for (address, account, orders) in self.connections.accounts() {
             let bytes = account.debt();
             if !orders.is_closing() {
-                staying += account.held();
+                staying += account.counted();
                 debts.push(Debt {
                     payer: Payer::Address(address),
                     bytes,
@@ -108,7 +109,7 @@ impl Relief {
         for (name, account) in self.rooms.accounts() {
             let bytes = account.debt();
             if !self.asked.contains_key(&name) {
-                staying += account.held();
+                staying += account.counted();
                 debts.push(Debt {
                     payer: Payer::Document(name.clone()),
                     bytes,
