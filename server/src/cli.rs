@@ -85,7 +85,7 @@ enum Command {
     /// Ask a running server whether it can save
     ///
     /// Requests /readyz on this machine: from --admin-listen if it is set, otherwise from --listen, with TLS if that speaks it.
-    /// Exits with 0 if the server can save, otherwise with 1 and the reason. It is meant for the health checks of containers.
+    /// Exits with 0 if the server can save, otherwise with 1 and, from the admin listener, the reason. It is meant for the health checks of containers.
     Health {
         #[command(flatten)]
         listens: config::ListenArgs,
@@ -131,8 +131,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             unknown.warn();
             unknown.mention();
             let result = serve::run(config);
-            logs.stop();
-            result
+            Ok(logs.stop(result))
         }
         Command::Verify { store, args } => commands::verify::run(&args, &logged(store.resolve()?).data),
         Command::Export { store, args } => commands::export::run(&args, &logged(store.resolve()?)),

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 
 use self::api::Api;
 use self::y_sweet::YSweet;
@@ -40,7 +40,9 @@ pub(crate) fn routes(y_sweet: YSweet, api: Api, keys: Arc<ServerKeys>) -> Routes
     let (public, admin) = (public(&observed, y_sweet), admin(&observed, api, keys));
     let admin = admin.layer(cors::layer(Arc::clone(&config)));
     if config.admin_listen.is_some() {
-        let admin = admin.merge(probes(&observed)).fallback(async || (StatusCode::NOT_FOUND, "Not found.\n"));
+        let admin = admin
+            .merge(probes(&observed, get(ready_in_detail)))
+            .fallback(async || (StatusCode::NOT_FOUND, "Not found.\n"));
         Routes { public, admin: Some(admin) }
     } else {
         Routes { public: public.merge(admin), admin: None }
@@ -48,17 +50,17 @@ pub(crate) fn routes(y_sweet: YSweet, api: Api, keys: Arc<ServerKeys>) -> Routes
 }
 
 /// For those who watch whether the server lives: on each listener.
-fn probes(observed: &Observed) -> Router {
+fn probes(observed: &Observed, ready: MethodRouter<Observed>) -> Router {
     Router::new()
         .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready))
+        .route("/readyz", ready)
         .with_state(observed.clone())
 }
 
 /// For editors, and for people with a browser.
 fn public(observed: &Observed, y_sweet: YSweet) -> Router {
     let cors = cors::layer(Arc::clone(&y_sweet.config));
-    probes(observed)
+    probes(observed, get(ready))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found. Documents are reached by WebSocket.\n"))
         .nest(y_sweet::paths::ROOT, y_sweet::routes(y_sweet).layer(cors))
         .merge(demo::routes())
@@ -77,9 +79,21 @@ struct Observed {
     metrics: Arc<Metrics>,
 }
 
+/// What strangers are told while nothing is saved: paths and the words of the system are for those who run the server.
+const UNSAVED: &str = "nothing can be saved now; the server's log says why";
+
 /// Not ready once a write has failed: editors are still served, but nothing is saved.
 async fn ready(State(observed): State<Observed>) -> impl IntoResponse {
-    match observed.journal.failure() {
+    readiness(observed.journal.failure().as_deref().map(|_| UNSAVED))
+}
+
+/// The same with the reason.
+async fn ready_in_detail(State(observed): State<Observed>) -> impl IntoResponse {
+    readiness(observed.journal.failure().as_deref())
+}
+
+fn readiness(failure: Option<&str>) -> (StatusCode, String) {
+    match failure {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }

@@ -10,6 +10,20 @@ use coscribe_persistence::limits::MAX_NAME_BYTES;
 /// once, and otherwise only when somebody wants to use up file descriptors.
 pub(crate) const MAX_REQUESTING: usize = 4096;
 
+/// One part in so many of these places is the most that one address has, or one /64 network of IPv6, unless it is a trusted proxy:
+/// a few addresses cannot keep all others out.
+pub(crate) const REQUESTING_SHARE: usize = 8;
+
+/// As many an address may have in any case, also where there are few descriptors: a browser opens six.
+pub(crate) const FEW_REQUESTING: usize = 16;
+
+/// How long a connection may take for its request while others want its place and have no better right to it. On a slow
+/// link, TCP and TLS take four round trips of half a second.
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(3);
+
+/// How often the log says that places are short.
+pub(crate) const REQUESTING_LOGGED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Descriptors that are not for sockets of clients: files of the log and of snapshots, of which loading threads may have several
 /// open, connections to the application, and a few for good. Of very few, half.
 pub(crate) const RESERVED_DESCRIPTORS: usize = 256;
@@ -367,6 +381,14 @@ pub(crate) const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Updates that `coscribe import` collects before it writes and syncs them together.
 pub(crate) const IMPORT_BATCH_BYTES: usize = 8 << 20;
+
+// The log.
+
+/// Lines that wait for the reader of stderr, and as many that are being written. What comes while there are so many is dropped.
+pub(crate) const LOG_BYTES: usize = 1 << 20;
+
+/// How long the end of the server waits until the last lines are written.
+pub(crate) const LAST_LINES: Duration = Duration::from_secs(2);
 
 // What is exported to a collector.
 

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::budget::{Budget, Debtor};
+use crate::observe::lines;
 
 /// The content type of the text that [`Metrics::encode`] gives.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -197,6 +198,7 @@ impl Metrics {
             ),
             (&self.revocations, "revocations", "Tokens and subjects that were revoked"),
             (&self.access_changed, "access_changed", "Peers whose access changed while they were connected"),
+            (&lines::dropped(), "log_lines_dropped", "Lines of the log that nobody read in time"),
         ] {
             registry.register(name, help, counter.clone());
         }

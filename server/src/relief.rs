@@ -9,6 +9,7 @@ use std::sync::Arc;
 use coscribe_engine::message::{Parting, Reason};
 use coscribe_persistence::DocumentName;
 use coscribe_turns::Party;
+use coscribe_websocket::awake;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::warn;
 
@@ -76,7 +77,8 @@ impl Relief {
                 Strain::Full => Duration::ZERO,
             };
             self.rooms.close_unused();
-            if began.elapsed() >= patience {
+            // Time in which the process did not run is none in which anybody could give anything back.
+            if began.max(awake::resumed()).elapsed() >= patience {
                 self.send_largest_away();
             }
             self.budget.relieved();
@@ -89,7 +91,8 @@ impl Relief {
     fn send_largest_away(&mut self) {
         let now = Instant::now();
         self.asked.retain(|_, asked| now.duration_since(*asked) < GIVES_WAY_WITHIN);
-        // What those hold who are about to leave, or have left and not yet given all back, is free soon.
+        // What those hold who are about to leave, or have left and not yet given all back, is free soon. It is counted as the budget
+        // does: what is too much there would be nobody's otherwise, and those who wait for relief would wait for ever.
         let (mut debts, mut staying) = (Vec::new(), 0);
         for (account, orders) in self.connections.accounts() {
             let bytes = account.debt();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, bail};
 use coscribe_persistence::{Store, StoreOptions};
@@ -27,13 +28,13 @@ use crate::http::api::Api;
 use crate::http::{self, y_sweet::YSweet};
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal};
-use crate::limits::{BACKGROUND_ROOMS, BLOCKING_THREADS, DIRECTORY_INTERVAL, LAST_CLOSES};
+use crate::limits::{BACKGROUND_ROOMS, BLOCKING_THREADS, DIRECTORY_INTERVAL, LAST_CLOSES, LAST_LINES};
 use crate::metrics::Metrics;
 use crate::net::descriptors::Descriptors;
 use crate::net::listener::{self, Door};
 use crate::net::server::Server;
 use crate::net::tls::Tls;
-use crate::observe::Tracer;
+use crate::observe::{Tracer, lines};
 use crate::relief::relieve;
 use crate::rooms::Rooms;
 
@@ -79,16 +80,23 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         is_encrypted: server.is_encrypted(),
         admin_addresses: server.admin_addresses(),
     };
-    print(announcement.text(announcement::outside()).as_bytes());
+    say(announcement.text(announcement::outside()));
     let name = signals.next().await;
     info!("{name}: shutting down");
     tokio::select! {
         stopped = server.stop() => stopped.map(|()| ExitCode::SUCCESS),
         name = signals.next() => {
             warn!("{name} again: leaving at once");
+            lines::flush(LAST_LINES);
             process::exit(130);
         }
     }
+}
+
+/// Says something on stdout, whose reader may stall: nobody waits for that.
+fn say(text: String) {
+    // Without a thread nothing is said; the log tells of connections.
+    let _ = thread::Builder::new().name("stdout".to_owned()).spawn(move || print(text.as_bytes()));
 }
 
 /// A server that runs in this process, on tokio's current runtime.

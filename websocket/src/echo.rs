@@ -16,11 +16,11 @@ use crate::end::End;
 use crate::extensions::WindowBits;
 use crate::handshake::Handshake;
 use crate::large::MessageBytes;
-use crate::limits::{ECHO_HEADER_TIMEOUT, ECHO_MESSAGE_BYTES};
+use crate::limits::{ECHO_HEADER_TIMEOUT, ECHO_MESSAGE_BYTES, ECHO_STALL_TIMEOUT};
 use crate::socket::WireBytes;
 use crate::stream::Stream;
 use crate::transport::Transport;
-use crate::upgrade::{serve_http, stream_of};
+use crate::upgrade::{HttpTimeouts, serve_http, stream_of};
 
 /// Serves for ever, each connection on a task of its own.
 ///
@@ -29,7 +29,8 @@ use crate::upgrade::{serve_http, stream_of};
 pub async fn run(listener: TcpListener) -> io::Result<Infallible> {
     loop {
         let (stream, from) = listener.accept().await?;
-        tokio::spawn(serve_http(stream.into(), from, ECHO_HEADER_TIMEOUT, service_fn(answer)));
+        let timeouts = HttpTimeouts { header: ECHO_HEADER_TIMEOUT, stall: ECHO_STALL_TIMEOUT };
+        tokio::spawn(serve_http(stream.into(), from, timeouts, service_fn(answer)));
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use coscribe_turns::{Party, Turn, Turns};
 use tokio::time::Instant;
 
+use crate::awake;
 use crate::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND, SLOWEST_GRACE};
 use crate::permit::Permit;
 
@@ -70,7 +71,7 @@ impl Claim {
     /// When the message is too slow if no more of it has come.
     pub(crate) fn too_slow_at(&self) -> Option<Instant> {
         let enough = Duration::from_secs_f64(self.received as f64 / f64::from(SLOWEST_BYTES_PER_SECOND));
-        self.since.map(|since| since + SLOWEST_GRACE + enough)
+        self.since.map(|since| since.max(awake::resumed()) + SLOWEST_GRACE + enough)
     }
 
     /// Gives away the right, together with the message.

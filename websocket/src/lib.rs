@@ -3,11 +3,13 @@
 //! | Module | A connection's way |
 //! |---|---|
 //! | `stream` | TCP as it is, or TLS over it, on which the handshake is over |
+//! | `answering` | the same while it speaks HTTP: a client has to take its answers |
 //! | `upgrade` | an HTTP/1.1 connection, and the stream that is left when a request was upgraded |
 //! | `handshake`, `extensions` | whether a request is a sound handshake, the negotiation, the answer |
 //! | `transport` | messages in and out on one task; `end`: why that is over, and the Close frame that says so |
 //! | `socket`, `inflate`, `large` | the way in: bytes, signs of life, decompression, messages that take turns |
 //! | `deflate`, `fragments` | the way out: compression once for all peers, frames of 8 KiB |
+//! | [`awake`] | time without pauses of the process: who is waited for has all of it |
 //! | [`echo`] | a server that sends every message back |
 //!
 //! Frames are read and written by tungstenite, which knows no extensions: compressed messages are inflated before it reads
@@ -22,6 +24,9 @@
 
 pub mod limits;
 
+pub mod awake;
+
+mod answering;
 mod stream;
 mod upgrade;
 
@@ -52,4 +57,4 @@ pub use socket::{SignsOfLife, WireBytes};
 pub use stream::Stream;
 pub use transport::Transport;
 pub use tungstenite::{Error, Message};
-pub use upgrade::{Gone, serve_http, stream_of};
+pub use upgrade::{Gone, HttpTimeouts, serve_http, stream_of};

@@ -87,6 +87,24 @@ pub(crate) const TLS_BUFFER: usize = 16 << 10;
 /// How long the other side may take to agree to a close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+// Waiting for peers.
+
+/// How often it is noted that the process runs.
+pub(crate) const BEAT: Duration = Duration::from_millis(500);
+
+/// A process that was not noted to run for longer was stopped. Threads of a busy machine wait for less, and peers are waited for
+/// longer.
+pub(crate) const LATE: Duration = Duration::from_secs(2);
+
+// Answering requests.
+
+/// Bytes of a request's header, and bytes of small answers that wait for a client that does not read them, while it is read on.
+/// hyper looks after each read, so a header that comes at once may have twice as much. A token may have 16 KiB.
+pub const HTTP_BUFFER: usize = 32 << 10;
+
+/// Bytes of an answer that a client has to take in a second, on average: a slow link has more.
+pub const SLOWEST_ANSWER_BYTES_PER_SECOND: u32 = 4 << 10;
+
 // The echo server.
 
 /// More than any suite sends as one message.
@@ -94,3 +112,6 @@ pub(crate) const ECHO_MESSAGE_BYTES: usize = 32 << 20;
 
 /// How long the header of a request may take.
 pub(crate) const ECHO_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer.
+pub(crate) const ECHO_STALL_TIMEOUT: Duration = Duration::from_secs(60);

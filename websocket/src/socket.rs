@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tungstenite::Message;
 
+use crate::awake;
 use crate::inflate::Inflating;
 use crate::large::Right;
 use crate::limits::{READ_BYTES, READ_IN_A_TURN};
@@ -199,7 +200,7 @@ impl SignsOfLife {
     /// sign of death because its pongs cannot reach us or our pings cannot reach it.
     pub fn deadline(&self, silence: Duration, stall: Duration) -> Instant {
         let excused = self.full || self.unread;
-        self.seen + if excused { stall } else { silence }
+        self.seen.max(awake::resumed()) + if excused { stall } else { silence }
     }
 
     /// Notes whether the bytes of the peer are left unread. A change counts as a sign of life.

@@ -9,14 +9,28 @@ use http::Request;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tracing::debug;
 
+use crate::answering::Answering;
+use crate::awake::Timer;
+use crate::limits::HTTP_BUFFER;
 use crate::stream::Stream;
 
-/// Answers the requests of one connection, up to the one that makes it a WebSocket. `timeout` is how long the header of a
-/// request may take, and how long the connection may be idle between requests. Errors end the connection and are logged.
-pub async fn serve_http<S, B>(stream: Stream, from: SocketAddr, timeout: Duration, service: S)
+/// How long a client may take. After a pause of the process it has all of that again.
+#[derive(Debug, Copy, Clone)]
+pub struct HttpTimeouts {
+    /// For the header of a request. A connection may be idle for as long between requests.
+    pub header: Duration,
+    /// Without taking any more of an answer.
+    pub stall: Duration,
+}
+
+/// Answers the requests of one connection, up to the one that makes it a WebSocket. Errors end the connection and are logged.
+///
+/// A client that pipelines requests and reads no answers is not read for long: 64 KiB of requests, 32 KiB of answers and one that
+/// may be larger are the most that wait for it.
+pub async fn serve_http<S, B>(stream: Stream, from: SocketAddr, timeouts: HttpTimeouts, service: S)
 where
     S: HttpService<Incoming, ResBody = B, Error = Infallible>,
     S::Future: Send + 'static,
@@ -28,12 +42,14 @@ where
         return;
     }
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .serve_connection(TokioIo::new(stream), service)
+        .timer(Timer)
+        .header_read_timeout(timeouts.header)
+        .max_buf_size(HTTP_BUFFER)
+        .serve_connection(TokioIo::new(Answering::new(stream, timeouts.stall)), service)
         .with_upgrades();
     if let Err(error) = connection.await {
-        debug!(%from, "HTTP: {error}");
+        let cause = error.source().map(ToString::to_string);
+        debug!(%from, cause, "HTTP: {error}");
     }
 }
 
@@ -52,7 +68,7 @@ pub fn stream_of(
     let upgrade = hyper::upgrade::on(request);
     async move {
         let upgraded = upgrade.await.map_err(|_| Gone)?;
-        let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| Gone)?;
-        Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+        let parts = upgraded.downcast::<TokioIo<Answering>>().map_err(|_| Gone)?;
+        Ok((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
     }
 }

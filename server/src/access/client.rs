@@ -12,6 +12,7 @@ use std::vec::IntoIter;
 
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
+use coscribe_websocket::awake;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -23,7 +24,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 use tower_service::Service;
 
 use super::trust::Trust;
@@ -112,7 +112,7 @@ impl HttpClient {
         most: usize,
         within: Duration,
     ) -> Result<Answer, NoAnswer> {
-        timeout(within, self.answer(request, most)).await.unwrap_or(Err(NoAnswer::Slow(within)))
+        awake::within(within, self.answer(request, most)).await.unwrap_or(Err(NoAnswer::Slow(within)))
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Answer, NoAnswer> {

@@ -58,7 +58,7 @@ pub(crate) enum RevokeError {
     )]
     TooMany,
     /// It could not be written.
-    #[error("cannot store it: {0}")]
+    #[error("cannot store it; the server's log says why")]
     Disk(#[from] io::Error),
 }
 

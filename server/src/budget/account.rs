@@ -160,7 +160,7 @@ mod tests {
     fn what_is_held_is_counted_in_steps_and_never_too_low() {
         let budget = Budget::new(1 << 30);
         let account = Account::new(&budget, Debtor::Connection, None, 100);
-        assert_eq!((account.held(), budget.held()), (100, STEP));
+        assert_eq!((account.held(), account.counted(), budget.held()), (100, STEP, STEP));
         let mut charge = account.charge(STEP);
         assert_eq!((account.held(), budget.held()), (100 + STEP, 2 * STEP));
         charge.set(10);

@@ -63,7 +63,7 @@ impl Proxies {
         headers: &HeaderMap,
     ) -> Option<(Authority, bool)> {
         let first = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim);
-        let forwarded = |name: &str| first(name).filter(|_| self.trusts(from.to_canonical()));
+        let forwarded = |name: &str| first(name).filter(|_| self.trusts(from));
         let host = forwarded(FORWARDED_HOST).or_else(|| first(header::HOST.as_str()))?;
         let is_encrypted =
             forwarded(FORWARDED_PROTO).map_or(is_encrypted, |proto| proto.eq_ignore_ascii_case("https"));
@@ -72,7 +72,9 @@ impl Proxies {
         (!host.contains('@')).then_some((authority, is_encrypted))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether this is one of them.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }

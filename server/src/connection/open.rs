@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use coscribe_engine::dialect::y_websocket::Messages;
 use coscribe_engine::message::Reason;
-use coscribe_websocket::{End, Error, Message, Payload, Right, Transport};
+use coscribe_websocket::{End, Error, Message, Payload, Right, Transport, awake};
 use tokio::time::{Instant, Sleep};
 
 use super::addresses::Addresses;
@@ -22,6 +22,7 @@ use super::parting::{end, end_by};
 use super::questions::Questions;
 use super::{Connection, Dialect};
 use crate::budget::Charge;
+use crate::limits::OPENS_WITHIN;
 use crate::rooms::Ready;
 
 /// The open part of a connection's life.
@@ -233,7 +234,7 @@ impl<'a> OpenConnection<'a> {
         if let Some(end) = self.check_permits(now) {
             return Some(end);
         }
-        if self.opens_by.is_some_and(|at| at <= now) {
+        if self.opens_by().is_some_and(|at| at <= now) {
             return Some(end(Reason::Silence, "no document was opened"));
         }
         if self.too_slow_at().is_some_and(|at| at <= now) {
@@ -247,9 +248,14 @@ impl<'a> OpenConnection<'a> {
 
     /// When `poll_timer` has something to do.
     fn due(&mut self) -> Instant {
-        let sooner = [self.too_slow_at(), self.opens_by, self.permits_due].into_iter().flatten();
+        let sooner = [self.too_slow_at(), self.opens_by(), self.permits_due].into_iter().flatten();
         let silent_at = sooner.fold(self.silent_at(), Instant::min);
         if self.is_writing { silent_at } else { silent_at.min(self.keep_alive_at).min(self.ping_at) }
+    }
+
+    /// Until when it has to open a document: after a pause of the process, it has all of its time again.
+    fn opens_by(&self) -> Option<Instant> {
+        self.opens_by.map(|at| at.max(awake::resumed() + OPENS_WITHIN))
     }
 
     /// When a message larger than usual has kept others waiting for too long, unless it is we who don't read it.

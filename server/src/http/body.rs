@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
+use coscribe_websocket::awake;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
 
 use crate::budget::{Account, Budget, Charge, Debtor, Strain};
 
@@ -70,7 +70,7 @@ pub(super) async fn receive(
     limits: BodyLimits,
     budget: &Arc<Budget>,
 ) -> Result<Received, BodyError> {
-    timeout(limits.time, collect(body, limits.bytes, budget)).await.map_err(|_| BodyError::TooSlow)?
+    awake::within(limits.time, collect(body, limits.bytes, budget)).await.ok_or(BodyError::TooSlow)?
 }
 
 async fn collect(mut body: Body, most: usize, budget: &Arc<Budget>) -> Result<Received, BodyError> {

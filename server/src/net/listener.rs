@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -12,16 +11,15 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
-use coscribe_websocket::{Stream, is_wanted, serve_http};
+use coscribe_websocket::{HttpTimeouts, Stream, awake, is_wanted, serve_http};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
+use super::callers::{Callers, Place};
 use super::server::Server;
 use super::tls::Tls;
 use super::upgrade;
@@ -78,7 +76,7 @@ struct Entrance {
     door: Door,
     server: Arc<Server>,
     routes: Router,
-    requesting: Arc<Semaphore>,
+    callers: Arc<Callers>,
 }
 
 /// Accepts connections for ever; stops when it is dropped. The door has so many places for those that are not WebSockets.
@@ -89,8 +87,8 @@ pub(crate) async fn run(
     server: Arc<Server>,
     routes: Router,
 ) {
-    let requesting = Arc::new(Semaphore::new(places));
-    let entrance = Arc::new(Entrance { door, server, routes, requesting });
+    let callers = Callers::new(places);
+    let entrance = Arc::new(Entrance { door, server, routes, callers });
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, Arc::clone(&entrance)));
@@ -104,9 +102,14 @@ async fn accept(listener: TcpListener, entrance: Arc<Entrance>) {
         match listener.accept().await {
             Ok((stream, from)) => {
                 failing = false;
-                match Arc::clone(&entrance.requesting).try_acquire_owned() {
-                    Ok(turn) => drop(tokio::spawn(serve(stream, from, Arc::clone(&entrance), turn))),
-                    Err(_) => entrance.server.metrics.reject("requests"),
+                let is_proxy = entrance.server.config.trusted_proxies.trusts(from.ip());
+                let place = entrance.callers.enter(from.ip(), is_proxy);
+                if place.as_ref().is_none_or(|place| place.is_of_another()) {
+                    entrance.server.metrics.reject("requests");
+                }
+                if let Some(place) = place {
+                    tokio::spawn(serve(stream, from, Arc::clone(&entrance), place));
+                    entrance.callers.settled().await;
                 }
             }
             Err(error) => {
@@ -121,12 +124,22 @@ async fn accept(listener: TcpListener, entrance: Arc<Entrance>) {
     }
 }
 
-async fn serve(stream: TcpStream, from: SocketAddr, entrance: Arc<Entrance>, _turn: OwnedSemaphorePermit) {
-    let limit = entrance.server.config.header_timeout.get();
+/// Serves a connection until it ends, becomes a WebSocket, or has to give its place to another.
+async fn serve(stream: TcpStream, from: SocketAddr, entrance: Arc<Entrance>, place: Place) {
+    let place = Arc::new(place);
+    tokio::select! {
+        () = converse(stream, from, entrance, Arc::clone(&place)) => {}
+        () = place.lost() => debug!(%from, "its place is given to another"),
+    }
+}
+
+async fn converse(stream: TcpStream, from: SocketAddr, entrance: Arc<Entrance>, place: Arc<Place>) {
+    let config = &entrance.server.config;
+    let timeouts = HttpTimeouts { header: config.header_timeout.get(), stall: config.stall_timeout.get() };
     let stream = match &entrance.door {
         Door::Public { tls: Some(tls) } => {
             // Not small, and not for plain connections to hold.
-            match Box::pin(encrypted(tls, stream, from, limit)).await {
+            match Box::pin(encrypted(tls, stream, from, timeouts)).await {
                 Some(stream) => stream,
                 None => return,
             }
@@ -135,28 +148,33 @@ async fn serve(stream: TcpStream, from: SocketAddr, entrance: Arc<Entrance>, _tu
     };
     let encrypted = Encrypted(stream.is_encrypted());
     let plain = TowerToHyperService::new(entrance.routes.clone());
-    let service =
-        service_fn(move |request| answer(request, from, encrypted, Arc::clone(&entrance), plain.clone()));
-    serve_http(stream, from, limit, service).await;
+    let service = service_fn(move |request| {
+        place.request();
+        answer(request, from, encrypted, Arc::clone(&entrance), plain.clone())
+    });
+    serve_http(stream, from, timeouts, service).await;
 }
 
 /// The stream of a connection that speaks TLS. One that speaks plain HTTP is told so.
-async fn encrypted(tls: &Tls, stream: TcpStream, from: SocketAddr, limit: Duration) -> Option<Stream> {
-    let deadline = Instant::now() + limit;
+async fn encrypted(tls: &Tls, stream: TcpStream, from: SocketAddr, timeouts: HttpTimeouts) -> Option<Stream> {
     let mut first = [0];
-    let seen = timeout_at(deadline, stream.peek(&mut first)).await;
-    // A record of TLS does not begin with a letter, a request does.
-    if matches!(seen, Ok(Ok(1))) && first[0].is_ascii_alphabetic() {
-        serve_http(stream.into(), from, limit, service_fn(async |_| Ok(not_encrypted()))).await;
-        return None;
-    }
-    match tls.handshake(stream, deadline).await {
-        Ok(stream) => Some(stream),
-        Err(error) => {
-            debug!(%from, "TLS: {error}");
-            None
+    let handshake = async {
+        let seen = stream.peek(&mut first).await;
+        // A record of TLS does not begin with a letter, a request does.
+        if matches!(seen, Ok(1)) && first[0].is_ascii_alphabetic() {
+            return Ok(Err(stream));
         }
+        tls.handshake(stream).await.map(Ok)
+    };
+    match awake::within(timeouts.header, handshake).await {
+        Some(Ok(Ok(stream))) => return Some(stream),
+        Some(Ok(Err(plain))) => {
+            serve_http(plain.into(), from, timeouts, service_fn(async |_| Ok(not_encrypted()))).await;
+        }
+        Some(Err(error)) => debug!(%from, "TLS: {error}"),
+        None => debug!(%from, "TLS: the handshake takes too long"),
     }
+    None
 }
 
 /// The answer to plain HTTP where TLS is spoken.

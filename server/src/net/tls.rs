@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use coscribe_websocket::Stream;
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
@@ -119,11 +119,10 @@ impl Tls {
     /// Makes a stream of a connection.
     ///
     /// # Errors
-    /// If the other side does not speak TLS, or is not done by then.
-    pub(crate) async fn handshake(&self, stream: TcpStream, deadline: Instant) -> io::Result<Stream> {
+    /// If the other side does not speak TLS.
+    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<Stream> {
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
-        let handshake = TlsAcceptor::from(config).accept(stream);
-        Ok(timeout_at(deadline, handshake).await??.into())
+        Ok(TlsAcceptor::from(config).accept(stream).await?.into())
     }
 
     /// Reads the files again whenever they have changed. New connections are shown the new certificate; where it cannot be used,

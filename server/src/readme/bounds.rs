@@ -13,7 +13,9 @@ use coscribe_engine::limits::{
 use coscribe_engine::message::Reason;
 use coscribe_persistence::NameError;
 use coscribe_persistence::limits::{MAX_NAME_BYTES, MAX_SUBJECT_BYTES};
-use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
+use coscribe_websocket::limits::{
+    HTTP_BUFFER, LARGE_MESSAGES, SLOWEST_ANSWER_BYTES_PER_SECOND, SLOWEST_BYTES_PER_SECOND,
+};
 
 use super::{Value, differences, read, table, values};
 use crate::connection::register::NoPlace;
@@ -23,16 +25,17 @@ use crate::http::y_sweet::Failure;
 use crate::limits::{
     ADDRESS_BYTES, ALLOWANCE, ANSWER_BYTES, API_BODY_BYTES, ASK_WAITING, ASKED_FOR_ADDRESS, BURST,
     BUSY_BYTES, CACHED_AT_MOST, CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION,
-    EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST,
-    INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES,
-    LAST_ALLOWANCE, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL,
-    MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN,
-    PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION,
-    REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_LOGGED,
-    REFUSALS_LOGGED_WITHIN, REFUSALS_ON_CONNECTION, REFUSALS_TOLD, RESERVED_DESCRIPTORS, REVOCATIONS,
-    REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, STRAIN_PATIENCE, TOKEN_BYTES, TOKEN_VALID,
-    TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
-    WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
+    EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FEW_REQUESTING, FULL_OUTBOXES,
+    GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES,
+    LARGE_MESSAGE_BYTES, LAST_ALLOWANCE, LAST_LINES, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LOG_BYTES,
+    LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE,
+    MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS,
+    PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION, REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE,
+    REFUSALS_FORGOTTEN, REFUSALS_LOGGED, REFUSALS_LOGGED_WITHIN, REFUSALS_ON_CONNECTION, REFUSALS_TOLD,
+    REQUEST_TIME, REQUESTING_SHARE, RESERVED_DESCRIPTORS, REVOCATIONS, REVOKED_NAME_BYTES, SHOWN_NAME_BYTES,
+    SPANS_IN_ROOM, STRAIN_PATIENCE, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE,
+    TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME, WHOLE_TIME_AMONG_OTHERS,
+    Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
 
@@ -117,8 +120,22 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 format!("up to {} that wait for it", number(MAX_TURNED_AWAY)),
             ],
         ),
-        ("a request header, and a TLS handshake", vec![]),
-        ("TCP connections that are not WebSockets", vec![number(MAX_REQUESTING)]),
+        ("a request header, and a TLS handshake", vec![size(HTTP_BUFFER)]),
+        (
+            "an answer that its client does not take",
+            vec![
+                "at most `stall_timeout`".to_owned(),
+                format!("{} a second", size(SLOWEST_ANSWER_BYTES_PER_SECOND)),
+            ],
+        ),
+        (
+            "TCP connections that are not WebSockets",
+            vec![
+                number(MAX_REQUESTING),
+                format!("1/{REQUESTING_SHARE} of them, and {FEW_REQUESTING} at least"),
+                format!("younger than {}", time(REQUEST_TIME)),
+            ],
+        ),
         ("a document", vec![too_large]),
         (
             "a document name",
@@ -321,9 +338,11 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
 }
 
 #[test]
-fn the_bounds_of_what_is_exported_are_told() {
+fn the_bounds_of_what_is_logged_and_exported_are_told() {
     let text = read("docs/observe.md");
     for said in [
+        format!("up to {} of lines wait", size(LOG_BYTES)),
+        format!("waits up to {} for its last lines", time(LAST_LINES)),
         format!("{} spans", number(EXPORT_QUEUE as u64)),
         format!("every {}", time(EXPORT_INTERVAL)),
         format!("have {}.", time(EXPORT_TIMEOUT)),
@@ -359,7 +378,7 @@ fn the_longest_leeway_is_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 52] = [
+    const INTERNAL: [&str; 53] = [
         "CONNECTION_BYTES",
         "TLS_BYTES",
         "ROOM_BYTES",
@@ -378,6 +397,7 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "REFUSED_ADDRESSES",
         "REPLY_BYTES",
         "ACCEPT_BACK_OFF",
+        "REQUESTING_LOGGED_WITHIN",
         "CERTIFICATE_INTERVAL",
         "LAST_CLOSES",
         "KEYS_TRIED",

@@ -36,8 +36,8 @@ pub(crate) enum GuestError {
     #[error("the update depends on others that are missing; it takes effect when they have come")]
     Incomplete,
     /// The update is taken in and goes to editors, but it is not on disk, and nobody knows when it will be.
-    #[error("it cannot be saved now: {0}")]
-    Unsaved(String),
+    #[error("it cannot be saved now; the server's log says why")]
+    Unsaved,
 }
 
 impl Rooms {
@@ -129,15 +129,13 @@ impl Guest {
     async fn hear_saved(&mut self) -> Result<Outbound, GuestError> {
         let mut health = self.health.clone();
         let stores_nothing = async move {
-            match health.wait_for(|health| health.failure.is_some()).await {
-                Ok(health) => health.failure.clone().unwrap_or_default(),
-                Err(_) => "the server is stopping".to_owned(),
-            }
+            // Without a journal the server is stopping.
+            let _ = health.wait_for(|health| health.failure.is_some()).await;
         };
         tokio::select! {
             biased;
             message = self.hear() => message,
-            reason = stores_nothing => Err(GuestError::Unsaved(reason)),
+            () = stores_nothing => Err(GuestError::Unsaved),
         }
     }
 

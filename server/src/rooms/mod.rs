@@ -25,6 +25,7 @@ use coscribe_engine::room::{Access, PeerId, Terms};
 use coscribe_persistence::DocumentName;
 use coscribe_persistence::limits::MAX_SUBJECT_BYTES;
 use coscribe_turns::{Party, Turns};
+use coscribe_websocket::awake;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -51,7 +52,7 @@ pub(crate) struct Rooms {
     config: Arc<Config>,
     journal: SharedJournal,
     metrics: Arc<Metrics>,
-    /// Where the rooms' clocks start.
+    /// Where the rooms' clocks start. They stand still while the process does.
     origin: Instant,
     /// Turns for long work.
     long_work: LongWork,
@@ -184,6 +185,16 @@ impl Rooms {
             load: Load::new(),
             budget,
         })
+    }
+
+    /// The time of all rooms, without pauses of the process.
+    fn now(&self) -> Duration {
+        awake::since(self.origin)
+    }
+
+    /// When that time will be.
+    fn at(&self, time: Duration) -> Instant {
+        awake::after(self.origin, time)
     }
 
     /// Joins the room of a document, and opens it if nobody has. Everything from the room comes through the outbox, also that

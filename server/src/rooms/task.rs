@@ -166,7 +166,7 @@ impl RoomTask {
         let config = &door.rooms.config;
         let limits =
             LifecycleLimits { grace: config.grace.get(), checkpoint_bytes: config.checkpoint_bytes.get() };
-        let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.origin.elapsed());
+        let mut life = Lifecycle::new(limits, stored, visit.is_some(), epoch, door.rooms.now());
         life.journal(epoch, failure.is_none(), &room);
         debug!(document = shown(&door.name), "opened");
         let room_bytes = room.memory();
@@ -202,7 +202,7 @@ impl RoomTask {
     }
 
     async fn next_event(&mut self) -> Event {
-        let wake = self.next_wake().map(|at| self.door.rooms.origin + at);
+        let wake = self.next_wake().map(|at| self.door.rooms.at(at));
         let awaits_durable = self.awaits_durable();
         tokio::select! {
             input = self.door.mailbox.inbox.recv() => Event::Input(input),
@@ -555,7 +555,7 @@ impl RoomTask {
     }
 
     fn now(&self) -> Duration {
-        self.door.rooms.origin.elapsed()
+        self.door.rooms.now()
     }
 }
 

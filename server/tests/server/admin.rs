@@ -1,7 +1,5 @@
 //! `--admin-listen`.
 
-use std::net::SocketAddr;
-
 use tempfile::tempdir;
 
 use crate::client::Client;
@@ -14,11 +12,7 @@ const UPGRADE: &str = "GET /doc HTTP/1.1\r\nHost: localhost\r\nConnection: Upgra
 async fn metrics_have_a_listener_of_their_own_and_documents_do_not() {
     let data = tempdir().unwrap();
     let mut server = Server::start(data.path(), &["--admin-listen", "127.0.0.1:0"]);
-    let mut line = server.line();
-    while !line.starts_with("metrics and the API are on http://") {
-        line = server.line();
-    }
-    let admin: SocketAddr = line.trim_end().rsplit('/').next().unwrap().parse().unwrap();
+    let admin = server.admin();
     Client::connect(server.address, "metrics").await.save("a document").await;
     for (path, public, private) in [
         ("/healthz", "200", "200"),

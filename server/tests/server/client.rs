@@ -12,7 +12,7 @@ use coscribe_provider::line::{Address, End, Incoming, Line, OpenError};
 use coscribe_provider::receipts::Receipt;
 use coscribe_provider::y_websocket::Provider;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
@@ -186,6 +186,17 @@ impl Client {
     /// Waits for what comes next.
     pub(crate) async fn next(&mut self) -> Incoming {
         timeout(PATIENCE, self.line.next()).await.expect("the server is silent")
+    }
+
+    /// Reads for a while.
+    pub(crate) async fn reads_what_there_is(&mut self, within: Duration) {
+        let until = Instant::now() + within;
+        while let Ok(next) = timeout_at(until, self.line.next()).await {
+            match next {
+                Incoming::Frame(frame) => self.take_in(frame).await.unwrap(),
+                Incoming::Ended(end) => panic!("the connection ended {end}"),
+            }
+        }
     }
 
     /// Waits for one frame and takes it in as a provider does.

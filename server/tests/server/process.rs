@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -45,17 +45,36 @@ impl Server {
     }
 
     /// Runs a command that becomes a server.
-    pub(crate) fn spawn(mut command: Command) -> Server {
+    pub(crate) fn spawn(command: Command) -> Server {
         let log = NamedTempFile::new().unwrap();
         let stderr = log.reopen().unwrap();
+        Server::spawn_logging(command, stderr.into(), log).0
+    }
+
+    /// Runs a command that becomes a server, whose log goes elsewhere.
+    pub(crate) fn with_stderr(command: Command, stderr: Stdio) -> (Server, Option<ChildStderr>) {
+        Server::spawn_logging(command, stderr, NamedTempFile::new().unwrap())
+    }
+
+    fn spawn_logging(
+        mut command: Command,
+        stderr: Stdio,
+        log: NamedTempFile,
+    ) -> (Server, Option<ChildStderr>) {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let stderr = child.stderr.take();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address =
             line.trim_end().split_once("://").filter(|(said, _)| said.starts_with("listening on http"));
         let address = address.unwrap_or_else(|| panic!("{line:?}, {}", read(&log))).1.parse().unwrap();
-        Server { address, child, log, stdout }
+        (Server { address, child, log, stdout }, stderr)
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// The next line that it has said.
@@ -64,6 +83,15 @@ impl Server {
         self.stdout.read_line(&mut line).unwrap();
         assert!(!line.is_empty(), "it has nothing more to say");
         line
+    }
+
+    /// Where it has its second listener. To be asked once.
+    pub(crate) fn admin(&mut self) -> SocketAddr {
+        loop {
+            if let Some(address) = self.line().strip_prefix("metrics and the API are on http://") {
+                return address.trim_end().parse().unwrap();
+            }
+        }
     }
 
     /// SIGKILL.

@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::certificates::Authority;
 use crate::client::Client;
-use crate::process::{Server, coscribe};
+use crate::process::{Server, coscribe, get};
 
 /// The largest file that the server may write, in blocks of 512 bytes: 8 MiB.
 const FILE_BLOCKS: u32 = 16 * 1024;
@@ -40,11 +40,7 @@ async fn a_health_check_speaks_tls_where_the_server_does_or_asks_its_admin_liste
     let (data, authority) = (tempdir().unwrap(), Authority::new());
     let [certificate, key] = authority.flags();
     let mut server = Server::start(data.path(), &[&certificate, &key, "--admin-listen", "127.0.0.1:0"]);
-    let mut line = server.line();
-    while !line.starts_with("metrics and the API are on http://") {
-        line = server.line();
-    }
-    let admin = line.trim_end().rsplit('/').next().unwrap().to_owned();
+    let admin = server.admin().to_string();
     let listen = server.address.to_string();
     for flags in [vec!["--listen", &listen], vec!["--listen", "127.0.0.1:1", "--admin-listen", &admin]] {
         let check = coscribe().arg("health").args(flags).output().unwrap();
@@ -87,6 +83,7 @@ async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
     reader.shows(|text| text.ends_with("the end")).await;
     let ready = server.get("/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(!ready.contains(data.path().to_str().unwrap()) && !ready.contains("os error"), "{ready}");
     let check = coscribe().args(["health", "--listen", &server.address.to_string()]).output().unwrap();
     assert_eq!(check.status.code(), Some(1));
     assert!(ready.ends_with(&*String::from_utf8(check.stdout).unwrap()));
@@ -116,15 +113,29 @@ async fn on_a_full_disk_editors_go_on_and_all_is_saved_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_server_that_could_not_save_everything_says_so_at_its_end() {
+async fn a_server_that_could_not_save_everything_says_so_at_its_end_and_strangers_hear_no_paths() {
     let data = tempdir().unwrap();
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = Server::start(data.path(), &["--admin-listen", "127.0.0.1:0"]);
+    let admin = server.admin();
     let mut writer = Client::connect(server.address, "doc").await;
     writer.save("kept").await;
     std::fs::remove_dir_all(data.path()).unwrap();
     server.logs("was removed or replaced").await;
-    let ready = server.get("/readyz").await;
+    let path = data.path().to_str().unwrap();
+    let ready = get(admin, "/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("was removed or replaced"), "{ready}");
+    assert!(ready.contains(path));
+    for (request, status) in [
+        ("GET /readyz", "503"),
+        ("GET /y-sweet/ready", "503"),
+        ("POST /y-sweet/check_store", "200"),
+        ("POST /y-sweet/doc/new", "503"),
+    ] {
+        let head = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let answer = server.http(&format!("{request} {head}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert!(!answer.contains(path) && !answer.contains("os error"), "{request}: {answer}");
+    }
     writer.write("lost").await.unwrap();
     let lost = writer.ask().await.unwrap();
     assert!(!writer.was_acknowledged(lost).await);

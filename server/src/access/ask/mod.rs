@@ -18,9 +18,10 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderValue, Method, Request, header};
 use bytes::Bytes;
 use coscribe_persistence::DocumentName;
+use coscribe_websocket::awake;
 use http_body_util::Full;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use self::answer::{Decided, NoDecision};
@@ -237,8 +238,8 @@ impl Inner {
             let _turn = turns_of_address.acquire().await.ok()?;
             self.ask_again(question, &mut last).await
         };
-        let decided = timeout(self.timeout, asked).await;
-        if let Ok(Some(decided)) = decided {
+        let decided = awake::within(self.timeout, asked).await;
+        if let Some(Some(decided)) = decided {
             if !self.is_up.swap(true, Ordering::Relaxed) {
                 info!("the application at {} answers again", self.url);
             }

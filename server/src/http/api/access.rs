@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use coscribe_persistence::DocumentName;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use tracing::info;
+use tracing::{error, info};
 
 use super::{Api, json};
 use crate::access::{Revocation, RevokeError, subject};
@@ -46,7 +46,12 @@ pub(super) async fn revoke(State(api): State<Api>, request: Request) -> Result<J
     let (authorizer, revoked) = (Arc::clone(&api.authorizer), revocation.clone());
     match spawn_blocking(move || authorizer.revocations.revoke(revoked)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Problem::new(status(&error), error.to_string())),
+        Ok(Err(error)) => {
+            if let RevokeError::Disk(error) = &error {
+                error!("a revocation cannot be stored: {error}");
+            }
+            return Err(Problem::new(status(&error), error.to_string()));
+        }
         Err(_) => return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
     }
     let Revocation { subject, token, issued_before } = &revocation;

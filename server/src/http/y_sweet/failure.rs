@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use coscribe_engine::message::Parting;
-use tracing::info;
+use tracing::{error, info};
 
 use super::paths::PathError;
 use crate::access::y_sweet::Refused;
@@ -43,8 +43,8 @@ pub(crate) enum Failure {
     /// The document cannot be read or written.
     #[error(transparent)]
     Document(#[from] GuestError),
-    /// The server has failed.
-    #[error("{0}")]
+    /// The server has failed, for a reason that only the log has.
+    #[error("the server has failed; its log says why")]
     Internal(String),
 }
 
@@ -69,7 +69,7 @@ impl Failure {
             }
             Failure::Document(GuestError::RefusedAgain) => (StatusCode::BAD_REQUEST, "policy"),
             Failure::Document(GuestError::Incomplete) => (StatusCode::CONFLICT, "incomplete"),
-            Failure::Document(GuestError::Unsaved(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unsaved"),
+            Failure::Document(GuestError::Unsaved) => (StatusCode::SERVICE_UNAVAILABLE, "unsaved"),
             Failure::Document(GuestError::Join(error)) => (StatusCode::SERVICE_UNAVAILABLE, error.label()),
             Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -83,6 +83,9 @@ impl IntoResponse for Failure {
         if status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Failure::Internal(reason) = &self {
+            error!("y-sweet: a request has failed: {reason}");
         }
         info!(%status, "y-sweet: refused a request: {self}");
         response.extensions_mut().insert(Counted(reason));

@@ -40,6 +40,7 @@ use crate::access::y_sweet::bearer;
 use crate::access::{Authorization, Authorizer, ClientKind, Grant};
 use crate::budget::Budget;
 use crate::config::{Config, Encrypted, is_local};
+use crate::http::UNSAVED;
 use crate::http::body::{BodyLimits, Received, receive};
 use crate::journal::SharedJournal;
 use crate::limits::{TOKEN_VALID, TOKEN_VALID_AT_MOST};
@@ -161,12 +162,12 @@ fn told(status: StatusCode, told: &impl Serialize) -> Result<Response<Body>, Fai
 struct Stores {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    error: Option<&'static str>,
 }
 
 impl Stores {
     fn asked(y_sweet: &YSweet) -> Stores {
-        let error = y_sweet.journal.failure();
+        let error = y_sweet.journal.failure().map(|_| UNSAVED);
         Stores { ok: error.is_none(), error }
     }
 }
