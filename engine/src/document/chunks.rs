@@ -13,7 +13,7 @@ use crate::update::{
 use crate::work::{Work, finish};
 
 /// Memory that a chunk takes beside its bytes: its place in the map, and the allocator's share.
-const CHUNK_OVERHEAD: usize = 96;
+pub(crate) const CHUNK_OVERHEAD: usize = 96;
 
 /// Bytes that a Deleted block takes at least beside its header.
 const DELETED_BYTES: usize = 2;

@@ -26,6 +26,9 @@ use crate::work::Work;
 /// Stands for the clients of messages that were not read. Yjs has none of this number: it does not fit into 53 bits.
 const UNREAD: ClientId = ClientId::MAX;
 
+/// Stands for the clock of what was refused where nothing depends on it.
+const NO_GAP: Clock = Clock::MAX;
+
 /// What a room remembers of refused updates.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -148,8 +151,13 @@ impl Room {
         if let Err(violation) = self.check_size(update).await {
             let state = self.blocks.state_vector();
             let first_new = |id: Id| Id { clock: id.clock.max(state.get(id.client)), ..id };
-            let runs = update.runs().take(REFUSED_CLIENTS_OF_UPDATE);
-            return Err((runs.map(|run| first_new(run.next)).collect(), violation));
+            let runs = update.runs().map(|run| first_new(run.next));
+            // Deletions alone leave no gap.
+            let deletions = update.deletions().map(|(client, _)| Id { client, clock: NO_GAP });
+            let mut refused: Vec<_> = runs.chain(deletions).take(REFUSED_CLIENTS_OF_UPDATE).collect();
+            refused.sort_unstable();
+            refused.dedup_by_key(|id| id.client);
+            return Err((refused, violation));
         }
         Ok(())
     }

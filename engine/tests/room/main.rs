@@ -5,6 +5,7 @@ mod awareness;
 mod counted;
 mod receipts;
 mod refusal;
+mod size;
 mod stage;
 mod waiting;
 
