@@ -39,7 +39,12 @@ impl IdSet {
     }
 
     /// How many ids of a range it has not. O(ranges within it, and log ranges).
-    pub(crate) async fn count_missing(&self, client: ClientId, range: Range<Clock>, work: &mut Work) -> usize {
+    pub(crate) async fn count_missing(
+        &self,
+        client: ClientId,
+        range: Range<Clock>,
+        work: &mut Work,
+    ) -> usize {
         let before = self.at_or_before(Id { client, clock: range.start });
         let (mut missing, mut from) = (0, before.map_or(range.start, |found| found.end.max(range.start)));
         let following = Id { client, clock: range.start + 1 }..Id { client, clock: range.end };

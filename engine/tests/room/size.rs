@@ -118,7 +118,8 @@ fn many_clients_count_with_their_places() {
     let mut stage = room(RoomLimits::default());
     // Each has one element without content, of two bytes.
     let crowd = |first: u64, many: u64| {
-        let blocks = (first..first + many).flat_map(|client| [&[1], &number(client)[..], &[0, 0, 1]].concat());
+        let blocks =
+            (first..first + many).flat_map(|client| [&[1], &number(client)[..], &[0, 0, 1]].concat());
         [number(many), blocks.collect(), vec![0]].concat()
     };
     let memory = fill(&mut stage, [crowd(1_000, 50_000)].into_iter());
@@ -137,7 +138,8 @@ fn blocks_without_content_between_others_count_with_their_ranges() {
         let blocks = [0x81, 2, 0, 1, 0x83, 2, 0, 0].repeat(usize::try_from(many).expect("few"));
         [vec![1], number(2 * many), number(client), vec![0], blocks, vec![0]].concat()
     };
-    let memory = fill(&mut stage, std::iter::once(pairs(3, 50_000)).chain((0..200).map(|n| pairs(1_000 + n, 200))));
+    let memory =
+        fill(&mut stage, std::iter::once(pairs(3, 50_000)).chain((0..200).map(|n| pairs(1_000 + n, 200))));
     assert!(memory <= LIMIT + 4096, "{memory}");
 }
 
