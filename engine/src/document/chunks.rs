@@ -50,6 +50,13 @@ pub(crate) struct Cursor {
     place: Option<Place>,
 }
 
+impl Cursor {
+    /// A cursor at the element with this clock.
+    pub(crate) fn at(clock: Clock) -> Self {
+        Self { clock, place: None }
+    }
+}
+
 /// The place of a block in its chunk.
 #[derive(Debug, Copy, Clone)]
 struct Place {

@@ -148,6 +148,9 @@ impl Room {
         if let Some((at, parting)) = self.refusals.gap_before(update, state, &mut self.work).await {
             return Err((vec![at], Violation::AfterRefused(parting)));
         }
+        if let Some(Id { client, .. }) = self.blocks.contradiction(update, &mut self.work).await {
+            return Err((vec![Id { client, clock: NO_GAP }], Violation::Contradiction));
+        }
         if let Err(violation) = self.check_size(update).await {
             let state = self.blocks.state_vector();
             let first_new = |id: Id| Id { clock: id.clock.max(state.get(id.client)), ..id };

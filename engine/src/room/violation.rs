@@ -25,6 +25,8 @@ pub(super) enum Violation {
     DocumentTooLarge,
     #[error("too many clients have written to the document")]
     TooManyClients,
+    #[error("another copy has written as the same client")]
+    Contradiction,
     #[error("too much waits for updates that are missing")]
     TooMuchWaits,
     #[error("{}", .0.words)]

@@ -2,6 +2,7 @@
 
 mod access;
 mod awareness;
+mod contradiction;
 mod counted;
 mod receipts;
 mod refusal;

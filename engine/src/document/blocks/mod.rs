@@ -4,6 +4,7 @@
 //! document takes as much memory as its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
 mod collect;
+mod contradiction;
 mod growth;
 mod intake;
 
@@ -209,7 +210,7 @@ impl Blocks {
         self.chunks.memory() + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD + self.parked.bytes()
     }
 
-    /// Whether an update says nothing that is not known already. O(blocks and deleted ranges · log).
+    /// Whether an update says nothing that is not known already. O(bytes, and deleted ranges · log).
     pub(crate) async fn has_all_of(&self, update: &Update, work: &mut Work) -> bool {
         for run in update.runs() {
             let known = self.state.get(run.client());
@@ -227,7 +228,7 @@ impl Blocks {
                 return false;
             }
         }
-        true
+        self.contradiction(update, work).await.is_none()
     }
 
     /// The whole document as one update. O(bytes).
