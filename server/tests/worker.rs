@@ -34,7 +34,8 @@ impl Worker {
     }
 
     fn send(&mut self, update: &[u8], question: Question, processor_time: Duration) {
-        let request = Request { update: update.to_vec(), question, processor_time };
+        let memory_bytes = 2 << 30;
+        let request = Request { update: update.to_vec(), question, processor_time, memory_bytes };
         let request = message::encode(&request).unwrap();
         frame::write(self.child.stdin.as_mut().unwrap(), &request, u32::MAX).unwrap();
     }

@@ -22,6 +22,7 @@ mod process;
 mod raw;
 mod readiness;
 mod rooms;
+mod same_client;
 mod shutdown;
 mod slow_link;
 mod slow_peer;
