@@ -2,11 +2,11 @@
 
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::{sync_frame, sync_status_frame};
-use coscribe_provider::line::End;
+use coscribe_provider::line::{End, Incoming};
 use tempfile::tempdir;
 use yrs::Doc;
 
-use crate::client::{Client, Incoming};
+use crate::client::Client;
 use crate::process::Server;
 
 #[tokio::test]
