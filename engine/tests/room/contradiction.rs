@@ -147,11 +147,8 @@ fn long_content_is_compared_piece_by_piece() {
     }
     // Typed one by one, and as one text.
     let mut one_by_one = [&[1][..], &super::stage::number(2_000), &[1, 0, 4, 1, 1, b't', 1, b'0']].concat();
-    for clock in 1..2_000 {
-        one_by_one.extend(
-            [&[0x84, 1][..], &super::stage::number(clock - 1), &[1, long.as_bytes()[clock as usize]]]
-                .concat(),
-        );
+    for (before, letter) in (0..).zip(long.bytes().skip(1).take(1_999)) {
+        one_by_one.extend([&[0x84, 1][..], &super::stage::number(before), &[1, letter]].concat());
     }
     one_by_one.push(0);
     let text = |text: &str| typed(1, 0, &text[..2_000]);

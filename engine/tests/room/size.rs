@@ -171,7 +171,7 @@ fn a_document_at_its_limit_can_be_read_shrunk_and_stored() {
     stage.connect(PeerId(3));
     stage.send(PeerId(3), update(&deletion([(len / 2, len / 4)])));
     assert_eq!(stage.closed.len(), refused + 1, "what frees more than it adds is taken in");
-    assert!(stage.room.blocks().memory() + (len as usize) / 5 < before);
+    assert!(stage.room.blocks().memory() + LIMIT / 8 < before);
     stage.send(PeerId(3), update(&typed(8, 0, "there is room again")));
     assert_eq!(stage.closed.len(), refused + 1);
 }
