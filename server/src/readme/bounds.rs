@@ -123,7 +123,7 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
             "a document",
             vec![
                 too_large,
-                format!("{} (`max_document_bytes`, which may be no more)", size(LARGEST_DOCUMENT_BYTES)),
+                format!("{} (`max_document_bytes`), which is also the most", size(LARGEST_DOCUMENT_BYTES)),
                 format!("{} clients", number(DOCUMENT_CLIENTS)),
                 format!("an {} larger", if DELETIONS_SHARE == 8 { "eighth" } else { "other part" }),
             ],
