@@ -83,6 +83,19 @@ pub(crate) const LITTLE_DEBRIS: usize = 64;
 /// A document, in bytes of memory, which is about the size of its encoding. Browsers give up on far smaller ones.
 pub const DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
+/// Deletions alone may make a document larger than it may be by one part in so many, so that one at its limit can be shrunk: to
+/// free content, they cut blocks. Beyond that, only those are taken in that free as much as they add.
+pub const DELETIONS_SHARE: usize = 8;
+
+/// A deleted range, in bytes of memory: an entry of the delete set, and the headers of two blocks where it cuts one in three.
+pub const DELETION_BYTES: usize = 96;
+
+/// Clients of a document. Whoever comes is sent the state vector: with so many, one of two megabytes.
+pub const DOCUMENT_CLIENTS: usize = MAX_STATE_VECTOR_CLIENTS;
+
+/// An update takes no more memory than so many times its bytes: the dearest are deleted ranges, of two bytes.
+pub(crate) const MOST_GROWTH: usize = 64;
+
 /// Updates that wait for a gap to fill, in bytes of memory per document: they are kept for as long as the document is.
 pub const PARKED_BYTES: usize = 16 * 1024 * 1024;
 

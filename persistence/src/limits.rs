@@ -10,8 +10,9 @@ pub const MAX_NAME_BYTES: usize = 1024;
 /// Longest subject in bytes. Long enough for an e-mail address or a token's subject.
 pub const MAX_SUBJECT_BYTES: usize = 256;
 
-/// Largest payload of a record in bytes. A document of this size is beyond what an editor opens.
-pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
+/// Largest payload of a record in bytes: twice the largest document that a server takes in, so that whatever made one larger,
+/// it can be stored.
+pub const MAX_PAYLOAD_BYTES: usize = 512 << 20;
 
 /// Largest state of a snapshot in bytes: a payload without the 16 bytes before the state.
 pub const MAX_STATE_BYTES: usize = MAX_PAYLOAD_BYTES - 16;

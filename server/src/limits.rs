@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use coscribe_persistence::limits::MAX_NAME_BYTES;
+use coscribe_engine::limits::{DELETIONS_SHARE, PARKED_BYTES};
+use coscribe_persistence::limits::{MAX_NAME_BYTES, MAX_STATE_BYTES};
 
 // Accepting and closing connections.
 
@@ -60,6 +61,15 @@ pub(crate) const TLS_BYTES: usize = 8 << 10;
 
 /// The same for a document that is empty, and its peer.
 pub(crate) const ROOM_BYTES: usize = 7 << 10;
+
+/// The largest limit of a document that can be configured, and of a message. Browsers give up on far smaller ones.
+pub(crate) const LARGEST_DOCUMENT_BYTES: usize = 256 << 20;
+
+const _: () = assert!(
+    LARGEST_DOCUMENT_BYTES + LARGEST_DOCUMENT_BYTES / DELETIONS_SHARE + PARKED_BYTES
+        < MAX_STATE_BYTES / 4 * 3,
+    "a document that was made as large as it may be can be stored, also where that was estimated too low"
+);
 
 /// How often a message may be in memory: as it has come, and as what becomes of it.
 pub(crate) const MESSAGE_FORMS: usize = 2;

@@ -34,7 +34,12 @@ impl Worker {
     }
 
     fn send(&mut self, update: &[u8], question: Question, processor_time: Duration) {
-        let request = Request { update: update.to_vec(), question, processor_time };
+        self.send_with(update, question, processor_time, 2 << 30);
+    }
+
+    /// Sends a request that may take so many bytes of memory.
+    fn send_with(&mut self, update: &[u8], question: Question, processor_time: Duration, memory_bytes: u64) {
+        let request = Request { update: update.to_vec(), question, processor_time, memory_bytes };
         let request = message::encode(&request).unwrap();
         frame::write(self.child.stdin.as_mut().unwrap(), &request, u32::MAX).unwrap();
     }
@@ -133,4 +138,34 @@ fn what_is_not_a_request_ends_it() {
     let (status, words) = worker.end();
     assert_eq!(status.code(), Some(1));
     assert!(words.contains("could not read a request"), "{words}");
+}
+
+/// A text that was typed from its end to its beginning: so many blocks of one character, which cannot be joined.
+fn typed_backwards(characters: u64) -> Vec<u8> {
+    use coscribe_engine::lib0::write_var_uint;
+    let mut update = vec![1];
+    write_var_uint(&mut update, characters);
+    update.extend([1, 0, 4, 1, 1, b't', 1, b'x']);
+    for clock in 1..characters {
+        update.extend([0x44, 1]);
+        write_var_uint(&mut update, clock - 1);
+        update.extend([1, b'x']);
+    }
+    update.push(0);
+    update
+}
+
+#[test]
+fn a_document_may_take_as_much_memory_as_its_request_says() {
+    let update = typed_backwards(300_000);
+    let time = Duration::from_secs(600);
+    let mut worker = Worker::start();
+    worker.send_with(&update, Question::Summary, time, 8 << 30);
+    assert!(matches!(worker.answer(), Some(Response::Summary { .. })));
+    // Of this, most is the stack.
+    let mut worker = Worker::start();
+    worker.send_with(&update, Question::Summary, time, 600 << 20);
+    assert_eq!(worker.answer(), None);
+    let (_, words) = worker.end();
+    assert!(words.contains("memory allocation"), "{words}");
 }

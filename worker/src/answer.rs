@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::document::{Document, DocumentError};
-use crate::limits::{DOCUMENTS, limit_processor_time};
+use crate::limits::{DOCUMENTS, limit_memory, limit_processor_time};
 use crate::message::{self, Question, Request, Response};
 use crate::serve::{ServeError, serve};
 
@@ -16,6 +16,7 @@ pub fn run() -> Result<(), ServeError> {
     serve(DOCUMENTS, |body| {
         let request = request(body)?;
         limit_processor_time(request.processor_time)?;
+        limit_memory(request.memory_bytes)?;
         message::encode(&answer(&request))
     })
 }

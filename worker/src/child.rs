@@ -72,6 +72,14 @@ impl Child {
     /// # Errors
     /// If there is none; the next request then goes to another process.
     pub fn ask(&mut self, request: Bytes) -> Result<Vec<u8>, Unanswered> {
+        self.ask_within(request, self.patience)
+    }
+
+    /// The same, for as long as this.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`].
+    pub fn ask_within(&mut self, request: Bytes, patience: Duration) -> Result<Vec<u8>, Unanswered> {
         if request.len() > self.longest_frame as usize {
             return Err(Unanswered::TooLong);
         }
@@ -79,7 +87,7 @@ impl Child {
             Some(running) => running,
             None => Running::start(&mut self.command, self.longest_frame).map_err(Unanswered::NotStarted)?,
         };
-        let answer = running.ask(request, self.patience)?;
+        let answer = running.ask(request, patience)?;
         self.running = Some(running);
         Ok(answer)
     }

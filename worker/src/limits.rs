@@ -18,9 +18,35 @@ pub struct Limits {
     pub frame_bytes: u32,
 }
 
-/// The limits of [`crate::run`]. A document as large as the longest frame cannot be opened within this memory anyway.
+/// The limits of [`crate::run`], for a small document.
 pub(crate) const DOCUMENTS: Limits =
     Limits { memory_bytes: 2 << 30, stack_bytes: 512 << 20, frame_bytes: 512 << 20 };
+
+/// Memory that a document may take beside [`DOCUMENTS`], for each byte of its update: yrs takes some hundred bytes for an item, and
+/// the smallest items take a few bytes of an update. Only what is touched is resident.
+const MEMORY_PER_BYTE: u64 = 128;
+
+/// The most memory for one document, however large it is: what a machine may have.
+const MOST_MEMORY_BYTES: u64 = 16 << 30;
+
+/// Bytes of an update that get a second of their own, beside the time that any document has: a slow machine opens many times as
+/// many.
+const BYTES_PER_SECOND: usize = 1 << 20;
+
+/// The longest time for one document, however large it is.
+const LONGEST_TIME: Duration = Duration::from_secs(600);
+
+/// Address space in bytes that opening an update of so many bytes may take.
+pub(crate) fn memory_for(bytes: usize) -> u64 {
+    let more = MEMORY_PER_BYTE.saturating_mul(bytes as u64);
+    DOCUMENTS.memory_bytes.saturating_add(more).min(MOST_MEMORY_BYTES)
+}
+
+/// How long opening an update of so many bytes may take, where a small one may take `timeout`.
+pub(crate) fn time_for(bytes: usize, timeout: Duration) -> Duration {
+    let more = Duration::from_secs((bytes / BYTES_PER_SECOND) as u64);
+    timeout.max((timeout + more).min(LONGEST_TIME))
+}
 
 /// How long a child that stopped answering may take to exit before it is killed.
 pub(crate) const EXIT_TIME: Duration = Duration::from_secs(1);
@@ -49,4 +75,19 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
     let maximum = getrlimit(resource).maximum;
     let current = Some(maximum.map_or(most, |maximum| most.min(maximum)));
     Ok(setrlimit(resource, Rlimit { current, maximum })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_follow_the_document_up_to_a_point() {
+        let timeout = Duration::from_secs(10);
+        assert_eq!((memory_for(100), time_for(100, timeout)), (DOCUMENTS.memory_bytes + 12_800, timeout));
+        assert_eq!(memory_for(40 << 20), 7 << 30);
+        assert_eq!(time_for(40 << 20, timeout), Duration::from_secs(50));
+        assert_eq!((memory_for(usize::MAX), time_for(usize::MAX, timeout)), (16 << 30, LONGEST_TIME));
+        assert_eq!(time_for(2 << 20, 2 * LONGEST_TIME), 2 * LONGEST_TIME, "what was asked for counts");
+    }
 }

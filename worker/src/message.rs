@@ -19,6 +19,8 @@ pub struct Request {
     pub question: Question,
     /// Processor time after which the worker dies by itself, in case nobody is left to kill it.
     pub processor_time: Duration,
+    /// Address space in bytes that the worker may use for it.
+    pub memory_bytes: u64,
 }
 
 /// What to tell of a document.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::child::{Child, Unanswered};
-use crate::limits::DOCUMENTS;
+use crate::limits::{DOCUMENTS, memory_for, time_for};
 use crate::message::{self, Question, Request, Response};
 
 /// A v1 update of an empty document.
@@ -30,8 +30,8 @@ pub enum Failure {
     #[error("opening it took more than {} s", .0.as_secs_f32())]
     TimedOut(Duration),
     /// An allocation failed.
-    #[error("opening it took more memory than a worker may use")]
-    OutOfMemory,
+    #[error("opening it took more than the {} MiB of memory that a worker may use for it", .0 >> 20)]
+    OutOfMemory(u64),
     /// The stack was not large enough.
     #[error("opening it overflowed the worker's stack")]
     StackOverflow,
@@ -60,20 +60,23 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Opens a document (its whole state as one v1 update) in the worker and tells what was asked.
+    /// Opens a document (its whole state as one v1 update) in the worker and tells what was asked. It may take more memory and
+    /// time the larger it is.
     ///
-    /// Blocks until the answer is there, for as long as the timeout, or twice as long: what damaged a worker unnoticed
+    /// Blocks until the answer is there, for as long as that time, or twice as long: what damaged a worker unnoticed
     /// may kill it only with the next document, so a document is blamed only when a fresh worker fails with it too.
     ///
     /// # Errors
     /// If the document is refused, or too much for two workers, or there is no worker.
     pub fn ask(&mut self, update: Vec<u8>, question: Question) -> Result<Response, Failure> {
-        let request = Request { update, question, processor_time: self.timeout };
+        let allowed = Allowed::of(update.len(), self.timeout);
+        let Allowed { time, memory_bytes } = allowed;
+        let request = Request { update, question, processor_time: time, memory_bytes };
         let request = message::encode(&request).map_err(|error| Failure::Refused(error.to_string()))?;
         let request = Bytes::from(request);
         let used_before = self.child.is_running();
-        match self.try_once(request.clone()) {
-            Err(_) if used_before => self.try_once(request),
+        match self.try_once(request.clone(), allowed) {
+            Err(_) if used_before => self.try_once(request, allowed),
             result => result,
         }
         .and_then(|response| match response {
@@ -82,8 +85,9 @@ impl Worker {
         })
     }
 
-    fn try_once(&mut self, request: Bytes) -> Result<Response, Failure> {
-        let answer = self.child.ask(request).map_err(|reason| diagnose(reason, self.timeout))?;
+    fn try_once(&mut self, request: Bytes, allowed: Allowed) -> Result<Response, Failure> {
+        let answer = self.child.ask_within(request, allowed.time);
+        let answer = answer.map_err(|reason| diagnose(reason, allowed))?;
         message::decode(&answer).map_err(|error| {
             self.child.stop();
             Failure::Crashed(format!("its answer cannot be read: {error}"))
@@ -91,25 +95,38 @@ impl Worker {
     }
 }
 
-fn diagnose(reason: Unanswered, timeout: Duration) -> Failure {
+/// What a document may take of a worker.
+#[derive(Debug, Clone, Copy)]
+struct Allowed {
+    time: Duration,
+    memory_bytes: u64,
+}
+
+impl Allowed {
+    fn of(bytes: usize, timeout: Duration) -> Self {
+        Self { time: time_for(bytes, timeout), memory_bytes: memory_for(bytes) }
+    }
+}
+
+fn diagnose(reason: Unanswered, allowed: Allowed) -> Failure {
     match reason {
         Unanswered::TooLong => Failure::Refused(reason.to_string()),
-        Unanswered::Late => Failure::TimedOut(timeout),
-        Unanswered::Ended { status, last_words } => cause_of_death(status, &last_words, timeout),
+        Unanswered::Late => Failure::TimedOut(allowed.time),
+        Unanswered::Ended { status, last_words } => cause_of_death(status, &last_words, allowed),
         Unanswered::NotStarted(error) | Unanswered::Lost(error) => Failure::Broken(error),
     }
 }
 
-fn cause_of_death(status: ExitStatus, last_words: &str, timeout: Duration) -> Failure {
+fn cause_of_death(status: ExitStatus, last_words: &str, allowed: Allowed) -> Failure {
     // What Rust's runtime says before it aborts.
     if last_words.contains("has overflowed its stack") {
         return Failure::StackOverflow;
     }
     if last_words.contains("memory allocation of") || last_words.contains("memory allocation failed") {
-        return Failure::OutOfMemory;
+        return Failure::OutOfMemory(allowed.memory_bytes);
     }
     if status.signal() == Some(rustix::process::Signal::XCPU.as_raw()) {
-        return Failure::TimedOut(timeout);
+        return Failure::TimedOut(allowed.time);
     }
     let words = last_words.trim();
     let words = if words.is_empty() { "it said nothing" } else { words };
@@ -122,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_death_is_told_by_signal_and_last_words() {
-        let told =
-            |raw, words| cause_of_death(ExitStatus::from_raw(raw), words, Duration::from_secs(2)).to_string();
+        let allowed = Allowed::of(0, Duration::from_secs(2));
+        let told = |raw, words| cause_of_death(ExitStatus::from_raw(raw), words, allowed).to_string();
         assert_eq!(told(11, ""), "opening it crashed the worker: signal: 11 (SIGSEGV): it said nothing");
         assert_eq!(
             told(101 << 8, "panicked at\n x\n"),
@@ -136,7 +153,7 @@ mod tests {
         );
         assert_eq!(
             told(6, "memory allocation of 4294967296 bytes failed"),
-            "opening it took more memory than a worker may use"
+            "opening it took more than the 2048 MiB of memory that a worker may use for it"
         );
     }
 }

@@ -13,7 +13,7 @@ use crate::update::{
 use crate::work::{Work, finish};
 
 /// Memory that a chunk takes beside its bytes: its place in the map, and the allocator's share.
-const CHUNK_OVERHEAD: usize = 96;
+pub(crate) const CHUNK_OVERHEAD: usize = 96;
 
 /// Bytes that a Deleted block takes at least beside its header.
 const DELETED_BYTES: usize = 2;
@@ -48,6 +48,13 @@ pub(crate) struct Cursor {
     pub(crate) clock: Clock,
     /// The place of the next block, if it is inside a chunk.
     place: Option<Place>,
+}
+
+impl Cursor {
+    /// A cursor at the element with this clock.
+    pub(crate) fn at(clock: Clock) -> Self {
+        Self { clock, place: None }
+    }
 }
 
 /// The place of a block in its chunk.

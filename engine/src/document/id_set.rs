@@ -38,6 +38,25 @@ impl IdSet {
         self.at_or_before(Id { client, clock: range.start }).is_some_and(|found| found.end >= range.end)
     }
 
+    /// How many ids of a range it has not. O(ranges within it, and log ranges).
+    pub(crate) async fn count_missing(
+        &self,
+        client: ClientId,
+        range: Range<Clock>,
+        work: &mut Work,
+    ) -> usize {
+        let before = self.at_or_before(Id { client, clock: range.start });
+        let (mut missing, mut from) = (0, before.map_or(range.start, |found| found.end.max(range.start)));
+        let following = Id { client, clock: range.start + 1 }..Id { client, clock: range.end };
+        for (id, &end) in self.ranges.range(following) {
+            missing += id.clock - from;
+            from = end;
+            work.count(1);
+            work.pause().await;
+        }
+        (missing + range.end.saturating_sub(from)) as usize
+    }
+
     /// Its ranges, by client from low to high, then by clock.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, Range<Clock>)> {
         self.ranges.iter().map(|(id, &end)| (id.client, id.clock..end))
@@ -204,6 +223,12 @@ mod tests {
             prop_assert_eq!(&ids, &model);
             let ranges: Vec<_> = set.iter().collect();
             prop_assert!(ranges.windows(2).all(|two| two[0].0 < two[1].0 || two[0].1.end < two[1].1.start));
+            for (client, start) in (0..3).flat_map(|client| (0..80).map(move |start| (client, start))) {
+                let range = start..start + 7;
+                let missing = range.clone().filter(|&clock| !model.contains(&(client, clock))).count();
+                let counted = finish(set.count_missing(client, range, &mut Work::default()));
+                prop_assert_eq!(counted, missing);
+            }
             for id in (0..3).flat_map(|client| (0..80).map(move |clock| Id { client, clock })) {
                 prop_assert_eq!(set.contains(id), model.contains(&(id.client, id.clock)));
             }

@@ -7,8 +7,10 @@
 //! | varString, varBuf | varUint length in bytes, then that many bytes (a string is UTF-8) |
 //! | any | a tag byte from 127 down to 116, then its value (see [`Reader::skip_any`]) |
 
+mod alike;
 mod json;
 
+pub(crate) use alike::are_alike;
 pub(crate) use json::JsonCheck;
 
 use crate::limits::{MAX_ANY_DEPTH, MAX_SAFE_INTEGER, SHORT_BYTES};
@@ -154,12 +156,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn skip_var_int(&mut self) -> Result<(), ReadError> {
+    /// The next bytes, as many as are wanted.
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
+        self.take(N)?.try_into().map_err(|_| ReadError::UnexpectedEnd)
+    }
+
+    /// A varInt, which JavaScript has as a float.
+    #[expect(clippy::cast_precision_loss, reason = "no varInt is larger than a safe integer")]
+    fn var_int(&mut self) -> Result<f64, ReadError> {
         let first = self.u8()?;
-        if first & 0x80 != 0 {
-            self.leb128(u64::from(first & 0x3f), 6)?;
-        }
-        Ok(())
+        let low = u64::from(first & 0x3f);
+        let number = if first & 0x80 != 0 { self.leb128(low, 6)? } else { low } as f64;
+        Ok(if first & 0x40 != 0 { -number } else { number })
     }
 }
 
@@ -234,7 +242,7 @@ impl AnyWalk {
             (level.left, level.has_key) = (left, false);
             match reader.u8()? {
                 120 | 121 | 126 | 127 => {}
-                125 => reader.skip_var_int()?,
+                125 => drop(reader.var_int()?),
                 124 => drop(reader.take(4)?),
                 122 | 123 => drop(reader.take(8)?),
                 119 => {

@@ -15,7 +15,10 @@ use crate::dialect::MessageError;
 use crate::document::blocks::{Arrival, Changes, Intake};
 use crate::document::named::Named;
 use crate::document::state_vector::StateVector;
-use crate::limits::{MAX_RUNS_FROM_PEER, STATELESS_BYTES, SYNC_STATUS_BYTES, UNANSWERED_SYNC_STATUSES};
+use crate::limits::{
+    DELETIONS_SHARE, DOCUMENT_CLIENTS, MAX_RUNS_FROM_PEER, MOST_GROWTH, STATELESS_BYTES, SYNC_STATUS_BYTES,
+    UNANSWERED_SYNC_STATUSES,
+};
 use crate::message::{Inbound, Outbound};
 use crate::peer::{Access, Confirmation, PeerId};
 use crate::update::{self, Update};
@@ -145,8 +148,19 @@ impl Room {
             // What had waited came from others: the source has not seen it.
             self.unflushed.came_from_several();
         }
+        let (own, of_others): (Vec<_>, Vec<_>) =
+            intake.contradicted.into_iter().partition(|(source, _)| *source == peer.0);
+        for (source, client) in of_others {
+            let refused = self.refuse_contradiction(PeerId(source), client, now);
+            if let Err(violation) = refused {
+                self.part(PeerId(source), violation.into()).await;
+            }
+        }
         for source in intake.freed {
             self.date_receipts(PeerId(source));
+        }
+        if let Some(&(_, client)) = own.first() {
+            return self.refuse_contradiction(peer, client, now).map(|()| Taken::Refused);
         }
         if intake.refused {
             return Err(Violation::TooMuchWaits);
@@ -216,15 +230,22 @@ impl Room {
         intake
     }
 
-    /// Refuses an update that would make the document too large.
+    /// Refuses an update that would make the document too large. Deletions alone may make it somewhat larger, and may always free
+    /// as much as they add. O(bytes of the update), where it could matter.
     pub(super) async fn check_size(&mut self, update: &Update) -> Result<(), Violation> {
-        let room = self.limits.document_bytes.saturating_sub(self.blocks.memory());
-        // What is new of an update is counted only where it matters.
-        if update.bytes().len() > room {
-            let growth = Box::pin(self.blocks.growth_in_slices(update, &mut self.work)).await;
-            if growth > room {
-                return Err(Violation::DocumentTooLarge);
-            }
+        let limit = self.limits.document_bytes;
+        let (memory, clients) = (self.blocks.memory(), self.blocks.state_vector().len());
+        let might_grow = update.bytes().len().saturating_mul(MOST_GROWTH);
+        if memory.saturating_add(might_grow) <= limit && clients + update.runs().len() <= DOCUMENT_CLIENTS {
+            return Ok(());
+        }
+        let growth = Box::pin(self.blocks.growth_in_slices(update, limit, &mut self.work)).await;
+        if growth.clients > DOCUMENT_CLIENTS.saturating_sub(clients) {
+            return Err(Violation::TooManyClients);
+        }
+        let most = if growth.blocks == 0 { limit.saturating_add(limit / DELETIONS_SHARE) } else { limit };
+        if growth.blocks > limit || growth.net() > most.saturating_sub(memory) {
+            return Err(Violation::DocumentTooLarge);
         }
         Ok(())
     }

@@ -26,6 +26,9 @@ use crate::work::Work;
 /// Stands for the clients of messages that were not read. Yjs has none of this number: it does not fit into 53 bits.
 const UNREAD: ClientId = ClientId::MAX;
 
+/// Stands for the clock of what was refused where nothing depends on it.
+const NO_GAP: Clock = Clock::MAX;
+
 /// What a room remembers of refused updates.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -145,11 +148,19 @@ impl Room {
         if let Some((at, parting)) = self.refusals.gap_before(update, state, &mut self.work).await {
             return Err((vec![at], Violation::AfterRefused(parting)));
         }
+        if let Some(Id { client, .. }) = self.blocks.contradiction(update, &mut self.work).await {
+            return Err((vec![Id { client, clock: NO_GAP }], Violation::Contradiction));
+        }
         if let Err(violation) = self.check_size(update).await {
             let state = self.blocks.state_vector();
             let first_new = |id: Id| Id { clock: id.clock.max(state.get(id.client)), ..id };
-            let runs = update.runs().take(REFUSED_CLIENTS_OF_UPDATE);
-            return Err((runs.map(|run| first_new(run.next)).collect(), violation));
+            let runs = update.runs().map(|run| first_new(run.next));
+            // Deletions alone leave no gap.
+            let deletions = update.deletions().map(|(client, _)| Id { client, clock: NO_GAP });
+            let mut refused: Vec<_> = runs.chain(deletions).take(REFUSED_CLIENTS_OF_UPDATE).collect();
+            refused.sort_unstable();
+            refused.dedup_by_key(|id| id.client);
+            return Err((refused, violation));
         }
         Ok(())
     }
@@ -178,6 +189,22 @@ impl Room {
         self.peer(peer).leaves_at = Some(now + delay);
         self.refusals.leaving.insert((now + delay, peer), parting);
         Ok(())
+    }
+
+    /// What a peer had sent was left out after it had waited: another copy had written meanwhile as the same client.
+    ///
+    /// # Errors
+    /// As for [`Self::refuse_update`].
+    pub(super) fn refuse_contradiction(
+        &mut self,
+        peer: PeerId,
+        client: ClientId,
+        now: Duration,
+    ) -> Result<(), Violation> {
+        if !self.peers.contains_key(&peer) {
+            return Ok(());
+        }
+        self.refuse_update(peer, &[Id { client, clock: NO_GAP }], &Violation::Contradiction, now)
     }
 
     /// A peer has begun to send a message that is larger than any may be, and is not read any more. It is closed: later, where

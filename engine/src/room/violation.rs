@@ -23,6 +23,10 @@ pub(super) enum Violation {
     MessageTooLarge,
     #[error("the document would be too large")]
     DocumentTooLarge,
+    #[error("too many clients have written to the document")]
+    TooManyClients,
+    #[error("another copy has written as the same client")]
+    Contradiction,
     #[error("too much waits for updates that are missing")]
     TooMuchWaits,
     #[error("{}", .0.words)]
@@ -38,7 +42,7 @@ pub(super) enum Violation {
 impl Violation {
     fn reason(&self) -> Reason {
         match self {
-            Self::MessageTooLarge | Self::DocumentTooLarge => Reason::TooLarge,
+            Self::MessageTooLarge | Self::DocumentTooLarge | Self::TooManyClients => Reason::TooLarge,
             Self::AfterRefused(parting) => parting.reason,
             Self::TooMuchWaits => Reason::Overload,
             _ => Reason::Violation,

@@ -63,6 +63,7 @@ pub(super) async fn read_content<const CHECK: bool>(
 ) -> Result<Clock, UpdateError> {
     if matches!(content, Content::Gc | Content::Deleted | Content::Skip) {
         work.count(1);
+        work.pause().await;
         return read_len(reader, clock);
     }
     let start = reader.position();

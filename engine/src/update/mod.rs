@@ -19,6 +19,7 @@ mod content;
 mod fields;
 pub mod pieces;
 pub(crate) mod rope_reader;
+mod same;
 mod scan;
 mod slice;
 

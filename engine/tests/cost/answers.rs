@@ -2,6 +2,8 @@
 
 use coscribe_engine::dialect::sync::SyncMessage;
 use coscribe_engine::dialect::y_websocket::sync_frame;
+use coscribe_engine::limits::AWARENESS_BYTES;
+use coscribe_engine::room::PeerId;
 use coscribe_engine::rope::Rope;
 
 use crate::forged::{deletions, question, state_of, states, text, update, var_uint};
@@ -91,4 +93,20 @@ fn questions_of_a_lagging_peer_do_not_copy_the_delete_set() {
     });
     assert_eq!(cost.frames, 1);
     cost.is_in_proportion();
+}
+
+#[test]
+fn who_comes_gets_no_more_awareness_than_a_document_may_have() {
+    let peers: Vec<_> = (10..70).map(PeerId).collect();
+    let mut meter = Meter::with(&peers);
+    for (&peer, n) in peers.iter().zip(0..) {
+        for client in 0..64 {
+            meter.receive(peer, states(&[(1_000 + 64 * n + client, 1, &state_of(64 << 10))]));
+        }
+    }
+    meter.sent.clear();
+    meter.connect(A);
+    meter.tick();
+    let largest = meter.sent.iter().map(Rope::len).max().unwrap_or_default();
+    assert!(largest > AWARENESS_BYTES / 2 && largest < AWARENESS_BYTES + (64 << 10), "{largest}");
 }

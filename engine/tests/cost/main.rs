@@ -7,4 +7,5 @@ mod deletions;
 mod forged;
 mod meter;
 mod sharing;
+mod size;
 mod waiting;

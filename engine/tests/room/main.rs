@@ -2,9 +2,11 @@
 
 mod access;
 mod awareness;
+mod contradiction;
 mod counted;
 mod receipts;
 mod refusal;
+mod size;
 mod stage;
 mod waiting;
 

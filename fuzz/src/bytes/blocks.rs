@@ -88,8 +88,12 @@ impl History {
         assert_eq!(admission.update.is_none(), admission.changes.is_empty());
         assert!(!admission.parked || self.blocks.parked().waits_for(source), "what is parked waits");
         assert!(!admission.woken || parked > 0, "only what is parked can wake");
-        assert!(growth <= update.bytes().len() && self.blocks.memory() <= before + 256 * self.len + 4096);
+        assert!(
+            growth <= 64 * update.bytes().len() && self.blocks.memory() <= before + 256 * self.len + 4096
+        );
         self.parked |= !self.blocks.parked().is_empty();
+        let most = before + 2 * growth + 4096;
+        assert!(self.parked || self.blocks.memory() <= most, "{} of {most}", self.blocks.memory());
         self.pass_on(admission.update, &admission.changes);
         if self.model.as_mut().is_some_and(|model| model.admit(update).is_err()) {
             self.model = None;

@@ -25,7 +25,7 @@ use crate::config::{Config, time};
 /// The arguments of commands that open documents with yrs.
 #[derive(Debug, clap::Args)]
 struct WorkerArgs {
-    /// How long yrs may take to open one document
+    /// How long yrs may take to open one document: a second more for each MiB of it
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     timeout: Duration,
 }

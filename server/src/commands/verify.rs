@@ -22,7 +22,8 @@ pub(crate) struct Args {
     /// Open each document with yrs as well
     ///
     /// A second implementation must then find the same ids as this one, or the difference is reported. It runs in a separate
-    /// process with 2 GiB of memory. A document that it cannot open is reported by name, and is not checked any deeper.
+    /// process with 2 GiB of memory, and more for larger documents. A document that it cannot open is reported by name, and is not
+    /// checked any deeper: it counts as sound.
     #[arg(long)]
     deep: bool,
     #[command(flatten)]

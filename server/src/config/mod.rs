@@ -32,7 +32,7 @@ pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Share, Size, Span, Switch, choice, time, trimmed};
+pub(crate) use values::{Interval, Share, Size, Span, StoredSize, Switch, choice, time, trimmed};
 pub(crate) use variables::Unknown;
 
 use std::net::IpAddr;
@@ -111,7 +111,7 @@ pub struct Config {
     /// The largest message that is read at once, before and after decompression. Larger messages, up to the size of a
     /// document, take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
-    pub(crate) max_message_bytes: Size,
+    pub(crate) max_message_bytes: StoredSize,
     /// Memory that may be held for connections and documents, beside what the program itself takes: half of the memory of the
     /// machine or container if it is not given. Where it is short, those that hold most are disconnected
     #[arg(long, value_name = "SIZE")]
@@ -127,7 +127,7 @@ pub struct Config {
     pub(crate) checkpoint_bytes: Size,
     /// The largest size of a document in memory, which is about its encoded size
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
-    pub(crate) max_document_bytes: Size,
+    pub(crate) max_document_bytes: StoredSize,
     /// Documents that keep deleted content, for editors that show earlier versions (`gc: false`): all if no names follow, or
     /// those with these names: `notes`, `team/*` (directly below `team`), `team/**` (everything below it)
     #[arg(long, value_name = "PATTERN,…")]
@@ -302,6 +302,7 @@ mod tests {
             ("grace = \"1s\"\ngrase = \"1s\"", ["line 2", "grase"]),
             ("\n\nping_interval = \"0s\"", ["line 3", "zero"]),
             ("max_message_bytes = \"many\"", ["line 1", "max_message_bytes"]),
+            ("max_document_bytes = \"1GiB\"", ["line 1", "256MiB at most"]),
             ("listen = \"nowhere\"", ["line 1", "listen"]),
             ("log = \"loud\"", ["line 1", "log"]),
             ("log_format = \"xml\"", ["line 1", "log_format"]),

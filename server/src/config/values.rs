@@ -11,6 +11,8 @@ use serde::de::{Error, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::limits::LARGEST_DOCUMENT_BYTES;
+
 /// What a list is called in serde's errors.
 pub(super) const TEXTS: &str = "a string, or a list of strings";
 
@@ -25,6 +27,10 @@ pub(crate) struct Interval(Duration);
 /// A number of bytes, never zero.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Size(usize);
+
+/// A number of bytes, never zero, that a record of the log can hold.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct StoredSize(Size);
 
 /// A part of all: from 0, which is none, to 1.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -57,6 +63,13 @@ impl Size {
     /// The number of bytes.
     pub(crate) fn get(self) -> usize {
         self.0
+    }
+}
+
+impl StoredSize {
+    /// The number of bytes.
+    pub(crate) fn get(self) -> usize {
+        self.0.get()
     }
 }
 
@@ -107,6 +120,17 @@ impl FromStr for Size {
     }
 }
 
+impl FromStr for StoredSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<StoredSize, String> {
+        match text.parse::<Size>()? {
+            size if size.get() <= LARGEST_DOCUMENT_BYTES => Ok(StoredSize(size)),
+            _ => Err(format!("it may be {}MiB at most", LARGEST_DOCUMENT_BYTES >> 20)),
+        }
+    }
+}
+
 impl FromStr for Share {
     type Err = String;
 
@@ -130,6 +154,12 @@ impl<'de> Deserialize<'de> for Interval {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        number(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoredSize, D::Error> {
         number(deserializer)
     }
 }

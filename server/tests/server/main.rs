@@ -24,6 +24,7 @@ mod raw;
 mod readiness;
 mod requests;
 mod rooms;
+mod same_client;
 mod shutdown;
 mod slow_link;
 mod slow_peer;

@@ -4,6 +4,8 @@
 //! document takes as much memory as its encoding, a diff is mostly copied ranges, and a deletion rewrites one chunk.
 
 mod collect;
+mod contradiction;
+mod growth;
 mod intake;
 
 use std::sync::OnceLock;
@@ -208,31 +210,16 @@ impl Blocks {
         self.chunks.memory() + (self.deleted.len() + self.state.len()) * ENTRY_OVERHEAD + self.parked.bytes()
     }
 
-    /// Bytes of those blocks of an update that are not known yet. Deletions do not count. O(bytes of the update).
-    pub fn growth(&self, update: &Update) -> usize {
-        finish(self.growth_in_slices(update, &mut Work::default()))
-    }
-
-    /// The same, with pauses.
-    pub(crate) async fn growth_in_slices(&self, update: &Update, work: &mut Work) -> usize {
-        let mut growth = 0;
+    /// Whether an update says nothing that is not known already. O(bytes, and deleted ranges · log).
+    pub(crate) async fn has_all_of(&self, update: &Update, work: &mut Work) -> bool {
         for run in update.runs() {
             let known = self.state.get(run.client());
             let mut blocks = run.blocks();
-            let mut from = blocks.position();
             while let Some(block) = blocks.next_in_slices(work).await {
-                let to = blocks.position();
-                growth += if block.end() > known { to - from } else { 0 };
-                from = to;
+                if block.end() > known {
+                    return false;
+                }
             }
-        }
-        growth
-    }
-
-    /// Whether an update says nothing that is not known already. O(blocks and deleted ranges · log).
-    pub(crate) async fn has_all_of(&self, update: &Update, work: &mut Work) -> bool {
-        if self.growth_in_slices(update, work).await > 0 {
-            return false;
         }
         for (client, range) in update.deletions() {
             work.count(2);
@@ -241,7 +228,7 @@ impl Blocks {
                 return false;
             }
         }
-        true
+        self.contradiction(update, work).await.is_none()
     }
 
     /// The whole document as one update. O(bytes).

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::document::id_set::IdSet;
 use crate::document::state_vector::StateVector;
-use crate::limits::DELETIONS_AT_ONCE;
+use crate::limits::{DELETION_BYTES, DELETIONS_AT_ONCE};
 use crate::update::{ClientId, Clock, Id, Run};
 use crate::work::{Work, copy};
 
@@ -20,8 +20,6 @@ pub(crate) use self::stored::Part;
 
 /// Memory that an entry takes beside its bytes: some map nodes and an allocation or two.
 const ENTRY_BYTES: usize = 256;
-/// Memory that a range of deletions takes.
-const RANGE_BYTES: usize = 32;
 /// Memory that an element takes for which deletions wait.
 const ID_BYTES: usize = 32;
 /// Memory that one source of an entry takes.
@@ -64,10 +62,10 @@ impl Waiting {
         ENTRY_BYTES
             + match self {
                 Self::Blocks(run) => run.bytes.len(),
-                Self::Deletions(_, ranges) => ranges.len() * RANGE_BYTES,
+                Self::Deletions(_, ranges) => ranges.len() * DELETION_BYTES,
                 // Each range may become an entry of its own when it waits for the elements that it deletes.
                 Self::Held(held) => {
-                    let each = RANGE_BYTES + ENTRY_BYTES + SOURCE_BYTES;
+                    let each = DELETION_BYTES + ENTRY_BYTES + SOURCE_BYTES;
                     held.after.len() * ID_BYTES + held.deletions.len() * each
                 }
             }
@@ -254,7 +252,7 @@ impl Parked {
         };
         let lacking = ranges.iter().filter(|(client, range)| !others.covers(*client, range.clone())).count();
         work.count(ranges.len());
-        let growth = SOURCE_BYTES + lacking * RANGE_BYTES + if before.is_none() { ENTRY_BYTES } else { 0 };
+        let growth = SOURCE_BYTES + lacking * DELETION_BYTES + if before.is_none() { ENTRY_BYTES } else { 0 };
         if self.bytes() + growth > most {
             ranges.discard(work).await;
             return false;
@@ -409,6 +407,12 @@ impl Parked {
         self.unlogged.remove(&ticket.number);
         sources.retain(|&source| !self.waits_for(source));
         sources
+    }
+
+    /// An entry that was taken out is not to be taken in: gives its sources, which no longer wait for it. O(sources · log).
+    pub(crate) fn reject(&mut self, ticket: &Ticket) -> Vec<Source> {
+        self.unlogged.remove(&ticket.number);
+        self.forget_sources(ticket.number)
     }
 
     /// Lets deletions that were held, and their sources, wait for the elements that are deleted. O(ranges and sources · log).
