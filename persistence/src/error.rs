@@ -49,7 +49,7 @@ pub enum StoreError {
     },
     /// A file was written by a version of coscribe that this one does not know.
     #[error(
-        "{path:?} has format version {version}, and this program reads version {VERSION}; use the version of coscribe \
+        "{path:?} has format version {version}, and this program reads versions up to {VERSION}; use the version of coscribe \
          that wrote it, or a later one"
     )]
     UnknownVersion {

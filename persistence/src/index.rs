@@ -204,11 +204,8 @@ impl Index {
         }
     }
 
-    /// Remembers a stretch of the log that cannot be read.
+    /// Remembers a stretch of the log that cannot be read, if it is known which document has lost a record there.
     pub(crate) fn add_damage(&mut self, position: Position, damage: &Damage) {
-        if let Some(segment) = self.segments.get_mut(&position.segment()) {
-            segment.damaged = true;
-        }
         let Some((name, sequence)) = &damage.document else {
             return;
         };

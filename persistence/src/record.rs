@@ -1,4 +1,4 @@
-//! The format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
+//! The format of a record: an update in the log (parked or not), an end mark there, an entry of the catalog, or a snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -8,7 +8,7 @@
 //! | 8 | 4 | CRC32C of everything that follows |
 //! | 12 | 1 | version, [`VERSION`] |
 //! | 13 | 1 | kind, see [`Kind`] |
-//! | 14 | 2 | length of the document name, 1 ..= 1024 |
+//! | 14 | 2 | length of the document name, 1 ..= 1024; 0 for an end mark, which is of no document |
 //! | 16 | 2 | length of the subject, 0 ..= [`MAX_SUBJECT_BYTES`] |
 //! | 18 | 2 | zero |
 //! | 20 | 4 | length of the payload, 0 ..= [`MAX_PAYLOAD_BYTES`] |
@@ -47,6 +47,8 @@ pub enum Kind {
     Snapshot = 4,
     /// In the log: the payload is a parked update. It takes a sequence number like any update.
     Waiting = 5,
+    /// In the log: everything before it was on disk. `log/marks.rs` describes its fields.
+    Mark = 6,
 }
 
 /// One record; the bytes are borrowed from the segment, or from the caller.
@@ -54,7 +56,7 @@ pub enum Kind {
 pub struct Record<'a> {
     /// Its kind.
     pub kind: Kind,
-    /// The document's name: checked when decoded, see [`Record::document`].
+    /// The document's name: checked when decoded, see [`Record::document`]. Empty for an end mark.
     pub name: &'a str,
     /// The number of this update in its document; 1 is the first.
     pub sequence: u64,
@@ -83,7 +85,7 @@ pub enum RecordError {
 }
 
 impl Record<'_> {
-    /// The name as a key.
+    /// The name as a key. Panics for an end mark.
     pub fn document(&self) -> DocumentName {
         DocumentName::new(self.name).expect("a record's name was checked when it was decoded or built")
     }
@@ -224,7 +226,7 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
     let name_len = usize::from(u16::from_le_bytes(take(header, 14)));
     let subject_len = usize::from(u16::from_le_bytes(take(header, 16)));
     let payload_len = u32::from_le_bytes(take(header, 20)) as usize;
-    if name_len == 0
+    if (name_len == 0) != (kind == Kind::Mark)
         || name_len > MAX_NAME_BYTES
         || subject_len > MAX_SUBJECT_BYTES
         || payload_len > MAX_PAYLOAD_BYTES
@@ -236,7 +238,7 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot, Self::Waiting];
+        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot, Self::Waiting, Self::Mark];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }

@@ -46,6 +46,7 @@ fn live(dir: &Path) -> Result<(), StoreError> {
                 println!("\ndurable {document} {stored}");
             }
         }
+        store.mark()?;
     }
     Ok(())
 }

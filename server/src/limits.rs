@@ -344,6 +344,9 @@ pub(crate) const SYNC_SHARE: u32 = 64;
 /// How far apart syncs are put. Nobody notices an acknowledgement that comes so much later.
 pub(crate) const LONGEST_SYNC_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long nothing is written before the log gets an end mark. It costs a sync, at most one for each pause of all who write.
+pub(crate) const MARK_AFTER: Duration = Duration::from_secs(5);
+
 /// How often a full disk is looked at.
 pub(crate) const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 

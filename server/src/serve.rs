@@ -250,6 +250,9 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
     for note in recovery.warnings() {
         warn!("{note}");
     }
+    if let Some(unmarked) = &recovery.unmarked {
+        info!("{unmarked}");
+    }
     Ok(Arc::new(store))
 }
 

@@ -127,6 +127,7 @@ impl Store {
         let deleted = Covered { born: writer.log.end(), ..Covered::default() };
         let entry = [(name.clone(), deleted, 0)];
         writer.catalog.append(&entry).map_err(|error| self.not_appended("write the catalog", error))?;
+        writer.log.forget(name);
         self.index_mut().cover(name, deleted);
         self.retire(&mut writer)?;
         self.tidy_catalog(&mut writer)?;

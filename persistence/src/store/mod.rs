@@ -161,6 +161,20 @@ impl Store {
         check_size("a batch", records.iter().map(NewRecord::encoded_len).sum(), MAX_BATCH_BYTES)
     }
 
+    /// Whether everything in the log is before an end mark.
+    pub fn is_marked(&self) -> bool {
+        self.writer().log.is_marked()
+    }
+
+    /// Ends the log with a mark, unless it does so already: damage before it is then told from what a crash leaves, and no document
+    /// passes for a smaller one because its last record is damaged. To be called when nothing was written for a while. It costs a sync.
+    /// Fails like [`Store::append`].
+    pub fn mark(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        self.check_failure()?;
+        writer.log.mark().map_err(|error| self.not_appended("write an end mark", error))
+    }
+
     /// Every stored document, readable or not, sorted.
     pub fn names(&self) -> Vec<DocumentName> {
         self.index().names()
@@ -233,6 +247,12 @@ impl Store {
     }
 
     pub(crate) fn roll(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let is_live = self.index().segments.get(&writer.log.number()).is_some_and(|segment| segment.live > 0);
+        match if is_live { writer.log.mark() } else { Ok(()) } {
+            // Without a mark it can be read as well.
+            Ok(()) | Err(AppendError::Scarce(_)) => {}
+            Err(error) => return Err(self.not_appended("write an end mark", error)),
+        }
         writer.log.roll().map_err(|error| self.not_appended("start a new segment", error))?;
         self.index_mut().segments.insert(writer.log.number(), writer.log.segment());
         Ok(())
@@ -280,10 +300,12 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Gives back the space that is reserved in the log. After a failure the content of the disk is unknown, and left as it is.
+    /// Ends the log with a mark and gives back the space that is reserved. After a failure the content of the disk is unknown, and left
+    /// as it is.
     fn drop(&mut self) {
         if self.failure.get().is_none()
             && let Ok(writer) = self.writer.get_mut()
+            && !matches!(writer.log.mark(), Err(AppendError::Unknown(_)))
         {
             // If it fails, the next start does it.
             let _ = writer.log.release();

@@ -113,9 +113,10 @@ impl History {
     pub(crate) fn live(&mut self) {
         let calls = self.random.below(25);
         for _ in 0..calls {
-            let done = match self.random.below(10) {
-                0..6 => self.append(),
-                6..9 => self.checkpoint(),
+            let done = match self.random.below(12) {
+                0..7 => self.append(),
+                7..10 => self.checkpoint(),
+                10 => self.mark(),
                 _ => self.delete(),
             };
             if done.is_err() {
@@ -270,6 +271,11 @@ impl History {
             .map(|((name, sequence, _), state)| Checkpoint { name, sequence: *sequence, time: 1, state })
             .collect();
         self.store.as_ref().unwrap().checkpoint(&checkpoints)
+    }
+
+    /// Ends the log with a mark, as when nothing is written for a while.
+    fn mark(&self) -> Result<(), StoreError> {
+        self.store.as_ref().unwrap().mark()
     }
 
     fn delete(&mut self) -> Result<(), StoreError> {

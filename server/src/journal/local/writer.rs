@@ -16,7 +16,9 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::journal::{Append, Health};
-use crate::limits::{COMMIT_BYTES, FULL_DISK_RETRY, FULL_DISK_ROOM_BYTES, LONGEST_SYNC_INTERVAL, SYNC_SHARE};
+use crate::limits::{
+    COMMIT_BYTES, FULL_DISK_RETRY, FULL_DISK_ROOM_BYTES, LONGEST_SYNC_INTERVAL, MARK_AFTER, SYNC_SHARE,
+};
 use crate::metrics::Metrics;
 
 /// Where rooms put their updates.
@@ -114,9 +116,9 @@ struct Log {
 impl Log {
     fn run(&self, jobs: &Receiver<Job>, window: Duration) {
         let mut go_on = true;
-        while go_on {
+        while let (true, Some(first)) = (go_on, self.next(jobs)) {
             let batch;
-            (batch, go_on) = collect(jobs, window);
+            (batch, go_on) = collect(first, jobs, window);
             let start = Instant::now();
             if self.commit(&batch.updates).is_err() {
                 go_on &= self.wait_for_room(jobs, batch.bytes);
@@ -125,6 +127,30 @@ impl Log {
             if go_on && batch.bytes < COMMIT_BYTES {
                 sleep_until(start + (start.elapsed() * SYNC_SHARE).min(LONGEST_SYNC_INTERVAL));
             }
+        }
+    }
+
+    /// The next record; `None` if there will be none. When nothing has come for a while, what was written so far gets an end mark.
+    fn next(&self, jobs: &Receiver<Job>) -> Option<Queued> {
+        let job = if self.store.is_marked() || self.health.borrow().failure.is_some() {
+            jobs.recv().ok()
+        } else {
+            jobs.recv_timeout(MARK_AFTER).ok().or_else(|| {
+                self.mark();
+                jobs.recv().ok()
+            })
+        };
+        match job {
+            Some(Job::Append(queued)) => Some(queued),
+            Some(Job::Stop) | None => None,
+        }
+    }
+
+    fn mark(&self) {
+        match self.store.mark() {
+            // On a full disk the next records say so.
+            Ok(()) | Err(StoreError::Scarce { .. }) => {}
+            Err(error) => fail(&self.health, error.to_string()),
         }
     }
 
@@ -207,13 +233,10 @@ fn fail(health: &watch::Sender<Health>, reason: String) {
     health.send_modify(|health| health.failure = Some(reason));
 }
 
-/// Waits for a first job, then takes what arrives within the window, which counts from when that was queued. The flag is false
-/// when there will be no more.
-fn collect(jobs: &Receiver<Job>, window: Duration) -> (Batch, bool) {
+/// Takes what arrives within the window, which counts from when the first one was queued. The flag is false when there will be no
+/// more.
+fn collect(first: Queued, jobs: &Receiver<Job>, window: Duration) -> (Batch, bool) {
     let mut batch = Batch::default();
-    let Ok(Job::Append(first)) = jobs.recv() else {
-        return (batch, false);
-    };
     // To wait for each job would be to wake up for each, which costs more than all the rest.
     sleep_until(first.since + window);
     batch.add(first);
