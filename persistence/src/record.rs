@@ -10,7 +10,8 @@
 //! | 13 | 1 | kind, see [`Kind`] |
 //! | 14 | 2 | length of the document name, 1 ..= 1024; 0 for an end mark, which is of no document |
 //! | 16 | 2 | length of the subject, 0 ..= [`MAX_SUBJECT_BYTES`] |
-//! | 18 | 2 | zero |
+//! | 18 | 1 | 1 in the copy of a record that was moved to the end of the log, 0 in any other |
+//! | 19 | 1 | zero |
 //! | 20 | 4 | length of the payload, 0 ..= [`MAX_PAYLOAD_BYTES`] |
 //! | 24 | 8 | batch: the offset in the segment of the first record that was written and synced together with this one |
 //! | 32 | 8 | sequence |
@@ -68,6 +69,8 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
     /// The offset of the batch in its segment.
     pub batch: u64,
+    /// Whether it is a copy of a record that was in an earlier segment of the log, and may still be there.
+    pub moved: bool,
 }
 
 /// Why bytes are not a record.
@@ -117,7 +120,7 @@ impl Record<'_> {
         out.extend_from_slice(&[VERSION, self.kind as u8]);
         out.extend_from_slice(&short(self.name.len()));
         out.extend_from_slice(&short(self.subject.len()));
-        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&[u8::from(self.moved), 0]);
         out.extend_from_slice(&payload_len.to_le_bytes());
         out.extend_from_slice(&self.batch.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
@@ -194,6 +197,7 @@ fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordErr
         subject: std::str::from_utf8(subject).map_err(|_| Nonsense("the subject is not UTF-8"))?,
         payload,
         batch: u64::from_le_bytes(take(bytes, 24)),
+        moved: bytes[18] == 1,
     };
     Ok((record, u32::from_le_bytes(take(bytes, 8))))
 }
@@ -265,6 +269,7 @@ mod tests {
             subject: "ann",
             payload: &[0, 1, 2, 254, 255],
             batch: 4096,
+            moved: true,
         }
     }
 

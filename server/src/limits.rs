@@ -359,7 +359,13 @@ pub(crate) const CHECKPOINTS_AT_ONCE: usize = 256;
 /// Most bytes of these, so that the others are there soon. A single larger snapshot still goes.
 pub(crate) const CHECKPOINT_BATCH_BYTES: usize = 32 << 20;
 
-/// How often the server looks whether the directory of the documents is still there.
+/// Megabytes of records that are moved out of old segments of the log between two goes of snapshots: one go can leave as much behind.
+pub(crate) const TRIMS_AT_ONCE: usize = 64;
+
+/// Where disk space was short, there must be more than enough by one part in so many before it counts as enough.
+pub(crate) const DISK_MARGIN: u64 = 16;
+
+/// How often the server looks whether the directory of the documents is still there, and how much space it has.
 pub(crate) const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Updates that `coscribe import` collects before it writes and syncs them together.

@@ -133,7 +133,7 @@ impl LogContents {
         let torn_at = if last { segment::torn_at(open()?)? } else { None };
         let mut scan = open()?;
         let (marker, len) = (scan.marker(), scan.len());
-        self.index.segments.insert(number, Segment { marker, live: 0, damaged: false });
+        self.index.segments.insert(number, Segment { marker, bytes: len, ..Segment::default() });
         let mut sound_header = len >= HEADER_BYTES as u64;
         let mut reading =
             Reading { number, path, torn_at, marks: Marks::default(), unmarked: Vec::new() };
@@ -176,7 +176,7 @@ impl LogContents {
             (Kind::Update | Kind::Waiting, Some(position), Ok(len)) => {
                 let name = record.document();
                 self.records += 1;
-                self.index.add(&name, RecordRef { position, len, sequence: record.sequence });
+                self.index.add(&name, RecordRef { position, len, sequence: record.sequence }, record.moved);
                 if position >= self.index.covered(&name).born {
                     reading.marks.note(&name, record.sequence);
                 }
@@ -187,8 +187,8 @@ impl LogContents {
     }
 
     fn add_behind_tear(&mut self, record: Record<'_>) {
-        // A mark says nothing that would be worth keeping.
-        if record.kind != Kind::Mark {
+        // A mark says nothing that would be worth keeping, and a moved record is still in its old place.
+        if record.kind != Kind::Mark && !record.moved {
             self.torn.iter_mut().for_each(|torn| torn.behind.push(Owned::from(record)));
         }
     }

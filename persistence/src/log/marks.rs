@@ -101,8 +101,16 @@ impl Marks {
         }
         let (sequence, payload) =
             if payload.len() <= MAX_PAYLOAD_BYTES { (self.from, &payload[..]) } else { (batch, &[][..]) };
-        let record =
-            Record { kind: Kind::Mark, name: "", sequence, time: 0, subject: "", payload, batch };
+        let record = Record {
+            kind: Kind::Mark,
+            name: "",
+            sequence,
+            time: 0,
+            subject: "",
+            payload,
+            batch,
+            moved: false,
+        };
         record.encode(marker, out);
     }
 

@@ -75,7 +75,8 @@ impl Log {
                 (tail.map_err(StoreError::io("open", &path))?, marks)
             }
             None => {
-                let tail = create_segment(dir, number).map_err(StoreError::io("create", &path))?;
+                let failed = StoreError::io("create", &path);
+                let tail = create_segment(dir, number).map_err(|error| failed(error.into_error()))?;
                 (tail, Marks::default())
             }
         };
@@ -90,7 +91,7 @@ impl Log {
 
     /// The active segment's entry in the index.
     pub(crate) fn segment(&self) -> Segment {
-        Segment { marker: Some(self.tail.marker()), live: 0, damaged: false }
+        Segment { marker: Some(self.tail.marker()), ..Segment::default() }
     }
 
     /// The position of the next record.
@@ -109,23 +110,23 @@ impl Log {
     }
 
     /// Gives back the space that is reserved in the active segment, durably.
-    pub(crate) fn release(&mut self) -> io::Result<()> {
+    pub(crate) fn release(&mut self) -> Result<(), AppendError> {
         self.tail.release()
     }
 
     /// Starts a new segment.
     pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
         // First, since only the last segment may end in zeros.
-        self.release().map_err(AppendError::from_error)?;
+        self.release()?;
         let number = self.number + 1;
         self.tail = create_segment(&self.dir, number).map_err(|error| {
             // A part of the file may exist. It must not block the next attempt.
             let path = segment_path(&self.dir, number);
             match self.dir.clear(&path).and_then(|()| self.dir.sync()) {
-                Ok(()) if StoreError::is_full(&error) || StoreError::is_scarce(&error) => {
-                    AppendError::Scarce(error)
-                }
-                _ => AppendError::Unknown(error),
+                Ok(()) => error,
+                // After a power loss the file may be there, and is an empty segment.
+                Err(none) if StoreError::is_scarce(&none) => error,
+                Err(_) => AppendError::Unknown(error.into_error()),
             }
         })?;
         (self.number, self.marks, self.may_not_grow) = (number, Marks::default(), false);
@@ -144,7 +145,7 @@ impl Log {
         }
         let mut mark = Vec::new();
         self.marks.encode(self.tail.len(), self.tail.marker(), &mut mark);
-        self.dir.check(Step::WriteMark).map_err(AppendError::Unknown)?;
+        self.dir.check(Step::WriteMark).map_err(AppendError::Undone)?;
         self.tail.append(|tail| tail.write(&mark), || self.dir.check(Step::SyncMark))?;
         self.marks.mark(self.tail.len());
         Ok(())
@@ -161,8 +162,12 @@ impl Log {
     }
 
     /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update. Where an end
-    /// mark is due it comes first: all that is before it was synced.
-    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> Result<Vec<RecordRef>, AppendError> {
+    /// mark is due it comes first: all that is before it was synced. `moved` says that they are copies of earlier records.
+    pub(crate) fn append(
+        &mut self,
+        records: &[NewRecord<'_>],
+        moved: bool,
+    ) -> Result<Vec<RecordRef>, AppendError> {
         let batch = self.tail.len();
         let mut mark = Vec::new();
         if self.marks.is_due(batch) {
@@ -172,13 +177,13 @@ impl Log {
         let mut refs = Vec::with_capacity(records.len());
         let mut parts = vec![Cow::Owned(mark)];
         for record in records {
-            encode(&record.as_record(batch), self.tail.marker(), &mut parts);
+            encode(&Record { moved, ..record.as_record(batch) }, self.tail.marker(), &mut parts);
             let position = Position::new(self.number, offset).expect("segments are rolled long before");
             let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
             refs.push(RecordRef { position, len, sequence: record.sequence });
             offset += u64::from(len);
         }
-        self.dir.check(Step::WriteLog).map_err(AppendError::Unknown)?;
+        self.dir.check(Step::WriteLog).map_err(AppendError::Undone)?;
         let ahead = offset.next_multiple_of(RESERVED_BYTES).min(self.segment_bytes);
         let write = |tail: &mut Tail| {
             // A segment gets no batch after the one that fills it.
@@ -190,7 +195,7 @@ impl Log {
         let appended = self.tail.append(write, || self.dir.check(Step::SyncLog));
         appended.inspect_err(|error| {
             let is_at_limit =
-                matches!(error, AppendError::Scarce(error) if error.kind() == io::ErrorKind::FileTooLarge);
+                matches!(error, AppendError::Undone(error) if error.kind() == io::ErrorKind::FileTooLarge);
             self.may_not_grow = is_at_limit && self.tail.len() > FIRST_OFFSET;
         })?;
         if first > batch {
@@ -226,6 +231,7 @@ impl<'a> NewRecord<'a> {
             subject: self.subject,
             payload: self.payload,
             batch,
+            moved: false,
         }
     }
 }
@@ -246,10 +252,10 @@ pub(crate) fn segments(dir: &StoreDir) -> io::Result<BTreeMap<u32, PathBuf>> {
     dir.list_numbered(EXTENSION)
 }
 
-fn create_segment(dir: &StoreDir, number: u32) -> io::Result<Tail> {
-    dir.check(Step::CreateSegment)?;
+fn create_segment(dir: &StoreDir, number: u32) -> Result<Tail, AppendError> {
+    dir.check(Step::CreateSegment).map_err(AppendError::Undone)?;
     let tail = Tail::create(&*dir.disk, &segment_path(dir, number))?;
-    dir.sync()?;
+    dir.sync().map_err(AppendError::of_new)?;
     Ok(tail)
 }
 
@@ -264,7 +270,11 @@ pub(crate) fn retire(dir: &StoreDir, segments: &[(u32, Segment)]) -> io::Result<
             dir.disk.remove(&path)?;
         }
     }
-    if segments.is_empty() { Ok(()) } else { dir.sync() }
+    match if segments.is_empty() { Ok(()) } else { dir.sync() } {
+        // Without a descriptor for the directory. Should a power loss bring them back, they are removed at the next start.
+        Err(error) if StoreError::is_scarce(&error) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Segment files that are open for reading records, each opened once.

@@ -15,7 +15,7 @@
 //! The version rises with every change that an earlier program would misread, also with a new kind of record: to that program
 //! an unknown record is damage, but an unknown version is refused, and nothing in the directory is touched.
 //!
-//! Version 1 has no end marks, and is otherwise the same: its segments are read, and those of the log are not continued.
+//! Version 1 has no end marks and no moved records, and is otherwise the same: its segments are read, and those of the log are not continued.
 
 pub(crate) mod tail;
 mod window;
@@ -320,6 +320,7 @@ mod tests {
                 subject: "",
                 payload: &payload,
                 batch,
+                moved: false,
             };
             let mut bytes = Vec::new();
             record.encode(tail.marker(), &mut bytes);

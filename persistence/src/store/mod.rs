@@ -1,6 +1,7 @@
 //! The store: the log and the snapshots together.
 
 mod checkpoint;
+mod moving;
 mod options;
 mod recovery;
 mod salvage;
@@ -119,9 +120,9 @@ impl Store {
 
     /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.
     ///
-    /// A record that is too large or out of order is refused before anything is written. If the disk is full
-    /// ([`StoreError::Scarce`]), everything written is cut off again, and a later call may succeed. After any other failed write or
-    /// sync every later call fails, because the content of the disk is unknown. Every later call also fails once the name of the
+    /// A record that is too large or out of order is refused before anything is written. If a write fails, as on a full disk
+    /// ([`StoreError::Scarce`]), everything written is cut off again, and a later call may succeed. After a failed sync
+    /// every later call fails, because the content of the disk is unknown. Every later call also fails once the name of the
     /// log no longer belongs to its file.
     pub fn append(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
         if records.is_empty() {
@@ -133,11 +134,11 @@ impl Store {
         if writer.log.is_full() {
             self.roll(&mut writer)?;
         }
-        let refs = writer.log.append(records).map_err(|error| self.not_appended("write the log", error))?;
+        let refs = writer.log.append(records, false).map_err(|error| self.not_appended("write the log", error))?;
         self.check_place(&writer)?;
         let mut index = self.index_mut();
         for (record, position) in records.iter().zip(refs) {
-            index.add(record.name, position);
+            index.add(record.name, position, false);
         }
         Ok(())
     }
@@ -230,7 +231,11 @@ impl Store {
     fn check_place(&self, writer: &Writer) -> Result<(), StoreError> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "it was removed or replaced");
         let in_place = writer.log.is_in_place().and_then(|is| if is { Ok(()) } else { Err(gone()) });
-        in_place.map_err(|error| self.fail("find the log", &error))
+        match in_place {
+            // It is looked at again within a second.
+            Err(error) if StoreError::is_scarce(&error) => Ok(()),
+            in_place => in_place.map_err(|error| self.fail("find the log", &error)),
+        }
     }
 
     /// Whether there is room for this many bytes now: they are written and removed again.
@@ -250,10 +255,12 @@ impl Store {
         let is_live = self.index().segments.get(&writer.log.number()).is_some_and(|segment| segment.live > 0);
         match if is_live { writer.log.mark() } else { Ok(()) } {
             // Without a mark it can be read as well.
-            Ok(()) | Err(AppendError::Scarce(_)) => {}
+            Ok(()) | Err(AppendError::Undone(_)) => {}
             Err(error) => return Err(self.not_appended("write an end mark", error)),
         }
+        let (closed, bytes) = (writer.log.number(), writer.log.len());
         writer.log.roll().map_err(|error| self.not_appended("start a new segment", error))?;
+        self.index_mut().segments.entry(closed).and_modify(|segment| segment.bytes = bytes);
         self.index_mut().segments.insert(writer.log.number(), writer.log.segment());
         Ok(())
     }
@@ -264,7 +271,7 @@ impl Store {
 
     pub(crate) fn not_appended(&self, action: &'static str, error: AppendError) -> StoreError {
         match error {
-            AppendError::Scarce(source) => StoreError::Scarce { action, path: self.dir.path.clone(), source },
+            AppendError::Undone(source) => StoreError::Scarce { action, path: self.dir.path.clone(), source },
             AppendError::Unknown(error) => self.fail(action, &error),
         }
     }

@@ -82,6 +82,9 @@ impl Store {
         }
         salvage.updates.sort_by_key(|(sequence, _)| *sequence);
         salvage.waiting.sort_by_key(|(sequence, _)| *sequence);
+        // A moved record may be there twice.
+        salvage.updates.dedup_by_key(|(sequence, _)| *sequence);
+        salvage.waiting.dedup_by_key(|(sequence, _)| *sequence);
         salvage.note_holes(covered.sequence);
         Ok(salvage)
     }

@@ -116,7 +116,7 @@ struct Log {
 impl Log {
     fn run(&self, jobs: &Receiver<Job>, window: Duration) {
         let mut go_on = true;
-        while let (true, Some(first)) = (go_on, self.next(jobs)) {
+        while go_on && let Some(first) = self.next(jobs) {
             let batch;
             (batch, go_on) = collect(first, jobs, window);
             let start = Instant::now();
