@@ -1,8 +1,9 @@
 //! The one thread that appends to the log: updates of all rooms that arrive within the commit window are written and
 //! synced together, then each room hears which of its sequences is durable. Where syncing takes long, it is done less often.
 //!
-//! On a full disk nothing is stored until there is room again. What comes meanwhile is lost, as its room hears, which appends
-//! its document once more afterwards. Any other failure is for good, since it is unknown what the disk holds.
+//! Where a write fails, as on a full disk, nothing is stored until writes succeed again. What comes meanwhile is lost, as its room
+//! hears, which appends its document once more afterwards. A failed sync is for good, since it is unknown what the disk holds.
+//! Where nothing comes for a while, the log gets an end mark.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, TryRecvError};
@@ -154,8 +155,8 @@ impl Log {
         }
     }
 
-    /// Writes what waits. An error if the disk is full.
-    fn commit(&self, batch: &[Queued]) -> Result<(), Full> {
+    /// Writes what waits. An error if a write has failed and was undone.
+    fn commit(&self, batch: &[Queued]) -> Result<(), Undone> {
         let Health { epoch, failure } = self.health.borrow().clone();
         // What a room has appended before it knew of the epoch it appends once more.
         let is_current = |queued: &&Queued| queued.append.epoch == epoch && failure.is_none();
@@ -183,7 +184,7 @@ impl Log {
             Err(error) => {
                 fail(&self.health, error.to_string());
                 batch.iter().for_each(|queued| queued.append.lose());
-                return if matches!(error, StoreError::Scarce { .. }) { Err(Full) } else { Ok(()) };
+                return if matches!(error, StoreError::Scarce { .. }) { Err(Undone) } else { Ok(()) };
             }
         }
         self.metrics.log_sync_seconds.observe(start.elapsed().as_secs_f64());
@@ -199,7 +200,7 @@ impl Log {
         Ok(())
     }
 
-    /// Waits until there is room on the disk for so many bytes, and drops what comes meanwhile. False if the thread is to end.
+    /// Waits until the disk takes so many bytes, and drops what comes meanwhile. False if the thread is to end.
     fn wait_for_room(&self, jobs: &Receiver<Job>, bytes: usize) -> bool {
         loop {
             let next = Instant::now() + FULL_DISK_RETRY;
@@ -211,7 +212,7 @@ impl Log {
                 }
             }
             if self.store.has_room(bytes.max(FULL_DISK_ROOM_BYTES)) {
-                info!("there is room on the disk again: everything is saved once more");
+                info!("the disk takes writes again: everything is saved once more");
                 self.health.send_modify(|health| {
                     health.epoch += 1;
                     health.failure = None;
@@ -222,8 +223,8 @@ impl Log {
     }
 }
 
-/// The disk is full.
-struct Full;
+/// A write has failed, as on a full disk, and can be tried again.
+struct Undone;
 
 /// Notes why nothing is acknowledged any more.
 fn fail(health: &watch::Sender<Health>, reason: String) {
