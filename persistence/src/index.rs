@@ -266,7 +266,8 @@ impl Index {
         if bytes <= LOG_SHARE * live + LOG_SEGMENTS * segment_bytes {
             return Vec::new();
         }
-        let closed = self.segments.iter().filter(|(number, segment)| **number != active.0 && !segment.damaged);
+        let closed =
+            self.segments.iter().filter(|(number, segment)| **number != active.0 && !segment.damaged);
         let worth_it = closed
             .filter(|(_, segment)| segment.live > 0 && LOG_SHARE * segment.live_bytes <= segment.bytes)
             .min_by_key(|(_, segment)| (segment.live_bytes << 20) / segment.bytes.max(1));

@@ -129,7 +129,11 @@ fn space_is_reserved_while_the_store_is_open_and_given_back_when_it_is_closed() 
     store.append(&[record(&name("b"), 2, &large)]).unwrap();
     write(&store, "a", 4..=4);
     let closed = fs::read(scene.segment(1)).unwrap();
-    assert_eq!(closed.last(), Some(&b'b'), "a later segment has begun, and the mark at the end names a and b");
+    assert_eq!(
+        closed.last(),
+        Some(&b'b'),
+        "a later segment has begun, and the mark at the end names a and b"
+    );
     assert_eq!(len(2), RESERVED);
     drop(store);
     assert!(len(2) < 1000);

@@ -40,7 +40,9 @@ fn live(dir: &Path) -> Result<(), StoreError> {
             let payload = payload(document, sequence);
             let append = || store.append(&[record(&name, sequence, &payload)]);
             // A write that has failed once is tried again.
-            append().or_else(|error| if matches!(error, StoreError::Scarce { .. }) { append() } else { Err(error) })?;
+            append().or_else(|error| {
+                if matches!(error, StoreError::Scarce { .. }) { append() } else { Err(error) }
+            })?;
             println!("\ndurable {document} {sequence}");
             if document != "c" || round == 1 {
                 // What the store returns is on disk, even if a checkpoint has failed.

@@ -40,8 +40,12 @@ fn write_batches(store: &Store, scene: &Scene) -> Vec<usize> {
     write(store, "b", 1..=1);
     let names = ["a", "b", "new"].map(name);
     let payloads = [("a", 2), ("b", 2), ("new", 1)].map(|(document, sequence)| payload(document, sequence));
-    let batch: Vec<_> =
-        names.iter().zip([2, 2, 1]).zip(&payloads).map(|((name, n), payload)| record(name, n, payload)).collect();
+    let batch: Vec<_> = names
+        .iter()
+        .zip([2, 2, 1])
+        .zip(&payloads)
+        .map(|((name, n), payload)| record(name, n, payload))
+        .collect();
     store.append(&batch).unwrap();
     store.mark().unwrap();
     let offsets = record_offsets(&fs::read(scene.segment(1)).unwrap());
@@ -57,7 +61,9 @@ fn expect_damaged_last_batch(scene: &Scene, offsets: &[usize]) {
             assert!(recovery.torn.is_none() && recovery.damage.len() == 1, "byte {byte}: {recovery:?}");
             assert!(store.load(&name(lost)).is_err(), "byte {byte}");
             assert!(!store.salvage(&name(lost)).unwrap().missing.is_empty(), "byte {byte}");
-            for (whole, last) in [("a", 2), ("b", 2), ("new", 1)].into_iter().filter(|(name, _)| *name != lost) {
+            for (whole, last) in
+                [("a", 2), ("b", 2), ("new", 1)].into_iter().filter(|(name, _)| *name != lost)
+            {
                 assert_eq!(load(&store, whole), only_updates(whole, 1..=last), "byte {byte}");
             }
             assert_eq!(store.names().len(), 3, "byte {byte}");

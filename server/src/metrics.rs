@@ -189,7 +189,11 @@ impl Metrics {
             (&self.ready, "ready", "Whether updates can be stored: 1, or 0 as soon as one cannot"),
             (&self.rooms, "rooms", "Open documents"),
             (&self.lagging_peers, "lagging_peers", "Connections that are too slow, and will be resynced"),
-            (&self.disk_short, "disk_short", "Whether new documents are refused for want of disk space: 1 or 0"),
+            (
+                &self.disk_short,
+                "disk_short",
+                "Whether new documents are refused for want of disk space: 1 or 0",
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }

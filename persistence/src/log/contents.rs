@@ -63,7 +63,9 @@ struct Reading<'a> {
     path: &'a Path,
     /// Where its torn end starts, if it has one.
     torn_at: Option<u64>,
-    /// What its next mark would say.
+    /// Whether it may be continued, and have a next mark.
+    is_last: bool,
+    /// What that would say.
     marks: Marks,
     /// Damage for which no mark speaks so far.
     unmarked: Vec<Damage>,
@@ -135,8 +137,9 @@ impl LogContents {
         let (marker, len) = (scan.marker(), scan.len());
         self.index.segments.insert(number, Segment { marker, bytes: len, ..Segment::default() });
         let mut sound_header = len >= HEADER_BYTES as u64;
-        let mut reading =
-            Reading { number, path, torn_at, marks: Marks::default(), unmarked: Vec::new() };
+        let is_last = last && scan.has_marks();
+        let marks = Marks::default();
+        let mut reading = Reading { number, path, torn_at, is_last, marks, unmarked: Vec::new() };
         while let Some(found) = scan.read_next().map_err(StoreError::io("read", path))? {
             match found {
                 Found::Record(offset, record) if reading.is_torn(offset) => self.add_behind_tear(record),
@@ -156,7 +159,7 @@ impl LogContents {
             self.reserved = Some((path.to_owned(), end));
         }
         let sound_end = torn_at.unwrap_or(end);
-        if last && scan.has_marks() && sound_end > reading.marks.marked() {
+        if is_last && sound_end > reading.marks.marked() {
             let offset = reading.marks.marked();
             self.unmarked = Some(Unmarked { path: path.to_owned(), offset, bytes: sound_end - offset });
         }
@@ -164,7 +167,7 @@ impl LogContents {
         // Damage is told from a torn end by the batches after it, and some of those are cut off: only a later segment preserves
         // the distinction.
         let is_both = torn_at.is_some() && self.index.segments.get(&number).is_some_and(|it| it.damaged);
-        if last && sound_header && scan.has_marks() && torn_at != Some(0) && !is_both {
+        if is_last && sound_header && torn_at != Some(0) && !is_both {
             self.resume = marker.map(|marker| Resume { marker, len: sound_end, marks });
         }
         Ok(())
@@ -177,11 +180,13 @@ impl LogContents {
                 let name = record.document();
                 self.records += 1;
                 self.index.add(&name, RecordRef { position, len, sequence: record.sequence }, record.moved);
-                if position >= self.index.covered(&name).born {
+                if reading.is_last && position >= self.index.covered(&name).born {
                     reading.marks.note(&name, record.sequence);
                 }
             }
-            (Kind::Mark, ..) if let Some(mark) = Mark::read(record) => self.add_mark(reading, offset, record, mark),
+            (Kind::Mark, ..) if let Some(mark) = Mark::read(record) => {
+                self.add_mark(reading, offset, record, mark)
+            }
             _ => self.note_damage(reading, Damage::foreign(reading.path, offset, record)),
         }
     }
@@ -230,7 +235,8 @@ impl LogContents {
                 if self.index.last_sequence(&name) >= sequence {
                     continue;
                 }
-                let seems_its = |damage: &&Damage| damage.document.as_ref().is_some_and(|(guess, _)| *guess == name);
+                let seems_its =
+                    |damage: &&Damage| damage.document.as_ref().is_some_and(|(guess, _)| *guess == name);
                 if let Some(lost) = damage.iter().find(seems_its).or(damage.first()) {
                     let lost = Damage { document: Some((name, sequence)), ..lost.clone() };
                     self.index.add_damage(position_of(segment, &lost), &lost);

@@ -134,7 +134,8 @@ impl Store {
         if writer.log.is_full() {
             self.roll(&mut writer)?;
         }
-        let refs = writer.log.append(records, false).map_err(|error| self.not_appended("write the log", error))?;
+        let refs =
+            writer.log.append(records, false).map_err(|error| self.not_appended("write the log", error))?;
         self.check_place(&writer)?;
         let mut index = self.index_mut();
         for (record, position) in records.iter().zip(refs) {

@@ -87,7 +87,8 @@ impl Store {
         if writer.log.is_full() {
             self.roll(writer)?;
         }
-        let refs = writer.log.append(&records, true).map_err(|error| self.not_appended("write the log", error))?;
+        let refs =
+            writer.log.append(&records, true).map_err(|error| self.not_appended("write the log", error))?;
         let mut index = self.index_mut();
         for (record, place) in records.iter().zip(refs) {
             index.add(record.name, place, true);

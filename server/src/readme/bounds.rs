@@ -12,7 +12,9 @@ use coscribe_engine::limits::{
 };
 use coscribe_engine::message::Reason;
 use coscribe_persistence::NameError;
-use coscribe_persistence::limits::{LOG_SEGMENTS, LOG_SHARE, MAX_NAME_BYTES, MAX_SUBJECT_BYTES, SEGMENT_BYTES};
+use coscribe_persistence::limits::{
+    LOG_SEGMENTS, LOG_SHARE, MAX_NAME_BYTES, MAX_SUBJECT_BYTES, SEGMENT_BYTES,
+};
 use coscribe_websocket::limits::{LARGE_MESSAGES, SLOWEST_BYTES_PER_SECOND};
 
 use super::{Value, differences, read, table, values};
@@ -130,11 +132,14 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
         ),
         ("the data directory", vec![format!("{later}, after {}", time(TURNED_AWAY_AFTER))]),
         ("free space of its file system", vec![]),
-        ("the log", vec![format!(
+        (
+            "the log",
+            vec![format!(
                 "{} times the records in it that no snapshot has, and {}",
                 word(usize::try_from(LOG_SHARE).unwrap()),
                 size(LOG_SEGMENTS * SEGMENT_BYTES)
-            )]),
+            )],
+        ),
         ("documents open at once", vec![format!("{later}, after {}", time(TURNED_AWAY_AFTER))]),
         (
             "queued for one slow reader",

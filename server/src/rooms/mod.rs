@@ -157,10 +157,9 @@ impl JoinError {
 impl From<JoinError> for Parting {
     fn from(error: JoinError) -> Parting {
         let reason = match error {
-            JoinError::TooManyRooms
-            | JoinError::TooManyPeers
-            | JoinError::NoMemory
-            | JoinError::NoDisk => Reason::Overload,
+            JoinError::TooManyRooms | JoinError::TooManyPeers | JoinError::NoMemory | JoinError::NoDisk => {
+                Reason::Overload
+            }
             JoinError::Subject => Reason::Forbidden,
             JoinError::Stopping => Reason::Shutdown,
         };

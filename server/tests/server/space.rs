@@ -32,7 +32,8 @@ async fn create(server: &Server) -> String {
 #[tokio::test]
 async fn where_the_directory_takes_all_that_it_may_new_documents_are_refused_and_others_go_on() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--max-disk", "8MiB", "--grace", "0s", "--min-free-disk", "1B"]);
+    let server =
+        Server::start(data.path(), &["--max-disk", "8MiB", "--grace", "0s", "--min-free-disk", "1B"]);
     let mut open = Client::connect(server.address, "open").await;
     open.save("before").await;
     let mut closed = Client::connect(server.address, "closed").await;

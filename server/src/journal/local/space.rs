@@ -106,8 +106,12 @@ mod tests {
 
     #[test]
     fn it_is_short_from_the_bound_on_until_there_is_a_margin() {
-        let space =
-            Space { data: PathBuf::new(), most_used: Some(1600), least_free: 160, is_short: AtomicBool::default() };
+        let space = Space {
+            data: PathBuf::new(),
+            most_used: Some(1600),
+            least_free: 160,
+            is_short: AtomicBool::default(),
+        };
         for (free, used, is_short, stays_short) in [
             (1000, 1500, false, false),
             (1000, 1501, false, true),
