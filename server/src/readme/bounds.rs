@@ -27,7 +27,7 @@ use crate::limits::{
     BUSY_BYTES, CACHED_AT_MOST, CLIENT_PATIENCE, DENIAL_CACHED_AT_MOST, DOCUMENTS_PER_CONNECTION,
     EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FULL_OUTBOXES, GRANTED_AT_MOST,
     INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES, LARGE_MESSAGE_BYTES,
-    LAST_ALLOWANCE, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL,
+    LAST_ALLOWANCE, LEAST_KEY_CHARS, LEAST_SECRET_BYTES, LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL, MARK_AFTER,
     MAX_REQUESTING, MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN,
     PIECE_GROWTH, PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION,
     REASON_BYTES, REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_LOGGED,
@@ -308,6 +308,7 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
         format!("or {INPUTS_PER_FLUSH} inputs were taken"),
         format!("stays for {} and is closed with {}", time(TURNED_AWAY_AFTER), told_as(Reason::Overload).0),
         format!("(up to {})", time(LONGEST_SYNC_INTERVAL)),
+        format!("nothing was written for {}", time(MARK_AFTER)),
         format!("one of {} rights", word(LARGE_MESSAGES)),
         format!("less than {} a second on average", size(SLOWEST_BYTES_PER_SECOND)),
         format!("before each message of {} or more", size(LARGE_MESSAGE_BYTES)),
@@ -371,7 +372,7 @@ fn the_longest_leeway_is_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 50] = [
+    const INTERNAL: [&str; 52] = [
         "CONNECTION_BYTES",
         "ROOM_BYTES",
         "MESSAGE_FORMS",
@@ -418,6 +419,8 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "FULL_DISK_ROOM_BYTES",
         "CHECKPOINTS_AT_ONCE",
         "CHECKPOINT_BATCH_BYTES",
+        "TRIMS_AT_ONCE",
+        "DISK_MARGIN",
         "DIRECTORY_INTERVAL",
         "IMPORT_BATCH_BYTES",
         "EXPORT_BATCH",
