@@ -113,7 +113,7 @@ impl Catalog {
     /// Writes the entries in one write and syncs them.
     pub(crate) fn append(&mut self, entries: &[(DocumentName, Covered, u64)]) -> Result<(), AppendError> {
         let batch = encode(entries.iter().map(|(name, covered, time)| (name, *covered, *time)), &self.tail);
-        self.dir.check(Step::WriteCatalog).map_err(AppendError::Unknown)?;
+        self.dir.check(Step::WriteCatalog).map_err(AppendError::Undone)?;
         self.tail.append(|tail| tail.write(&batch), || self.dir.check(Step::SyncCatalog))?;
         self.entries += entries.len();
         Ok(())
@@ -126,7 +126,7 @@ impl Catalog {
 
     /// Rewrites the file from the index.
     pub(crate) fn rewrite(&mut self, index: &Index) -> Result<(), AppendError> {
-        self.dir.check(Step::RewriteCatalog).map_err(AppendError::Unknown)?;
+        self.dir.check(Step::RewriteCatalog).map_err(AppendError::Undone)?;
         self.tail = write_new(&self.dir, index)?;
         self.entries = index.catalog_len();
         Ok(())
@@ -171,22 +171,22 @@ fn replace_damaged(dir: &StoreDir, index: &Index, damaged: bool) -> io::Result<T
 
 /// Writes a new file. Until it is renamed, the old one counts.
 fn write_new(dir: &StoreDir, index: &Index) -> Result<Tail, AppendError> {
-    let tail = write_beside(dir, index).map_err(AppendError::from_error)?;
+    let tail = write_beside(dir, index)?;
     let named = dir.disk.rename(&dir.join(NEW_FILE), &dir.join(FILE)).and_then(|()| dir.sync());
     named.map_err(AppendError::Unknown)?;
     Ok(tail)
 }
 
-fn write_beside(dir: &StoreDir, index: &Index) -> io::Result<Tail> {
+fn write_beside(dir: &StoreDir, index: &Index) -> Result<Tail, AppendError> {
     let new = dir.join(NEW_FILE);
-    dir.clear(&new)?;
+    dir.clear(&new).map_err(AppendError::Undone)?;
     let mut tail = Tail::create(&*dir.disk, &new)?;
     let mut entries: Vec<_> = index.catalog().map(|(name, covered)| (name, covered, 0)).collect();
     // A hash map has a different order each time.
     entries.sort_unstable_by_key(|(name, ..)| *name);
     let batch = encode(entries.into_iter(), &tail);
-    tail.write(&batch)?;
-    tail.sync()?;
+    tail.write(&batch).map_err(AppendError::Undone)?;
+    tail.sync().map_err(AppendError::of_new)?;
     Ok(tail)
 }
 
@@ -204,6 +204,7 @@ fn encode<'a>(entries: impl Iterator<Item = (&'a DocumentName, Covered, u64)>, t
             subject: "",
             payload: &payload,
             batch: tail.len(),
+            moved: false,
         };
         record.encode(tail.marker(), &mut batch);
     }

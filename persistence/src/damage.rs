@@ -32,7 +32,7 @@ impl Damage {
             path: path.to_owned(),
             offset,
             bytes: record.encoded_len() as u64,
-            document: Some((record.document(), record.sequence)),
+            document: DocumentName::new(record.name).ok().map(|name| (name, record.sequence)),
             reason: "a record that does not belong here",
         }
     }

@@ -36,8 +36,8 @@ pub enum StoreError {
         /// The first failure.
         reason: String,
     },
-    /// There is no room on the disk, or no descriptor for a file. Nothing was written, and once there is some the same call
-    /// succeeds.
+    /// There is no room on the disk, or no descriptor for a file, or a write has failed. Nothing of it is left, and the same call
+    /// may succeed later.
     #[error("{}: could not {action} in {path:?}: {source}", lack(source))]
     Scarce {
         /// The action that failed.
@@ -49,7 +49,7 @@ pub enum StoreError {
     },
     /// A file was written by a version of coscribe that this one does not know.
     #[error(
-        "{path:?} has format version {version}, and this program reads version {VERSION}; use the version of coscribe \
+        "{path:?} has format version {version}, and this program reads versions up to {VERSION}; use the version of coscribe \
          that wrote it, or a later one"
     )]
     UnknownVersion {
@@ -164,9 +164,13 @@ pub enum SnapshotError {
     Unreadable(String),
 }
 
-/// What there is too little of.
+/// What was in the way.
 fn lack(error: &io::Error) -> &'static str {
-    if StoreError::is_full(error) { "the disk is full" } else { "the system has no resources left" }
+    match error {
+        error if StoreError::is_full(error) => "the disk is full",
+        error if StoreError::is_scarce(error) => "the system has no resources left",
+        _ => "the disk has failed to write",
+    }
 }
 
 /// No lock of the store is ever poisoned.

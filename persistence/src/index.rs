@@ -4,9 +4,11 @@
 //! documents: about 100 bytes for one with only a snapshot, 150 for one with only a record.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
 use std::mem::size_of;
 
 use crate::damage::Damage;
+use crate::limits::{LOG_SEGMENTS, LOG_SHARE};
 use crate::name::DocumentName;
 
 /// A place in the log: segment number and offset. Ordered as the log was written.
@@ -34,12 +36,16 @@ pub(crate) struct Covered {
 }
 
 /// A segment of the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Segment {
     /// The marker of its records; `None` if not even that can be read.
     pub(crate) marker: Option<u64>,
     /// How many of its records are live.
     pub(crate) live: usize,
+    /// Bytes of these.
+    pub(crate) live_bytes: u64,
+    /// Bytes of the whole segment; unknown, and 0, while it is the active one.
+    pub(crate) bytes: u64,
     /// Part of it cannot be read: its file is kept when it is retired.
     pub(crate) damaged: bool,
 }
@@ -86,6 +92,30 @@ impl Position {
 impl Covered {
     pub(crate) fn has_snapshot(&self) -> bool {
         self.generation > 0
+    }
+}
+
+impl Live {
+    /// Puts a moved record where its sequence belongs. Returns the record that it is a copy of, if that is still there.
+    fn put(&mut self, record: RecordRef) -> Option<RecordRef> {
+        let at = self.records.partition_point(|held| held.sequence < record.sequence);
+        match self.records.get_mut(at) {
+            Some(held) if held.sequence == record.sequence && held.len == record.len => {
+                Some(mem::replace(held, record))
+            }
+            _ => {
+                self.records.insert(at, record);
+                None
+            }
+        }
+    }
+}
+
+/// A record is not live any more.
+fn uncount(segments: &mut BTreeMap<u32, Segment>, record: &RecordRef) {
+    if let Some(segment) = segments.get_mut(&record.position.segment()) {
+        segment.live -= 1;
+        segment.live_bytes -= u64::from(record.len);
     }
 }
 
@@ -183,8 +213,9 @@ impl Index {
         forgettable
     }
 
-    /// Adds a record of the log if it is live. The index must already have its segment.
-    pub(crate) fn add(&mut self, name: &DocumentName, record: RecordRef) {
+    /// Adds a record of the log if it is live. The index must already have its segment. One that was `moved` may be there
+    /// already, or belong before others that are: there it takes its place. O(records of the document) for such a one.
+    pub(crate) fn add(&mut self, name: &DocumentName, record: RecordRef, moved: bool) {
         let covered = self.covered(name);
         if record.sequence <= covered.sequence || record.position < covered.born {
             return;
@@ -197,18 +228,77 @@ impl Index {
         if live.records.is_empty() {
             live.records.reserve_exact(1);
         }
-        live.records.push(record);
+        let replaced = if moved {
+            live.put(record)
+        } else {
+            live.records.push(record);
+            None
+        };
         live.bytes += u64::from(record.len);
+        if let Some(replaced) = &replaced {
+            live.bytes -= u64::from(replaced.len);
+            uncount(&mut self.segments, replaced);
+        }
         if let Some(segment) = self.segments.get_mut(&record.position.segment()) {
             segment.live += 1;
+            segment.live_bytes += u64::from(record.len);
         }
     }
 
-    /// Remembers a stretch of the log that cannot be read.
-    pub(crate) fn add_damage(&mut self, position: Position, damage: &Damage) {
+    /// Bytes of the log and of its live records, without damaged segments, which stay. `active` is the active segment, and its length.
+    pub(crate) fn log_size(&self, active: (u32, u64)) -> (u64, u64) {
+        let sound = self.segments.iter().filter(|(_, segment)| !segment.damaged);
+        sound.fold((0, 0), |(bytes, live), (number, segment)| {
+            let len = if *number == active.0 { active.1 } else { segment.bytes };
+            (bytes + len, live + segment.live_bytes)
+        })
+    }
+
+    /// Live records, with their documents, of the segment that has the least of them for its size, if the log is larger than it may
+    /// be: of at most so many bytes in all, or one. O(live records of all documents), if it is.
+    pub(crate) fn movable(
+        &self,
+        active: (u32, u64),
+        segment_bytes: u64,
+        most: u64,
+    ) -> Vec<(DocumentName, RecordRef)> {
+        let (bytes, live) = self.log_size(active);
+        if bytes <= LOG_SHARE * live + LOG_SEGMENTS * segment_bytes {
+            return Vec::new();
+        }
+        let closed =
+            self.segments.iter().filter(|(number, segment)| **number != active.0 && !segment.damaged);
+        let worth_it = closed
+            .filter(|(_, segment)| segment.live > 0 && LOG_SHARE * segment.live_bytes <= segment.bytes)
+            .min_by_key(|(_, segment)| (segment.live_bytes << 20) / segment.bytes.max(1));
+        let Some((&emptied, _)) = worth_it else { return Vec::new() };
+        let mut records: Vec<_> = Vec::new();
+        for (name, live) in &self.live {
+            let in_it = live.records.iter().filter(|record| record.position.segment() == emptied);
+            records.extend(in_it.map(|record| (name.clone(), *record)));
+        }
+        // A hash map has a different order each time.
+        records.sort_unstable_by_key(|(_, record)| record.position);
+        let mut bytes = 0;
+        let fit = records.iter().take_while(|(_, record)| {
+            bytes += u64::from(record.len);
+            bytes <= most
+        });
+        let at_once = fit.count().max(1);
+        records.truncate(at_once);
+        records
+    }
+
+    /// Remembers that a record could not be read any more.
+    pub(crate) fn note_damage(&mut self, position: Position, damage: &Damage) {
         if let Some(segment) = self.segments.get_mut(&position.segment()) {
             segment.damaged = true;
         }
+        self.add_damage(position, damage);
+    }
+
+    /// Remembers a stretch of the log that cannot be read, if it is known which document has lost a record there.
+    pub(crate) fn add_damage(&mut self, position: Position, damage: &Damage) {
         let Some((name, sequence)) = &damage.document else {
             return;
         };
@@ -236,9 +326,7 @@ impl Index {
                 |record: &RecordRef| record.sequence <= covered.sequence || record.position < covered.born;
             for record in live.records.extract_if(.., |record| dead(record)) {
                 live.bytes -= u64::from(record.len);
-                if let Some(segment) = self.segments.get_mut(&record.position.segment()) {
-                    segment.live -= 1;
-                }
+                uncount(&mut self.segments, &record);
             }
             if !live.records.is_empty() {
                 live.records.shrink_to_fit();

@@ -57,6 +57,7 @@ pub use disk::{Choose, Disk, DiskFile, DiskLock, Faults, MemoryDisk, Step, Syste
 pub use error::{SnapshotError, StoreError};
 pub use load::StoredDocument;
 pub use log::NewRecord;
+pub use log::contents::Unmarked;
 pub use name::{DocumentName, NameError};
 pub use reader::{ReadOptions, StoreReader};
 pub use segment::VERSION as FORMAT_VERSION;

@@ -27,15 +27,29 @@ pub const MAX_BATCH_BYTES: usize = 2 << 30;
 pub(crate) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
 /// Size at which a segment is closed by default. Small segments are retired sooner, large ones cost fewer file operations.
-pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
+pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// Bytes of space that are reserved in the active segment of the log at a time. Of small batches, only one in a thousand changes
 /// the file's length then; and after a crash, this much is soon read.
 pub(crate) const RESERVED_BYTES: u64 = 1 << 20;
 
+/// How many times as large as its live records the log may be, beside [`LOG_SEGMENTS`]. With half of the segments dead, what is
+/// written again to free them is less than what they take.
+pub const LOG_SHARE: u64 = 2;
+
+/// Segments that the log may have beyond that: the active one, and one that is being emptied.
+pub const LOG_SEGMENTS: u64 = 2;
+
+/// Bytes of records that are moved at a time, if one is not larger: what is appended meanwhile waits for as long.
+pub(crate) const MOVED_BYTES: u64 = 1 << 20;
+
 /// The active segment of the log is retired early if it has no live records and this part of a full segment's bytes. A new
 /// segment costs two syncs.
 pub(crate) const RETIRED_SHARE: u64 = 8;
+
+/// Bytes of records after which the next batch of the log begins with an end mark. It names their documents, so with small
+/// updates to many of them it takes a tenth as much; and so much more may be of unknown documents where it is damaged after a crash.
+pub(crate) const MARK_BYTES: u64 = 1 << 20;
 
 /// Entries that the catalog may have beyond two for each document before it is rewritten: a smaller file is not worth it.
 pub(crate) const CATALOG_REWRITE_ENTRIES: usize = 10_000;

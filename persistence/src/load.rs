@@ -107,13 +107,25 @@ fn read_record(
     record: &RecordRef,
     reader: &mut log::Reader,
 ) -> Result<(Kind, Vec<u8>), StoreError> {
+    let (mut bytes, marker) = read_bytes(dir, name, record, reader)?;
+    let found = record::decode_unchecked(&bytes, marker).expect("it has just been decoded");
+    let (kind, payload) = (found.kind, bytes.len() - found.payload.len());
+    bytes.drain(..payload);
+    Ok((kind, bytes))
+}
+
+/// The bytes of a record and its marker; [`StoreError::Damaged`] if they are not what the index says.
+pub(crate) fn read_bytes(
+    dir: &StoreDir,
+    name: &DocumentName,
+    record: &RecordRef,
+    reader: &mut log::Reader,
+) -> Result<(Vec<u8>, u64), StoreError> {
     let path = log::segment_path(dir, record.position.segment());
-    let (mut bytes, marker) = reader.read(record).map_err(StoreError::io("read", &path))?;
+    let (bytes, marker) = reader.read(record).map_err(StoreError::io("read", &path))?;
     let reason = match record::decode(&bytes, marker) {
         Ok(found) if found.name == name.as_str() && found.sequence == record.sequence => {
-            let (kind, payload) = (found.kind, bytes.len() - found.payload.len());
-            bytes.drain(..payload);
-            return Ok((kind, bytes));
+            return Ok((bytes, marker));
         }
         Ok(_) => "another record is in its place",
         Err(_) => "the record has changed since the store was opened",

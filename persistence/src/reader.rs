@@ -12,7 +12,7 @@ use crate::disk::{self, Lock, StoreDir, SystemDisk};
 use crate::error::{SnapshotError, StoreError};
 use crate::index::{Covered, Index};
 use crate::load::{self, StoredDocument, Whereabouts};
-use crate::log::contents::LogContents;
+use crate::log::contents::{LogContents, Unmarked};
 use crate::name::DocumentName;
 use crate::snapshots::earlier::{self, Copy, Earlier};
 use crate::snapshots::{SNAPSHOTS_DIR, Snapshot, Snapshots};
@@ -46,6 +46,7 @@ pub(crate) struct Found {
     /// Sound records in the log, live or not.
     pub(crate) records: usize,
     pub(crate) torn: Option<Damage>,
+    pub(crate) unmarked: Option<Unmarked>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) catalog_damage: Vec<Damage>,
     pub(crate) catalog_missing: bool,
@@ -76,6 +77,7 @@ impl StoreReader {
         let found = Found {
             records: logged.records,
             torn: logged.torn.map(|torn| torn.damage),
+            unmarked: logged.unmarked,
             damage: logged.damage,
             catalog_missing: !contents.exists && (!logged.index.segments.is_empty() || !adopted.is_empty()),
             catalog_damage: contents.damage,

@@ -1,4 +1,4 @@
-//! The format of a record: an update in the log (parked or not), an entry of the catalog, or a snapshot.
+//! The format of a record: an update in the log (parked or not), an end mark there, an entry of the catalog, or a snapshot.
 //!
 //! All numbers are little-endian.
 //!
@@ -8,9 +8,10 @@
 //! | 8 | 4 | CRC32C of everything that follows |
 //! | 12 | 1 | version, [`VERSION`] |
 //! | 13 | 1 | kind, see [`Kind`] |
-//! | 14 | 2 | length of the document name, 1 ..= 1024 |
+//! | 14 | 2 | length of the document name, 1 ..= 1024; 0 for an end mark, which is of no document |
 //! | 16 | 2 | length of the subject, 0 ..= [`MAX_SUBJECT_BYTES`] |
-//! | 18 | 2 | zero |
+//! | 18 | 1 | 1 in the copy of a record that was moved to the end of the log, 0 in any other |
+//! | 19 | 1 | zero |
 //! | 20 | 4 | length of the payload, 0 ..= [`MAX_PAYLOAD_BYTES`] |
 //! | 24 | 8 | batch: the offset in the segment of the first record that was written and synced together with this one |
 //! | 32 | 8 | sequence |
@@ -47,6 +48,8 @@ pub enum Kind {
     Snapshot = 4,
     /// In the log: the payload is a parked update. It takes a sequence number like any update.
     Waiting = 5,
+    /// In the log: everything before it was on disk. `log/marks.rs` describes its fields.
+    Mark = 6,
 }
 
 /// One record; the bytes are borrowed from the segment, or from the caller.
@@ -54,7 +57,7 @@ pub enum Kind {
 pub struct Record<'a> {
     /// Its kind.
     pub kind: Kind,
-    /// The document's name: checked when decoded, see [`Record::document`].
+    /// The document's name: checked when decoded, see [`Record::document`]. Empty for an end mark.
     pub name: &'a str,
     /// The number of this update in its document; 1 is the first.
     pub sequence: u64,
@@ -66,6 +69,8 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
     /// The offset of the batch in its segment.
     pub batch: u64,
+    /// Whether it is a copy of a record that was in an earlier segment of the log, and may still be there.
+    pub moved: bool,
 }
 
 /// Why bytes are not a record.
@@ -83,7 +88,7 @@ pub enum RecordError {
 }
 
 impl Record<'_> {
-    /// The name as a key.
+    /// The name as a key. Panics for an end mark.
     pub fn document(&self) -> DocumentName {
         DocumentName::new(self.name).expect("a record's name was checked when it was decoded or built")
     }
@@ -115,7 +120,7 @@ impl Record<'_> {
         out.extend_from_slice(&[VERSION, self.kind as u8]);
         out.extend_from_slice(&short(self.name.len()));
         out.extend_from_slice(&short(self.subject.len()));
-        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&[u8::from(self.moved), 0]);
         out.extend_from_slice(&payload_len.to_le_bytes());
         out.extend_from_slice(&self.batch.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
@@ -192,6 +197,7 @@ fn read_fields(bytes: &[u8], marker: u64) -> Result<(Record<'_>, u32), RecordErr
         subject: std::str::from_utf8(subject).map_err(|_| Nonsense("the subject is not UTF-8"))?,
         payload,
         batch: u64::from_le_bytes(take(bytes, 24)),
+        moved: bytes[18] == 1,
     };
     Ok((record, u32::from_le_bytes(take(bytes, 8))))
 }
@@ -224,7 +230,7 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
     let name_len = usize::from(u16::from_le_bytes(take(header, 14)));
     let subject_len = usize::from(u16::from_le_bytes(take(header, 16)));
     let payload_len = u32::from_le_bytes(take(header, 20)) as usize;
-    if name_len == 0
+    if (name_len == 0) != (kind == Kind::Mark)
         || name_len > MAX_NAME_BYTES
         || subject_len > MAX_SUBJECT_BYTES
         || payload_len > MAX_PAYLOAD_BYTES
@@ -236,7 +242,7 @@ fn read_header(bytes: &[u8], marker: u64) -> Result<Header, RecordError> {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot, Self::Waiting];
+        let all = [Self::Update, Self::Checkpoint, Self::Deleted, Self::Snapshot, Self::Waiting, Self::Mark];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -263,6 +269,7 @@ mod tests {
             subject: "ann",
             payload: &[0, 1, 2, 254, 255],
             batch: 4096,
+            moved: true,
         }
     }
 

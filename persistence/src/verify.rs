@@ -7,6 +7,7 @@ use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::index::{Covered, Index};
 use crate::load::StoredDocument;
+use crate::log::contents::Unmarked;
 use crate::name::DocumentName;
 use crate::reader::{ReadOptions, StoreReader};
 use crate::segment::VERSION as FORMAT_VERSION;
@@ -25,6 +26,8 @@ pub struct Report {
     pub snapshots: usize,
     /// The end of the log, if a crash left it half-written: opening the store cuts it off. Not a fault.
     pub torn: Option<Damage>,
+    /// Records at the end of the log that no end mark vouches for, as a crash leaves them. Not a fault.
+    pub unmarked: Option<Unmarked>,
     /// Parts of the log that cannot be read.
     pub damage: Vec<Damage>,
     /// Parts of the catalog that cannot be read.
@@ -85,6 +88,7 @@ pub fn verify_with(
         records: found.records,
         documents: index.len(),
         torn: found.torn,
+        unmarked: found.unmarked,
         damage: found.damage,
         catalog_missing: found.catalog_missing,
         catalog_damage: found.catalog_damage,
@@ -154,7 +158,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "data format: version {FORMAT_VERSION}")?;
         if let Some(torn) = &self.torn {
-            writeln!(f, "torn end (a crash; nothing that was acknowledged): {torn}")?;
+            writeln!(f, "torn end (of a write that a crash cut short): {torn}")?;
+        }
+        if let Some(unmarked) = &self.unmarked {
+            writeln!(f, "note: {unmarked}")?;
         }
         for damage in &self.damage {
             writeln!(f, "damaged log: {damage}")?;

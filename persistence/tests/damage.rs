@@ -9,13 +9,11 @@ use coscribe_persistence::{Checkpoint, Missing, ReadOptions, Store, StoreError, 
 use proptest::prelude::*;
 use scene::*;
 
-/// Where the records of the first segment start, with the end of the last one.
+/// Where the records of the first segment start, with the end of the last one, where its end mark starts.
 fn offsets(scene: &Scene, records: usize) -> Vec<usize> {
     let bytes = fs::read(scene.segment(1)).unwrap();
-    let marker = bytes[16..24].to_vec();
-    let mut offsets: Vec<_> = (32..bytes.len()).filter(|&at| bytes[at..].starts_with(&marker)).collect();
-    assert_eq!(offsets.len(), records);
-    offsets.push(bytes.len());
+    let offsets = record_offsets(&bytes);
+    assert_eq!(offsets.len(), records + 1);
     offsets
 }
 
@@ -122,6 +120,7 @@ fn damage_stays_damage_when_the_torn_end_behind_it_is_cut_off() {
     store.append(&[record(&b, 1, b"torn"), record(&b, 2, b"of no use without it")]).unwrap();
     drop(store);
     let offsets = offsets(&scene, 5);
+    cut_off_end_mark(&scene.segment(1));
     flip(&scene.segment(1), offsets[2] - 1, 0);
     flip(&scene.segment(1), offsets[4] - 1, 0);
     for start in 1..=3 {
@@ -134,12 +133,13 @@ fn damage_stays_damage_when_the_torn_end_behind_it_is_cut_off() {
 }
 
 #[test]
-fn any_flipped_bit_in_the_last_record_leaves_the_others() {
+fn any_flipped_bit_in_the_last_record_of_a_log_that_was_not_closed_leaves_the_others() {
     let scene = Scene::new();
     let store = scene.open_clean();
     write(&store, "a", 1..=2);
     drop(store);
     let offsets = offsets(&scene, 2);
+    cut_off_end_mark(&scene.segment(1));
     let sound = fs::read(scene.segment(1)).unwrap();
     for bit in offsets[1] * 8..offsets[2] * 8 {
         fs::write(scene.segment(1), &sound).unwrap();

@@ -37,7 +37,12 @@ fn live(dir: &Path) -> Result<(), StoreError> {
     for round in 0..4 {
         for document in DOCUMENTS {
             let (name, sequence) = (name(document), store.last_sequence(&name(document)) + 1);
-            store.append(&[record(&name, sequence, &payload(document, sequence))])?;
+            let payload = payload(document, sequence);
+            let append = || store.append(&[record(&name, sequence, &payload)]);
+            // A write that has failed once is tried again.
+            append().or_else(|error| {
+                if matches!(error, StoreError::Scarce { .. }) { append() } else { Err(error) }
+            })?;
             println!("\ndurable {document} {sequence}");
             if document != "c" || round == 1 {
                 // What the store returns is on disk, even if a checkpoint has failed.
@@ -46,6 +51,7 @@ fn live(dir: &Path) -> Result<(), StoreError> {
                 println!("\ndurable {document} {stored}");
             }
         }
+        store.mark()?;
     }
     Ok(())
 }

@@ -374,6 +374,9 @@ pub(crate) const SYNC_SHARE: u32 = 64;
 /// How far apart syncs are put. Nobody notices an acknowledgement that comes so much later.
 pub(crate) const LONGEST_SYNC_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long nothing is written before the log gets an end mark. It costs a sync, at most one for each pause of all who write.
+pub(crate) const MARK_AFTER: Duration = Duration::from_secs(5);
+
 /// How often a full disk is looked at.
 pub(crate) const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
@@ -386,7 +389,13 @@ pub(crate) const CHECKPOINTS_AT_ONCE: usize = 256;
 /// Most bytes of these, so that the others are there soon. A single larger snapshot still goes.
 pub(crate) const CHECKPOINT_BATCH_BYTES: usize = 32 << 20;
 
-/// How often the server looks whether the directory of the documents is still there.
+/// Megabytes of records that are moved out of old segments of the log between two goes of snapshots: one go can leave as much behind.
+pub(crate) const TRIMS_AT_ONCE: usize = 64;
+
+/// Where disk space was short, there must be more than enough by one part in so many before it counts as enough.
+pub(crate) const DISK_MARGIN: u64 = 16;
+
+/// How often the server looks whether the directory of the documents is still there, and how much space it has.
 pub(crate) const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Updates that `coscribe import` collects before it writes and syncs them together.

@@ -49,6 +49,14 @@ pub(crate) struct Metrics {
     pub(crate) flush_bytes: Histogram,
     /// The time that a flush and its writing cost.
     pub(crate) flush_seconds: Histogram,
+    /// Bytes of the log.
+    pub(crate) log_bytes: Gauge,
+    /// Bytes of its records that no snapshot has.
+    pub(crate) log_live_bytes: Gauge,
+    /// Bytes that are free on the disk.
+    pub(crate) disk_free_bytes: Gauge,
+    /// 1 while there is no space for new documents, else 0.
+    pub(crate) disk_short: Gauge,
     /// From when an update is handed to the log to when it is on disk.
     pub(crate) log_append_seconds: Histogram,
     /// Records that the log could not take. Their documents are appended once more when it can.
@@ -107,6 +115,10 @@ impl Metrics {
             wire_bytes: WireBytes::default(),
             flush_bytes: sizes(),
             flush_seconds: times(),
+            log_bytes: Gauge::default(),
+            log_live_bytes: Gauge::default(),
+            disk_free_bytes: Gauge::default(),
+            disk_short: Gauge::default(),
             log_append_seconds: times(),
             records_unstored: Counter::default(),
             log_sync_seconds: times(),
@@ -178,8 +190,20 @@ impl Metrics {
             (&self.ready, "ready", "Whether updates can be stored: 1, or 0 as soon as one cannot"),
             (&self.rooms, "rooms", "Open documents"),
             (&self.lagging_peers, "lagging_peers", "Connections that are too slow, and will be resynced"),
+            (
+                &self.disk_short,
+                "disk_short",
+                "Whether new documents are refused for want of disk space: 1 or 0",
+            ),
         ] {
             registry.register(name, help, gauge.clone());
+        }
+        for (gauge, name, help) in [
+            (&self.log_bytes, "log", "Size of the log"),
+            (&self.log_live_bytes, "log_live", "Size of the records in the log that no snapshot has"),
+            (&self.disk_free_bytes, "disk_free", "Free space in the file system of the documents"),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
         for (counter, name, help) in [
             (&self.messages_received, "messages_received", "WebSocket messages from clients"),

@@ -27,7 +27,7 @@ use crate::connection::register::{ConnectionLimits, Connections};
 use crate::http::api::Api;
 use crate::http::{self, y_sweet::YSweet};
 use crate::journal::SharedJournal;
-use crate::journal::local::{JournalThreads, LocalJournal};
+use crate::journal::local::{JournalThreads, LocalJournal, Space};
 use crate::limits::{BACKGROUND_ROOMS, BLOCKING_THREADS, DIRECTORY_INTERVAL, LAST_CLOSES, LAST_LINES};
 use crate::metrics::Metrics;
 use crate::net::descriptors::Descriptors;
@@ -148,9 +148,15 @@ impl Running {
             );
         }
         metrics.max_connections.set(descriptors.connections.try_into().unwrap_or(i64::MAX));
-        let (journal, threads) =
-            LocalJournal::start(Arc::clone(&store), config.commit_window.get(), Arc::clone(&metrics))
-                .context("cannot start")?;
+        let space = Arc::new(Space::of(&config));
+        space.look(&store, &metrics);
+        let (journal, threads) = LocalJournal::start(
+            Arc::clone(&store),
+            Arc::clone(&space),
+            config.commit_window.get(),
+            Arc::clone(&metrics),
+        )
+        .context("cannot start")?;
         let journal: SharedJournal = Arc::new(journal);
         let rooms =
             Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&budget), Arc::clone(&metrics));
@@ -209,7 +215,7 @@ impl Running {
             ));
         }
         tasks.spawn(checkpoint_in_background(Arc::clone(&server.rooms), Arc::clone(&journal)));
-        tasks.spawn(watch_directory(store));
+        tasks.spawn(watch_directory(store, space, Arc::clone(&server.metrics)));
         Ok(Running { server, journal, threads, addresses, admin_addresses, tasks })
     }
 
@@ -258,15 +264,23 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
     for note in recovery.warnings() {
         warn!("{note}");
     }
+    if let Some(unmarked) = &recovery.unmarked {
+        info!("{unmarked}");
+    }
     Ok(Arc::new(store))
 }
 
-/// Looks now and then whether the directory is still there: without it, all that is written is gone when the server ends.
-async fn watch_directory(store: Arc<Store>) {
+/// Looks now and then whether the directory is still there, and how much space it has: without it, all that is written is gone when
+/// the server ends.
+async fn watch_directory(store: Arc<Store>, space: Arc<Space>, metrics: Arc<Metrics>) {
     loop {
         sleep(DIRECTORY_INTERVAL).await;
-        let store = Arc::clone(&store);
-        match spawn_blocking(move || store.check_directory()).await {
+        let (store, space, metrics) = (Arc::clone(&store), Arc::clone(&space), Arc::clone(&metrics));
+        let look = move || {
+            space.look(&store, &metrics);
+            store.check_directory()
+        };
+        match spawn_blocking(look).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error!("nothing is saved any more: {error}"),
             // The server stops.

@@ -96,6 +96,10 @@ pub enum Step {
     WriteLog,
     /// The log is synced.
     SyncLog,
+    /// An end mark is written to the log.
+    WriteMark,
+    /// An end mark is synced.
+    SyncMark,
     /// A snapshot is written.
     WriteSnapshot,
     /// The snapshots are synced.

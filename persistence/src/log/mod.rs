@@ -1,12 +1,14 @@
 //! The log: append-only segments, written and synced a batch at a time.
 
 pub(crate) mod contents;
+mod marks;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use self::marks::Marks;
 use crate::disk::{DiskFile, Step, StoreDir};
 use crate::error::StoreError;
 use crate::index::{Position, RecordRef, Segment};
@@ -40,29 +42,46 @@ pub(crate) struct Log {
     segment_bytes: u64,
     number: u32,
     tail: Tail,
+    /// What the next end mark will say.
+    marks: Marks,
     /// The file may not grow any more, even if the disk has room.
     may_not_grow: bool,
 }
 
+/// How the last segment is continued.
+#[derive(Debug)]
+pub(crate) struct Resume {
+    /// The marker of its records.
+    pub(crate) marker: u64,
+    /// Its sound length.
+    pub(crate) len: u64,
+    /// What its next end mark will say.
+    pub(crate) marks: Marks,
+}
+
 impl Log {
-    /// Continues after the segments that were found. `resume` is the marker and the sound length of the last
-    /// one, if it can be continued.
+    /// Continues after the segments that were found: in the last one, if it can be continued.
     pub(crate) fn open(
         dir: &StoreDir,
         segment_bytes: u64,
         last: u32,
-        resume: Option<(u64, u64)>,
+        resume: Option<Resume>,
     ) -> Result<Self, StoreError> {
         let number = if resume.is_some() { last } else { last + 1 };
         let path = segment_path(dir, number);
-        let tail = match resume {
-            Some((marker, len)) => {
-                Tail::resume(&*dir.disk, &path, marker, len).map_err(StoreError::io("open", &path))?
+        let (tail, marks) = match resume {
+            Some(Resume { marker, len, marks }) => {
+                let tail = Tail::resume(&*dir.disk, &path, marker, len);
+                (tail.map_err(StoreError::io("open", &path))?, marks)
             }
-            None => create_segment(dir, number).map_err(StoreError::io("create", &path))?,
+            None => {
+                let failed = StoreError::io("create", &path);
+                let tail = create_segment(dir, number).map_err(|error| failed(error.into_error()))?;
+                (tail, Marks::default())
+            }
         };
         let segment_bytes = segment_bytes.min(MAX_SEGMENT_BYTES);
-        Ok(Self { dir: dir.clone(), segment_bytes, number, tail, may_not_grow: false })
+        Ok(Self { dir: dir.clone(), segment_bytes, number, tail, marks, may_not_grow: false })
     }
 
     /// The number of the active segment, to which records are appended.
@@ -72,7 +91,7 @@ impl Log {
 
     /// The active segment's entry in the index.
     pub(crate) fn segment(&self) -> Segment {
-        Segment { marker: Some(self.tail.marker()), live: 0, damaged: false }
+        Segment { marker: Some(self.tail.marker()), ..Segment::default() }
     }
 
     /// The position of the next record.
@@ -91,27 +110,50 @@ impl Log {
     }
 
     /// Gives back the space that is reserved in the active segment, durably.
-    pub(crate) fn release(&mut self) -> io::Result<()> {
+    pub(crate) fn release(&mut self) -> Result<(), AppendError> {
         self.tail.release()
     }
 
     /// Starts a new segment.
     pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
         // First, since only the last segment may end in zeros.
-        self.release().map_err(AppendError::from_error)?;
+        self.release()?;
         let number = self.number + 1;
         self.tail = create_segment(&self.dir, number).map_err(|error| {
             // A part of the file may exist. It must not block the next attempt.
             let path = segment_path(&self.dir, number);
             match self.dir.clear(&path).and_then(|()| self.dir.sync()) {
-                Ok(()) if StoreError::is_full(&error) || StoreError::is_scarce(&error) => {
-                    AppendError::Scarce(error)
-                }
-                _ => AppendError::Unknown(error),
+                Ok(()) => error,
+                // After a power loss the file may be there, and is an empty segment.
+                Err(none) if StoreError::is_scarce(&none) => error,
+                Err(_) => AppendError::Unknown(error.into_error()),
             }
         })?;
-        (self.number, self.may_not_grow) = (number, false);
+        (self.number, self.marks, self.may_not_grow) = (number, Marks::default(), false);
         Ok(())
+    }
+
+    /// Whether everything written is before an end mark.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marks.marked() == self.tail.len()
+    }
+
+    /// Writes an end mark and syncs it, unless everything written is before one.
+    pub(crate) fn mark(&mut self) -> Result<(), AppendError> {
+        if self.is_marked() {
+            return Ok(());
+        }
+        let mut mark = Vec::new();
+        self.marks.encode(self.tail.len(), self.tail.marker(), &mut mark);
+        self.dir.check(Step::WriteMark).map_err(AppendError::Undone)?;
+        self.tail.append(|tail| tail.write(&mark), || self.dir.check(Step::SyncMark))?;
+        self.marks.mark(self.tail.len());
+        Ok(())
+    }
+
+    /// Takes note of the deletion of a document: what is left of it will not be missed.
+    pub(crate) fn forget(&mut self, name: &DocumentName) {
+        self.marks.forget(name);
     }
 
     /// Whether the active segment's file still has its name in the directory.
@@ -119,19 +161,29 @@ impl Log {
         self.tail.is_at(&segment_path(&self.dir, self.number))
     }
 
-    /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update.
-    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> Result<Vec<RecordRef>, AppendError> {
-        let (batch, mut offset) = (self.tail.len(), self.tail.len());
+    /// Writes all records and syncs them with one `fdatasync`. It takes one write, and two more for each large update. Where an end
+    /// mark is due it comes first: all that is before it was synced. `moved` says that they are copies of earlier records.
+    pub(crate) fn append(
+        &mut self,
+        records: &[NewRecord<'_>],
+        moved: bool,
+    ) -> Result<Vec<RecordRef>, AppendError> {
+        let batch = self.tail.len();
+        let mut mark = Vec::new();
+        if self.marks.is_due(batch) {
+            self.marks.encode(batch, self.tail.marker(), &mut mark);
+        }
+        let (first, mut offset) = (batch + mark.len() as u64, batch + mark.len() as u64);
         let mut refs = Vec::with_capacity(records.len());
-        let mut parts = vec![Cow::Owned(Vec::new())];
+        let mut parts = vec![Cow::Owned(mark)];
         for record in records {
-            encode(&record.as_record(batch), self.tail.marker(), &mut parts);
+            encode(&Record { moved, ..record.as_record(batch) }, self.tail.marker(), &mut parts);
             let position = Position::new(self.number, offset).expect("segments are rolled long before");
             let len = u32::try_from(record.encoded_len()).expect("bounded by the caller");
             refs.push(RecordRef { position, len, sequence: record.sequence });
             offset += u64::from(len);
         }
-        self.dir.check(Step::WriteLog).map_err(AppendError::Unknown)?;
+        self.dir.check(Step::WriteLog).map_err(AppendError::Undone)?;
         let ahead = offset.next_multiple_of(RESERVED_BYTES).min(self.segment_bytes);
         let write = |tail: &mut Tail| {
             // A segment gets no batch after the one that fills it.
@@ -143,9 +195,13 @@ impl Log {
         let appended = self.tail.append(write, || self.dir.check(Step::SyncLog));
         appended.inspect_err(|error| {
             let is_at_limit =
-                matches!(error, AppendError::Scarce(error) if error.kind() == io::ErrorKind::FileTooLarge);
+                matches!(error, AppendError::Undone(error) if error.kind() == io::ErrorKind::FileTooLarge);
             self.may_not_grow = is_at_limit && self.tail.len() > FIRST_OFFSET;
         })?;
+        if first > batch {
+            self.marks.mark(first);
+        }
+        records.iter().for_each(|record| self.marks.note(record.name, record.sequence));
         Ok(refs)
     }
 }
@@ -175,6 +231,7 @@ impl<'a> NewRecord<'a> {
             subject: self.subject,
             payload: self.payload,
             batch,
+            moved: false,
         }
     }
 }
@@ -195,10 +252,10 @@ pub(crate) fn segments(dir: &StoreDir) -> io::Result<BTreeMap<u32, PathBuf>> {
     dir.list_numbered(EXTENSION)
 }
 
-fn create_segment(dir: &StoreDir, number: u32) -> io::Result<Tail> {
-    dir.check(Step::CreateSegment)?;
+fn create_segment(dir: &StoreDir, number: u32) -> Result<Tail, AppendError> {
+    dir.check(Step::CreateSegment).map_err(AppendError::Undone)?;
     let tail = Tail::create(&*dir.disk, &segment_path(dir, number))?;
-    dir.sync()?;
+    dir.sync().map_err(AppendError::of_new)?;
     Ok(tail)
 }
 
@@ -213,7 +270,11 @@ pub(crate) fn retire(dir: &StoreDir, segments: &[(u32, Segment)]) -> io::Result<
             dir.disk.remove(&path)?;
         }
     }
-    if segments.is_empty() { Ok(()) } else { dir.sync() }
+    match if segments.is_empty() { Ok(()) } else { dir.sync() } {
+        // Without a descriptor for the directory. Should a power loss bring them back, they are removed at the next start.
+        Err(error) if StoreError::is_scarce(&error) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Segment files that are open for reading records, each opened once.

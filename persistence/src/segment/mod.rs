@@ -14,6 +14,8 @@
 //!
 //! The version rises with every change that an earlier program would misread, also with a new kind of record: to that program
 //! an unknown record is damage, but an unknown version is refused, and nothing in the directory is touched.
+//!
+//! Version 1 has no end marks and no moved records, and is otherwise the same: its segments are read, and those of the log are not continued.
 
 pub(crate) mod tail;
 mod window;
@@ -32,8 +34,10 @@ use self::window::{Window, is_zero};
 
 /// First bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"coscrseg";
-/// The version that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+/// The version that is written. All up to it are read.
+pub const VERSION: u32 = 2;
+/// The earliest version.
+const FIRST_VERSION: u32 = 1;
 /// Bytes of the header: the first record's offset.
 pub(crate) const HEADER_BYTES: usize = 32;
 
@@ -49,6 +53,7 @@ pub(crate) enum Found<'a> {
 pub(crate) struct Scan {
     path: PathBuf,
     window: Window,
+    version: u32,
     marker: Option<u64>,
     offset: u64,
     /// What is behind is reserved space.
@@ -70,21 +75,26 @@ impl Scan {
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
         let failed = || StoreError::io("read", path);
         let mut window = Window::open(disk, path).map_err(failed())?;
-        let (marker, offset) = match read_header(window.at(0, HEADER_BYTES).map_err(failed())?) {
-            Header::Sound(marker) => (Some(marker), HEADER_BYTES as u64),
+        let (version, marker, offset) = match read_header(window.at(0, HEADER_BYTES).map_err(failed())?) {
+            Header::Sound { version, marker } => (version, Some(marker), HEADER_BYTES as u64),
             Header::Version(version) => {
                 return Err(StoreError::UnknownVersion { path: path.to_owned(), version });
             }
             // The marker may have survived: in the header, or at the start of the first record.
-            Header::Damaged => (surviving_marker(&mut window).map_err(failed())?, 0),
+            Header::Damaged => (VERSION, surviving_marker(&mut window).map_err(failed())?, 0),
         };
         let end = window.len();
-        Ok(Self { path: path.to_owned(), window, marker, offset, end })
+        Ok(Self { path: path.to_owned(), window, version, marker, offset, end })
     }
 
     /// The marker of the segment's records, unless it is lost.
     pub(crate) fn marker(&self) -> Option<u64> {
         self.marker
+    }
+
+    /// Whether the segment may have end marks, as all of the version that is written.
+    pub(crate) fn has_marks(&self) -> bool {
+        self.version == VERSION
     }
 
     /// Bytes of the segment.
@@ -254,7 +264,7 @@ fn next_sound(window: &mut Window, range: Range<u64>, marker: u64) -> io::Result
 }
 
 enum Header {
-    Sound(u64),
+    Sound { version: u32, marker: u64 },
     Version(u32),
     Damaged,
 }
@@ -267,7 +277,9 @@ fn read_header(bytes: &[u8]) -> Header {
         return Header::Damaged;
     }
     match u32::from_le_bytes(take(header, 8)) {
-        VERSION => Header::Sound(u64::from_le_bytes(take(header, 16))),
+        version @ FIRST_VERSION..=VERSION => {
+            Header::Sound { version, marker: u64::from_le_bytes(take(header, 16)) }
+        }
         version => Header::Version(version),
     }
 }
@@ -308,6 +320,7 @@ mod tests {
                 subject: "",
                 payload: &payload,
                 batch,
+                moved: false,
             };
             let mut bytes = Vec::new();
             record.encode(tail.marker(), &mut bytes);

@@ -10,22 +10,25 @@ use crate::error::StoreError;
 /// Why something was not appended.
 #[derive(Debug)]
 pub(crate) enum AppendError {
-    /// The disk is full, or there was no descriptor for a file. The file has the records that it had before.
-    Scarce(io::Error),
-    /// Anything else: what the file holds is unknown.
+    /// A file could not be opened, made or written, and what was written is gone again, durably: the file has the records that it
+    /// had before. It can be tried again.
+    Undone(io::Error),
+    /// A sync has failed, or what was written could not be cut off: what the file holds is unknown.
     Unknown(io::Error),
 }
 
 impl AppendError {
-    /// For a call that has changed nothing if the disk is full.
-    pub(crate) fn from_error(error: io::Error) -> Self {
-        if StoreError::is_full(&error) { Self::Scarce(error) } else { Self::Unknown(error) }
+    /// For a sync of a new file, which nothing depends on yet: where it is known that it failed for want of space or a descriptor
+    /// it can be tried with another one.
+    pub(crate) fn of_new(error: io::Error) -> Self {
+        let may_pass = StoreError::is_full(&error) || StoreError::is_scarce(&error);
+        if may_pass { Self::Undone(error) } else { Self::Unknown(error) }
     }
 
     /// The system's error.
     pub(crate) fn into_error(self) -> io::Error {
         match self {
-            Self::Scarce(error) | Self::Unknown(error) => error,
+            Self::Undone(error) | Self::Unknown(error) => error,
         }
     }
 }
@@ -43,11 +46,11 @@ pub(crate) struct Tail {
 
 impl Tail {
     /// Creates the file with its header, and syncs it. The caller syncs the directory.
-    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
-        let marker = disk.random()?;
-        let mut file = disk.create(path)?;
-        file.append(&header(marker))?;
-        file.sync()?;
+    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> Result<Self, AppendError> {
+        let marker = disk.random().map_err(AppendError::Undone)?;
+        let mut file = disk.create(path).map_err(AppendError::Undone)?;
+        file.append(&header(marker)).map_err(AppendError::Undone)?;
+        file.sync().map_err(AppendError::of_new)?;
         let len = HEADER_BYTES as u64;
         Ok(Self { file, marker, len, reserved: len })
     }
@@ -91,8 +94,13 @@ impl Tail {
     }
 
     /// Gives back what is reserved, durably. More can be appended, also after a failure.
-    pub(crate) fn release(&mut self) -> io::Result<()> {
-        if self.reserved > self.len { self.cut_off(self.len) } else { Ok(()) }
+    pub(crate) fn release(&mut self) -> Result<(), AppendError> {
+        if self.reserved > self.len {
+            self.file.set_len(self.len).map_err(AppendError::Undone)?;
+            self.file.sync().map_err(AppendError::Unknown)?;
+            self.reserved = self.len;
+        }
+        Ok(())
     }
 
     /// One write. It is not durable before [`Tail::sync`].
@@ -103,8 +111,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Appends all that `write` writes, and syncs it. If the disk is full, a partial write is cut off again, durably, so that
-    /// later attempts may succeed. After any other failure the content of the disk is unknown.
+    /// Appends all that `write` writes, and syncs it. A write that fails is cut off again, durably, so that later attempts may
+    /// succeed. After any other failure the content of the disk is unknown.
     pub(crate) fn append(
         &mut self,
         write: impl FnOnce(&mut Self) -> io::Result<()>,
@@ -112,8 +120,8 @@ impl Tail {
     ) -> Result<(), AppendError> {
         let len = self.len;
         write(self).map_err(|error| match self.cut_off(len) {
-            Ok(()) if StoreError::is_full(&error) => AppendError::Scarce(error),
-            _ => AppendError::Unknown(error),
+            Ok(()) => AppendError::Undone(error),
+            Err(_) => AppendError::Unknown(error),
         })?;
         before_sync().and_then(|()| self.sync()).map_err(AppendError::Unknown)
     }

@@ -10,7 +10,7 @@ use crate::error::{SnapshotError, StoreError};
 use crate::limits::COLLECTED_BYTES;
 use crate::name::DocumentName;
 use crate::record::Kind;
-use crate::segment::tail::Tail;
+use crate::segment::tail::{AppendError, Tail};
 use crate::segment::{Found, HEADER_BYTES, Heads, Scan};
 
 /// The extension of the segments.
@@ -109,7 +109,8 @@ impl Files {
         }
         if self.tail.is_none() {
             let number = self.segments.last_key_value().map_or(1, |(last, _)| last + 1);
-            let tail = Tail::create(&*dir.disk, &dir.numbered(number, EXTENSION))?;
+            let tail = Tail::create(&*dir.disk, &dir.numbered(number, EXTENSION))
+                .map_err(AppendError::into_error)?;
             dir.sync()?;
             let (marker, bytes) = (Some(tail.marker()), tail.len());
             self.segments.insert(number, Segment { marker, bytes, live: 0, is_damaged: false });

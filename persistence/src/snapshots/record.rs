@@ -65,7 +65,8 @@ pub(super) fn encode_head(
     prefix[..8].copy_from_slice(&generation.to_le_bytes());
     prefix[8..].copy_from_slice(&born.to_le_bytes());
     let (name, subject) = (name.as_str(), "");
-    let record = Record { kind: Kind::Snapshot, name, sequence, time, subject, payload: &prefix, batch };
+    let record =
+        Record { kind: Kind::Snapshot, name, sequence, time, subject, payload: &prefix, batch, moved: false };
     let mut head = Vec::with_capacity(record.encoded_len());
     record.encode_head_of(state, marker, &mut head);
     head.extend_from_slice(&prefix);

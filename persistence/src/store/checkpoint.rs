@@ -36,7 +36,7 @@ impl Store {
     /// then the old ones and segments without live records are removed. A crash in between leaves the old
     /// snapshot and all records, or the new snapshot. Many documents in one call cost no more syncs than one.
     ///
-    /// If only the snapshots have failed, as on a full disk, the next call starts over.
+    /// If only the snapshots or a write of the catalog have failed, as on a full disk, the next call starts over.
     ///
     /// A snapshot whose entry was not written may still come to count, if a later crash damages the end of the catalog and it is
     /// unknown which entry was there. So a state should hold exactly the records up to its sequence.
@@ -51,7 +51,11 @@ impl Store {
 
         let mut writer = self.writer();
         self.check_failure()?;
-        writer.catalog.append(&entries).map_err(|error| self.not_appended("write the catalog", error))?;
+        if let Err(error) = writer.catalog.append(&entries) {
+            let error = self.not_appended("write the catalog", error);
+            *self.snapshot_failure() = Some(error.to_string());
+            return Err(error);
+        }
         let mut index = self.index_mut();
         for (name, covered, _) in &entries {
             index.cover(name, *covered);
@@ -127,6 +131,7 @@ impl Store {
         let deleted = Covered { born: writer.log.end(), ..Covered::default() };
         let entry = [(name.clone(), deleted, 0)];
         writer.catalog.append(&entry).map_err(|error| self.not_appended("write the catalog", error))?;
+        writer.log.forget(name);
         self.index_mut().cover(name, deleted);
         self.retire(&mut writer)?;
         self.tidy_catalog(&mut writer)?;
@@ -141,7 +146,11 @@ impl Store {
         let worth_it = writer.log.len() >= (self.options.segment_bytes / RETIRED_SHARE).max(FIRST_OFFSET + 1);
         let active = writer.log.number();
         if worth_it && self.index().segments.get(&active).is_some_and(|segment| segment.live == 0) {
-            self.roll(writer)?;
+            match self.roll(writer) {
+                // The next checkpoint is soon enough.
+                Ok(()) | Err(StoreError::Scarce { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let active = writer.log.number();
         let retired = self.index_mut().extract_retired(active);
@@ -163,7 +172,7 @@ impl Store {
         drop(index);
         match writer.catalog.rewrite(&self.index()) {
             // The next checkpoint is soon enough.
-            Err(AppendError::Scarce(_)) => Ok(()),
+            Err(AppendError::Undone(_)) => Ok(()),
             rewritten => rewritten.map_err(|error| self.not_appended("rewrite the catalog", error)),
         }
     }

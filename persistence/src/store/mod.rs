@@ -1,6 +1,7 @@
 //! The store: the log and the snapshots together.
 
 mod checkpoint;
+mod moving;
 mod options;
 mod recovery;
 mod salvage;
@@ -119,9 +120,9 @@ impl Store {
 
     /// Writes all records with one write and syncs them with one `fdatasync`: when it returns `Ok` they are on disk.
     ///
-    /// A record that is too large or out of order is refused before anything is written. If the disk is full
-    /// ([`StoreError::Scarce`]), everything written is cut off again, and a later call may succeed. After any other failed write or
-    /// sync every later call fails, because the content of the disk is unknown. Every later call also fails once the name of the
+    /// A record that is too large or out of order is refused before anything is written. If a write fails, as on a full disk
+    /// ([`StoreError::Scarce`]), everything written is cut off again, and a later call may succeed. After a failed sync
+    /// every later call fails, because the content of the disk is unknown. Every later call also fails once the name of the
     /// log no longer belongs to its file.
     pub fn append(&self, records: &[NewRecord<'_>]) -> Result<(), StoreError> {
         if records.is_empty() {
@@ -133,11 +134,12 @@ impl Store {
         if writer.log.is_full() {
             self.roll(&mut writer)?;
         }
-        let refs = writer.log.append(records).map_err(|error| self.not_appended("write the log", error))?;
+        let refs =
+            writer.log.append(records, false).map_err(|error| self.not_appended("write the log", error))?;
         self.check_place(&writer)?;
         let mut index = self.index_mut();
         for (record, position) in records.iter().zip(refs) {
-            index.add(record.name, position);
+            index.add(record.name, position, false);
         }
         Ok(())
     }
@@ -159,6 +161,20 @@ impl Store {
             *next = next.saturating_add(1);
         }
         check_size("a batch", records.iter().map(NewRecord::encoded_len).sum(), MAX_BATCH_BYTES)
+    }
+
+    /// Whether everything in the log is before an end mark.
+    pub fn is_marked(&self) -> bool {
+        self.writer().log.is_marked()
+    }
+
+    /// Ends the log with a mark, unless it does so already: damage before it is then told from what a crash leaves, and no document
+    /// passes for a smaller one because its last record is damaged. To be called when nothing was written for a while. It costs a sync.
+    /// Fails like [`Store::append`].
+    pub fn mark(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        self.check_failure()?;
+        writer.log.mark().map_err(|error| self.not_appended("write an end mark", error))
     }
 
     /// Every stored document, readable or not, sorted.
@@ -216,7 +232,11 @@ impl Store {
     fn check_place(&self, writer: &Writer) -> Result<(), StoreError> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "it was removed or replaced");
         let in_place = writer.log.is_in_place().and_then(|is| if is { Ok(()) } else { Err(gone()) });
-        in_place.map_err(|error| self.fail("find the log", &error))
+        match in_place {
+            // It is looked at again within a second.
+            Err(error) if StoreError::is_scarce(&error) => Ok(()),
+            in_place => in_place.map_err(|error| self.fail("find the log", &error)),
+        }
     }
 
     /// Whether there is room for this many bytes now: they are written and removed again.
@@ -233,7 +253,15 @@ impl Store {
     }
 
     pub(crate) fn roll(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let is_live = self.index().segments.get(&writer.log.number()).is_some_and(|segment| segment.live > 0);
+        match if is_live { writer.log.mark() } else { Ok(()) } {
+            // Without a mark it can be read as well.
+            Ok(()) | Err(AppendError::Undone(_)) => {}
+            Err(error) => return Err(self.not_appended("write an end mark", error)),
+        }
+        let (closed, bytes) = (writer.log.number(), writer.log.len());
         writer.log.roll().map_err(|error| self.not_appended("start a new segment", error))?;
+        self.index_mut().segments.entry(closed).and_modify(|segment| segment.bytes = bytes);
         self.index_mut().segments.insert(writer.log.number(), writer.log.segment());
         Ok(())
     }
@@ -244,7 +272,7 @@ impl Store {
 
     pub(crate) fn not_appended(&self, action: &'static str, error: AppendError) -> StoreError {
         match error {
-            AppendError::Scarce(source) => StoreError::Scarce { action, path: self.dir.path.clone(), source },
+            AppendError::Undone(source) => StoreError::Scarce { action, path: self.dir.path.clone(), source },
             AppendError::Unknown(error) => self.fail(action, &error),
         }
     }
@@ -280,10 +308,12 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Gives back the space that is reserved in the log. After a failure the content of the disk is unknown, and left as it is.
+    /// Ends the log with a mark and gives back the space that is reserved. After a failure the content of the disk is unknown, and left
+    /// as it is.
     fn drop(&mut self) {
         if self.failure.get().is_none()
             && let Ok(writer) = self.writer.get_mut()
+            && !matches!(writer.log.mark(), Err(AppendError::Unknown(_)))
         {
             // If it fails, the next start does it.
             let _ = writer.log.release();

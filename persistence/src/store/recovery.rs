@@ -1,11 +1,12 @@
 //! Recovery when a store is opened: reads the catalog and every segment, and tells a crash from damage.
 //!
-//! - The end of the last segment may be torn: broken bytes that were not yet synced when the process died (damage to the very
-//!   last batch by the disk cannot be told from that). Nothing in them was acknowledged. They are cut off, kept in a `.torn`
-//!   file, and reported. Sound records of the same batch that still follow their document's last one are written again.
+//! - The end of the last segment may be torn: broken bytes that were not yet synced when the process died. Nothing in them was
+//!   acknowledged. They are cut off, kept in a `.torn` file, and reported. Damage to the very last batch by the disk cannot be told
+//!   from that, unless it has an end mark behind it: after a crash, it is reported which records have none. Sound records of the same batch that still follow their document's last one are written again.
 //! - Zeros behind that are reserved space, which a process that was killed could not give back. They are cut off and not reported.
 //! - Broken bytes anywhere else are damage: they are reported and left as they are, and a document that lacks a record is
-//!   unreadable. The segment stays in the log as long as such a document exists, and gets no more records if its end was torn as
+//!   unreadable. Which documents these are is known from the sequences of their later records, or from the next end mark. After a
+//!   crash there may be none, and then it is taken from what is left of the damaged record. The segment stays in the log as long as such a document exists, and gets no more records if its end was torn as
 //!   well.
 //! - If the directory of the snapshots is missing, documents whose updates are all still in the log are rebuilt from it.
 //!   The others are unreadable, because the catalog remembers that they exist.
@@ -23,14 +24,14 @@ use crate::damage::Damage;
 use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index};
-use crate::log::contents::{LogContents, Torn};
+use crate::log::contents::{LogContents, Torn, Unmarked};
 use crate::log::{self, Log};
 use crate::name::DocumentName;
 use crate::segment::Scan;
 use crate::snapshots::{self, SNAPSHOTS_DIR, Snapshots, earlier};
 use crate::words::counted;
 
-/// The findings and repairs of opening a store. Everything in it but the counts deserves a warning: see [`Recovery::warnings`].
+/// The findings and repairs of opening a store. Most of it deserves a warning: see [`Recovery::warnings`].
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// How many documents are stored.
@@ -41,6 +42,9 @@ pub struct Recovery {
     pub segments: usize,
     /// The half-written end of the log that a crash left.
     pub torn: Option<TornTail>,
+    /// Records at the end of the log that no end mark vouches for, as a crash leaves them. A sentence about them is no warning: all
+    /// of them may be well.
+    pub unmarked: Option<Unmarked>,
     /// Parts of the log that cannot be read.
     pub damage: Vec<Damage>,
     /// The half-written end of the catalog that a crash left; nothing in it counted yet.
@@ -171,6 +175,7 @@ pub(crate) fn open(dir: &StoreDir, options: &StoreOptions) -> Result<Opened, Sto
         let failed = StoreError::io("rewrite the catalog in", &dir.path);
         catalog.rewrite(&index).map_err(|error| failed(error.into_error()))?;
     }
+    recovery.unmarked = logged.unmarked;
     recovery.damage = logged.damage;
     recovery.catalog_torn = contents.torn;
     recovery.catalog_damage = contents.damage;

@@ -74,8 +74,17 @@ impl Store {
                 }
             }
         }
+        // A damaged record may not show whose it was, and still be missed.
+        if let Some(damage) = self.index().damage(name)
+            && !salvage.missing.contains(&Missing::Damage(damage.clone()))
+        {
+            salvage.missing.push(Missing::Damage(damage.clone()));
+        }
         salvage.updates.sort_by_key(|(sequence, _)| *sequence);
         salvage.waiting.sort_by_key(|(sequence, _)| *sequence);
+        // A moved record may be there twice.
+        salvage.updates.dedup_by_key(|(sequence, _)| *sequence);
+        salvage.waiting.dedup_by_key(|(sequence, _)| *sequence);
         salvage.note_holes(covered.sequence);
         Ok(salvage)
     }

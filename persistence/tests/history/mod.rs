@@ -56,6 +56,8 @@ pub(crate) struct Seen {
     pub(crate) adopted: u64,
     /// Openings that found reserved space or something torn at the end of the log.
     pub(crate) cut: u64,
+    /// Times that records were moved.
+    pub(crate) moved: u64,
     /// Openings that were interrupted.
     pub(crate) reopened: u64,
 }
@@ -70,6 +72,7 @@ impl Seen {
         self.rescued += other.rescued;
         self.adopted += other.adopted;
         self.cut += other.cut;
+        self.moved += other.moved;
         self.reopened += other.reopened;
     }
 }
@@ -113,9 +116,11 @@ impl History {
     pub(crate) fn live(&mut self) {
         let calls = self.random.below(25);
         for _ in 0..calls {
-            let done = match self.random.below(10) {
-                0..6 => self.append(),
-                6..9 => self.checkpoint(),
+            let done = match self.random.below(14) {
+                0..7 => self.append(),
+                7..10 => self.checkpoint(),
+                10 => self.mark(),
+                11 | 12 => self.trim(),
                 _ => self.delete(),
             };
             if done.is_err() {
@@ -270,6 +275,19 @@ impl History {
             .map(|((name, sequence, _), state)| Checkpoint { name, sequence: *sequence, time: 1, state })
             .collect();
         self.store.as_ref().unwrap().checkpoint(&checkpoints)
+    }
+
+    /// Ends the log with a mark, as when nothing is written for a while.
+    fn mark(&self) -> Result<(), StoreError> {
+        self.store.as_ref().unwrap().mark()
+    }
+
+    /// Moves records out of segments that have little else.
+    fn trim(&mut self) -> Result<(), StoreError> {
+        while self.store.as_ref().unwrap().trim_log()? {
+            self.seen.moved += 1;
+        }
+        Ok(())
     }
 
     fn delete(&mut self) -> Result<(), StoreError> {

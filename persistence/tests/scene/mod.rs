@@ -14,7 +14,7 @@ use coscribe_persistence::{
 };
 
 pub(crate) struct Scene {
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     pub(crate) options: StoreOptions,
 }
 
@@ -138,6 +138,21 @@ pub(crate) fn covered(document: &str, snapshot: u64, last: u64) -> Option<Stored
 pub(crate) fn flip(path: &Path, byte: usize, bit: u32) {
     let mut bytes = fs::read(path).unwrap();
     bytes[byte] ^= 1 << bit;
+    fs::write(path, bytes).unwrap();
+}
+
+/// Where the records of a segment start, also end marks.
+pub(crate) fn record_offsets(segment: &[u8]) -> Vec<usize> {
+    let marker = &segment[16..24];
+    (32..segment.len()).filter(|&at| segment[at..].starts_with(marker)).collect()
+}
+
+/// Makes of a segment that was closed what a crash would have left: the mark at its end is missing.
+pub(crate) fn cut_off_end_mark(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let mark = *record_offsets(&bytes).last().unwrap();
+    assert_eq!(bytes[mark + 13], 6, "an end mark");
+    bytes.truncate(mark);
     fs::write(path, bytes).unwrap();
 }
 

@@ -116,6 +116,13 @@ pub struct Config {
     /// machine or container if it is not given. Where it is short, those that hold most are disconnected
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Size>,
+    /// Bytes that the data directory may take before no new documents are taken in. Those that exist go on
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_disk: Option<Size>,
+    /// Bytes that are to be free in the file system of the data directory. With less, no new documents are taken in, and those
+    /// that exist go on
+    #[arg(long, value_name = "SIZE", default_value = "128MiB")]
+    pub(crate) min_free_disk: Size,
     /// Bytes that may wait for one slow reader. Beyond that the reader lags, and is synced again later
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     pub(crate) outbox_bytes: Size,

@@ -28,6 +28,9 @@ pub(crate) trait Journal: Send + Sync {
     /// Whether anything of a document is stored.
     fn contains(&self, name: &DocumentName) -> bool;
 
+    /// Whether there is space for documents of which nothing is stored.
+    fn takes_new(&self) -> bool;
+
     /// Takes a record. Its room hears when it is durable, or that it is lost. Never waits.
     fn append(&self, append: Append);
 

@@ -12,7 +12,9 @@ use coscribe_engine::limits::{
 };
 use coscribe_engine::message::Reason;
 use coscribe_persistence::NameError;
-use coscribe_persistence::limits::{MAX_NAME_BYTES, MAX_SUBJECT_BYTES};
+use coscribe_persistence::limits::{
+    LOG_SEGMENTS, LOG_SHARE, MAX_NAME_BYTES, MAX_SUBJECT_BYTES, SEGMENT_BYTES,
+};
 use coscribe_websocket::limits::{
     HTTP_BUFFER, LARGE_MESSAGES, SLOWEST_ANSWER_BYTES_PER_SECOND, SLOWEST_BYTES_PER_SECOND,
 };
@@ -28,13 +30,13 @@ use crate::limits::{
     EXPORT_INTERVAL, EXPORT_QUEUE, EXPORT_TIMEOUT, FAST_PROBE, FEW_REQUESTING, FULL_OUTBOXES,
     GRANTED_AT_MOST, INPUTS_PER_FLUSH, JWKS_BYTES, JWKS_TIMEOUT, KEYS_PER_SET, LARGE_FRAME_BYTES,
     LARGE_MESSAGE_BYTES, LARGEST_DOCUMENT_BYTES, LAST_ALLOWANCE, LAST_LINES, LEAST_KEY_CHARS,
-    LEAST_SECRET_BYTES, LOG_BYTES, LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL, MAX_REQUESTING, MAX_TURNED_AWAY,
-    MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN, PIECE_GROWTH, PIECE_TIME,
-    PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION, REASON_BYTES, REFETCH_PAUSE,
-    REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_LOGGED, REFUSALS_LOGGED_WITHIN, REFUSALS_ON_CONNECTION,
-    REFUSALS_TOLD, REQUEST_TIME, REQUESTING_SHARE, RESERVED_DESCRIPTORS, REVOCATIONS, REVOKED_NAME_BYTES,
-    SHOWN_NAME_BYTES, SPANS_IN_ROOM, STRAIN_PATIENCE, TOKEN_BYTES, TOKEN_VALID, TOKEN_VALID_AT_MOST,
-    TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
+    LEAST_SECRET_BYTES, LOG_BYTES, LONGEST_LEEWAY, LONGEST_SYNC_INTERVAL, MARK_AFTER, MAX_REQUESTING,
+    MAX_TURNED_AWAY, MESSAGES_AT_ONCE, MESSAGES_TRACED, OPENS_WITHIN, PATTERNS_PER_TOKEN, PIECE_GROWTH,
+    PIECE_TIME, PIECE_TIME_AMONG_OTHERS, PONG_WINDOW, PROBE_BYTES, QUESTIONS_ON_CONNECTION, REASON_BYTES,
+    REFETCH_PAUSE, REFUSALS_AT_ONCE, REFUSALS_FORGOTTEN, REFUSALS_LOGGED, REFUSALS_LOGGED_WITHIN,
+    REFUSALS_ON_CONNECTION, REFUSALS_TOLD, REQUEST_TIME, REQUESTING_SHARE, RESERVED_DESCRIPTORS, REVOCATIONS,
+    REVOKED_NAME_BYTES, SHOWN_NAME_BYTES, SPANS_IN_ROOM, STRAIN_PATIENCE, TOKEN_BYTES, TOKEN_VALID,
+    TOKEN_VALID_AT_MOST, TOO_FAST_PATIENCE, TURNED_AWAY_AFTER, UNDECIDED_BYTES, UNSTORED_BYTES, WHOLE_TIME,
     WHOLE_TIME_AMONG_OTHERS, Y_SWEET_KEEP_ALIVE,
 };
 use crate::net::upgrade::UpgradeError;
@@ -152,6 +154,16 @@ fn limits() -> BTreeMap<&'static str, Vec<String>> {
                 status(long_name.into()),
                 format!("or {} if it is not UTF-8", UpgradeError::NotUtf8.into_response().status().as_u16()),
             ],
+        ),
+        ("the data directory", vec![format!("{later}, after {}", time(TURNED_AWAY_AFTER))]),
+        ("free space of its file system", vec![]),
+        (
+            "the log",
+            vec![format!(
+                "{} times the records in it that no snapshot has, and {}",
+                word(usize::try_from(LOG_SHARE).unwrap()),
+                size(LOG_SEGMENTS * SEGMENT_BYTES)
+            )],
         ),
         ("documents open at once", vec![format!("{later}, after {}", time(TURNED_AWAY_AFTER))]),
         (
@@ -321,6 +333,7 @@ fn the_bounds_that_architecture_tells_are_those_of_the_code() {
         format!("or {INPUTS_PER_FLUSH} inputs were taken"),
         format!("stays for {} and is closed with {}", time(TURNED_AWAY_AFTER), told_as(Reason::Overload).0),
         format!("(up to {})", time(LONGEST_SYNC_INTERVAL)),
+        format!("nothing was written for {}", time(MARK_AFTER)),
         format!("one of {} rights", word(LARGE_MESSAGES)),
         format!("less than {} a second on average", size(SLOWEST_BYTES_PER_SECOND)),
         format!("before each message of {} or more", size(LARGE_MESSAGE_BYTES)),
@@ -386,7 +399,7 @@ fn the_longest_leeway_is_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 53] = [
+    const INTERNAL: [&str; 55] = [
         "CONNECTION_BYTES",
         "TLS_BYTES",
         "ROOM_BYTES",
@@ -436,6 +449,8 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "FULL_DISK_ROOM_BYTES",
         "CHECKPOINTS_AT_ONCE",
         "CHECKPOINT_BATCH_BYTES",
+        "TRIMS_AT_ONCE",
+        "DISK_MARGIN",
         "DIRECTORY_INTERVAL",
         "IMPORT_BATCH_BYTES",
         "EXPORT_BATCH",

@@ -122,7 +122,13 @@ fn every_status_of_a_refused_handshake_is_in_its_table_with_the_reason_that_metr
 /// Failures of requests to y-sweet; a kind that is added is missing here until it is listed.
 fn failures() -> Vec<Failure> {
     let parted = reasons().map(|reason| GuestError::Parted(Parting::new(reason, "")));
-    let joins = [JoinError::TooManyRooms, JoinError::TooManyPeers, JoinError::NoMemory, JoinError::Stopping];
+    let joins = [
+        JoinError::TooManyRooms,
+        JoinError::TooManyPeers,
+        JoinError::NoMemory,
+        JoinError::NoDisk,
+        JoinError::Stopping,
+    ];
     let others = [GuestError::RefusedAgain, GuestError::Incomplete, GuestError::Unsaved];
     // What a guest does not do.
     let is_possible = |error: &GuestError| {

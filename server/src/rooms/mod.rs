@@ -132,6 +132,9 @@ pub(crate) enum JoinError {
     /// There is too little memory for another document.
     #[error("the server is short of memory; try again later")]
     NoMemory,
+    /// There is too little space on the disk for a document that does not exist yet.
+    #[error("the server is short of disk space; try again later")]
+    NoDisk,
     /// The log has no place for so long a subject. A grant with one is refused before, so nobody hears this who has a token.
     #[error("the user's id has more than {MAX_SUBJECT_BYTES} bytes")]
     Subject,
@@ -147,6 +150,7 @@ impl JoinError {
             JoinError::TooManyRooms => "documents",
             JoinError::TooManyPeers => "connections_to_document",
             JoinError::NoMemory => "memory",
+            JoinError::NoDisk => "disk",
             JoinError::Subject => "forbidden",
             JoinError::Stopping => "stopping",
         }
@@ -156,7 +160,9 @@ impl JoinError {
 impl From<JoinError> for Parting {
     fn from(error: JoinError) -> Parting {
         let reason = match error {
-            JoinError::TooManyRooms | JoinError::TooManyPeers | JoinError::NoMemory => Reason::Overload,
+            JoinError::TooManyRooms | JoinError::TooManyPeers | JoinError::NoMemory | JoinError::NoDisk => {
+                Reason::Overload
+            }
             JoinError::Subject => Reason::Forbidden,
             JoinError::Stopping => Reason::Shutdown,
         };
@@ -316,6 +322,9 @@ impl Rooms {
             Entry::Vacant(_) if full => Err(JoinError::TooManyRooms),
             Entry::Vacant(_) if turn.is_none() && self.budget.strain() == Strain::Full => {
                 Err(JoinError::NoMemory)
+            }
+            Entry::Vacant(_) if !self.journal.takes_new() && !self.journal.contains(name) => {
+                Err(JoinError::NoDisk)
             }
             Entry::Vacant(place) => {
                 let mailbox = Arc::new(Mailbox {

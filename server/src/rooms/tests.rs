@@ -30,6 +30,10 @@ impl Journal for Noted {
         false
     }
 
+    fn takes_new(&self) -> bool {
+        true
+    }
+
     fn append(&self, append: Append) {
         append.fate.set_durable(append.sequence);
         self.appends.send(append).expect("the test is there");

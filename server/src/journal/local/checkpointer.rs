@@ -1,19 +1,20 @@
 //! The one thread that writes snapshots. A room hands over its state; the thread reads it back as a document of its own,
-//! compares, and gives the store as many as are waiting in one go, because each go costs several syncs.
+//! compares, and gives the store as many as are waiting in one go, because each go costs several syncs. What snapshots cover is
+//! dead in the log, so the same thread then empties segments in which little else is.
 
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::thread::JoinHandle;
 
-use coscribe_persistence::{Checkpoint, Store};
+use coscribe_persistence::{Checkpoint, Store, StoreError};
 use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::writer::now_millis;
 use crate::journal::{CheckpointError, State};
-use crate::limits::{CHECKPOINT_BATCH_BYTES, CHECKPOINTS_AT_ONCE};
+use crate::limits::{CHECKPOINT_BATCH_BYTES, CHECKPOINTS_AT_ONCE, TRIMS_AT_ONCE};
 
 /// The priority of the thread: where there is one processor it gets a tenth of that while somebody else has work for it.
 const NICE: i32 = 10;
@@ -67,7 +68,8 @@ impl CheckpointerThread {
 }
 
 fn run(store: &Store, jobs: &Receiver<Job>) {
-    while let Ok(Job::Checkpoint(state, done)) = jobs.recv() {
+    let mut is_long = true;
+    while let Some(Job::Checkpoint(state, done)) = next(store, jobs, &mut is_long) {
         let mut bytes = state.snapshot.state.len();
         let mut batch = vec![(state, done)];
         let mut stop = false;
@@ -87,6 +89,31 @@ fn run(store: &Store, jobs: &Receiver<Job>) {
         write(store, batch);
         if stop {
             return;
+        }
+        is_long = (0..TRIMS_AT_ONCE).all(|_| trim(store));
+    }
+}
+
+/// The next job. While there is none and the log is longer than it may be, segments are emptied.
+fn next(store: &Store, jobs: &Receiver<Job>, is_long: &mut bool) -> Option<Job> {
+    while *is_long {
+        match jobs.try_recv() {
+            Err(TryRecvError::Empty) => *is_long = trim(store),
+            job => return job.ok(),
+        }
+    }
+    jobs.recv().ok()
+}
+
+/// Moves records out of a segment. False if there is no need, or it cannot be done now: it is tried again after the next snapshots.
+fn trim(store: &Store) -> bool {
+    match store.trim_log() {
+        Ok(moved) => moved,
+        // The next records say so.
+        Err(StoreError::Scarce { .. } | StoreError::Failed { .. }) => false,
+        Err(error) => {
+            error!("a segment of the log cannot be emptied: {error}");
+            false
         }
     }
 }

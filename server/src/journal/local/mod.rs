@@ -1,6 +1,7 @@
 //! The journal of a server by itself: a segmented log with one sync for all rooms of a commit window, and snapshots.
 
 mod checkpointer;
+mod space;
 mod writer;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use self::checkpointer::{Checkpointer, CheckpointerThread};
+pub(crate) use self::space::Space;
 use self::writer::{Writer, WriterThread};
 use super::{Append, CheckpointError, Health, Journal, State};
 use crate::metrics::Metrics;
@@ -19,6 +21,7 @@ use crate::metrics::Metrics;
 /// A store, the thread that appends to it, and the thread that writes snapshots.
 pub(crate) struct LocalJournal {
     store: Arc<Store>,
+    space: Arc<Space>,
     writer: Writer,
     checkpointer: Checkpointer,
 }
@@ -33,13 +36,14 @@ impl LocalJournal {
     /// Starts the threads. What arrives within `window` of the first record is committed together.
     pub(crate) fn start(
         store: Arc<Store>,
+        space: Arc<Space>,
         window: Duration,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(LocalJournal, JournalThreads)> {
         let (writer, writer_thread) = Writer::start(Arc::clone(&store), window, metrics)?;
         let (checkpointer, checkpointer_thread) = Checkpointer::start(Arc::clone(&store))?;
         let threads = JournalThreads { writer: writer_thread, checkpointer: checkpointer_thread };
-        Ok((LocalJournal { store, writer, checkpointer }, threads))
+        Ok((LocalJournal { store, space, writer, checkpointer }, threads))
     }
 }
 
@@ -58,6 +62,10 @@ impl Journal for LocalJournal {
 
     fn contains(&self, name: &DocumentName) -> bool {
         self.store.contains(name)
+    }
+
+    fn takes_new(&self) -> bool {
+        !self.space.is_short()
     }
 
     fn append(&self, append: Append) {

@@ -1,8 +1,9 @@
 //! The one thread that appends to the log: updates of all rooms that arrive within the commit window are written and
 //! synced together, then each room hears which of its sequences is durable. Where syncing takes long, it is done less often.
 //!
-//! On a full disk nothing is stored until there is room again. What comes meanwhile is lost, as its room hears, which appends
-//! its document once more afterwards. Any other failure is for good, since it is unknown what the disk holds.
+//! Where a write fails, as on a full disk, nothing is stored until writes succeed again. What comes meanwhile is lost, as its room
+//! hears, which appends its document once more afterwards. A failed sync is for good, since it is unknown what the disk holds.
+//! Where nothing comes for a while, the log gets an end mark.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, TryRecvError};
@@ -16,7 +17,9 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::journal::{Append, Health};
-use crate::limits::{COMMIT_BYTES, FULL_DISK_RETRY, FULL_DISK_ROOM_BYTES, LONGEST_SYNC_INTERVAL, SYNC_SHARE};
+use crate::limits::{
+    COMMIT_BYTES, FULL_DISK_RETRY, FULL_DISK_ROOM_BYTES, LONGEST_SYNC_INTERVAL, MARK_AFTER, SYNC_SHARE,
+};
 use crate::metrics::Metrics;
 
 /// Where rooms put their updates.
@@ -114,9 +117,9 @@ struct Log {
 impl Log {
     fn run(&self, jobs: &Receiver<Job>, window: Duration) {
         let mut go_on = true;
-        while go_on {
+        while go_on && let Some(first) = self.next(jobs) {
             let batch;
-            (batch, go_on) = collect(jobs, window);
+            (batch, go_on) = collect(first, jobs, window);
             let start = Instant::now();
             if self.commit(&batch.updates).is_err() {
                 go_on &= self.wait_for_room(jobs, batch.bytes);
@@ -128,8 +131,32 @@ impl Log {
         }
     }
 
-    /// Writes what waits. An error if the disk is full.
-    fn commit(&self, batch: &[Queued]) -> Result<(), Full> {
+    /// The next record; `None` if there will be none. When nothing has come for a while, what was written so far gets an end mark.
+    fn next(&self, jobs: &Receiver<Job>) -> Option<Queued> {
+        let job = if self.store.is_marked() || self.health.borrow().failure.is_some() {
+            jobs.recv().ok()
+        } else {
+            jobs.recv_timeout(MARK_AFTER).ok().or_else(|| {
+                self.mark();
+                jobs.recv().ok()
+            })
+        };
+        match job {
+            Some(Job::Append(queued)) => Some(queued),
+            Some(Job::Stop) | None => None,
+        }
+    }
+
+    fn mark(&self) {
+        match self.store.mark() {
+            // On a full disk the next records say so.
+            Ok(()) | Err(StoreError::Scarce { .. }) => {}
+            Err(error) => fail(&self.health, error.to_string()),
+        }
+    }
+
+    /// Writes what waits. An error if a write has failed and was undone.
+    fn commit(&self, batch: &[Queued]) -> Result<(), Undone> {
         let Health { epoch, failure } = self.health.borrow().clone();
         // What a room has appended before it knew of the epoch it appends once more.
         let is_current = |queued: &&Queued| queued.append.epoch == epoch && failure.is_none();
@@ -157,7 +184,7 @@ impl Log {
             Err(error) => {
                 fail(&self.health, error.to_string());
                 batch.iter().for_each(|queued| queued.append.lose());
-                return if matches!(error, StoreError::Scarce { .. }) { Err(Full) } else { Ok(()) };
+                return if matches!(error, StoreError::Scarce { .. }) { Err(Undone) } else { Ok(()) };
             }
         }
         self.metrics.log_sync_seconds.observe(start.elapsed().as_secs_f64());
@@ -173,7 +200,7 @@ impl Log {
         Ok(())
     }
 
-    /// Waits until there is room on the disk for so many bytes, and drops what comes meanwhile. False if the thread is to end.
+    /// Waits until the disk takes so many bytes, and drops what comes meanwhile. False if the thread is to end.
     fn wait_for_room(&self, jobs: &Receiver<Job>, bytes: usize) -> bool {
         loop {
             let next = Instant::now() + FULL_DISK_RETRY;
@@ -185,7 +212,7 @@ impl Log {
                 }
             }
             if self.store.has_room(bytes.max(FULL_DISK_ROOM_BYTES)) {
-                info!("there is room on the disk again: everything is saved once more");
+                info!("the disk takes writes again: everything is saved once more");
                 self.health.send_modify(|health| {
                     health.epoch += 1;
                     health.failure = None;
@@ -196,8 +223,8 @@ impl Log {
     }
 }
 
-/// The disk is full.
-struct Full;
+/// A write has failed, as on a full disk, and can be tried again.
+struct Undone;
 
 /// Notes why nothing is acknowledged any more.
 fn fail(health: &watch::Sender<Health>, reason: String) {
@@ -207,13 +234,10 @@ fn fail(health: &watch::Sender<Health>, reason: String) {
     health.send_modify(|health| health.failure = Some(reason));
 }
 
-/// Waits for a first job, then takes what arrives within the window, which counts from when that was queued. The flag is false
-/// when there will be no more.
-fn collect(jobs: &Receiver<Job>, window: Duration) -> (Batch, bool) {
+/// Takes what arrives within the window, which counts from when the first one was queued. The flag is false when there will be no
+/// more.
+fn collect(first: Queued, jobs: &Receiver<Job>, window: Duration) -> (Batch, bool) {
     let mut batch = Batch::default();
-    let Ok(Job::Append(first)) = jobs.recv() else {
-        return (batch, false);
-    };
     // To wait for each job would be to wake up for each, which costs more than all the rest.
     sleep_until(first.since + window);
     batch.add(first);
