@@ -148,19 +148,8 @@ impl Room {
             // What had waited came from others: the source has not seen it.
             self.unflushed.came_from_several();
         }
-        let (own, of_others): (Vec<_>, Vec<_>) =
-            intake.contradicted.into_iter().partition(|(source, _)| *source == peer.0);
-        for (source, client) in of_others {
-            let refused = self.refuse_contradiction(PeerId(source), client, now);
-            if let Err(violation) = refused {
-                self.part(PeerId(source), violation.into()).await;
-            }
-        }
         for source in intake.freed {
             self.date_receipts(PeerId(source));
-        }
-        if let Some(&(_, client)) = own.first() {
-            return self.refuse_contradiction(peer, client, now).map(|()| Taken::Refused);
         }
         if intake.refused {
             return Err(Violation::TooMuchWaits);

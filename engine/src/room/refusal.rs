@@ -191,22 +191,6 @@ impl Room {
         Ok(())
     }
 
-    /// What a peer had sent was left out after it had waited: another copy had written meanwhile as the same client.
-    ///
-    /// # Errors
-    /// As for [`Self::refuse_update`].
-    pub(super) fn refuse_contradiction(
-        &mut self,
-        peer: PeerId,
-        client: ClientId,
-        now: Duration,
-    ) -> Result<(), Violation> {
-        if !self.peers.contains_key(&peer) {
-            return Ok(());
-        }
-        self.refuse_update(peer, &[Id { client, clock: NO_GAP }], &Violation::Contradiction, now)
-    }
-
     /// A peer has begun to send a message that is larger than any may be, and is not read any more. It is closed: later, where
     /// that has happened before.
     pub async fn too_large(&mut self, peer: PeerId, now: Duration) {

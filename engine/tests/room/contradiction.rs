@@ -173,21 +173,3 @@ fn who_counts_its_messages_hears_that_the_second_was_refused() {
     stage.say(B, &other);
     assert!(matches!(&stage.closed[..], [(B, Reason::Violation, _)]), "{:?}", stage.closed);
 }
-
-#[test]
-fn what_waited_while_another_copy_wrote_is_refused_to_its_source_only() {
-    let mut stage = Stage::with(&[A, B, C]);
-    stage.send(A, update(&typed(1, 3, "waits")));
-    stage.send(A, y_websocket::sync_status_frame(b"7"));
-    assert!(!stage.room.blocks().parked().is_empty());
-    stage.frames.clear();
-    stage.send(B, update(&typed(1, 0, "abcdefgh")));
-    assert!(matches!(&stage.closed[..], [(A, Reason::Violation, words)] if words.contains("same client")));
-    assert!(stage.room.blocks().parked().is_empty() && stage.take(A).is_empty());
-    assert_eq!(stage.take(C), [update(&typed(1, 0, "abcdefgh"))]);
-    // What waited and is the same is saved with the rest.
-    let mut stage = Stage::with(&[A, B]);
-    stage.send(A, update(&typed(1, 3, "defgh")));
-    stage.send(B, update(&typed(1, 0, "abcdefgh")));
-    assert!(stage.closed.is_empty() && stage.room.blocks().parked().is_empty());
-}

@@ -30,16 +30,8 @@ impl Blocks {
         None
     }
 
-    /// Whether blocks that had waited say something else than what has come meanwhile. O(bytes).
-    pub(super) async fn contradicts(&self, run: &Run, work: &mut Work) -> bool {
-        let most = work.total() + STEPS + STEPS_PER_BYTE * run.bytes.len() as u64;
-        let overlaps = run.next.clock < self.state.get(run.client());
-        overlaps && self.contradiction_in(run, most, work).await.is_some()
-    }
-
-    /// The first element of a run of which the document says something else, if that is found before so
-    /// many steps were counted.
-    async fn contradiction_in(&self, run: &Run, most: u64, work: &mut Work) -> Option<Id> {
+    /// The same for one run, until so many steps were counted.
+    pub(super) async fn contradiction_in(&self, run: &Run, most: u64, work: &mut Work) -> Option<Id> {
         let known = self.state.get(run.client());
         let mut cursor = Cursor::at(run.next.clock);
         let mut blocks = run.blocks();

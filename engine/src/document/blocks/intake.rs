@@ -42,9 +42,6 @@ pub(crate) struct Intake {
     pub(crate) freed: Vec<Source>,
     /// Whether a part of it was left out, because too much would wait.
     pub(crate) refused: bool,
-    /// Sources of blocks that had waited and were left out, because others came meanwhile that say something else; with the
-    /// client of these blocks.
-    pub(crate) contradicted: Vec<(Source, ClientId)>,
 }
 
 impl Blocks {
@@ -181,11 +178,6 @@ impl Blocks {
             taken.has_of_others |= from_elsewhere && !self.parked.is_only_of(&ticket, taken.source);
             taken.as_it_came &= !from_elsewhere;
             let rest = match waiting {
-                Waiting::Blocks(run) if Box::pin(self.contradicts(&run, work)).await => {
-                    let sources = self.parked.reject(&ticket);
-                    taken.contradicted.extend(sources.into_iter().map(|source| (source, run.client())));
-                    continue;
-                }
                 Waiting::Blocks(run) => {
                     let Progress { advanced: any, rest } = self.take_blocks(&run, taken, work).await;
                     advanced.extend(any.then_some(run.client()));
@@ -410,7 +402,6 @@ struct Taken<'a> {
     has_of_others: bool,
     freed: Vec<Source>,
     refused: bool,
-    contradicted: Vec<(Source, ClientId)>,
 }
 
 impl<'a> Taken<'a> {
@@ -433,7 +424,6 @@ impl<'a> Taken<'a> {
             has_of_others: false,
             freed: Vec::new(),
             refused: false,
-            contradicted: Vec::new(),
         }
     }
 
@@ -446,7 +436,6 @@ impl<'a> Taken<'a> {
             has_of_others: self.has_of_others,
             freed: self.freed,
             refused: self.refused,
-            contradicted: self.contradicted,
         }
     }
 }

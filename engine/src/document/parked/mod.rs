@@ -409,12 +409,6 @@ impl Parked {
         sources
     }
 
-    /// An entry that was taken out is not to be taken in: gives its sources, which no longer wait for it. O(sources · log).
-    pub(crate) fn reject(&mut self, ticket: &Ticket) -> Vec<Source> {
-        self.unlogged.remove(&ticket.number);
-        self.forget_sources(ticket.number)
-    }
-
     /// Lets deletions that were held, and their sources, wait for the elements that are deleted. O(ranges and sources · log).
     pub(crate) async fn pass_on(&mut self, from: &Ticket, client: ClientId, ranges: IdSet, work: &mut Work) {
         let before = self.deletions.get(&client).map(|number| (self.entries[number], *number));
