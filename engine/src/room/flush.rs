@@ -246,10 +246,10 @@ impl Room {
 
     /// A message for all who keep up, but for the source if it is one.
     fn broadcast(&mut self, message: Outbound, sources: Sources) {
-        let gets = |&(&id, peer): &(&PeerId, &Box<Peer>)| {
+        let gets = |id: PeerId, peer: &Peer| {
             peer.keeps_up() && !matches!(sources, Sources::Only(source) if source == id)
         };
-        let to: Vec<_> = self.peers.iter().filter(gets).map(|(&peer, _)| peer).collect();
+        let to: Vec<_> = self.peers.iter().filter(|(id, peer)| gets(**id, peer)).map(|(&id, _)| id).collect();
         self.work.count(self.peers.len());
         if !to.is_empty() {
             self.effects.push_back(Effect::Broadcast { message, to });

@@ -271,10 +271,9 @@ impl Room {
         if text.len() > STATELESS_BYTES {
             return Err(Violation::StatelessTooLarge);
         }
-        let hears = |&(&id, peer): &(&PeerId, &Box<Peer>)| {
-            id != from && peer.terms.hears_stateless && peer.keeps_up()
-        };
-        let to: Vec<_> = self.peers.iter().filter(hears).map(|(&peer, _)| peer).collect();
+        let hears = |id: PeerId, peer: &Peer| id != from && peer.terms.hears_stateless && peer.keeps_up();
+        let to: Vec<_> =
+            self.peers.iter().filter(|(id, peer)| hears(**id, peer)).map(|(&id, _)| id).collect();
         self.work.count(self.peers.len());
         if !to.is_empty() {
             self.effects.push_back(Effect::Broadcast { message: Outbound::Stateless(text), to });
