@@ -13,6 +13,9 @@ const GC: u8 = 0;
 /// The number of a Skip, which stands for elements that are not there.
 const SKIP: u8 = 10;
 
+/// What a range takes in a set.
+const RANGE_BYTES: usize = 48;
+
 /// The elements that updates name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -41,6 +44,11 @@ impl Named {
             work.pause().await;
         }
         named
+    }
+
+    /// About how many bytes of memory they take. O(1).
+    pub(crate) fn memory(&self) -> usize {
+        (self.brought.len() + self.deleted.len()) * RANGE_BYTES
     }
 
     /// Adds what others name.

@@ -9,7 +9,7 @@ use crate::document::named::Named;
 use crate::limits::{COUNTED_RECEIPTS, SYNC_STATUS_BYTES};
 use crate::message::Outbound;
 
-/// What a receipt takes: a token is no longer, and a few ranges of elements are not either.
+/// What a receipt takes, beside ranges of elements: a token is no longer.
 const RECEIPT_BYTES: usize = SYNC_STATUS_BYTES;
 
 /// What is given when all that came before it is durable.
@@ -61,9 +61,13 @@ impl Receipts {
         self.waiting.len()
     }
 
-    /// About how many bytes of memory they take. O(1).
+    /// About how many bytes of memory they take. O(receipts).
     pub(super) fn memory(&self) -> usize {
-        self.waiting.len() * RECEIPT_BYTES
+        let named = |(_, receipt): &(Option<u64>, Receipt)| match receipt {
+            Receipt::Named(named) => named.memory(),
+            Receipt::Token(_) | Receipt::Counted { .. } => 0,
+        };
+        self.waiting.len() * RECEIPT_BYTES + self.waiting.iter().map(named).sum::<usize>()
     }
 
     /// The peer wants a token back.
@@ -188,6 +192,9 @@ impl Questions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lib0::write_var_uint;
+    use crate::update::Update;
+    use crate::work::{Work, finish};
 
     #[test]
     fn counts_are_given_one_by_one_when_they_are_due() {
@@ -203,6 +210,21 @@ mod tests {
         assert_eq!(receipts.next(1), None);
         assert_eq!(receipts.next(2), Some(Outbound::Saved(true)));
         assert_eq!(receipts.next(9), None);
+    }
+
+    #[test]
+    fn ranges_of_elements_are_part_of_the_memory() {
+        // A thousand deletions of every second element.
+        let mut update = vec![0, 1, 1];
+        write_var_uint(&mut update, 1000);
+        for clock in 0..1000 {
+            write_var_uint(&mut update, 2 * clock);
+            write_var_uint(&mut update, 1);
+        }
+        let update = Update::scan(update.into()).unwrap();
+        let mut receipts = Receipts::default();
+        receipts.add_named(finish(Named::in_update(&update, &mut Work::default())));
+        assert!(receipts.memory() > 40_000, "{} bytes", receipts.memory());
     }
 
     #[test]

@@ -12,7 +12,9 @@ const FROM_ELSEWHERE: [&str; 2] = ["`…`", "`closing: …`"];
 #[test]
 fn every_warning_and_error_of_the_log_is_explained() {
     let mut sources = Vec::new();
-    collect(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").as_path(), &mut sources);
+    for crate_sources in ["src", "../websocket/src"] {
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(crate_sources), &mut sources);
+    }
     let logged: BTreeSet<_> = sources
         .iter()
         .flat_map(|path| lines_of(&fs::read_to_string(path).unwrap()))
@@ -25,7 +27,7 @@ fn every_warning_and_error_of_the_log_is_explained() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The sources of the server, but for these tests.
+/// The sources of a crate, but for these tests.
 fn collect(directory: &Path, sources: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -1,9 +1,12 @@
 //! Reading a document for a room.
 
+use std::sync::Arc;
+
 use coscribe_engine::document::blocks::LoadError;
 use coscribe_engine::room::{Room, RoomLimits, Stored};
-use coscribe_persistence::{DocumentName, StoreError};
+use coscribe_persistence::{DocumentName, StoreError, StoredDocument};
 
+use crate::budget::Account;
 use crate::journal::Journal;
 
 /// A document as it was read from disk.
@@ -22,16 +25,18 @@ pub(super) enum OpenError {
 }
 
 impl Opened {
-    /// Reads it. O(its bytes). Blocks.
+    /// Reads it, and charges what was read to `account` until the room is made of it. O(its bytes). Blocks.
     pub(super) fn load(
         journal: &dyn Journal,
         name: &DocumentName,
         limits: RoomLimits,
+        account: &Arc<Account>,
     ) -> Result<Opened, OpenError> {
         let mut room = Room::new(limits);
         let Some(stored) = journal.load(name)? else {
             return Ok(Opened { room, stored: Stored::default() });
         };
+        let _read = account.charge(bytes_of(&stored));
         for update in stored.snapshot.iter().chain(&stored.updates) {
             room.load(update)?;
         }
@@ -50,4 +55,10 @@ impl Opened {
             },
         })
     }
+}
+
+/// Bytes of the parts of a document that were read.
+fn bytes_of(stored: &StoredDocument) -> usize {
+    let waiting = stored.waiting.iter().map(|(_, update)| update);
+    stored.snapshot.iter().chain(&stored.updates).chain(waiting).map(Vec::len).sum()
 }

@@ -46,6 +46,7 @@ pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
 /// Reads the document. `None`: it cannot be read, and the log says why.
 async fn open(door: &mut Door) -> Option<Box<Opened>> {
     let (journal, name) = (Arc::clone(&door.rooms.journal), door.name.clone());
+    let account = Arc::clone(&door.mailbox.account);
     let config = &door.rooms.config;
     let limits = RoomLimits {
         document_bytes: config.max_document_bytes.get(),
@@ -54,7 +55,7 @@ async fn open(door: &mut Door) -> Option<Box<Opened>> {
     };
     let _turn = door.rooms.loading.next(door.party).await;
     // Replaying a large log takes long enough to be in the way of others.
-    match spawn_blocking(move || Opened::load(&*journal, &name, limits).map(Box::new)).await {
+    match spawn_blocking(move || Opened::load(&*journal, &name, limits, &account).map(Box::new)).await {
         Ok(Ok(opened)) => return Some(opened),
         Ok(Err(error)) => {
             door.farewell = "the document cannot be read";
