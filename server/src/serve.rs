@@ -162,6 +162,7 @@ impl Running {
             Rooms::new(Arc::clone(&config), Arc::clone(&journal), Arc::clone(&budget), Arc::clone(&metrics));
         let limits = ConnectionLimits {
             total: descriptors.connections,
+            turned_away: descriptors.turned_away,
             per_address: config.max_connections_per_address.get(),
         };
         let connections = Connections::new(limits, Arc::clone(&budget), Arc::clone(&metrics));

@@ -33,7 +33,6 @@ use coscribe_engine::message::{Outbound, Parting};
 use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
 use coscribe_websocket::{Close, End, MessageBytes, Stream, Transport, WindowBits};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -47,16 +46,13 @@ use self::questions::Question;
 use self::register::Registration;
 use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
-use crate::limits::{MAX_TURNED_AWAY, OPENS_WITHIN, TLS_BYTES, TURNED_AWAY_AFTER};
+use crate::limits::{OPENS_WITHIN, TLS_BYTES, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
 use crate::observe::Span;
 use crate::rooms::{JoinError, Rooms, shown};
 
 pub(crate) use self::orders::{Orders, Review};
 pub(crate) use self::parting::{counted_as, told_as};
-
-/// Connections that stay for a moment without a place in a room.
-static TURNED_AWAY: Semaphore = Semaphore::const_new(MAX_TURNED_AWAY);
 
 /// What is said on a connection, and of which documents.
 pub(crate) enum Dialect {
@@ -238,10 +234,7 @@ impl Connection {
 
     /// Tells its client that there is no place for it, and lets it go.
     async fn turn_away(mut self, mut transport: Transport, refused: TurnedAway) {
-        let permit = TURNED_AWAY.try_acquire();
-        if permit.is_ok() {
-            self.registration.give_up_place();
-        }
+        self.registration.give_up_place();
         if self.refusals.is_logged(self.visitor.address, Instant::now()) {
             let (document, reason) = (self.document(), refused.label());
             info!(from = %self.from, document, reason, "refused a connection: {refused}");

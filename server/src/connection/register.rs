@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coscribe_engine::message::{Parting, Reason};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::orders::{Orders, Review};
@@ -22,6 +22,8 @@ pub(crate) struct Connections {
     register: Mutex<Register>,
     last_left: Notify,
     limits: ConnectionLimits,
+    /// Those that have given up their places.
+    turned_away: Arc<Semaphore>,
     budget: Arc<Budget>,
     metrics: Arc<Metrics>,
 }
@@ -33,6 +35,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) total: usize,
     /// From one address.
     pub(crate) per_address: usize,
+    /// Beside these, of those that have no place in a room and are about to end.
+    pub(crate) turned_away: usize,
 }
 
 #[derive(Default)]
@@ -59,8 +63,9 @@ pub(crate) struct Place {
 /// A connection that shutdown closes; dropping this takes it out of the register.
 pub(crate) struct Registration {
     connections: Arc<Connections>,
-    /// Its place, while it has one.
+    /// Its place, while it has one, or else the right to be there without.
     place: Option<Place>,
+    turned_away: Option<OwnedSemaphorePermit>,
     number: u64,
     account: Arc<Account>,
 }
@@ -88,6 +93,7 @@ impl Connections {
         Arc::new(Connections {
             register: Mutex::default(),
             last_left: Notify::new(),
+            turned_away: Arc::new(Semaphore::new(limits.turned_away)),
             limits,
             budget,
             metrics,
@@ -174,7 +180,8 @@ impl Place {
         let number = register.last;
         register.open.insert(number, registered);
         drop(register);
-        Registration { connections: Arc::clone(&self.connections), place: Some(self), number, account }
+        let connections = Arc::clone(&self.connections);
+        Registration { connections, place: Some(self), turned_away: None, number, account }
     }
 }
 
@@ -184,9 +191,11 @@ impl Registration {
         &self.account
     }
 
-    /// Lets another connection have the place of this one, which is about to end.
+    /// Lets another connection have the place of this one, which is about to end, unless too many do the same.
     pub(crate) fn give_up_place(&mut self) {
-        self.place = None;
+        if let Ok(permit) = Arc::clone(&self.connections.turned_away).try_acquire_owned() {
+            (self.turned_away, self.place) = (Some(permit), None);
+        }
     }
 }
 
@@ -229,7 +238,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_in_all_and_by_address_and_are_free_again_when_dropped() {
-        let limits = ConnectionLimits { total: 3, per_address: 2 };
+        let limits = ConnectionLimits { total: 3, per_address: 2, turned_away: 1 };
         let connections = of(limits);
         let admit = |address: &str| connections.admit(Some(address.parse().unwrap()));
         let one = admit("2001:db8::1").unwrap();
@@ -243,5 +252,19 @@ mod tests {
         let _unknown = connections.admit(None).unwrap();
         assert_eq!(connections.metrics.connections.get(), 3);
         assert_eq!(connections.lock().by_address.len(), 2);
+    }
+
+    #[test]
+    fn few_may_stay_without_a_place() {
+        let connections = of(ConnectionLimits { total: 2, per_address: 2, turned_away: 1 });
+        let register = || connections.admit(None).map(|place| place.register(Arc::default()));
+        let [mut one, mut two] = [register().unwrap(), register().unwrap()];
+        one.give_up_place();
+        two.give_up_place();
+        let three = register().unwrap();
+        assert!(register().is_err(), "the second has kept its place");
+        drop((one, three));
+        two.give_up_place();
+        let _others = [register().unwrap(), register().unwrap()];
     }
 }
