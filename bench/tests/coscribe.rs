@@ -1,5 +1,6 @@
 //! Whole scenarios against this project's own server, where its binary is: `COSCRIBE_BIN` names it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use coscribe_bench::cores::Cores;
@@ -7,6 +8,9 @@ use coscribe_bench::outcome::{Load, Outcome};
 use coscribe_bench::scenarios::hostile::{self, Report};
 use coscribe_bench::scenarios::{defaults, documents, join, stalled, typing};
 use coscribe_bench::servers::{Installed, Server};
+
+/// People in one document.
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Runs a load against a fresh server; `None` where there is none.
 fn run(load: &Load) -> Option<Outcome> {
@@ -57,7 +61,13 @@ fn small_documents_are_kept() {
 #[test]
 fn two_who_type_beside_an_attack_lose_nothing() {
     for attack in ["scattered-deletions", "zip-bomb-zeros", "bad-tokens"] {
-        let load = hostile::Load { attack: attack.to_owned(), rate: 20.0, ..defaults() };
+        let load = hostile::Load {
+            attack: attack.to_owned(),
+            documents: NonZeroUsize::MIN,
+            people: TWO,
+            rate: 20.0,
+            ..defaults()
+        };
         let Some(Outcome::Hostile(Report::Measured(report))) = run(&Load::Hostile(load)) else { return };
         // What was typed before the attack began is no part of the latencies.
         let deliveries = report.latency.expect("they typed").count;

@@ -1,6 +1,7 @@
 //! Whole scenarios against relays on real sockets: one that is sound, and others that are not.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use coscribe_bench::scenarios::{defaults, idle, join, presence, typing};
 use coscribe_bench::servers::Running;
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
+
+/// People in one document.
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Starts a relay on a thread of its own, which ends with the tests.
 fn relay(fault: Fault) -> Running {
@@ -90,7 +94,13 @@ fn a_relay_has_no_documents_to_join() {
 }
 
 fn attacked(fault: Fault, attack: &str) -> Report {
-    let load = hostile::Load { attack: attack.to_owned(), rate: 20.0, ..defaults() };
+    let load = hostile::Load {
+        attack: attack.to_owned(),
+        documents: NonZeroUsize::MIN,
+        people: TWO,
+        rate: 20.0,
+        ..defaults()
+    };
     hostile::run(&mut relay(fault), &load).expect("the relay is reached")
 }
 
