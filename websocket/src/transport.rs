@@ -266,14 +266,17 @@ impl Transport {
     async fn finish(mut self, end: End) -> Result<(), Error> {
         match end {
             End::Gone => return Ok(()),
-            End::ByPeer => {}
+            End::ByPeer => {
+                self.messages.clear();
+                self.writing = None;
+            }
             End::ByUs(close) => {
                 poll_fn(|cx| self.poll_write_all(cx)).await?;
                 self.feed(close_message(&close))?;
-                poll_fn(|cx| self.poll_write_all(cx)).await?;
             }
         }
-        while poll_fn(|cx| self.poll_next_in_turn(cx)).await.is_ok() {}
+        poll_fn(|cx| self.poll_write_all(cx)).await?;
+        // Not read as messages: nobody counts what these take any more.
         drain(self.websocket.into_inner().into_inner()).await?;
         Ok(())
     }

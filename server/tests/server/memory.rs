@@ -3,7 +3,7 @@
 use coscribe_engine::lib0::write_var_buf;
 use tempfile::tempdir;
 use tokio::task::JoinSet;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::client::Client;
 use crate::process::Server;
@@ -102,6 +102,27 @@ async fn documents_that_take_much_are_closed_where_memory_is_short() {
     }
     drop(attackers);
     check(&server, person, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_after_a_refusal_is_not_kept() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--max-connections-per-document", "1"]);
+    let (_person, before) = person(&server).await;
+    let mut refused = JoinSet::new();
+    for _ in 0..20 {
+        let address = server.address;
+        refused.spawn(async move {
+            let mut raw = Raw::connect_from(ELSEWHERE, address, "people").await;
+            let header = [0x82, 0xff, 0, 0, 0, 0, 1, 0xf0, 0, 0, 1, 2, 3, 4];
+            raw.try_write(&header).await.unwrap();
+            // It may be closed before all is sent.
+            let _ = timeout(Duration::from_secs(10), raw.try_write(&vec![0; 8 << 20])).await;
+        });
+    }
+    refused.join_all().await;
+    let grown = server.peak_memory() - before;
+    assert!(grown < 64 << 20, "{grown} bytes of 160 MiB");
 }
 
 /// An update with text that waits for what comes before it, which never comes.

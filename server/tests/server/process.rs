@@ -162,6 +162,11 @@ impl Server {
         value.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
     }
 
+    /// Waits until resident memory is less than so many bytes above what it was: the allocator keeps what was freed for a second.
+    pub(crate) async fn memory_settles(&self, before: u64, bytes: u64) {
+        until("memory is given back", || self.memory() < before + bytes).await;
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")

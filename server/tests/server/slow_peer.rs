@@ -34,8 +34,7 @@ async fn a_peer_that_stops_reading_for_30_mb_converges_on_the_same_connection() 
         writer.replace(&text(n)).await;
         reader.shows(|shown| shown == text(n)).await;
     }
-    let grown = server.memory().saturating_sub(before);
-    assert!(grown < 15 << 20, "grown by {grown} bytes");
+    server.memory_settles(before, 15 << 20).await;
     assert_eq!(server.log().matches("lagging").count(), 1, "only the slow one");
 
     tokio::time::timeout(Duration::from_secs(60), slow.shows(|shown| shown == text(last))).await.unwrap();
