@@ -43,26 +43,25 @@ impl Turns {
 
     /// The next turn of a party. It waits from now on, not from when this is polled first.
     pub fn next(&self, party: Party) -> impl Future<Output = Turn> + Send + 'static {
-        let turns = self.clone();
-        let receiver = self.enter(party);
+        let entered = self.enter(party);
         async move {
-            match receiver {
-                Some(receiver) => receiver.await.expect("a sender is dropped only after its receiver"),
-                None => Turn(turns),
+            match entered {
+                Ok(turn) => turn,
+                Err(receiver) => receiver.await.expect("a sender is dropped only after its receiver"),
             }
         }
     }
 
-    /// Takes a free turn, or waits.
-    fn enter(&self, party: Party) -> Option<oneshot::Receiver<Turn>> {
+    /// A free turn, or the wait for one.
+    fn enter(&self, party: Party) -> Result<Turn, oneshot::Receiver<Turn>> {
         let mut waiting = self.waiting();
         if waiting.free > 0 {
             waiting.free -= 1;
-            return None;
+            return Ok(Turn(self.clone()));
         }
         let (sender, receiver) = oneshot::channel();
         waiting.add(party, sender);
-        Some(receiver)
+        Err(receiver)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -172,6 +171,8 @@ mod tests {
         drop(turn);
         drop(given);
         assert!(turns.next(None).now_or_never().is_some(), "it was given to somebody who never looked");
+        drop(turns.next(None));
+        assert!(turns.next(None).now_or_never().is_some(), "it was free, and nobody looked");
         assert!(turns.0.lock().unwrap().by_party.is_empty());
     }
 }
