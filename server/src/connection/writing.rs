@@ -158,10 +158,13 @@ impl OpenConnection<'_> {
         if member.outbox.written(cost) {
             member.membership.drained();
         }
-        // Where it is in line again, more has come before the room has sent it away.
-        if !member.is_in_line()
+        if member.outbox.has_more() {
+            // It may have come, and was heard of, while the member was in line with what it had taken before.
+            self.members.line_up(number);
+        } else if !member.is_in_line()
             && let Some(parting) = member.parting.take()
         {
+            // Where it is in line again, more has come before the room has sent it away.
             self.shut(number, parting);
         }
         Ok(())

@@ -151,6 +151,12 @@ impl Outbox {
         queue.parting.clone()
     }
 
+    /// Whether there is anything to take.
+    pub(crate) fn has_more(&self) -> bool {
+        let queue = self.queue();
+        queue.probe || !queue.messages.is_empty()
+    }
+
     /// Takes what is queued now.
     pub(crate) fn take(&self) -> Batch {
         let mut queue = self.queue();

@@ -12,7 +12,7 @@ use crate::process::{PATIENCE, Server};
 const COMPRESSED: u8 = 0x40;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
-const PONG: u8 = 0x8a;
+pub(crate) const PONG: u8 = 0x8a;
 
 /// A connection on which frames are written and read one by one.
 pub(crate) struct Raw {
@@ -86,6 +86,16 @@ impl Raw {
                 return frame;
             }
             self.send(PONG, &frame.payload).await;
+        }
+    }
+
+    /// Reads up to a ping, and gives its payload instead of answering it.
+    pub(crate) async fn unanswered_ping(&mut self) -> Vec<u8> {
+        loop {
+            let frame = timeout(PATIENCE, self.read_frame()).await.expect("the server is silent");
+            if frame.first == PING {
+                return frame.payload;
+            }
         }
     }
 

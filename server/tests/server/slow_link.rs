@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::process::Server;
+use crate::raw::{PONG, Raw};
 
 /// A slow link to a server, as an address: so many bytes a second come through from there.
 async fn link(server: SocketAddr, bytes_per_second: usize) -> SocketAddr {
@@ -126,4 +127,22 @@ async fn a_large_paste_comes_in_pieces_and_what_follows_comes_after_it() {
     while size(&blocks) < "before".len() + (4 << 20) + "after".len() {
         blocks.admit(&update(&mut client).await.0, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_the_link_is_measured_follows_of_itself() {
+    let data = tempdir().unwrap();
+    // Nothing else that would make the server look after the connection.
+    let server = Server::start(data.path(), &["--keep-alive", "10m", "--ping-interval", "10m"]);
+    let mut slow = Raw::connect(&server, "doc", "").await;
+    let mut writer = Client::connect(server.address, "doc").await;
+    let mut reader = Client::connect(server.address, "doc").await;
+    reader.synced().await;
+    writer.save(&text(600 << 10)).await;
+    let probe = slow.unanswered_ping().await;
+    writer.save("and the rest").await;
+    reader.shows(|text| text.ends_with("and the rest")).await;
+    slow.send(PONG, &probe).await;
+    let is_rest = |message: &[u8]| message.windows(12).any(|part| part == b"and the rest");
+    while !is_rest(&slow.message().await.1) {}
 }
