@@ -8,6 +8,10 @@ use super::{Block, Clock, Content, HAS_KEY, Id, Piece};
 use crate::lib0::{Reader, are_alike};
 use crate::limits::{COPIED_AT_ONCE, SHORT_BYTES};
 use crate::update::scan::CHECKED;
+use crate::update::slice::Span;
+
+/// What clients write for half of a surrogate pair, U+FFFD, in UTF-16.
+const HALF: u16 = 0xfffd;
 
 impl Block<'_> {
     /// Whether a part of it says the same as these elements of a piece: `from` and `to` are clocks in both. O(bytes of both), but
@@ -75,6 +79,34 @@ impl Block<'_> {
     /// The bytes or text that its content begins with.
     fn first_buf(&self) -> &[u8] {
         Reader::new(self.content_bytes()).var_buf().expect(CHECKED)
+    }
+}
+
+impl Span<'_> {
+    /// Whether two parts of Strings are the same text. Half of a surrogate pair, which cannot be written by itself, is the same as
+    /// any other. O(bytes).
+    fn is_same_text(&self, other: &Self) -> bool {
+        (self.bytes == other.bytes && self.cuts == other.cuts) || {
+            let is_half = |unit: u16| unit == HALF || (0xd800..0xe000).contains(&unit);
+            let is_same = |one: u16, other: u16| {
+                one == other || (one == HALF || other == HALF) && is_half(one) && is_half(other)
+            };
+            let (mut ours, mut theirs) = (self.units(), other.units());
+            loop {
+                match (ours.next(), theirs.next()) {
+                    (None, None) => return true,
+                    (Some(one), Some(other)) if is_same(one, other) => {}
+                    _ => return false,
+                }
+            }
+        }
+    }
+
+    /// Its text in UTF-16 units, with [`HALF`] for what is cut.
+    fn units(&self) -> impl Iterator<Item = u16> {
+        let [before, after] = self.cuts.map(|is_cut| is_cut.then_some(HALF));
+        let text = str::from_utf8(self.bytes).unwrap_or_default();
+        before.into_iter().chain(text.encode_utf16()).chain(after)
     }
 }
 

@@ -16,9 +16,6 @@ use crate::work::{Work, copy, finish};
 /// Half of a surrogate pair cannot be written in UTF-8; clients write this in its place.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
-/// The same in UTF-16.
-const HALF: u16 = 0xfffd;
-
 /// Bytes of the length in front of content that was cut and is as long as content may be.
 const LENGTH_BYTES: usize = 2;
 
@@ -51,35 +48,7 @@ pub struct Piece<'a> {
 pub(crate) struct Span<'a> {
     pub(super) bytes: &'a [u8],
     /// Whether a surrogate pair is cut at the start, and at the end.
-    cuts: [bool; 2],
-}
-
-impl Span<'_> {
-    /// Whether two parts of Strings are the same text. Half of a surrogate pair, which cannot be written by itself, is the same as
-    /// any other. O(bytes).
-    pub(super) fn is_same_text(&self, other: &Self) -> bool {
-        (self.bytes == other.bytes && self.cuts == other.cuts) || {
-            let is_half = |unit: u16| unit == HALF || (0xd800..0xe000).contains(&unit);
-            let is_same = |one: u16, other: u16| {
-                one == other || (one == HALF || other == HALF) && is_half(one) && is_half(other)
-            };
-            let (mut ours, mut theirs) = (self.units(), other.units());
-            loop {
-                match (ours.next(), theirs.next()) {
-                    (None, None) => return true,
-                    (Some(one), Some(other)) if is_same(one, other) => {}
-                    _ => return false,
-                }
-            }
-        }
-    }
-
-    /// Its text in UTF-16 units, with [`HALF`] for what is cut.
-    fn units(&self) -> impl Iterator<Item = u16> {
-        let [before, after] = self.cuts.map(|is_cut| is_cut.then_some(HALF));
-        let text = str::from_utf8(self.bytes).unwrap_or_default();
-        before.into_iter().chain(text.encode_utf16()).chain(after)
-    }
+    pub(super) cuts: [bool; 2],
 }
 
 impl<'a> From<Block<'a>> for Piece<'a> {

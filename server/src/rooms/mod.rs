@@ -4,6 +4,7 @@
 //! takes itself out under the same lock, and only when its inbox is empty. So no join is lost, and there are never two rooms
 //! for one name.
 
+mod door;
 mod guest;
 mod inbox;
 mod long_work;
@@ -30,12 +31,12 @@ use smallvec::SmallVec;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use self::door::Door;
 pub(crate) use self::guest::GuestError;
 use self::inbox::{Inbox, Input, Place};
 use self::long_work::LongWork;
 pub(crate) use self::outbox::{Outbox, Queued, Ready};
 pub(crate) use self::shared::Shared;
-use self::task::Door;
 use crate::budget::{Account, Budget, Debtor, Strain};
 use crate::config::Config;
 use crate::journal::SharedJournal;

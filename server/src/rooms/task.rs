@@ -1,6 +1,5 @@
 //! The task that owns one room: feeds it what its peers send, carries out what it asks for, checkpoints and evicts it.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use coscribe_engine::limits::SLICE_STEPS;
 use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
-use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room, RoomLimits};
+use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room};
 use coscribe_engine::rope::Rope;
-use coscribe_persistence::DocumentName;
-use coscribe_turns::Party;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -19,12 +16,13 @@ use tokio::task::{consume_budget, spawn_blocking};
 use tokio::time::sleep_until;
 use tracing::{debug, error, warn};
 
-use super::inbox::{Input, Place};
+use super::door::Door;
+use super::inbox::Input;
 use super::opened::Opened;
 use super::outbox::Queued;
 use super::shared::Shared;
 use super::spans::Spans;
-use super::{Mailbox, Rooms, Said, shown};
+use super::{Said, shown};
 use crate::budget::Charge;
 use crate::journal::{Append, CheckpointError, Fate, FateNotice, Health, State};
 use crate::limits::{
@@ -36,71 +34,10 @@ use crate::observe::Span;
 /// Opens the document and serves its peers until nobody needs it any more.
 pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
     // What is large is boxed: it would have a place in each of the futures that it passes through.
-    if let Some(opened) = Box::pin(open(&mut door)).await {
+    if let Some(opened) = Box::pin(door.open()).await {
         let mut task = Box::new(RoomTask::new(door, *opened, turn));
         task.serve().await;
         task.end();
-    }
-}
-
-/// Reads the document. `None`: it cannot be read, and the log says why.
-async fn open(door: &mut Door) -> Option<Box<Opened>> {
-    let (journal, name) = (Arc::clone(&door.rooms.journal), door.name.clone());
-    let account = Arc::clone(&door.mailbox.account);
-    let config = &door.rooms.config;
-    let limits = RoomLimits {
-        document_bytes: config.max_document_bytes.get(),
-        keep_deleted: config.keeps_deleted(&name),
-        ..RoomLimits::default()
-    };
-    let _turn = door.rooms.loading.next(door.party).await;
-    // Replaying a large log takes long enough to be in the way of others.
-    match spawn_blocking(move || Opened::load(&*journal, &name, limits, &account).map(Box::new)).await {
-        Ok(Ok(opened)) => return Some(opened),
-        Ok(Err(error)) => {
-            door.farewell = "the document cannot be read";
-            error!(document = shown(&door.name), "the document cannot be read: {error}");
-        }
-        Err(error) => error!(document = shown(&door.name), "opening the document failed: {error}"),
-    }
-    None
-}
-
-/// The room's place in the register and its peers. However the task ends, nobody is left waiting at the door.
-pub(crate) struct Door {
-    rooms: Arc<Rooms>,
-    name: DocumentName,
-    mailbox: Arc<Mailbox>,
-    peers: HashMap<PeerId, Place>,
-    /// For whom the room works: whoever was heard last.
-    party: Party,
-    registered: bool,
-    /// What those hear who are still here when the task ends.
-    farewell: &'static str,
-}
-
-impl Door {
-    /// The door of a room that is in the register, and was opened for this party.
-    pub(super) fn new(rooms: Arc<Rooms>, name: DocumentName, mailbox: Arc<Mailbox>, party: Party) -> Door {
-        let (peers, farewell) = (HashMap::new(), "internal error");
-        Door { rooms, name, mailbox, peers, party, registered: true, farewell }
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        if self.registered {
-            self.rooms.remove(&self.name);
-        }
-        // From here on nobody can send a Join here any more.
-        for input in self.mailbox.inbox.close() {
-            if let Input::Join { peer, place, .. } = input {
-                self.peers.insert(peer, place);
-            }
-        }
-        for place in self.peers.values() {
-            place.outbox.part(Parting::new(Reason::Failure, self.farewell));
-        }
     }
 }
 
