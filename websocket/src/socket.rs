@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use coscribe_turns::Party;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tungstenite::Message;
 
@@ -18,7 +20,7 @@ use crate::inflate::Inflating;
 use crate::large::Right;
 use crate::limits::{READ_BYTES, READ_IN_A_TURN};
 use crate::stream::Stream;
-use crate::yielding::wake_after_others;
+use crate::yielding::next_read;
 
 /// Where sockets count their bytes, with frame headers, compressed as they are on the wire, and before they are encrypted.
 /// Clones count in the same place.
@@ -49,6 +51,10 @@ pub(crate) struct Socket {
     dry: bool,
     /// Bytes that are left of the turn.
     turn: usize,
+    /// The next turn, which is waited for.
+    next_turn: Option<JoinHandle<()>>,
+    /// Whose turns these are.
+    party: Party,
     /// Bytes that came from the stream and were not asked for yet.
     received: usize,
     /// Bytes that were passed on since the last message.
@@ -69,8 +75,8 @@ pub struct SignsOfLife {
 }
 
 impl Socket {
-    /// Wraps a stream, on which all that comes goes through `inflating`.
-    pub(crate) fn new(stream: Stream, inflating: Inflating, wire_bytes: WireBytes) -> Socket {
+    /// Wraps a stream, on which all that comes goes through `inflating`. `party` shares its turns with its other connections.
+    pub(crate) fn new(stream: Stream, inflating: Inflating, wire_bytes: WireBytes, party: Party) -> Socket {
         let signs_of_life = SignsOfLife { seen: Instant::now(), full: false, unread: false };
         Socket {
             stream,
@@ -80,6 +86,8 @@ impl Socket {
             task: Waker::noop().clone(),
             dry: false,
             turn: READ_IN_A_TURN,
+            next_turn: None,
+            party,
             received: 0,
             unfinished: 0,
             written: 0,
@@ -92,9 +100,11 @@ impl Socket {
         self.task.clone_from(task);
     }
 
-    /// The task has been given the processor: it may read on.
+    /// The task has been given the processor: it may read on, unless it waits for its turn.
     pub(crate) fn begin_turn(&mut self) {
-        self.turn = READ_IN_A_TURN;
+        if self.next_turn.is_none() {
+            self.turn = READ_IN_A_TURN;
+        }
     }
 
     /// The last message that was read has gone elsewhere: another connection may inflate a large one.
@@ -149,8 +159,10 @@ impl Socket {
             // A fast sender, or a message that takes long to inflate, never makes a read wait. Not the runtime's budget
             // but this ends the turn: that is given back by each read that passes nothing on.
             if self.turn == 0 {
-                wake_after_others(cx);
-                return Poll::Pending;
+                let next_turn = self.next_turn.get_or_insert_with(|| next_read(self.party));
+                // It fails where the runtime ends, and then nothing matters any more.
+                let _ = ready!(Pin::new(next_turn).poll(cx));
+                (self.next_turn, self.turn) = (None, READ_IN_A_TURN);
             }
             let passed = self.inflating.poll_pass(cx, buf);
             self.note_waiting();

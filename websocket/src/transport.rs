@@ -100,7 +100,7 @@ impl Transport {
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             .max_message_size(Some(message_bytes.most))
             .max_frame_size(Some(message_bytes.most));
-        let socket = Socket::new(stream, inflating, wire_bytes);
+        let socket = Socket::new(stream, inflating, wire_bytes, party);
         Transport {
             websocket: WebSocket::from_raw_socket(socket, Role::Server, Some(limits)),
             messages: VecDeque::new(),
