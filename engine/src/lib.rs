@@ -13,6 +13,7 @@
 pub mod lib0;
 pub mod limits;
 pub mod rope;
+mod seldom;
 pub mod work;
 
 pub mod update;

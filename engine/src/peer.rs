@@ -43,3 +43,78 @@ pub struct Terms {
     /// that comes later.
     pub confirms_answer: bool,
 }
+
+/// Something for each peer of a room, by their numbers from low to high. Most rooms have few peers: there is memory for one where
+/// there is one.
+#[derive(Debug)]
+pub struct PeerMap<T>(Vec<(PeerId, T)>);
+
+impl<T> PeerMap<T> {
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many peers there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether this peer is here. O(log peers).
+    pub fn contains(&self, peer: PeerId) -> bool {
+        self.find(peer).is_ok()
+    }
+
+    /// That of a peer. O(log peers).
+    pub fn get(&self, peer: PeerId) -> Option<&T> {
+        self.find(peer).ok().map(|at| &self.0[at].1)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, peer: PeerId) -> Option<&mut T> {
+        self.find(peer).ok().map(|at| &mut self.0[at].1)
+    }
+
+    /// Adds that of a peer, or replaces it. O(log peers) where the peer has the highest number, as who comes last mostly has; else
+    /// O(peers).
+    pub fn insert(&mut self, peer: PeerId, value: T) {
+        match self.find(peer) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => {
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, (peer, value));
+            }
+        }
+    }
+
+    /// Takes that of a peer out. O(peers): some microseconds for thousands.
+    pub fn remove(&mut self, peer: PeerId) -> Option<T> {
+        let (_, value) = self.0.remove(self.find(peer).ok()?);
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
+        Some(value)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
+        self.0.iter().map(|(peer, value)| (*peer, value))
+    }
+
+    /// The same, without the numbers.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    fn find(&self, peer: PeerId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&peer, |&(other, _)| other)
+    }
+}
+
+impl<T> Default for PeerMap<T> {
+    fn default() -> PeerMap<T> {
+        PeerMap(Vec::new())
+    }
+}

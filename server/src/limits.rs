@@ -60,7 +60,7 @@ pub(crate) const CONNECTION_BYTES: usize = 12 << 10;
 pub(crate) const TLS_BYTES: usize = 8 << 10;
 
 /// The same for a document that is empty, and its peer.
-pub(crate) const ROOM_BYTES: usize = 7 << 10;
+pub(crate) const ROOM_BYTES: usize = 4 << 10;
 
 /// The largest limit of a document that can be configured, and of a message. Browsers give up on far smaller ones.
 pub(crate) const LARGEST_DOCUMENT_BYTES: usize = 256 << 20;

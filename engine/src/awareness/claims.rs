@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{Awareness, Incoming, NULL, Received, Settled, Speaker, State};
 use crate::limits::{AWARENESS_CLIENTS_PER_PEER, SIGN_OF_LIFE, SIGN_OF_LIFE_COUNTS};
 use crate::peer::PeerId;
+use crate::seldom::Empty;
 use crate::update::ClientId;
 
 /// The claims of peers to clients that belong to others.
@@ -44,6 +45,18 @@ struct Claim {
     due: Duration,
     /// Whether the owner has been asked; if not, it gave a sign of life a moment ago.
     asked: bool,
+}
+
+impl Empty for Claims {
+    const EMPTY: &'static Claims = &Claims {
+        claims: BTreeMap::new(),
+        due: BTreeSet::new(),
+        counts: BTreeMap::new(),
+        alive: BTreeMap::new(),
+        lost: BTreeMap::new(),
+        unraised: Vec::new(),
+        bytes: 0,
+    };
 }
 
 impl Claims {
@@ -140,14 +153,15 @@ impl Awareness {
             return;
         }
         received.knows = Some(self.moment);
-        if let Some(claim) = self.claims.claims.get_mut(&client) {
+        let claims = &mut *self.claims;
+        if let Some(claim) = claims.claims.get_mut(&client) {
             let is_newer = claim.peer < Some(peer) && clock >= claim.clock;
             if is_newer || claim.peer == Some(peer) && clock > claim.clock {
-                self.claims.bytes = self.claims.bytes - claim.json.len() + json.len();
+                claims.bytes = claims.bytes - claim.json.len() + json.len();
                 (claim.clock, claim.json, claim.came) = (clock, Bytes::copy_from_slice(json), now);
                 let before = claim.peer.replace(peer);
-                *self.claims.counts.entry(peer).or_default() += 1;
-                before.into_iter().for_each(|before| self.claims.uncount(before));
+                *claims.counts.entry(peer).or_default() += 1;
+                before.into_iter().for_each(|before| claims.uncount(before));
             }
             return;
         }
@@ -172,7 +186,7 @@ impl Awareness {
     /// Takes the clients whose owner has changed but not their clock, so that somebody may not see them. The owners are to
     /// raise it.
     pub fn take_unraised(&mut self) -> Vec<(PeerId, ClientId)> {
-        std::mem::take(&mut self.claims.unraised)
+        self.claims.changed().map(|claims| std::mem::take(&mut claims.unraised)).unwrap_or_default()
     }
 
     /// When [`Awareness::settle`] has something to do.
@@ -216,7 +230,7 @@ impl Awareness {
 
     /// Gives the state of a client to the peer that claims it, if there is one.
     pub(super) fn hand_over(&mut self, client: ClientId) -> bool {
-        let Some((owner, clock, json, came)) = self.claims.drop_claim(client) else { return false };
+        let Some((owner, clock, json, came)) = self.drop_claim(client) else { return false };
         if json == NULL || self.speaks_for(owner) >= AWARENESS_CLIENTS_PER_PEER {
             return false;
         }
@@ -227,6 +241,11 @@ impl Awareness {
         }
         self.put(client, State { clock, json, owner, renewed: came, risen, told: came });
         true
+    }
+
+    /// Forgets the claim to a client. Gives what is claimed, if that peer is still here.
+    pub(super) fn drop_claim(&mut self, client: ClientId) -> Option<(PeerId, u64, Bytes, Duration)> {
+        self.claims.changed()?.drop_claim(client)
     }
 
     /// Notes that a peer has given the sign of life that it was asked for. Gives the clients that it gets back: it has to

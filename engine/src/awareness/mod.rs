@@ -24,6 +24,7 @@ use crate::limits::{
 };
 use crate::peer::PeerId;
 use crate::rope::{Rope, RopeWriter};
+use crate::seldom::Seldom;
 use crate::update::ClientId;
 use crate::work::{Work, finish};
 
@@ -97,7 +98,7 @@ pub struct Awareness {
     renewals: BTreeSet<(Duration, ClientId)>,
     /// The clients by when their clock last rose.
     rises: BTreeSet<(Moment, ClientId)>,
-    claims: Claims,
+    claims: Seldom<Claims>,
     /// Clients that have left: the clock at which the others know them as gone, and the moment at which they left.
     removed: BTreeMap<ClientId, (u64, Moment)>,
     /// The same clients by the moment at which they left.
@@ -275,7 +276,9 @@ impl Awareness {
         let is_higher = known.is_some() || self.removed.contains_key(&client);
         let risen = if is_higher { self.next_moment() } else { 0 };
         let json = Bytes::copy_from_slice(json);
-        self.claims.outrun(client, clock);
+        if let Some(claims) = self.claims.changed() {
+            claims.outrun(client, clock);
+        }
         self.put(client, State { clock, json, owner: peer, renewed: now, risen, told });
     }
 
@@ -297,7 +300,9 @@ impl Awareness {
     /// Removes the states of a peer that has gone, or gives them to the peers that claim them; gives their clients. O(its
     /// clients · log clients).
     pub fn leave(&mut self, peer: PeerId) -> Vec<ClientId> {
-        self.claims.forget(peer);
+        if let Some(claims) = self.claims.changed() {
+            claims.forget(peer);
+        }
         let leaving: Vec<_> = self.owned.get(&peer).into_iter().flatten().copied().collect();
         for &client in &leaving {
             if !self.hand_over(client) {
@@ -315,7 +320,7 @@ impl Awareness {
         let leaving: Vec<_> = self.renewals.iter().take_while(expired).map(|&(_, client)| client).collect();
         for &client in &leaving {
             if !self.claims.is_asked(client) {
-                self.claims.drop_claim(client);
+                self.drop_claim(client);
             }
             self.take_from_owner(client);
         }
@@ -430,7 +435,7 @@ impl Awareness {
     /// Removes a state and remembers its clock, at which the others now know it as gone.
     fn remove(&mut self, client: ClientId, clock: u64) {
         self.take(client);
-        self.claims.drop_claim(client);
+        self.drop_claim(client);
         self.forget_removal(client);
         let moment = self.next_moment();
         self.removed.insert(client, (clock, moment));

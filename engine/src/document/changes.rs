@@ -110,6 +110,10 @@ impl Trail {
             _ => {
                 let start = self.next;
                 self.next += 1;
+                if self.segments.is_empty() {
+                    // As many as most documents ever have.
+                    self.segments.reserve_exact(1);
+                }
                 self.segments.push_back(Segment { start, bookmarks: 1, changes: Changes::default() });
                 Bookmark(start)
             }

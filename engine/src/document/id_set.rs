@@ -18,6 +18,9 @@ pub struct IdSet {
 }
 
 impl IdSet {
+    /// The set without an id.
+    pub(crate) const EMPTY: IdSet = IdSet { ranges: BTreeMap::new() };
+
     /// Whether the set has no id.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()

@@ -34,7 +34,7 @@ impl Room {
 
     /// Owes a peer something, which it gets when it does not lag. O(log peers).
     pub(super) fn owe(&mut self, id: PeerId, what: impl FnOnce(&mut Owed)) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(id) else { return };
         what(&mut peer.owed);
         if !peer.lagging && !std::mem::replace(&mut peer.queued, true) {
             self.queue.push_back(id);
@@ -54,7 +54,7 @@ impl Room {
 
     /// Gives a peer all that it is owed, and gives how many bytes that was.
     async fn answer(&mut self, id: PeerId) -> usize {
-        let Some(peer) = self.peers.get_mut(&id) else { return 0 };
+        let Some(peer) = self.peers.get_mut(id) else { return 0 };
         peer.queued = false;
         if peer.lagging {
             return 0;
@@ -170,7 +170,7 @@ impl Room {
     fn send_receipts(&mut self, id: PeerId) -> usize {
         let durable = self.durable;
         let mut bytes = 0;
-        while let Some(receipt) = self.peers.get_mut(&id).and_then(|peer| peer.receipts.next(durable)) {
+        while let Some(receipt) = self.peers.get_mut(id).and_then(|peer| peer.receipts.next(durable)) {
             self.work.count_bytes(receipt.len());
             bytes += self.send(id, receipt);
         }
@@ -189,6 +189,6 @@ impl Room {
 
     /// A peer that is here.
     pub(super) fn peer(&mut self, peer: PeerId) -> &mut Peer {
-        self.peers.get_mut(&peer).expect("only called for peers that are here")
+        self.peers.get_mut(peer).expect("only called for peers that are here")
     }
 }

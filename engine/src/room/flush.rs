@@ -203,7 +203,7 @@ impl Room {
         self.due = waiting.iter().map(|&peer| (self.sequence, peer)).collect();
         for peer in waiting {
             let (durable, sequence) = (self.durable, self.sequence);
-            let Some(peer) = self.peers.get_mut(&peer) else { continue };
+            let Some(peer) = self.peers.get_mut(peer) else { continue };
             peer.receipts.postpone(durable, sequence);
             self.work.count(4 + peer.receipts.len());
             self.work.pause().await;
@@ -249,7 +249,7 @@ impl Room {
         let gets = |id: PeerId, peer: &Peer| {
             peer.keeps_up() && !matches!(sources, Sources::Only(source) if source == id)
         };
-        let to: Vec<_> = self.peers.iter().filter(|(id, peer)| gets(**id, peer)).map(|(&id, _)| id).collect();
+        let to: Vec<_> = self.peers.iter().filter(|(id, peer)| gets(*id, peer)).map(|(id, _)| id).collect();
         self.work.count(self.peers.len());
         if !to.is_empty() {
             self.effects.push_back(Effect::Broadcast { message, to });

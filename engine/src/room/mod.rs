@@ -24,7 +24,7 @@ mod renewal;
 mod violation;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,7 +44,7 @@ use crate::work::Work;
 
 pub use self::effect::{Effect, RoomLimits, Snapshot};
 pub use self::lifecycle::{Lifecycle, LifecycleLimits, LifecycleStep, Stored};
-pub use crate::peer::{Access, Confirmation, PeerId, Terms};
+pub use crate::peer::{Access, Confirmation, PeerId, PeerMap, Terms};
 
 /// A live document and its peers.
 #[derive(Debug)]
@@ -52,8 +52,7 @@ pub struct Room {
     limits: RoomLimits,
     blocks: Blocks,
     awareness: Awareness,
-    /// Boxed: a map has room for eleven where there is one.
-    peers: BTreeMap<PeerId, Box<Peer>>,
+    peers: PeerMap<Box<Peer>>,
     /// Peers that are owed something and don't lag, in the order in which they are answered.
     queue: VecDeque<PeerId>,
     /// What must be durable before somebody gets a receipt.
@@ -97,7 +96,7 @@ impl Room {
             limits,
             blocks: Blocks::with_parked_bytes(limits.parked_bytes).keep_deleted(limits.keep_deleted),
             awareness: Awareness::default(),
-            peers: BTreeMap::new(),
+            peers: PeerMap::default(),
             queue: VecDeque::new(),
             due: BTreeSet::new(),
             effects: VecDeque::new(),
@@ -202,7 +201,7 @@ impl Room {
     /// O(these · log).
     pub async fn disconnect(&mut self, peer: PeerId) {
         self.log_of(peer).await;
-        let Some(gone) = self.peers.remove(&peer).map(|gone| *gone) else { return };
+        let Some(gone) = self.peers.remove(peer).map(|gone| *gone) else { return };
         for due in gone.receipts.dues() {
             self.due.remove(&(due, peer));
         }
@@ -227,7 +226,7 @@ impl Room {
     /// O(log peers).
     pub fn set_access(&mut self, id: PeerId, access: Access) {
         self.work.count(1);
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.terms.access != access) else { return };
+        let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.terms.access != access) else { return };
         peer.terms.access = access;
         peer.tried_to_write = false;
         self.tell_access(id);
@@ -247,7 +246,7 @@ impl Room {
 
     /// A peer has given the sign of life that [`Effect::Probe`] wants. O(its clients · log).
     pub fn alive(&mut self, peer: PeerId, now: Duration) {
-        if self.peers.contains_key(&peer) {
+        if self.peers.contains(peer) {
             let back = self.awareness.alive(peer, now);
             self.owe(peer, |owed| owed.renewals.extend(back));
         }
@@ -255,7 +254,7 @@ impl Room {
 
     /// A peer's outbox is over its limit: it is sent nothing until [`Room::drained`]. O(log peers).
     pub fn stalled(&mut self, peer: PeerId) {
-        let Some(peer) = self.peers.get_mut(&peer) else { return };
+        let Some(peer) = self.peers.get_mut(peer) else { return };
         peer.lagging = true;
         if peer.missed.is_none() {
             let since = self.trail.duplicate(self.unflushed.bookmark());
@@ -266,7 +265,7 @@ impl Room {
     /// A peer's outbox is empty again: it is to get what it missed, and what it is owed. O(log peers).
     pub fn drained(&mut self, peer: PeerId) {
         let waits = self.blocks.parked().waits_for(peer.0);
-        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let Some(known) = self.peers.get_mut(peer) else { return };
         if std::mem::take(&mut known.lagging) {
             self.owe(peer, |owed| {
                 owed.step_1 |= waits;

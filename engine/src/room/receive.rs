@@ -37,7 +37,7 @@ impl Room {
     /// A message has come from a peer. One that breaks a rule closes its connection. O(bytes of the message and of what it
     /// wakes · log).
     pub async fn receive(&mut self, peer: PeerId, message: Inbound, now: Duration) {
-        if !self.peers.contains_key(&peer) {
+        if !self.peers.contains(peer) {
             return;
         }
         self.work.count(1);
@@ -48,7 +48,7 @@ impl Room {
 
     /// A frame has come from a peer that cannot be read: its connection is closed.
     pub async fn refuse(&mut self, peer: PeerId, error: MessageError) {
-        if self.peers.contains_key(&peer) {
+        if self.peers.contains(peer) {
             self.part(peer, Violation::from(error).into()).await;
         }
     }
@@ -241,7 +241,7 @@ impl Room {
 
     /// Asks a peer for what is missing before those updates from it that wait.
     fn ask(&mut self, peer: PeerId) {
-        if let Some(asked) = self.peers.get_mut(&peer)
+        if let Some(asked) = self.peers.get_mut(peer)
             && !std::mem::replace(&mut asked.asked, true)
         {
             self.owe(peer, |owed| owed.step_1 = true);
@@ -272,8 +272,7 @@ impl Room {
             return Err(Violation::StatelessTooLarge);
         }
         let hears = |id: PeerId, peer: &Peer| id != from && peer.terms.hears_stateless && peer.keeps_up();
-        let to: Vec<_> =
-            self.peers.iter().filter(|(id, peer)| hears(**id, peer)).map(|(&id, _)| id).collect();
+        let to: Vec<_> = self.peers.iter().filter(|(id, peer)| hears(*id, peer)).map(|(id, _)| id).collect();
         self.work.count(self.peers.len());
         if !to.is_empty() {
             self.effects.push_back(Effect::Broadcast { message: Outbound::Stateless(text), to });
@@ -316,7 +315,7 @@ impl Room {
     /// Nothing that a peer sent waits any more: its receipts are due when all that has come is durable. O(receipts · log).
     fn date_receipts(&mut self, id: PeerId) {
         let due = self.sequence + u64::from(!self.unlogged.is_empty());
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.is_confirmable()) else { return };
+        let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.is_confirmable()) else { return };
         let dated = peer.receipts.date(due);
         if dated && due <= self.durable {
             self.owe(id, |_| {});

@@ -194,7 +194,7 @@ impl Room {
     /// A peer has begun to send a message that is larger than any may be, and is not read any more. It is closed: later, where
     /// that has happened before.
     pub async fn too_large(&mut self, peer: PeerId, now: Duration) {
-        if self.peers.contains_key(&peer) {
+        if self.peers.contains(peer) {
             let unread = Id { client: UNREAD, clock: 0 };
             let violation = Violation::MessageTooLarge;
             if let Err(violation) = self.refuse_update(peer, &[unread], &violation, now) {

@@ -24,7 +24,8 @@ pub(super) struct Renewal {
     /// When the next round begins.
     due: Option<Duration>,
     last: Option<Duration>,
-    round: Option<Round>,
+    /// Boxed: it is rarely under way.
+    round: Option<Box<Round>>,
 }
 
 #[derive(Debug, Default)]
@@ -115,9 +116,9 @@ impl Room {
 
     /// Begins and ends rounds when it is time. O(what is asked and answered · log, and the peers).
     pub(super) async fn renew(&mut self, now: Duration) {
-        let is_over = |round: &mut Round| round.is_answered() || now >= round.until;
+        let is_over = |round: &mut Box<Round>| round.is_answered() || now >= round.until;
         if let Some(round) = self.renewal.round.take_if(is_over) {
-            self.end_round(round).await;
+            self.end_round(*round).await;
         }
         if self.renewal.due.is_some_and(|due| due <= now) {
             self.renewal.due = None;
@@ -128,7 +129,7 @@ impl Room {
     async fn begin_round(&mut self, now: Duration) {
         let comers = mem::take(&mut self.renewal.comers);
         self.work.count(comers.len());
-        let known = comers.iter().filter_map(|id| Some((*id, self.may_know(self.peers.get(id)?)?)));
+        let known = comers.iter().filter_map(|id| Some((*id, self.may_know(self.peers.get(*id)?)?)));
         let known: Vec<(PeerId, Moment)> = known.collect();
         let Some(&moment) = known.iter().map(|(_, moment)| moment).max() else { return };
         if self.peers.len() < 2 {
@@ -155,7 +156,7 @@ impl Room {
 
     async fn end_round(&mut self, round: Round) {
         self.unflushed.awareness_changed(round.for_all);
-        let keeps_up = |id: &PeerId| self.peers.get(id).is_some_and(|peer| peer.keeps_up());
+        let keeps_up = |id: &PeerId| self.peers.get(*id).is_some_and(|peer| peer.keeps_up());
         // Who has come meanwhile was sent what rose before it came, and will not be asked for what rose since.
         let to: BTreeSet<_> = round.comers.union(&self.renewal.comers).copied().collect();
         let to: Vec<_> = to.into_iter().filter(keeps_up).collect();

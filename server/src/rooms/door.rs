@@ -1,10 +1,9 @@
 //! The door of a room: its place in the register, its document and its peers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use coscribe_engine::message::{Parting, Reason};
-use coscribe_engine::room::{PeerId, RoomLimits};
+use coscribe_engine::room::{PeerMap, RoomLimits};
 use coscribe_persistence::DocumentName;
 use coscribe_turns::Party;
 use tokio::task::spawn_blocking;
@@ -23,7 +22,7 @@ pub(crate) struct Door {
     /// The way in.
     pub(super) mailbox: Arc<Mailbox>,
     /// Who is here.
-    pub(super) peers: HashMap<PeerId, Place>,
+    pub(super) peers: PeerMap<Place>,
     /// For whom the room works: whoever was heard last.
     pub(super) party: Party,
     /// Whether it is still in the register.
@@ -35,7 +34,7 @@ pub(crate) struct Door {
 impl Door {
     /// The door of a room that is in the register, and was opened for this party.
     pub(super) fn new(rooms: Arc<Rooms>, name: DocumentName, mailbox: Arc<Mailbox>, party: Party) -> Door {
-        let (peers, farewell) = (HashMap::new(), "internal error");
+        let (peers, farewell) = (PeerMap::default(), "internal error");
         Door { rooms, name, mailbox, peers, party, registered: true, farewell }
     }
 

@@ -32,12 +32,14 @@ use crate::limits::{
 use crate::observe::Span;
 
 /// Opens the document and serves its peers until nobody needs it any more.
-pub(crate) async fn run(mut door: Door, turn: Option<OwnedSemaphorePermit>) {
+pub(crate) fn run(door: Door, turn: Option<OwnedSemaphorePermit>) -> impl Future<Output = ()> {
     // What is large is boxed: it would have a place in each of the futures that it passes through.
-    if let Some(opened) = Box::pin(door.open()).await {
-        let mut task = Box::new(RoomTask::new(door, *opened, turn));
-        task.serve().await;
-        task.end();
+    let opening = Box::pin(RoomTask::open(door, turn));
+    async move {
+        if let Some(mut task) = opening.await {
+            task.serve().await;
+            task.end();
+        }
     }
 }
 
@@ -96,8 +98,15 @@ struct Measured {
 }
 
 impl RoomTask {
-    fn new(door: Door, opened: Opened, visit: Option<OwnedSemaphorePermit>) -> RoomTask {
-        let Opened { room, stored } = opened;
+    /// The task of a room whose document can be read.
+    async fn open(mut door: Door, visit: Option<OwnedSemaphorePermit>) -> Option<Box<RoomTask>> {
+        let opened = door.open().await?;
+        Some(Box::new(RoomTask::new(door, opened, visit)))
+    }
+
+    fn new(door: Door, opened: Box<Opened>, visit: Option<OwnedSemaphorePermit>) -> RoomTask {
+        // Its box is freed here.
+        let Opened { room, stored } = *opened;
         let known_fate = Fate { durable: stored.sequence, lost: 0 };
         let mut health = door.rooms.journal.health();
         let Health { epoch, failure } = health.borrow_and_update().clone();
@@ -255,10 +264,10 @@ impl RoomTask {
                 span.end();
             }
             // A peer that the room has closed may have more in the inbox: the room must not hear of it.
-            Input::Drained { peer } if self.door.peers.contains_key(&peer) => self.room.drained(peer),
+            Input::Drained { peer } if self.door.peers.contains(peer) => self.room.drained(peer),
             Input::SetAccess { peer, access } => self.room.set_access(peer, access),
             Input::SetSubject { peer, subject } => {
-                if let Some(place) = self.door.peers.get_mut(&peer) {
+                if let Some(place) = self.door.peers.get_mut(peer) {
                     place.subject = subject;
                 }
             }
@@ -266,12 +275,12 @@ impl RoomTask {
                 let now = self.now();
                 self.room.alive(peer, now);
             }
-            Input::Leave { peer } if self.door.peers.contains_key(&peer) => {
+            Input::Leave { peer } if self.door.peers.contains(peer) => {
                 self.work_for(peer);
                 self.door.rooms.long_work.run(self.door.party, pin!(self.room.disconnect(peer))).await;
                 // Its last record has its subject.
                 self.apply().await;
-                self.door.peers.remove(&peer);
+                self.door.peers.remove(peer);
             }
             Input::TooLarge { peer } => {
                 let now = self.now();
@@ -292,7 +301,7 @@ impl RoomTask {
 
     /// What follows is done for this peer.
     fn work_for(&mut self, peer: PeerId) {
-        if let Some(place) = self.door.peers.get(&peer) {
+        if let Some(place) = self.door.peers.get(peer) {
             self.door.party = place.outbox.account().party();
         }
     }
@@ -300,7 +309,7 @@ impl RoomTask {
     /// Gives the room what a peer has said, and carries out what each message makes it want.
     async fn hear(&mut self, peer: PeerId, said: Said) {
         for message in said.messages {
-            if !self.door.peers.contains_key(&peer) {
+            if !self.door.peers.contains(peer) {
                 return;
             }
             self.receive(peer, message).await;
@@ -391,7 +400,7 @@ impl RoomTask {
                     self.append(sequence, update, subject, waits, span).await;
                 }
                 Effect::Probe { peer } => {
-                    if let Some(place) = self.door.peers.get(&peer) {
+                    if let Some(place) = self.door.peers.get(peer) {
                         place.outbox.probe();
                     }
                 }
@@ -399,7 +408,7 @@ impl RoomTask {
                     warn!(document = shown(&self.door.name), peer = peer.0, "{what}");
                 }
                 Effect::Part { peer, parting } => {
-                    if let Some(place) = self.door.peers.remove(&peer) {
+                    if let Some(place) = self.door.peers.remove(peer) {
                         place.outbox.part(parting);
                     }
                 }
@@ -409,7 +418,7 @@ impl RoomTask {
 
     /// The subject of a record's source; empty where it has none.
     fn subject_of(&self, source: Option<PeerId>) -> Arc<str> {
-        let place = source.and_then(|peer| self.door.peers.get(&peer));
+        let place = source.and_then(|peer| self.door.peers.get(peer));
         place.map_or_else(Arc::default, |place| Arc::clone(&place.subject))
     }
 
@@ -463,7 +472,7 @@ impl RoomTask {
     }
 
     fn push(&mut self, peer: PeerId, message: Arc<Shared>, is_answer: bool) {
-        let Some(place) = self.door.peers.get(&peer) else { return };
+        let Some(place) = self.door.peers.get(peer) else { return };
         if place.outbox.push(Queued { message, is_answer }) {
             debug!(document = shown(&self.door.name), peer = peer.0, "lagging");
             self.room.stalled(peer);

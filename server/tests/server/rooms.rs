@@ -7,6 +7,7 @@ use tempfile::tempdir;
 
 use crate::client::Client;
 use crate::process::{Server, until};
+use crate::raw::Raw;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_at_once_open_a_document_once_and_see_each_other() {
@@ -166,4 +167,46 @@ fn damage(dir: &Path, content: &[u8]) {
         }
     }
     assert_eq!(found, 1);
+}
+
+/// How many documents a connection of a Hocuspocus provider opens here.
+const OPENED: u32 = 900;
+
+/// Opens empty documents, as a Hocuspocus provider does.
+async fn open_many(server: &Server, names: &str) -> Raw {
+    const AUTH: [u8; 3] = [2, 0, 0];
+    let mut connection = Raw::connect(server, "", "").await;
+    let address = |n: u32| format!("{names}-{n:03}");
+    for n in 0..OPENED {
+        let address = address(n);
+        let mut frame = vec![u8::try_from(address.len()).unwrap()];
+        frame.extend(address.as_bytes());
+        frame.extend(AUTH);
+        connection.send(0x82, &frame).await;
+    }
+    let mut opened = 0;
+    while opened < OPENED {
+        let (_, message) = connection.message().await;
+        let after_address = usize::from(message[0]) + 1;
+        opened += u32::from(message[after_address] == AUTH[0]);
+    }
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_document_takes_four_kilobytes_with_its_peer_and_none_when_both_are_gone() {
+    let data = tempdir().unwrap();
+    let flags = ["--log", "warn", "--grace", "1s", "--max-messages-per-second", "10000"];
+    let server = Server::start(data.path(), &flags);
+    let _first = open_many(&server, "first").await;
+    let before = server.memory();
+    let mut connections = Vec::new();
+    for name in ["second", "third", "fourth", "fifth", "sixth"] {
+        connections.push(open_many(&server, name).await);
+    }
+    server.memory_settles(before, u64::from(5 * OPENED) * 4096).await;
+    assert_eq!(server.metric("coscribe_rooms").await, f64::from(6 * OPENED));
+    drop(connections);
+    while server.metric("coscribe_rooms").await > f64::from(OPENED) {}
+    server.memory_settles(before, 4 << 20).await;
 }

@@ -18,6 +18,7 @@ use crate::document::parked::{Parked, Part, Source};
 use crate::document::state_vector::StateVector;
 use crate::limits::ROPE_BYTES;
 use crate::rope::{Rope, RopeWriter};
+use crate::seldom::Seldom;
 use crate::update::{ClientId, Clock, Id, Update, UpdateError};
 use crate::work::{Work, finish};
 
@@ -36,7 +37,7 @@ pub struct Blocks {
     deleted: IdSet,
     /// The encoded form of `deleted`, until it changes: each answer to a peer has all of it.
     encoded_deletions: OnceLock<Bytes>,
-    parked: Parked,
+    parked: Seldom<Parked>,
     max_parked_bytes: usize,
     /// Whether deleted blocks keep their content.
     keeps_deleted: bool,
@@ -88,7 +89,7 @@ impl Blocks {
             state: StateVector::default(),
             deleted: IdSet::default(),
             encoded_deletions: OnceLock::new(),
-            parked: Parked::default(),
+            parked: Seldom::default(),
             max_parked_bytes,
             keeps_deleted: false,
             collection: None,
@@ -181,7 +182,9 @@ impl Blocks {
 
     /// Notes that a source is gone. Its parked entries go on waiting. O(its entries · log).
     pub(crate) async fn leave(&mut self, source: Source, work: &mut Work) {
-        self.parked.leave(source, work).await;
+        if let Some(parked) = self.parked.changed() {
+            parked.leave(source, work).await;
+        }
     }
 
     /// A record of the parked entries that were in no such record before, for the log: [`Self::load_waiting`] reads it. `None`
@@ -192,12 +195,14 @@ impl Blocks {
 
     /// The same, with pauses.
     pub(crate) async fn encode_waiting_in_slices(&mut self, work: &mut Work) -> Option<Vec<u8>> {
-        self.parked.encode_unlogged(work).await
+        self.parked.changed()?.encode_unlogged(work).await
     }
 
     /// Puts all parked entries into the next record of [`Self::encode_waiting_in_slices`]. O(entries and ranges · log).
     pub(crate) async fn forget_logged_waiting(&mut self, work: &mut Work) {
-        self.parked.forget_logged(work).await;
+        if let Some(parked) = self.parked.changed() {
+            parked.forget_logged(work).await;
+        }
     }
 
     /// Whether nothing was ever written.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::document::id_set::IdSet;
 use crate::document::state_vector::StateVector;
 use crate::limits::{DELETION_BYTES, DELETIONS_AT_ONCE};
+use crate::seldom::Empty;
 use crate::update::{ClientId, Clock, Id, Run};
 use crate::work::{Work, copy};
 
@@ -111,6 +112,23 @@ pub struct Parked {
     unlogged_deletions: IdSet,
     bytes: usize,
     next: u64,
+}
+
+impl Empty for Parked {
+    const EMPTY: &'static Parked = &Parked {
+        waiting: BTreeMap::new(),
+        entries: BTreeMap::new(),
+        ends: BTreeMap::new(),
+        covered: IdSet::EMPTY,
+        deletions: BTreeMap::new(),
+        held: BTreeMap::new(),
+        sources: BTreeSet::new(),
+        sent: BTreeSet::new(),
+        unlogged: BTreeSet::new(),
+        unlogged_deletions: IdSet::EMPTY,
+        bytes: 0,
+        next: 0,
+    };
 }
 
 impl Parked {
