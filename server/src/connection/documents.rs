@@ -60,7 +60,7 @@ impl Denied {
     }
 }
 
-impl OpenConnection<'_> {
+impl OpenConnection {
     /// A frame has come from a Hocuspocus provider. Gives what a member is to tell its room, if it is for one.
     ///
     /// # Errors

@@ -24,29 +24,23 @@ pub(crate) mod register;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coscribe_engine::dialect::y_websocket::GREETING;
 use coscribe_engine::message::{Outbound, Parting};
 use coscribe_engine::room::Terms;
 use coscribe_persistence::DocumentName;
-use coscribe_websocket::{Close, End, MessageBytes, Stream, Transport, WindowBits};
-use tokio::time::{Instant, sleep, sleep_until};
+use coscribe_websocket::{Close, End, Gone, MessageBytes, Stream, Transport, WindowBits};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use self::delivery::Delivery;
 use self::frames::Framing;
-use self::members::Member;
 use self::open::OpenConnection;
 use self::parting::end_by;
-use self::permission::Permit;
-use self::questions::Question;
 use self::register::Registration;
 use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
-use crate::limits::{OPENS_WITHIN, TLS_BYTES, TURNED_AWAY_AFTER};
+use crate::limits::{TLS_BYTES, TURNED_AWAY_AFTER};
 use crate::metrics::Metrics;
 use crate::observe::Span;
 use crate::rooms::{JoinError, Rooms, shown};
@@ -148,9 +142,33 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Runs the connection until it is closed; `read_ahead` is what arrived behind the handshake. What is decided about its
-    /// client comes along, if that wants one document.
-    pub(crate) async fn run(self, decision: Option<Decision>, stream: Stream, read_ahead: Vec<u8>) {
+    /// Runs the connection from the end of the handshake until it is closed. What is decided about its client comes along, if that
+    /// wants one document.
+    pub(crate) fn run(
+        self,
+        decision: Option<Decision>,
+        stream: impl Future<Output = Result<(Stream, Vec<u8>), Gone>> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // Boxed for as long as it is needed: most of this is for the beginning, and connections are idle for long.
+        let admission = Box::pin(self.admit(decision, stream));
+        async move {
+            if let Some(mut open) = admission.await {
+                let end = poll_fn(|cx| open.poll(cx)).await;
+                Box::pin(open.close(end)).await;
+            }
+        }
+    }
+
+    /// Lets its client in, if that may be.
+    async fn admit(
+        self,
+        decision: Option<Decision>,
+        stream: impl Future<Output = Result<(Stream, Vec<u8>), Gone>>,
+    ) -> Option<Box<OpenConnection>> {
+        let Ok((stream, read_ahead)) = stream.await else {
+            debug!(from = %self.from, "gone before the handshake was over");
+            return None;
+        };
         let limits = MessageBytes {
             usual: self.config.max_message_bytes.get(),
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
@@ -158,27 +176,25 @@ impl Connection {
         let wire_bytes = self.metrics.wire_bytes.clone();
         let account = self.registration.account();
         let party = account.party();
-        let _tls = stream.is_encrypted().then(|| account.charge(TLS_BYTES));
+        let tls = stream.is_encrypted().then(|| account.charge(TLS_BYTES));
         let transport = Transport::new(stream, read_ahead, self.client_window, limits, wire_bytes, party);
         let grant = match decision {
             None => None,
             Some(decision) => match self.decided(decision).await {
                 Ok(grant) => Some(grant),
-                Err(refused) => return Box::pin(self.turn_away(transport, refused)).await,
+                Err(refused) => {
+                    self.turn_away(transport, refused).await;
+                    return None;
+                }
             },
         };
-        let timer = pin!(sleep_until(Instant::now()));
-        let mut open = OpenConnection::new(&self, transport, timer);
-        if let Err(error) = self.begin(&mut open, grant) {
-            let transport = open.into_transport();
-            return Box::pin(self.turn_away(transport, TurnedAway::NoRoom(error))).await;
+        let mut open = Box::new(OpenConnection::new(self, transport, tls));
+        if let Err(error) = open.begin(grant) {
+            let (connection, transport) = open.into_parts();
+            connection.turn_away(transport, TurnedAway::NoRoom(error)).await;
+            return None;
         }
-        let end = poll_fn(|cx| open.poll(cx)).await;
-        self.note(&end);
-        match end {
-            End::ByUs(close) if self.orders.gives_way() => open.into_transport_alone().abandon(close).await,
-            end => open.into_transport().close(end).await,
-        }
+        Some(open)
     }
 
     /// What is decided about its client, who has to wait where the application is asked.
@@ -199,29 +215,6 @@ impl Connection {
             self.orders.wake(cx);
             self.orders.poll_close()
         })
-    }
-
-    /// Joins the room of its document, if it is of one.
-    fn begin(&self, open: &mut OpenConnection<'_>, grant: Option<Grant>) -> Result<(), JoinError> {
-        let (Dialect::YWebsocket { name, terms }, Some(grant)) = (&self.dialect, grant) else {
-            open.opens_by = Some(Instant::now() + OPENS_WITHIN);
-            debug!(from = %self.from, "connected");
-            return Ok(());
-        };
-        let outbox = self.rooms.outbox(&open.ready, open.members.next_number());
-        let terms = Terms { access: grant.access, ..*terms };
-        let subject = Arc::clone(&grant.subject);
-        let membership =
-            self.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING, &self.trace)?;
-        let (subject, peer) = (grant.known_subject(), membership.peer.0);
-        debug!(from = %self.from, document = shown(name), subject, peer, "connected");
-        let question = Question { number: 0, credentials: Arc::clone(&self.visitor.credentials) };
-        let permit = Permit::new(grant, question, &self.config);
-        let delivery = Delivery::new(Framing::YWebsocket, self.window, self.registration.account().party());
-        open.members.add(Member::new(membership, outbox, delivery, permit));
-        open.note_permits();
-        self.metrics.granted(self.visitor.kind.name());
-        Ok(())
     }
 
     /// Its document for a log line, if it is of one.

@@ -8,26 +8,31 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use coscribe_engine::dialect::y_websocket::Messages;
+use coscribe_engine::dialect::y_websocket::{GREETING, Messages};
 use coscribe_engine::message::Reason;
+use coscribe_engine::room::Terms;
 use coscribe_websocket::{End, Error, Message, Payload, Right, Transport, awake};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::debug;
 
 use super::addresses::Addresses;
+use super::delivery::Delivery;
 use super::frames::Framing;
 use super::link::Link;
-use super::members::Members;
+use super::members::{Member, Members};
 use super::pace::Pace;
 use super::parting::{end, end_by};
-use super::questions::Questions;
+use super::permission::Permit;
+use super::questions::{Question, Questions};
 use super::{Connection, Dialect};
+use crate::access::Grant;
 use crate::budget::Charge;
 use crate::limits::OPENS_WITHIN;
-use crate::rooms::Ready;
+use crate::rooms::{JoinError, Ready, shown};
 
 /// The open part of a connection's life.
-pub(super) struct OpenConnection<'a> {
-    pub(super) connection: &'a Connection,
+pub(super) struct OpenConnection {
+    pub(super) connection: Connection,
     pub(super) transport: Transport,
     /// Its memberships. A client of y-websocket has one for as long as it is here.
     pub(super) members: Members,
@@ -81,7 +86,9 @@ pub(super) struct OpenConnection<'a> {
     pub(super) pings: u64,
     /// The members that are to hear of a pong to this ping, or a later one.
     pub(super) probes: Vec<(u64, usize)>,
-    timer: Pin<&'a mut Sleep>,
+    timer: Pin<Box<Sleep>>,
+    /// What TLS takes.
+    _tls: Option<Charge>,
 }
 
 /// A frame that has come, or what is left of it.
@@ -105,17 +112,12 @@ impl Rest {
     }
 }
 
-impl<'a> OpenConnection<'a> {
+impl OpenConnection {
     /// A connection without a document.
-    pub(super) fn new(
-        connection: &'a Connection,
-        transport: Transport,
-        timer: Pin<&'a mut Sleep>,
-    ) -> OpenConnection<'a> {
+    pub(super) fn new(connection: Connection, transport: Transport, tls: Option<Charge>) -> OpenConnection {
         let (config, now) = (&connection.config, Instant::now());
         let account = connection.registration.account();
         OpenConnection {
-            connection,
             transport,
             members: Members::default(),
             ready: Ready::new(Arc::clone(account)),
@@ -145,12 +147,51 @@ impl<'a> OpenConnection<'a> {
             ping_at: now + config.ping_interval.get(),
             pings: 0,
             probes: Vec::new(),
-            timer,
+            timer: Box::pin(sleep_until(now)),
+            _tls: tls,
+            connection,
         }
     }
 
-    /// What is left when it has ended. Closing may take a while, so what is still to be said goes along.
-    pub(super) fn into_transport(mut self) -> Transport {
+    /// Joins the room of its document, if it is of one.
+    ///
+    /// # Errors
+    /// If there is no place in it.
+    pub(super) fn begin(&mut self, grant: Option<Grant>) -> Result<(), JoinError> {
+        let connection = &self.connection;
+        let (Dialect::YWebsocket { name, terms }, Some(grant)) = (&connection.dialect, grant) else {
+            self.opens_by = Some(Instant::now() + OPENS_WITHIN);
+            debug!(from = %connection.from, "connected");
+            return Ok(());
+        };
+        let outbox = connection.rooms.outbox(&self.ready, self.members.next_number());
+        let terms = Terms { access: grant.access, ..*terms };
+        let subject = Arc::clone(&grant.subject);
+        let membership =
+            connection.rooms.join(name, Arc::clone(&outbox), subject, terms, &GREETING, &connection.trace)?;
+        let (subject, peer) = (grant.known_subject(), membership.peer.0);
+        debug!(from = %connection.from, document = shown(name), subject, peer, "connected");
+        let question = Question { number: 0, credentials: Arc::clone(&connection.visitor.credentials) };
+        let permit = Permit::new(grant, question, &connection.config);
+        let party = connection.registration.account().party();
+        let delivery = Delivery::new(Framing::YWebsocket, connection.window, party);
+        self.members.add(Member::new(membership, outbox, delivery, permit));
+        connection.metrics.granted(connection.visitor.kind.name());
+        self.note_permits();
+        Ok(())
+    }
+
+    /// Closes it, for this reason. Memory that is not needed for that is free at once.
+    pub(super) async fn close(self: Box<Self>, end: End) {
+        self.connection.note(&end);
+        match end {
+            End::ByUs(close) if self.connection.orders.gives_way() => self.transport.abandon(close).await,
+            end => self.into_parts().1.close(end).await,
+        }
+    }
+
+    /// The connection before it was open, and its transport with all that is still to be said.
+    pub(super) fn into_parts(mut self) -> (Connection, Transport) {
         let messages = &mut self.transport.messages;
         messages.extend(self.replies);
         for mut member in self.members.into_all() {
@@ -159,12 +200,7 @@ impl<'a> OpenConnection<'a> {
             messages.extend(member.delivery.into_rest());
             messages.extend(new);
         }
-        self.transport
-    }
-
-    /// What is left of it where nothing is to be said any more.
-    pub(super) fn into_transport_alone(self) -> Transport {
-        self.transport
+        (self.connection, self.transport)
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {

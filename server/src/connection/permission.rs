@@ -65,7 +65,7 @@ pub(super) enum Why {
     Review,
 }
 
-impl OpenConnection<'_> {
+impl OpenConnection {
     /// The grants of the members have changed.
     pub(super) fn note_permits(&mut self) {
         self.permits_due = self.members.iter().filter_map(|member| member.permit.due()).min();

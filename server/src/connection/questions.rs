@@ -87,7 +87,7 @@ impl Undecided {
     }
 }
 
-impl OpenConnection<'_> {
+impl OpenConnection {
     /// Decides once more what a client may do with a document that it has open, with another token if there is one.
     pub(super) fn decide_again(&mut self, member: usize, token: Option<&str>, why: Why) -> Option<End> {
         let held = self.members.get_mut(member)?;

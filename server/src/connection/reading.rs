@@ -22,7 +22,7 @@ use crate::rooms::Said;
 /// Space in a room's inbox that is waited for.
 type Space = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl OpenConnection<'_> {
+impl OpenConnection {
     /// Brings messages to the rooms until there is a reason to stop.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let polled = self.poll_messages(cx);

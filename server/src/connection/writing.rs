@@ -14,7 +14,7 @@ use super::frames::Framing;
 use super::open::OpenConnection;
 use super::parting::{end, end_by};
 
-impl OpenConnection<'_> {
+impl OpenConnection {
     /// Writes what the rooms want to have sent, or ends the connection if that is what its only room wants.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if let Some(end) = self.hear_rooms(cx) {

@@ -10,11 +10,11 @@ use axum::response::IntoResponse;
 use coscribe_engine::message::Reason;
 use coscribe_engine::room::{Confirmation, Terms};
 use coscribe_persistence::{DocumentName, NameError};
-use coscribe_websocket::{Gone, Handshake, HandshakeError, stream_of};
+use coscribe_websocket::{Handshake, HandshakeError, stream_of};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::server::Server;
 use crate::access::{ClientKind, Credentials, Decision, Denied, Visitor, is_plain_subprotocol};
@@ -150,12 +150,7 @@ fn accept(
         metrics: Arc::clone(&server.metrics),
     };
     let stream = stream_of(&mut request);
-    tokio::spawn(async move {
-        match stream.await {
-            Ok((stream, read_ahead)) => connection.run(decision, stream, read_ahead).await,
-            Err(Gone) => debug!(%from, "gone before the handshake was over"),
-        }
-    });
+    tokio::spawn(connection.run(decision, stream));
     Ok(handshake.response().map(|()| Body::empty()))
 }
 
