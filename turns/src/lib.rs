@@ -9,6 +9,7 @@ use std::iter;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use tokio::sync::oneshot;
 
@@ -41,8 +42,13 @@ impl Turns {
         Turns(Arc::new(Mutex::new(Waiting { free, by_party: HashMap::new(), order: VecDeque::new() })))
     }
 
+    /// One for each second processor: the others have room for what needs no turn. A single one is taken now and then.
+    pub fn on_half_of_the_processors() -> Turns {
+        Turns::new(thread::available_parallelism().map_or(1, usize::from) / 2)
+    }
+
     /// The next turn of a party. It waits from now on, not from when this is polled first.
-    pub fn next(&self, party: Party) -> impl Future<Output = Turn> + Send + 'static {
+    pub fn next(&self, party: Party) -> impl Future<Output = Turn> + Send + use<> {
         let entered = self.enter(party);
         async move {
             match entered {

@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
-use std::thread;
 
 use coscribe_turns::{NextTurn, Party, Turn, Turns};
 use tokio::io::AsyncWriteExt;
@@ -29,9 +28,8 @@ use crate::limits::{
 use crate::socket::{SignsOfLife, Socket, WireBytes};
 use crate::stream::Stream;
 
-/// Connections with much to write take turns: on half of the processors, or on the only one now and then.
-static TURNS: LazyLock<Turns> =
-    LazyLock::new(|| Turns::new(thread::available_parallelism().map_or(1, usize::from) / 2));
+/// Connections with much to write take turns.
+static TURNS: LazyLock<Turns> = LazyLock::new(Turns::on_half_of_the_processors);
 
 thread_local! {
     /// Bytes that were written since the last look.

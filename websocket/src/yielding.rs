@@ -3,14 +3,12 @@
 use std::pin::pin;
 use std::sync::LazyLock;
 use std::task::Context;
-use std::thread;
 
 use coscribe_turns::{Party, Turns};
 use tokio::task::{JoinHandle, yield_now};
 
-/// Connections that have more to read than fits into a turn: on half of the processors, or on the only one now and then.
-static READING: LazyLock<Turns> =
-    LazyLock::new(|| Turns::new(thread::available_parallelism().map_or(1, usize::from) / 2));
+/// Connections that have more to read than fits into a turn take turns.
+static READING: LazyLock<Turns> = LazyLock::new(Turns::on_half_of_the_processors);
 
 /// Has the task woken when the others have had their turn and the runtime has looked at the sockets. A task that wakes itself
 /// comes before that look, as do some sixty of its kind.

@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use coscribe_turns::Turns;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -26,6 +28,8 @@ pub(super) struct Callers {
     register: Mutex<Register>,
     /// Somebody has left.
     left: Notify,
+    /// Turns to be answered.
+    turns: Turns,
 }
 
 #[derive(Default)]
@@ -60,7 +64,8 @@ impl Callers {
     /// Nobody is here.
     pub(super) fn new(places: usize) -> Arc<Callers> {
         let from_address = (places / REQUESTING_SHARE).max(FEW_REQUESTING);
-        Arc::new(Callers { places, from_address, register: Mutex::default(), left: Notify::new() })
+        let turns = Turns::on_half_of_the_processors();
+        Arc::new(Callers { places, from_address, register: Mutex::default(), left: Notify::new(), turns })
     }
 
     /// A place for a connection, perhaps that of another, which then leaves. A proxy may have all places, since it has many clients.
@@ -164,6 +169,16 @@ impl Place {
         if let Some(caller) = register.remove(self.address, number) {
             let number = register.add(self.address, Caller { since: Instant::now(), ..caller });
             self.number.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Ready when it is the turn of its address to be answered, and all else has had its turn: who asks for much at once holds up
+    /// nobody.
+    pub(super) fn turn(&self) -> impl Future<Output = ()> + Send + use<> {
+        let next = self.callers.turns.next(Some(self.address));
+        async move {
+            let _turn = next.await;
+            yield_now().await;
         }
     }
 

@@ -150,7 +150,7 @@ async fn converse(stream: TcpStream, from: SocketAddr, entrance: Arc<Entrance>, 
     let plain = TowerToHyperService::new(entrance.routes.clone());
     let service = service_fn(move |request| {
         place.request();
-        answer(request, from, encrypted, Arc::clone(&entrance), plain.clone())
+        answer(place.turn(), request, from, encrypted, Arc::clone(&entrance), plain.clone())
     });
     serve_http(stream, from, timeouts, service).await;
 }
@@ -187,12 +187,14 @@ fn not_encrypted() -> Response<Body> {
 
 /// A document may have the name of a plain route: a request for a WebSocket never gets to the routes.
 async fn answer(
+    turn: impl Future<Output = ()>,
     mut request: hyper::Request<Incoming>,
     from: SocketAddr,
     encrypted: Encrypted,
     entrance: Arc<Entrance>,
     plain: TowerToHyperService<Router>,
 ) -> Result<Response<Body>, Infallible> {
+    turn.await;
     request.extensions_mut().insert(encrypted);
     if is_wanted(&request) {
         let Door::Public { .. } = entrance.door else {
