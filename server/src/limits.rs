@@ -406,7 +406,8 @@ pub(crate) const IMPORT_BATCH_BYTES: usize = 8 << 20;
 /// Lines that wait for the reader of stderr, and as many that are being written. What comes while there are so many is dropped.
 pub(crate) const LOG_BYTES: usize = 1 << 20;
 
-/// How long the end of the server waits until the last lines are written.
+/// How long the end of the server waits until the last lines are written, counted from when the reader of stderr took the line before, if that
+/// is earlier.
 pub(crate) const LAST_LINES: Duration = Duration::from_secs(2);
 
 // What is exported to a collector.
