@@ -81,6 +81,10 @@ pub(crate) const RECORD_FORMS: usize = 2;
 /// is read from disk once more.
 pub(crate) const SNAPSHOT_FORMS: usize = 3;
 
+/// The least memory that a server may be given. One person who types takes 32 KiB of it, in blocks of 16 KiB; one who pastes a megabyte has
+/// it in memory some four times for a moment, and is disconnected where that is more than three quarters.
+pub(crate) const LEAST_MEMORY_BYTES: usize = 8 << 20;
+
 /// Bytes of messages that a connection may have before the server waits for it, where three quarters of the memory are in use.
 /// People's messages are far smaller.
 pub(crate) const ALLOWANCE: usize = 1 << 20;
