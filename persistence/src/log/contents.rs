@@ -97,9 +97,9 @@ impl fmt::Display for Unmarked {
         let Self { path, offset, bytes } = self;
         write!(
             f,
-            "the log was not closed, and its last {} (from offset {offset} of {path:?}) have no end mark: should the disk have \
-             damaged the very end, that cannot be told from a write that was cut short, and what was written in the last \
-             moments may be missing",
+            "the last {} of the log (from offset {offset} of {path:?}) have no end mark: the log was not closed, or the disk has \
+             damaged the mark. Damage to the very end cannot be told from a write that was cut short, so what was written in the \
+             last moments may be missing",
             counted(*bytes, "byte")
         )
     }
