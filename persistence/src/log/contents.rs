@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::marks::{self, Mark, Marks};
 use super::{NewRecord, Resume};
-use crate::damage::Damage;
+use crate::damage::{DAMAGED_MARK, Damage};
 use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index, Position, RecordRef, Segment};
@@ -239,7 +239,7 @@ impl LogContents {
         file.read_at(offset, &mut found)?;
         let is_damaged = marks::is_damaged(&mark, &found);
         if is_damaged {
-            torn.damage.reason = "a damaged end mark";
+            torn.damage.reason = DAMAGED_MARK;
             self.damage.push(torn.damage.clone());
         }
         Ok(is_damaged)
