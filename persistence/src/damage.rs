@@ -10,6 +10,9 @@ use crate::words::counted;
 /// The reason where there is nothing else, as after a crash of the system.
 pub(crate) const ZEROS: &str = "nothing but zeros";
 
+/// The reason where an end mark is damaged, which is of no document.
+pub(crate) const DAMAGED_MARK: &str = "a damaged end mark";
+
 /// A stretch of a segment in which no record can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
@@ -51,6 +54,7 @@ impl fmt::Display for Damage {
             Some((name, sequence)) => {
                 write!(f, ", probably record {sequence} of document {name:?}")
             }
+            None if *reason == DAMAGED_MARK => Ok(()),
             None => write!(f, ", of an unknown document"),
         }
     }

@@ -157,7 +157,7 @@ impl fmt::Display for Report {
             counted(*snapshots, "snapshot")
         )?;
         writeln!(f, "data format: version {FORMAT_VERSION}")?;
-        if let Some(torn) = &self.torn {
+        if let Some(torn) = self.torn.as_ref().filter(|torn| !self.damage.contains(torn)) {
             writeln!(f, "torn end (of a write that a crash cut short): {torn}")?;
         }
         if let Some(unmarked) = &self.unmarked {

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::{self, ExitCode};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -150,11 +150,33 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// The command line; without a command it is `serve`.
 fn arguments() -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = env::args_os().collect();
+    let mut arguments = with_negative_values(env::args_os());
     if is_bare() {
         arguments.insert(1.min(arguments.len()), SERVE.into());
     }
     arguments
+}
+
+/// Joins negative values to their flags: `--grace=-1s` is told to be no time, where `--grace -1s` would be two flags.
+fn with_negative_values(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    for argument in given {
+        let is_negative = matches!(argument.as_encoded_bytes(), [b'-', b'0'..=b'9', ..]);
+        match arguments.last_mut() {
+            Some(flag) if is_negative && is_flag_alone(flag) => {
+                flag.push("=");
+                flag.push(argument);
+            }
+            _ => arguments.push(argument),
+        }
+    }
+    arguments
+}
+
+/// Whether an argument is a flag without its value.
+fn is_flag_alone(argument: &OsStr) -> bool {
+    let bytes = argument.as_encoded_bytes();
+    bytes.len() > 2 && bytes.starts_with(b"--") && !bytes.contains(&b'=')
 }
 
 /// Whether the command line begins with flags that are not those of the program as a whole, or has none at all.

@@ -81,6 +81,10 @@ pub(crate) const RECORD_FORMS: usize = 2;
 /// is read from disk once more.
 pub(crate) const SNAPSHOT_FORMS: usize = 3;
 
+/// The least memory that a server may be given. One person who types takes 32 KiB of it, in blocks of 16 KiB; one who pastes a megabyte has
+/// it in memory some four times for a moment, and is disconnected where that is more than three quarters.
+pub(crate) const LEAST_MEMORY_BYTES: usize = 8 << 20;
+
 /// Bytes of messages that a connection may have before the server waits for it, where three quarters of the memory are in use.
 /// People's messages are far smaller.
 pub(crate) const ALLOWANCE: usize = 1 << 20;
@@ -406,7 +410,8 @@ pub(crate) const IMPORT_BATCH_BYTES: usize = 8 << 20;
 /// Lines that wait for the reader of stderr, and as many that are being written. What comes while there are so many is dropped.
 pub(crate) const LOG_BYTES: usize = 1 << 20;
 
-/// How long the end of the server waits until the last lines are written.
+/// How long the end of the server waits until the last lines are written, counted from when the reader of stderr took the line before, if that
+/// is earlier.
 pub(crate) const LAST_LINES: Duration = Duration::from_secs(2);
 
 // What is exported to a collector.

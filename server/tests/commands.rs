@@ -8,6 +8,8 @@ mod closed;
 mod documents;
 #[path = "commands/forms.rs"]
 mod forms;
+#[path = "commands/large.rs"]
+mod large;
 #[path = "commands/progress.rs"]
 mod progress;
 

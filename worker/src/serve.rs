@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use crate::frame;
-use crate::limits::{Limits, forbid_core_dumps, limit_memory};
+use crate::limits::{Limits, be_killed_first, forbid_core_dumps, limit_memory};
 
 /// Why a child does not serve, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,7 @@ pub fn serve(
 ) -> Result<(), ServeError> {
     limit_memory(limits.memory_bytes).map_err(ServeError::Memory)?;
     forbid_core_dumps().map_err(ServeError::CoreDumps)?;
+    be_killed_first();
     die_of_panics();
     let (requests, inbox) = mpsc::channel();
     thread::Builder::new()

@@ -32,6 +32,9 @@ pub enum Failure {
     /// An allocation failed.
     #[error("opening it took more than the {} MiB of memory that a worker may use for it", .0 >> 20)]
     OutOfMemory(u64),
+    /// The system has less memory than a worker may use.
+    #[error("the system killed the worker that opened it, as it does when memory is short")]
+    Killed,
     /// The stack was not large enough.
     #[error("opening it overflowed the worker's stack")]
     StackOverflow,
@@ -128,6 +131,9 @@ fn cause_of_death(status: ExitStatus, last_words: &str, allowed: Allowed) -> Fai
     if status.signal() == Some(rustix::process::Signal::XCPU.as_raw()) {
         return Failure::TimedOut(allowed.time);
     }
+    if status.signal() == Some(rustix::process::Signal::KILL.as_raw()) {
+        return Failure::Killed;
+    }
     let words = last_words.trim();
     let words = if words.is_empty() { "it said nothing" } else { words };
     Failure::Crashed(format!("{status}: {}", words.escape_debug()))
@@ -147,6 +153,10 @@ mod tests {
             "opening it crashed the worker: exit status: 101: panicked at\\n x"
         );
         assert_eq!(told(24, ""), "opening it took more than 2 s");
+        assert_eq!(
+            told(9, ""),
+            "the system killed the worker that opened it, as it does when memory is short"
+        );
         assert_eq!(
             told(6, "thread 'document' has overflowed its stack"),
             "opening it overflowed the worker's stack"

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use super::marks::{Mark, Marks};
+use super::marks::{self, Mark, Marks};
 use super::{NewRecord, Resume};
-use crate::damage::Damage;
+use crate::damage::{DAMAGED_MARK, Damage};
 use crate::disk::StoreDir;
 use crate::error::StoreError;
 use crate::index::{Covered, Index, Position, RecordRef, Segment};
@@ -97,9 +98,9 @@ impl fmt::Display for Unmarked {
         let Self { path, offset, bytes } = self;
         write!(
             f,
-            "the log was not closed, and its last {} (from offset {offset} of {path:?}) have no end mark: should the disk have \
-             damaged the very end, that cannot be told from a write that was cut short, and what was written in the last \
-             moments may be missing",
+            "the last {} of the log (from offset {offset} of {path:?}) have no end mark: the log was not closed, or the disk has \
+             damaged the mark. Damage to the very end cannot be told from a write that was cut short, so what was written in the \
+             last moments may be missing",
             counted(*bytes, "byte")
         )
     }
@@ -159,7 +160,13 @@ impl LogContents {
             self.reserved = Some((path.to_owned(), end));
         }
         let sound_end = torn_at.unwrap_or(end);
-        if is_last && sound_end > reading.marks.marked() {
+        let is_marked = match marker.filter(|_| is_last) {
+            Some(marker) => {
+                self.is_damaged_mark(dir, &reading, marker).map_err(StoreError::io("read", path))?
+            }
+            None => false,
+        };
+        if is_last && !is_marked && sound_end > reading.marks.marked() {
             let offset = reading.marks.marked();
             self.unmarked = Some(Unmarked { path: path.to_owned(), offset, bytes: sound_end - offset });
         }
@@ -216,6 +223,26 @@ impl LogContents {
         // The next one must not speak for this stretch, of which it does not know everything.
         reading.marks = Marks::starting_at(end);
         self.marked.push(MarkedDamage { segment: reading.number, damage, documents: mark.documents });
+    }
+
+    /// Whether the torn end is a damaged mark, so that everything before it was on disk. That is damage which costs no document;
+    /// it is cut off like any torn end. O(bytes of the mark).
+    fn is_damaged_mark(&mut self, dir: &StoreDir, reading: &Reading<'_>, marker: u64) -> io::Result<bool> {
+        let Some(torn) = &mut self.torn else { return Ok(false) };
+        let (offset, mut mark) = (torn.damage.offset, Vec::new());
+        reading.marks.encode(offset, marker, &mut mark);
+        let (end, mut file) = (offset + mark.len() as u64, dir.disk.open(reading.path)?);
+        if !torn.behind.is_empty() || torn.end > end || file.len()? < end {
+            return Ok(false);
+        }
+        let mut found = vec![0; mark.len()];
+        file.read_at(offset, &mut found)?;
+        let is_damaged = marks::is_damaged(&mark, &found);
+        if is_damaged {
+            torn.damage.reason = DAMAGED_MARK;
+            self.damage.push(torn.damage.clone());
+        }
+        Ok(is_damaged)
     }
 
     /// What no mark speaks for is put down to the documents that the damaged records seem to belong to. Returns what the next

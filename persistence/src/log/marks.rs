@@ -135,3 +135,12 @@ impl Mark {
         Some(Self { from: record.sequence, documents })
     }
 }
+
+/// Whether what was found is a mark but for one bit: the disk has damaged it. A write that was cut short lacks the mark's end or
+/// start, and has zeros there.
+pub(crate) fn is_damaged(mark: &[u8], found: &[u8]) -> bool {
+    let Some(at) = mark.iter().zip(found).position(|(byte, found)| byte != found) else { return false };
+    let is_one_bit = (mark[at] ^ found[at]).is_power_of_two() && mark[at + 1..] == found[at + 1..];
+    let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+    is_one_bit && !is_zero(&found[..=at]) && !is_zero(&found[at..])
+}

@@ -90,7 +90,9 @@ impl Recovery {
                 _ if rescued + dropped == 0 => String::new(),
                 (rescued, dropped) => format!("; behind it, {rescued} rescued and {dropped} not"),
             };
-            lines.push(format!("cut off what a crash left at the end of the log: {damage}{kept}{behind}"));
+            let by_a_crash = !self.damage.contains(damage);
+            let what = if by_a_crash { "what a crash left at the end" } else { "the damaged end" };
+            lines.push(format!("cut off {what} of the log: {damage}{kept}{behind}"));
         }
         lines.extend(self.damage.iter().map(|damage| format!("the log is damaged: {damage}")));
         lines.extend(self.catalog_damage.iter().map(|damage| format!("the catalog was damaged: {damage}")));

@@ -32,7 +32,7 @@ pub(crate) use patterns::Pattern;
 pub(crate) use proxies::{Encrypted, Proxies, is_local, network_of};
 pub(crate) use secret::Secret;
 pub(crate) use url::Url;
-pub(crate) use values::{Interval, Share, Size, Span, StoredSize, Switch, choice, time, trimmed};
+pub(crate) use values::{Interval, Memory, Share, Size, Span, StoredSize, Switch, choice, time, trimmed};
 pub(crate) use variables::Unknown;
 
 use std::net::IpAddr;
@@ -46,6 +46,7 @@ use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::budget::memory as machine_memory;
+use crate::limits::LEAST_MEMORY_BYTES;
 use crate::observe::logs::LogFormat;
 
 /// The configuration of a server.
@@ -112,10 +113,10 @@ pub struct Config {
     /// document, take turns
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) max_message_bytes: StoredSize,
-    /// Memory that may be held for connections and documents, beside what the program itself takes: half of the memory of the
-    /// machine or container if it is not given. Where it is short, those that hold most are disconnected
+    /// Memory that may be held for connections and documents, beside what the program itself takes: 8 MiB at least, half of
+    /// the memory of the machine or container if it is not given. Where it is short, those that hold most are disconnected
     #[arg(long, value_name = "SIZE")]
-    pub(crate) memory: Option<Size>,
+    pub(crate) memory: Option<Memory>,
     /// Bytes that the data directory may take before no new documents are taken in. Those that exist go on
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_disk: Option<Size>,
@@ -251,7 +252,7 @@ impl Config {
 
     /// How many bytes may be held for others.
     pub(crate) fn memory(&self) -> usize {
-        self.memory.map_or_else(|| machine_memory() / 2, Size::get)
+        self.memory.map_or_else(|| (machine_memory() / 2).max(LEAST_MEMORY_BYTES), Memory::get)
     }
 
     /// Whether Hocuspocus' providers connect on this path.
@@ -343,7 +344,9 @@ mod tests {
             ("grace = true", "a time is written like"),
             ("grace = \"30\"", "the unit is missing: 30s"),
             ("outbox_bytes = true", "a size looks like"),
-            ("outbox_bytes = -1", "a size looks like"),
+            ("outbox_bytes = -1", "it must be larger than zero"),
+            ("memory = \"1MiB\"", "line 1: memory: a server needs 8MiB at least"),
+            ("memory = 8388607", "a server needs 8MiB at least"),
             ("max_rooms = 0", "it takes a whole number from 1 on"),
             ("max_rooms = 1.5", "it takes a whole number from 1 on"),
             ("max_messages_per_second = 99999999999", "it is too large"),

@@ -11,10 +11,13 @@ use serde::de::{Error, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::limits::LARGEST_DOCUMENT_BYTES;
+use crate::limits::{LARGEST_DOCUMENT_BYTES, LEAST_MEMORY_BYTES};
 
 /// What a list is called in serde's errors.
 pub(super) const TEXTS: &str = "a string, or a list of strings";
+
+/// What is said of a size that is none.
+const NOTHING: &str = "it must be larger than zero";
 
 /// A length of time, which may be zero.
 #[derive(Copy, Clone, Debug)]
@@ -31,6 +34,10 @@ pub(crate) struct Size(usize);
 /// A number of bytes, never zero, that a record of the log can hold.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct StoredSize(Size);
+
+/// A number of bytes with which a server can serve.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Memory(Size);
 
 /// A part of all: from 0, which is none, to 1.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -67,6 +74,13 @@ impl Size {
 }
 
 impl StoredSize {
+    /// The number of bytes.
+    pub(crate) fn get(self) -> usize {
+        self.0.get()
+    }
+}
+
+impl Memory {
     /// The number of bytes.
     pub(crate) fn get(self) -> usize {
         self.0.get()
@@ -110,10 +124,13 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Size, String> {
+        if text.starts_with('-') {
+            return Err(NOTHING.to_owned());
+        }
         let size =
             text.parse::<ByteSize>().map_err(|_| "a size looks like 4096, 64KiB or 32MB".to_owned())?;
         match usize::try_from(size.as_u64()) {
-            Ok(0) => Err("it must be larger than zero".to_owned()),
+            Ok(0) => Err(NOTHING.to_owned()),
             Ok(bytes) => Ok(Size(bytes)),
             Err(_) => Err("more than this machine can count".to_owned()),
         }
@@ -127,6 +144,17 @@ impl FromStr for StoredSize {
         match text.parse::<Size>()? {
             size if size.get() <= LARGEST_DOCUMENT_BYTES => Ok(StoredSize(size)),
             _ => Err(format!("it may be {}MiB at most", LARGEST_DOCUMENT_BYTES >> 20)),
+        }
+    }
+}
+
+impl FromStr for Memory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Memory, String> {
+        match text.parse::<Size>()? {
+            size if size.get() >= LEAST_MEMORY_BYTES => Ok(Memory(size)),
+            _ => Err(format!("a server needs {}MiB at least", LEAST_MEMORY_BYTES >> 20)),
         }
     }
 }
@@ -160,6 +188,12 @@ impl<'de> Deserialize<'de> for Size {
 
 impl<'de> Deserialize<'de> for StoredSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoredSize, D::Error> {
+        number(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Memory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Memory, D::Error> {
         number(deserializer)
     }
 }

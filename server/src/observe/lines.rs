@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coscribe_terminal::stderr;
 use prometheus_client::metrics::counter::Counter;
@@ -26,8 +26,8 @@ struct Lines {
 
 struct Waiting {
     bytes: Vec<u8>,
-    /// Others are being written.
-    is_writing: bool,
+    /// Others are being written, and the reader has not taken the present one since then.
+    writing_since: Option<Instant>,
     /// Lines that had no place, of which the log has not told.
     dropped: u64,
     /// There is a thread that writes.
@@ -36,7 +36,17 @@ struct Waiting {
 
 impl Waiting {
     const fn new() -> Waiting {
-        Waiting { bytes: Vec::new(), is_writing: false, dropped: 0, has_writer: false }
+        Waiting { bytes: Vec::new(), writing_since: None, dropped: 0, has_writer: false }
+    }
+
+    /// How long whoever has waited since `start` for the last lines should go on, where a reader may take `within`: both for one
+    /// line and for all. `None` if there are no lines.
+    fn patience(&self, start: Instant, now: Instant, within: Duration) -> Option<Duration> {
+        if self.bytes.is_empty() && self.writing_since.is_none() {
+            return None;
+        }
+        let since = self.writing_since.map_or(start, |since| since.min(start));
+        Some((since + within).saturating_duration_since(now))
     }
 }
 
@@ -58,11 +68,16 @@ pub(super) fn say(line: &str) {
     LINES.push(line.as_bytes(), usize::MAX);
 }
 
-/// Waits until all lines are written, unless that takes long.
+/// Waits until all lines are written, unless that takes long, or has taken long already: the reader has stalled.
 pub(crate) fn flush(within: Duration) {
-    let is_busy = |waiting: &mut Waiting| waiting.is_writing || !waiting.bytes.is_empty();
-    // What is not written by then has no reader.
-    let _ = LINES.written.wait_timeout_while(LINES.lock(), within, is_busy);
+    let start = Instant::now();
+    let mut waiting = LINES.lock();
+    while let Some(left) = waiting.patience(start, Instant::now(), within)
+        && !left.is_zero()
+    {
+        let woken = LINES.written.wait_timeout(waiting, left);
+        waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
 }
 
 impl Lines {
@@ -94,17 +109,20 @@ fn write_all() {
         let mut waiting =
             LINES.more.wait_while(LINES.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut waiting.bytes, &mut lines);
-        waiting.is_writing = true;
+        waiting.writing_since = Some(Instant::now());
         drop(waiting);
-        // It does not fail.
-        let _ = stderr().write_all(&lines);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            // It does not fail.
+            let _ = stderr().write_all(line);
+            LINES.lock().writing_since = Some(Instant::now());
+        }
         lines.clear();
         let dropped = std::mem::take(&mut LINES.lock().dropped);
         if dropped > 0 {
             // To itself: the line waits like any other.
             warn!(lines = dropped, "stderr was not read: lines of the log were dropped");
         }
-        LINES.lock().is_writing = false;
+        LINES.lock().writing_since = None;
         LINES.written.notify_all();
     }
 }
@@ -117,5 +135,29 @@ impl Write for Writer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(2);
+
+    fn writing_since(writing_since: Instant) -> Waiting {
+        Waiting { writing_since: Some(writing_since), ..Waiting::new() }
+    }
+
+    #[test]
+    fn the_end_waits_for_lines_and_not_for_a_reader_that_has_stalled_before() {
+        let start = Instant::now() + 10 * WITHIN;
+        let patience = |waiting: &Waiting, now| waiting.patience(start, now, WITHIN);
+        assert_eq!(patience(&Waiting::new(), start), None);
+        let not_begun = Waiting { bytes: vec![b'\n'], ..Waiting::new() };
+        assert_eq!(patience(&not_begun, start + WITHIN / 2), Some(WITHIN / 2));
+        assert_eq!(patience(&writing_since(start - WITHIN), start), Some(Duration::ZERO));
+        assert_eq!(patience(&writing_since(start - WITHIN / 2), start), Some(WITHIN / 2));
+        let slow = writing_since(start + WITHIN);
+        assert_eq!(patience(&slow, start + WITHIN), Some(Duration::ZERO), "it is not waited for ever");
     }
 }

@@ -112,6 +112,12 @@ fn a_wrong_value_says_what_is_right() {
         (["--grace", "30"], "the unit is missing: 30s are seconds"),
         (["--outbox-bytes", "much"], "a size looks like 4096, 64KiB or 32MB"),
         (["--outbox-bytes", "0"], "it must be larger than zero"),
+        (["--memory", "1MiB"], "'1MiB' for '--memory <SIZE>': a server needs 8MiB at least"),
+        (["--max-disk", "-1"], "'-1' for '--max-disk <SIZE>': it must be larger than zero"),
+        (["--max-disk", "-1GiB"], "'-1GiB' for '--max-disk <SIZE>': it must be larger than zero"),
+        (["--grace", "-5s"], "'-5s' for '--grace <TIME>': a time looks like"),
+        (["--max-rooms", "-1"], "'-1' for '--max-rooms <N>': it takes a whole number from 1 on"),
+        (["--otlp-sample", "-0.5"], "'-0.5' for '--otlp-sample <SHARE>': it takes a number from 0 to 1"),
         (["--max-rooms", "0"], "it takes a whole number from 1 on"),
         (["--max-rooms", "many"], "it takes a whole number from 1 on"),
         (["--otlp-sample", "2"], "it takes a number from 0 to 1"),
@@ -122,6 +128,17 @@ fn a_wrong_value_says_what_is_right() {
         let said = failing(coscribe().args(arguments));
         assert!(said.contains(says), "{said}");
     }
+}
+
+#[test]
+fn a_server_with_less_memory_than_it_needs_does_not_start() {
+    let data = tempdir().unwrap();
+    let file = data.path().join("coscribe.toml");
+    fs::write(&file, "memory = \"1MiB\"\n").unwrap();
+    let says = "a server needs 8MiB at least";
+    assert!(failing(coscribe().env("COSCRIBE_MEMORY", "1MiB")).contains(says));
+    let said = failing(coscribe().arg("--config").arg(&file));
+    assert!(said.contains(&format!("line 1: memory: {says}")), "{said}");
 }
 
 #[tokio::test]

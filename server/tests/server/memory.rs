@@ -14,6 +14,9 @@ const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
 const MEMORY: &str = "48MiB";
 
+/// The least that a server may be given.
+const LEAST: &str = "8MiB";
+
 const HELD: &str = "coscribe_memory_held_bytes";
 
 const GAVE_WAY: &str = "coscribe_memory_gave_way_total";
@@ -76,12 +79,24 @@ async fn messages_without_an_end_are_given_up_where_memory_is_short() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_the_least_memory_people_type_and_paste() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &["--memory", LEAST]);
+    let mut person = Client::connect(server.address, "doc").await;
+    for _ in 0..100 {
+        person.save("word ").await;
+    }
+    person.save(&"long ".repeat(200_000)).await;
+    person.save("word ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_given_way_is_told_to_try_again_later() {
     let data = tempdir().unwrap();
-    let server = Server::start(data.path(), &["--memory", "2MiB"]);
+    let server = Server::start(data.path(), &["--memory", LEAST]);
     let mut raw = Raw::connect_from(ELSEWHERE, server.address, "doc").await;
-    raw.try_write(&[0x82, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 0, 1, 2, 3, 4]).await.unwrap();
-    raw.try_write(&vec![0; 3 << 20]).await.unwrap();
+    raw.try_write(&[0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4]).await.unwrap();
+    raw.try_write(&vec![0; 7 << 20]).await.unwrap();
     assert_eq!(raw.close_code().await, 1013);
 }
 

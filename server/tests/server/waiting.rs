@@ -54,3 +54,31 @@ async fn half_a_replacement_is_not_shown_and_not_forgotten_over_restarts() {
     reader.synced().await;
     assert_eq!(reader.text(), "other");
 }
+
+#[tokio::test]
+async fn only_who_has_sent_what_waits_is_not_acknowledged_until_the_rest_comes() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut lacking = Client::connect(server.address, "doc").await;
+    let mut other = Client::connect(server.address, "doc").await;
+    // Nobody who is asked for the first of these has it.
+    let mut author = Client::connect(server.address, "elsewhere").await;
+    let (late, waiting) = (author.edit("a"), author.edit("b"));
+    lacking.send(sync_frame(&SyncMessage::Update(&waiting))).await.unwrap();
+    let waits = lacking.ask().await.unwrap();
+    other.save("c").await;
+    lacking.shows(|text| text.contains('c')).await;
+    assert!(!lacking.was_acknowledged(waits).await);
+
+    other.send(sync_frame(&SyncMessage::Update(&late))).await.unwrap();
+    lacking.acknowledged(waits).await.unwrap();
+    other.save("d").await;
+    server.kill();
+
+    let server = Server::start(data.path(), &[]);
+    let mut reader = Client::connect(server.address, "doc").await;
+    reader.synced().await;
+    for written in ["ab", "c", "d"] {
+        assert!(reader.text().contains(written), "{:?}", reader.text());
+    }
+}
