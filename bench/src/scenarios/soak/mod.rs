@@ -122,10 +122,9 @@ struct Soak<'a> {
 impl Soak<'_> {
     fn go_on(&mut self) -> anyhow::Result<()> {
         for cycle in 1..=self.load.cycles {
-            let end = self.start + self.load.cycle() * cycle;
             let killed = self.load.kills_in(cycle);
-            self.work(end - self.load.rest(), killed)?;
-            self.rest(cycle, end, killed)?;
+            self.work(self.start + self.load.cycle() * cycle - self.load.rest(), killed)?;
+            self.rest(cycle, killed)?;
             self.note_books();
             self.write()?;
         }
@@ -175,9 +174,9 @@ impl Soak<'_> {
         self.server.start_again()
     }
 
-    /// Nobody is there until `end`; then the server is looked at.
-    fn rest(&mut self, cycle: u32, end: Instant, killed: bool) -> anyhow::Result<()> {
-        let from_minute = self.minute();
+    /// Nobody is there for a while; then the server is looked at.
+    fn rest(&mut self, cycle: u32, killed: bool) -> anyhow::Result<()> {
+        let (from_minute, end) = (self.minute(), Instant::now() + self.load.rest());
         self.look_until(end - self.load.rest().mul_f64(MEASURED_SHARE))?;
         let process = self.server.process.context("the server's process is not known")?;
         let (measured_from, cpu) = (Instant::now(), process.cpu()?);
