@@ -24,6 +24,8 @@ const SECRET: &str = "the secret of a server that is only measured";
 
 /// The directory of its documents, in that of the server.
 const DATA: &str = "data";
+/// What it says, beside that.
+const LOG: &str = "server.log";
 /// Why a server cannot be started again.
 const NOT_STARTED: &str = "the server was not started here";
 
@@ -198,7 +200,7 @@ impl Server {
 
     fn spawn(self, installed: &Installed, cores: Cores, data: &Path) -> anyhow::Result<(Child, SocketAddr)> {
         let port = free_port()?;
-        let log = fs::File::options().create(true).append(true).open(data.join("server.log"))?;
+        let log = fs::File::options().create(true).append(true).open(data.join(LOG))?;
         let mut command = self.command(installed, port, &data.join(DATA))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A process inherits the cores of the thread that starts it.
@@ -211,7 +213,7 @@ impl Server {
         while TcpStream::connect(address).is_err() {
             if child.try_wait()?.is_some() || Instant::now() > deadline {
                 drop(child.kill());
-                let log = fs::read_to_string(data.join("server.log")).unwrap_or_default();
+                let log = fs::read_to_string(data.join(LOG)).unwrap_or_default();
                 bail!("{} does not listen: {}", self.title(), log.trim());
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -277,6 +279,15 @@ impl Running {
     /// If it was not started here.
     pub fn data(&self) -> anyhow::Result<PathBuf> {
         Ok(self.started.as_ref().context(NOT_STARTED)?.directory.path().join(DATA))
+    }
+
+    /// What it has said since its first start.
+    ///
+    /// # Errors
+    /// If it was not started here.
+    pub fn log(&self) -> anyhow::Result<String> {
+        let directory = self.started.as_ref().context(NOT_STARTED)?.directory.path();
+        Ok(String::from_utf8_lossy(&fs::read(directory.join(LOG))?).into_owned())
     }
 
     /// Creates documents, for servers that have to be asked.

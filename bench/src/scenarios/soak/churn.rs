@@ -1,6 +1,7 @@
-//! Those who come and go beside the people who type, each kind on a thread of its own.
+//! Those who come and go beside the people who type, each kind on threads of its own.
 
 use std::collections::BTreeMap;
+use std::iter::repeat_n;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,8 +29,9 @@ const EMPTY_BYTES: usize = 1;
 const STALL: Duration = Duration::from_secs(20);
 /// How often a thread that waits checks whether it is over.
 const GLANCE: Duration = Duration::from_millis(50);
-/// What is done, by a thread each.
-const ACTS: [Act; 7] = [Act::Visit, Act::Look, Act::Paste, Act::Stall, Act::Stall, Act::Stall, Act::BreakOff];
+/// What is done, and by how many threads.
+const ACTS: [(Act, usize); 5] =
+    [(Act::Visit, 1), (Act::Look, 1), (Act::Paste, 1), (Act::Stall, 3), (Act::BreakOff, 1)];
 
 /// What somebody does.
 #[derive(Debug, Copy, Clone)]
@@ -51,7 +53,7 @@ enum Act {
 struct Stage {
     visited: Vec<Document>,
     pasted: Vec<Document>,
-    /// How often each was begun.
+    /// How often each act was begun.
     begun: [AtomicU64; ACTS.len()],
     lost: AtomicU64,
     /// What went wrong although the server was to be there.
@@ -87,7 +89,7 @@ impl Churn {
     pub(super) fn start(&mut self, target: &Target) {
         self.stage.over.store(false, Ordering::Relaxed);
         self.stage.doomed.store(false, Ordering::Relaxed);
-        for act in ACTS {
+        for act in ACTS.into_iter().flat_map(|(act, threads)| repeat_n(act, threads)) {
             let (stage, target) = (Arc::clone(&self.stage), target.clone());
             self.threads.push(std::thread::spawn(move || stage.play(act, &target)));
         }
@@ -120,7 +122,7 @@ impl Churn {
     /// How often each was begun, by its name.
     pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
         let begun = |act: Act| self.stage.begun[act as usize].load(Ordering::Relaxed);
-        ACTS.into_iter().map(|act| (act.name(), begun(act))).collect()
+        ACTS.into_iter().map(|(act, _)| (act.name(), begun(act))).collect()
     }
 
     /// Values that the server had confirmed and did not have later.

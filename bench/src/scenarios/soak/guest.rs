@@ -1,6 +1,6 @@
 //! One connection to one document, for as long as somebody stays.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use coscribe_engine::document::blocks::Blocks;
@@ -99,9 +99,7 @@ impl Guest {
         let end = Instant::now() + limits::GUEST;
         while !is_there(&self.heard) {
             let heard = &mut self.heard;
-            self.crowd.turn(end.min(Instant::now() + Duration::from_secs(1)), |_, _, message| {
-                heard.hear(message);
-            })?;
+            self.crowd.turn(end, |_, _, message| heard.hear(message))?;
             ensure!(!self.heard.unreadable, "a guest received an update that cannot be read");
             if let Some((_, error)) = self.crowd.broken.first() {
                 bail!("a guest who waited for {what} was sent away: {error}");

@@ -231,7 +231,7 @@ impl Soak<'_> {
     }
 
     fn minute(&self) -> f64 {
-        self.start.elapsed().as_secs_f64() / 60.0
+        (self.start.elapsed().as_secs_f64() / 60.0 * 1e3).round() / 1e3
     }
 
     /// Copies what people and churners know into the report.
@@ -246,7 +246,7 @@ impl Soak<'_> {
         self.churn.doom();
         self.churn.stop();
         self.note_books();
-        self.report.judge();
+        self.report.judge(&self.server.log()?);
         self.write()
     }
 

@@ -30,6 +30,9 @@ const STORE_SEGMENTS: f64 = 3.0;
 /// The disk holds two bytes for each that counts, beside those segments.
 const DISK_FACTOR: f64 = 2.0;
 
+/// Lines of the server's log that are kept.
+const LOG_LINES: usize = 50;
+
 /// The outcome.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -53,6 +56,10 @@ pub struct Report {
     pub faults: Vec<String>,
     /// How much memory at rest grew in an hour since the last kill, as a straight line through the rests; in MB.
     pub memory_growth_mb_per_hour: Option<f64>,
+    /// Warnings and errors in the server's log, the first ones of them.
+    pub log: Vec<String>,
+    /// Whether it has come to its end.
+    pub over: bool,
     /// What was lost, went wrong, or did not return to where it was, in words.
     pub complaints: Vec<String>,
     /// Looks at the server, in the order of time.
@@ -80,7 +87,7 @@ pub struct Rest {
 impl Report {
     /// Whether nothing was lost, and everything returned to where it was.
     pub fn is_sound(&self) -> bool {
-        self.complaints.is_empty()
+        self.over && self.complaints.is_empty()
     }
 
     /// The main numbers, for a table.
@@ -95,8 +102,10 @@ impl Report {
         if self.is_sound() { numbers } else { format!("{numbers}; **{}**", self.complaints.join("; ")) }
     }
 
-    /// Fills in what follows from the rest.
-    pub(super) fn judge(&mut self) {
+    /// Fills in what follows from the rest and from the server's log, at the end.
+    pub(super) fn judge(&mut self, log: &str) {
+        self.over = true;
+        self.note_log(log);
         for (count, what) in [
             (self.missing, "deliveries never came"),
             (self.missing_in_documents, "characters are not in the documents"),
@@ -117,6 +126,14 @@ impl Report {
         let grown = if let [first, .., last] = life { grown(first, last) } else { Vec::new() };
         self.memory_growth_mb_per_hour = growth;
         self.complaints.extend(grown);
+    }
+
+    fn note_log(&mut self, log: &str) {
+        let has = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
+        let errors = log.lines().filter(|line| has(line, &[" ERROR ", "panicked"]));
+        self.complaints.extend(errors.take(LOG_LINES).map(|line| format!("the server said: {line}")));
+        let lines = log.lines().filter(|line| has(line, &[" WARN ", " ERROR ", "panicked"]));
+        self.log = lines.take(LOG_LINES).map(str::to_owned).collect();
     }
 
     /// The rests since the last kill, without the first one: a server that is warm.
@@ -165,6 +182,7 @@ impl Report {
             markdown += &format!("Since the last kill, memory at rest grew by {growth:.1} MB an hour.\n");
         }
         match self.complaints.as_slice() {
+            [] if !self.over => markdown += "It is not over.\n",
             [] => markdown += "Nothing was lost, and everything returned to where it was.\n",
             complaints => complaints.iter().for_each(|complaint| markdown += &format!("- **{complaint}**\n")),
         }
@@ -181,7 +199,7 @@ impl Report {
             fs::write(&path, text).with_context(|| path.display().to_string())
         };
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-        write("soak.json", &(serde_json::to_string_pretty(self)? + "\n"))?;
+        write("soak.json", &(serde_json::to_string(self)? + "\n"))?;
         write("soak.md", &self.markdown())?;
         write("soak.svg", &self.plot())
     }
@@ -286,7 +304,7 @@ mod tests {
 
     fn judged(rests: Vec<Rest>) -> Report {
         let mut report = Report { rests, ..Report::default() };
-        report.judge();
+        report.judge("");
         report
     }
 
@@ -315,15 +333,20 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_beyond_its_bound_and_every_loss_are_told() {
+    fn a_disk_beyond_its_bound_and_every_loss_and_error_are_told() {
         let mut full = rest(1, false, 50.0, 30);
         full.vitals.log_mb = 150.0;
         full.vitals.store_mb = 150.0;
         full.vitals.log_live_mb = 7.0;
         let mut report = Report { rests: vec![full], lost_values: 1, ..Report::default() };
-        report.judge();
-        let told =
-            ["1 values were confirmed and lost", "the log took 150 MB after cycle 1, more than 148 MB"];
+        assert!(report.markdown().ends_with("It is not over.\n"));
+        report.judge("at noon  WARN slow\nat one ERROR broken\n");
+        assert_eq!(report.log.len(), 2);
+        let told = [
+            "the server said: at one ERROR broken",
+            "1 values were confirmed and lost",
+            "the log took 150 MB after cycle 1, more than 148 MB",
+        ];
         assert_eq!(report.complaints, told);
     }
 }

@@ -14,8 +14,6 @@ use crate::servers::Running;
 
 /// Bytes of the blocks in which `stat` counts what a file takes on the disk.
 const BLOCK_BYTES: u64 = 512;
-/// Bytes in a MB, as sizes are given here.
-const MEGABYTE: f64 = 1e6;
 
 /// One look at the server.
 #[derive(Debug, Default, Copy, Clone, Serialize)]
@@ -57,17 +55,22 @@ impl Vitals {
         let (log, store) = disk(&server.data()?)?;
         Ok(Self {
             minute,
-            resident_mb: resident as f64 / MEGABYTE,
+            resident_mb: megabytes(resident),
             descriptors,
             threads,
-            log_mb: log as f64 / MEGABYTE,
-            log_live_mb: metric("coscribe_log_live_bytes")? as f64 / MEGABYTE,
-            store_mb: store as f64 / MEGABYTE,
+            log_mb: megabytes(log),
+            log_live_mb: megabytes(metric("coscribe_log_live_bytes")?),
+            store_mb: megabytes(store),
             rooms: metric("coscribe_rooms")?,
             connections: metric("coscribe_connections")?,
             lagging: metric("coscribe_lagging_peers")?,
         })
     }
+}
+
+/// In MB, to the nearest kB.
+fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1e3).round() / 1e3
 }
 
 /// What the log takes on the disk, and everything else in the directory, in bytes.
