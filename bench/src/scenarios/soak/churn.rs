@@ -209,11 +209,11 @@ impl Act {
     /// How long it is until the next one.
     fn pause(self) -> Duration {
         Duration::from_millis(match self {
-            Self::Visit => 200,
-            Self::Look => 500,
+            Self::Visit => 100,
+            Self::Look => 250,
             Self::Paste => 4000,
             Self::Stall => 100,
-            Self::BreakOff => 1000,
+            Self::BreakOff => 500,
         })
     }
 }

@@ -52,10 +52,10 @@ pub struct Load {
     #[arg(long, default_value_t = 5)]
     pub kills: u32,
     /// Documents in which people type
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     pub documents: usize,
     /// People in each of them
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 5)]
     pub people: usize,
     /// Characters a second that each of them types
     #[arg(long, default_value_t = 4.0)]
