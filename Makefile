@@ -21,7 +21,7 @@ INSTALLED := $(addsuffix /node_modules/.package-lock.json,$(ENGINE_NODE) $(FUZZ_
 HAS_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2019 ? 0 : 1)' 2>/dev/null \
   && npm --version >/dev/null 2>&1
 
-.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet fuzz fixtures deny audit unit release node
+.PHONY: help run demo test format lint rust-tests client-tests browser-tests conformance bench bench-y-sweet soak fuzz fixtures deny audit unit release node
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -69,6 +69,10 @@ bench: ## measure coscribe beside other servers and attack them, an hour (ARGS="
 
 bench-y-sweet: ## build y-sweet once, for the benchmark
 	cargo install y-sweet --version 0.9.1 --locked --root $(PEERS_NODE)/.cargo
+
+soak: ## load the server for two hours, kill it now and then, and see whether everything returns to where it was (ARGS="--minutes 12 --cycles 12 --rest 25 --kills 3 --argument=--grace=2s")
+	cargo build --release --locked --package coscribe --package coscribe-bench
+	$(TARGET)/release/coscribe-bench soak --out bench/results $(ARGS)
 
 fuzz: ## simulated runs and each byte target, a minute each (ARGS="--time 1h"; the byte targets need a nightly toolchain)
 	cargo run --release --locked --package coscribe-fuzz -- simulate $(or $(ARGS),--time 1m)

@@ -183,6 +183,16 @@ impl Connection {
         self.flush()
     }
 
+    /// Sends the first half of a message, as far as the kernel takes it, and never the rest.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn break_off(&mut self, message: &[u8]) -> Result<(), ConnectionError> {
+        self.write(Opcode::Binary, message);
+        self.outgoing.truncate(self.outgoing.len() - message.len() / 2);
+        self.flush()
+    }
+
     /// Says that nothing more will be sent: with a Close frame and, for servers that don't answer one, with a TCP
     /// shutdown.
     ///

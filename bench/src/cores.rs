@@ -1,5 +1,6 @@
 //! One core for the server, another one for the generator.
 
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The cores that servers and generator run on.
@@ -23,6 +24,14 @@ impl Cores {
         let server = cores.next().unwrap_or_default();
         Ok(Self { server, generator: cores.next_back().unwrap_or(server) })
     }
+}
+
+/// How much a thread gives way to another one that measures on the same core.
+const NICENESS: i32 = 19;
+
+/// Lets the calling thread give way to others on its core. If the system refuses, what they measure is a little worse.
+pub fn give_way() {
+    let _ = setpriority_process(None, NICENESS);
 }
 
 /// Keeps the calling thread, and what it starts from now on, on one core.

@@ -177,10 +177,11 @@ impl Crowd {
     ) -> io::Result<()> {
         let dialect = self.target.dialect;
         self.handle_turn(until, &mut |editor, at, prefix, payload, replies| {
-            match dialect.read(prefix, payload.inflated()?)? {
-                Incoming::Step1 => replies.push(nothing_lacking(prefix)),
-                message => receive(editor, at, message),
+            let message = dialect.read(prefix, payload.inflated()?)?;
+            if let Incoming::Step1(_) = message {
+                replies.push(nothing_lacking(prefix));
             }
+            receive(editor, at, message);
             Ok(())
         })
     }
@@ -294,6 +295,15 @@ impl Crowd {
             editor.stalled = false;
             self.unread.push(index);
         }
+    }
+
+    /// Lets an editor vanish in the middle of a message.
+    pub fn break_off(&mut self, index: usize, message: impl FnOnce(&[u8]) -> Vec<u8>) {
+        let Some(editor) = &mut self.editors[index] else { return };
+        editor.closing = true;
+        let message = message(&editor.prefix);
+        let end = editor.connection.break_off(&message).err().unwrap_or(ConnectionError::Closed(None));
+        self.lose(index, end);
     }
 
     /// Begins to close the connection; the editor is gone when the server has taken everything before that and closes, too.

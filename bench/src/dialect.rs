@@ -6,7 +6,7 @@
 use clap::ValueEnum;
 use coscribe_engine::dialect::MessageError;
 use coscribe_engine::dialect::sync::SyncMessage;
-use coscribe_engine::dialect::y_websocket::{AUTH, AWARENESS, Message, SYNC};
+use coscribe_engine::dialect::y_websocket::{AUTH, AWARENESS, Message, SYNC, SYNC_STATUS};
 use coscribe_engine::lib0::{ReadError, Reader, write_var_buf, write_var_uint};
 use coscribe_provider::awareness::{State, encode};
 use serde::Serialize;
@@ -31,14 +31,17 @@ pub enum Dialect {
 /// A message from a server.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Incoming<'a> {
-    /// The server asks for what it lacks.
-    Step1,
+    /// The server asks for what it lacks: the state vector of what it has.
+    Step1(&'a [u8]),
     /// An update with what we lacked.
     Step2(&'a [u8]),
     /// A new update.
     Update(&'a [u8]),
     /// Awareness states.
     Awareness(&'a [u8]),
+    /// What came from us with [`confirm`]: everything that was sent before it is on disk. Only servers of y-websocket's dialect
+    /// send it.
+    Confirmed(&'a [u8]),
     /// Something that says nothing about the document.
     Other,
 }
@@ -83,10 +86,11 @@ impl Dialect {
     pub fn read<'a>(self, prefix: &[u8], payload: &'a [u8]) -> Result<Incoming<'a>, ReadError> {
         let Some(message) = payload.strip_prefix(prefix) else { return Ok(Incoming::Other) };
         match Message::read(&mut Reader::new(message)) {
-            Ok(Message::Sync(SyncMessage::Step1(_))) => Ok(Incoming::Step1),
+            Ok(Message::Sync(SyncMessage::Step1(vector))) => Ok(Incoming::Step1(vector)),
             Ok(Message::Sync(SyncMessage::Step2(update))) => Ok(Incoming::Step2(update)),
             Ok(Message::Sync(SyncMessage::Update(update))) => Ok(Incoming::Update(update)),
             Ok(Message::Awareness(states)) => Ok(Incoming::Awareness(states)),
+            Ok(Message::SyncStatus(payload)) => Ok(Incoming::Confirmed(payload)),
             Err(MessageError::Read(error)) => Err(error),
             _ => Ok(Incoming::Other),
         }
@@ -101,6 +105,14 @@ pub fn nothing_lacking(prefix: &[u8]) -> Vec<u8> {
 /// A message with an update.
 pub fn update(prefix: &[u8], update: &[u8]) -> Vec<u8> {
     sync(prefix, SyncMessage::Update(update))
+}
+
+/// What the server is to send back when everything before it is on disk.
+pub fn confirm(prefix: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut message = prefix.to_vec();
+    write_var_uint(&mut message, SYNC_STATUS);
+    write_var_buf(&mut message, payload);
+    message
 }
 
 /// A message with awareness states.
@@ -137,7 +149,7 @@ mod tests {
         let opening = Dialect::Hocuspocus.opening(&prefix, 5);
         assert_eq!(opening[0], [b"\x01d\x02\x00\x00\x05".as_slice(), b"4.7.0"].concat());
         assert_eq!(opening[1], b"\x01d\x00\x00\x01\x00");
-        assert_eq!(Dialect::Hocuspocus.read(&prefix, b"\x01d\x00\x00\x01\x00"), Ok(Incoming::Step1));
+        assert_eq!(Dialect::Hocuspocus.read(&prefix, b"\x01d\x00\x00\x01\x00"), Ok(Incoming::Step1(&[0])));
         assert_eq!(Dialect::Hocuspocus.read(&prefix, b"\x01e\x00\x00\x01\x00"), Ok(Incoming::Other));
     }
 
@@ -147,7 +159,9 @@ mod tests {
         assert_eq!(read(&[0, 1, 2, 8, 9]), Ok(Incoming::Step2(&[8, 9])));
         assert_eq!(read(&[0, 2, 2, 8, 9]), Ok(Incoming::Update(&[8, 9])));
         assert_eq!(read(&[1, 1, 0]), Ok(Incoming::Awareness(&[0])));
-        assert_eq!(read(&[102, 1, 3]), Ok(Incoming::Other));
+        let confirm = confirm(&[], &[3]);
+        assert_eq!(read(&confirm), Ok(Incoming::Confirmed(&[3])));
+        assert_eq!(read(&[77]), Ok(Incoming::Other));
         assert_eq!(read(&[0, 2, 2, 8]), Err(ReadError::UnexpectedEnd));
     }
 }

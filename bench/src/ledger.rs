@@ -1,4 +1,4 @@
-//! Who wrote what when, and who has received it: every delivery is accounted for, by the clocks that it covers.
+//! Who wrote what when, who has received it, and what the server has confirmed: every delivery is accounted for, by the clocks that it covers.
 //!
 //! Editors are numbered room by room, and the first ones of each room write. An editor's client id is [`FIRST_CLIENT`] plus its
 //! number. A merged update counts by the clocks in it, a duplicate counts once, and a delivery out of order counts when it
@@ -61,6 +61,8 @@ pub struct Ledger {
     shape: Shape,
     /// By writer: when each clock was sent.
     sent: Vec<Vec<Instant>>,
+    /// By writer: the server has everything before this clock on disk.
+    confirmed: Vec<Clock>,
     /// By editor and writer of its room.
     received: Vec<Received>,
     /// Latencies of the clocks sent since this time.
@@ -81,6 +83,7 @@ impl Ledger {
         Self {
             shape,
             sent: vec![Vec::new(); shape.all_writers()],
+            confirmed: vec![0; shape.all_writers()],
             received: vec![Received::default(); shape.editors() * shape.writers],
             measured_from: None,
             measured_editors: 0,
@@ -100,11 +103,31 @@ impl Ledger {
 
     /// The editor, client id and next clock of a writer, who writes it at this time.
     pub fn write(&mut self, writer: usize, at: Instant) -> (usize, u64, Clock) {
-        let clocks = &mut self.sent[writer];
-        let clock = Clock::try_from(clocks.len()).expect("nobody types for years");
-        clocks.push(at);
-        let editor = self.shape.editor(writer);
-        (editor, FIRST_CLIENT + editor as u64, clock)
+        let clock = self.next_clock(writer);
+        self.sent[writer].push(at);
+        (self.shape.editor(writer), self.client(writer), clock)
+    }
+
+    /// The client id of a writer.
+    pub fn client(&self, writer: usize) -> u64 {
+        FIRST_CLIENT + self.shape.editor(writer) as u64
+    }
+
+    /// The clock at which a writer goes on.
+    pub fn next_clock(&self, writer: usize) -> Clock {
+        Clock::try_from(self.sent[writer].len()).expect("nobody types for years")
+    }
+
+    /// Enters that the server has confirmed to an editor who writes all clocks before this one.
+    pub fn confirm(&mut self, editor: usize, clock: Clock) {
+        let Shape { people, writers, .. } = self.shape;
+        let confirmed = &mut self.confirmed[editor / people * writers + editor % people];
+        *confirmed = clock.max(*confirmed);
+    }
+
+    /// The clock before which the server has confirmed everything of a writer.
+    pub fn confirmed(&self, writer: usize) -> Clock {
+        self.confirmed[writer]
     }
 
     /// Enters an update that an editor has received at this time.

@@ -39,3 +39,4 @@ pub mod machine;
 pub mod plot;
 pub mod results;
 pub mod suite;
+pub mod timeline;

@@ -62,6 +62,16 @@ pub const DOCUMENT: Duration = Duration::from_secs(30);
 /// Longest silence in the wait for deliveries to the editors who stalled.
 pub const STALLED_QUIET: Duration = Duration::from_secs(10);
 
+// Patience with servers that are soaked: nobody waits for that long if all is well.
+/// How long a server may take to answer a guest, or to let one go.
+pub const GUEST: Duration = Duration::from_secs(30);
+/// How long a server may take to confirm the last characters, and to let people go.
+pub const CONFIRMED: Duration = Duration::from_secs(30);
+/// How long documents may stay open after a rest, in which everybody had left.
+pub const EVICTED: Duration = Duration::from_secs(60);
+/// How long a server may take to tell its metrics.
+pub const METRICS: Duration = Duration::from_secs(10);
+
 // Patience with servers under attack.
 /// How long the preparation of an attack may take.
 pub const PLAN: Duration = Duration::from_secs(60);

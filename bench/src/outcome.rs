@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::figures::{figure, number, thousands};
 use crate::measure::{Cost, Times};
-use crate::scenarios::{documents, hostile, idle, join, presence, stalled, typing};
+use crate::scenarios::{documents, hostile, idle, join, presence, soak, stalled, typing};
 use crate::servers::Running;
 
 /// A generator that is busier than this measures itself.
@@ -29,6 +29,8 @@ pub enum Load {
     Presence(presence::Load),
     /// Many small documents are opened, written in and left
     Documents(documents::Load),
+    /// People come and go for hours, and the server is killed now and then: whether what it takes returns to where it was
+    Soak(soak::Load),
     /// Somebody misuses the server while two others type
     #[command(skip)]
     Hostile(hostile::Load),
@@ -50,6 +52,8 @@ pub enum Outcome {
     Presence(presence::Report),
     /// People visited documents.
     Documents(documents::Report),
+    /// People came and went for hours.
+    Soak(Box<soak::Report>),
     /// People typed beside an attack.
     Hostile(hostile::Report),
     /// The scenario ended early.
@@ -69,6 +73,7 @@ impl Load {
             Self::Stalled(load) => stalled::run(server, load).map(Outcome::Stalled),
             Self::Presence(load) => presence::run(server, load).map(Outcome::Presence),
             Self::Documents(load) => documents::run(server, load).map(Outcome::Documents),
+            Self::Soak(load) => soak::run(server, load).map(Box::new).map(Outcome::Soak),
             Self::Hostile(load) => hostile::run(server, load).map(Outcome::Hostile),
         };
         outcome.unwrap_or_else(|error| Outcome::Failed { error: format!("{error:#}") })
@@ -91,6 +96,7 @@ impl Outcome {
                 let incomplete = [report.incomplete, report.incomplete_after_restart];
                 incomplete.into_iter().flatten().all(|count| count == 0) && report.broken.is_none()
             }
+            Self::Soak(report) => report.is_sound(),
             Self::Hostile(report) => report.is_sound(),
             Self::Failed { .. } => false,
         }
@@ -132,6 +138,7 @@ impl Outcome {
                 number(report.resident_kb_per_document),
                 number(report.resident_kb_per_document_after_rest),
             ),
+            Self::Soak(report) => return report.cell(),
             Self::Hostile(report) => return report.cell(),
             Self::Failed { error } => error.replace(['\n', '|'], " "),
         };
@@ -182,7 +189,7 @@ impl Outcome {
                 note(report.incomplete.unwrap_or(0) as u64, "incomplete");
                 note(report.incomplete_after_restart.unwrap_or(0) as u64, "incomplete after a restart");
             }
-            Self::Idle(_) | Self::Presence(_) | Self::Hostile(_) | Self::Failed { .. } => {}
+            Self::Idle(_) | Self::Presence(_) | Self::Soak(_) | Self::Hostile(_) | Self::Failed { .. } => {}
         }
         let broken = match self {
             Self::Typing(report) => &report.broken,
@@ -190,7 +197,7 @@ impl Outcome {
             Self::Stalled(report) => &report.broken,
             Self::Presence(report) => &report.broken,
             Self::Documents(report) => &report.broken,
-            Self::Join(_) | Self::Hostile(_) | Self::Failed { .. } => &None,
+            Self::Join(_) | Self::Soak(_) | Self::Hostile(_) | Self::Failed { .. } => &None,
         };
         faults.extend(broken.iter().map(|broken| broken.replace('|', " ")));
         faults
@@ -203,12 +210,17 @@ impl Outcome {
             Self::Join(report) => Some(&report.many.cost),
             Self::Stalled(report) => Some(&report.cost),
             Self::Presence(report) => Some(&report.cost),
-            Self::Idle(_) | Self::Documents(_) | Self::Hostile(_) | Self::Failed { .. } => None,
+            Self::Idle(_) | Self::Documents(_) | Self::Soak(_) | Self::Hostile(_) | Self::Failed { .. } => {
+                None
+            }
         }
     }
 
-    /// Every number on a line of its own.
+    /// Every number on a line of its own; of a soak, what it took at each rest.
     pub fn lines(&self) -> String {
+        if let Self::Soak(report) = self {
+            return report.markdown();
+        }
         let mut lines = Vec::new();
         flatten("", &serde_json::to_value(self).unwrap_or_default(), &mut lines);
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();

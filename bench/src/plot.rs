@@ -11,14 +11,14 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-const WIDTH: f64 = 720.0;
+pub(crate) const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
-const LEFT: f64 = 64.0;
+pub(crate) const LEFT: f64 = 64.0;
 const RIGHT: f64 = 130.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 /// Colours that colour-blind people can tell apart (Okabe and Ito).
-const COLOURS: [&str; 5] = ["#d55e00", "#777777", "#0072b2", "#cc79a7", "#009e73"];
+pub(crate) const COLOURS: [&str; 5] = ["#d55e00", "#777777", "#0072b2", "#cc79a7", "#009e73"];
 
 /// An axis: whole powers of ten, between two places.
 #[derive(Debug, Copy, Clone)]

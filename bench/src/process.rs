@@ -63,6 +63,23 @@ impl ProcessTree {
         Ok(())
     }
 
+    /// How many threads there are.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn threads(self) -> anyhow::Result<usize> {
+        Ok(self.tasks()?.len())
+    }
+
+    /// How many file descriptors are open.
+    ///
+    /// # Errors
+    /// If the process is gone, or is somebody else's.
+    pub fn descriptors(self) -> anyhow::Result<usize> {
+        let of = |pid: &u32| Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count());
+        self.processes()?.iter().map(of).sum()
+    }
+
     fn tasks(self) -> anyhow::Result<Vec<PathBuf>> {
         let mut tasks = Vec::new();
         for pid in self.processes()? {

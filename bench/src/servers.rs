@@ -22,6 +22,13 @@ use crate::process::ProcessTree;
 /// What coscribe takes tokens to be signed with. Nobody here has one: all come anonymously, except attackers with bad ones.
 const SECRET: &str = "the secret of a server that is only measured";
 
+/// The directory of its documents, in that of the server.
+const DATA: &str = "data";
+/// What it says, beside that.
+const LOG: &str = "server.log";
+/// Why a server cannot be started again.
+const NOT_STARTED: &str = "the server was not started here";
+
 /// A server that this crate knows how to start.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,8 +200,8 @@ impl Server {
 
     fn spawn(self, installed: &Installed, cores: Cores, data: &Path) -> anyhow::Result<(Child, SocketAddr)> {
         let port = free_port()?;
-        let log = fs::File::options().create(true).append(true).open(data.join("server.log"))?;
-        let mut command = self.command(installed, port, &data.join("data"))?;
+        let log = fs::File::options().create(true).append(true).open(data.join(LOG))?;
+        let mut command = self.command(installed, port, &data.join(DATA))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A process inherits the cores of the thread that starts it.
         stay_on(cores.server)?;
@@ -206,7 +213,7 @@ impl Server {
         while TcpStream::connect(address).is_err() {
             if child.try_wait()?.is_some() || Instant::now() > deadline {
                 drop(child.kill());
-                let log = fs::read_to_string(data.join("server.log")).unwrap_or_default();
+                let log = fs::read_to_string(data.join(LOG)).unwrap_or_default();
                 bail!("{} does not listen: {}", self.title(), log.trim());
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -248,14 +255,39 @@ impl Running {
     /// # Errors
     /// If it does not end or does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
-        let Some(started) = &mut self.started else { bail!("the server was not started here") };
-        started.terminate()?;
+        self.started.as_mut().context(NOT_STARTED)?.terminate()?;
+        self.start_again()
+    }
+
+    /// Starts the server again on the same data, after it has ended.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        let started = self.started.as_mut().context(NOT_STARTED)?;
         let Started { server, installed, cores, directory, .. } = &*started;
         let (child, address) = server.spawn(installed, *cores, directory.path())?;
         self.process = Some(ProcessTree::new(child.id()));
         self.target.address = address;
         started.child = child;
         Ok(())
+    }
+
+    /// The directory of its documents.
+    ///
+    /// # Errors
+    /// If it was not started here.
+    pub fn data(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.started.as_ref().context(NOT_STARTED)?.directory.path().join(DATA))
+    }
+
+    /// What it has said since its first start.
+    ///
+    /// # Errors
+    /// If it was not started here.
+    pub fn log(&self) -> anyhow::Result<String> {
+        let directory = self.started.as_ref().context(NOT_STARTED)?.directory.path();
+        Ok(String::from_utf8_lossy(&fs::read(directory.join(LOG))?).into_owned())
     }
 
     /// Creates documents, for servers that have to be asked.

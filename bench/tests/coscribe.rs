@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use coscribe_bench::cores::Cores;
 use coscribe_bench::outcome::{Load, Outcome};
 use coscribe_bench::scenarios::hostile::{self, Report};
-use coscribe_bench::scenarios::{defaults, documents, join, stalled, typing};
+use coscribe_bench::scenarios::{defaults, documents, join, soak, stalled, typing};
 use coscribe_bench::servers::{Installed, Server};
 
 /// People in one document.
@@ -14,13 +14,18 @@ const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Runs a load against a fresh server; `None` where there is none.
 fn run(load: &Load) -> Option<Outcome> {
+    run_with(load, &[])
+}
+
+/// The same with further arguments for the server.
+fn run_with(load: &Load, arguments: &[&str]) -> Option<Outcome> {
     let Some(coscribe) = std::env::var_os("COSCRIBE_BIN") else {
         eprintln!("skipped: COSCRIBE_BIN does not name the server's binary");
         return None;
     };
     let installed = Installed {
         coscribe: coscribe.into(),
-        arguments: Vec::new(),
+        arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
         peers: PathBuf::new(),
         y_sweet: PathBuf::new(),
     };
@@ -75,4 +80,26 @@ fn two_who_type_beside_an_attack_lose_nothing() {
         assert_eq!((report.missing, &report.died, &report.broken), (0, &None, &None), "{attack}");
         assert!(report.memory_mb.is_some(), "{attack}");
     }
+}
+
+#[test]
+fn a_soak_with_a_kill_loses_nothing_and_writes_what_it_saw() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = soak::Load {
+        minutes: 0.2,
+        cycles: 2,
+        rest: 1.0,
+        kills: 1,
+        rate: 10.0,
+        interval: 0.5,
+        out: Some(directory.path().to_owned()),
+        ..defaults()
+    };
+    let Some(Outcome::Soak(report)) = run_with(&Load::Soak(load), &["--grace=100ms"]) else { return };
+    assert_eq!((report.kills.len(), report.rests.len()), (1, 2));
+    assert!(report.written > 0 && report.churn.values().all(|&begun| begun > 0), "{report:?}");
+    let [table, plot] = ["soak.md", "soak.svg"]
+        .map(|name| std::fs::read_to_string(directory.path().join(name)).expect("it is written"));
+    assert!(table.contains("| 1, killed |"), "{table}");
+    assert!(plot.contains("<polyline"), "{plot}");
 }

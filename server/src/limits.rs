@@ -363,6 +363,10 @@ pub(crate) const LOADING_THREADS: usize = 8;
 /// Threads for all that would hold others up: these, and those that compress, cut and free what is large.
 pub(crate) const BLOCKING_THREADS: usize = LOADING_THREADS + 8;
 
+/// An idle one of these ends after this time. It is longer than [`DIRECTORY_INTERVAL`], so that the one that looks at the directory
+/// stays, and shorter than two of them, or idle threads would take turns at that and stay for good.
+pub(crate) const BLOCKING_THREAD_KEPT: Duration = Duration::from_millis(1500);
+
 /// Documents that the background checkpoints hold open at a time.
 pub(crate) const BACKGROUND_ROOMS: usize = 64;
 

@@ -28,7 +28,9 @@ use crate::http::api::Api;
 use crate::http::{self, y_sweet::YSweet};
 use crate::journal::SharedJournal;
 use crate::journal::local::{JournalThreads, LocalJournal, Space};
-use crate::limits::{BACKGROUND_ROOMS, BLOCKING_THREADS, DIRECTORY_INTERVAL, LAST_CLOSES, LAST_LINES};
+use crate::limits::{
+    BACKGROUND_ROOMS, BLOCKING_THREAD_KEPT, BLOCKING_THREADS, DIRECTORY_INTERVAL, LAST_CLOSES, LAST_LINES,
+};
 use crate::metrics::Metrics;
 use crate::net::descriptors::Descriptors;
 use crate::net::listener::{self, Door};
@@ -41,7 +43,7 @@ use crate::rooms::Rooms;
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
+    runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).thread_keep_alive(BLOCKING_THREAD_KEPT);
     let runtime = runtime.build().context("cannot start")?;
     let result = runtime.block_on(serve(config));
     runtime.shutdown_background();

@@ -5,6 +5,7 @@ pub mod hostile;
 pub mod idle;
 pub mod join;
 pub mod presence;
+pub mod soak;
 pub mod stalled;
 pub mod typing;
 mod writing;

@@ -80,12 +80,14 @@ impl<W: Fn(u64, Clock) -> Vec<u8>> Writing<W> {
     pub(super) fn turn(&mut self, crowd: &mut Crowd, until: Instant) -> anyhow::Result<()> {
         let ledger = &mut self.ledger;
         let mut unreadable = None;
-        crowd.turn(until, |editor, at, message| {
-            if let Incoming::Step2(update) | Incoming::Update(update) = message
-                && let Err(error) = ledger.receive(editor, at, update)
-            {
-                unreadable = Some(error);
+        crowd.turn(until, |editor, at, message| match message {
+            Incoming::Step2(update) | Incoming::Update(update) => {
+                unreadable = ledger.receive(editor, at, update).err().or(unreadable.take());
             }
+            Incoming::Confirmed(clock) => {
+                ledger.confirm(editor, clock.try_into().map_or(0, Clock::from_be_bytes));
+            }
+            _ => {}
         })?;
         if let Some(error) = unreadable {
             anyhow::bail!("the server sent a malformed update: {error}");

@@ -28,8 +28,9 @@ pub const SYNC: u64 = 0;
 pub const AWARENESS: u64 = 1;
 /// The number of messages about access.
 pub const AUTH: u64 = 2;
+/// The number of what is sent back when all before it is on disk.
+pub const SYNC_STATUS: u64 = 102;
 const QUERY_AWARENESS: u64 = 3;
-const SYNC_STATUS: u64 = 102;
 
 const AUTH_DENIED: u64 = 0;
 const AUTH_TOKEN: u64 = 1;

@@ -402,7 +402,7 @@ fn the_longest_leeway_is_told() {
 #[test]
 fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
     /// Bounds that no peer can tell from other reasons to wait.
-    const INTERNAL: [&str; 55] = [
+    const INTERNAL: [&str; 56] = [
         "CONNECTION_BYTES",
         "TLS_BYTES",
         "ROOM_BYTES",
@@ -445,6 +445,7 @@ fn every_bound_of_the_server_is_told_somewhere_or_known_to_be_internal() {
         "SHOWN_ORIGIN_BYTES",
         "LOADING_THREADS",
         "BLOCKING_THREADS",
+        "BLOCKING_THREAD_KEPT",
         "BACKGROUND_ROOMS",
         "COMMIT_BYTES",
         "SYNC_SHARE",

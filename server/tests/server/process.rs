@@ -77,6 +77,14 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// How many threads of this name it has.
+    pub(crate) fn threads(&self, name: &str) -> usize {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // One may have ended since it was listed.
+        let names = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok());
+        names.filter(|comm| comm.trim_end() == name).count()
+    }
+
     /// The next line that it has said.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();

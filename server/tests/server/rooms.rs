@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::available_parallelism;
 
 use tempfile::tempdir;
+use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::process::{Server, until};
@@ -209,4 +211,25 @@ async fn an_empty_document_takes_four_kilobytes_with_its_peer_and_none_when_both
     drop(connections);
     while server.metric("coscribe_rooms").await > f64::from(OPENED) {}
     server.memory_settles(before, 4 << 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_opened_documents_end_when_there_is_nothing_to_do() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    // Those of the runtime, and the one that looks at the directory now and then. Others have the same name.
+    let (name, always) = ("tokio-rt-worker", available_parallelism().unwrap().get() + 1);
+    let address = server.address;
+    let mut clients = JoinSet::new();
+    for document in 0..1000 {
+        clients.spawn(async move { Client::connect(address, &document.to_string()).await });
+        if document % 50 == 0 {
+            clients.join_next().await.unwrap().unwrap();
+        }
+        if server.threads(name) > always + 2 {
+            break;
+        }
+    }
+    drop(clients);
+    until("they end", || server.threads(name) <= always).await;
 }

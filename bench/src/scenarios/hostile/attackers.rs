@@ -6,15 +6,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::setpriority_process;
-
 use super::attack::Attack;
 use super::course::Course;
 use super::scene::Scene;
+use crate::cores::give_way;
 use crate::crowd::Target;
 
-/// How much the attackers' threads give way to the typists' thread, which shares their core.
-const NICENESS: i32 = 19;
 /// How often a strike that is done checks whether the attack is over.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -105,8 +102,7 @@ fn carry_out(
     go: &Receiver<()>,
     struck: &Sender<Result<(), String>>,
 ) {
-    // Without that, the measurement is a little worse.
-    let _ = setpriority_process(None, NICENESS);
+    give_way();
     let scene = &Scene::new(target, Arc::clone(course));
     let plan = needs(attack, scene).and_then(|lacking| match lacking {
         Some(why) => Ok(Err(Planned::LeftOut(why))),
