@@ -118,3 +118,27 @@ impl<T> Default for PeerMap<T> {
         PeerMap(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_in_order_however_they_come_and_nobody_takes_no_memory() {
+        let mut peers = PeerMap::default();
+        for number in [2, 5, 3, 1, 3] {
+            peers.insert(PeerId(number), number * 10 + peers.len() as u64);
+        }
+        assert_eq!(
+            peers.iter().map(|(peer, &value)| (peer.0, value)).collect::<Vec<_>>(),
+            [(1, 13), (2, 20), (3, 34), (5, 51)]
+        );
+        assert!(peers.contains(PeerId(5)) && !peers.contains(PeerId(4)));
+        assert_eq!((peers.remove(PeerId(4)), peers.remove(PeerId(2))), (None, Some(20)));
+        assert_eq!((peers.get(PeerId(2)), peers.get(PeerId(3))), (None, Some(&34)));
+        for number in [1, 3, 5] {
+            peers.remove(PeerId(number));
+        }
+        assert!(peers.is_empty() && peers.0.capacity() == 0);
+    }
+}

@@ -54,7 +54,7 @@ pub(crate) const OPENS_WITHIN: Duration = Duration::from_secs(60);
 // Memory.
 
 /// What is held for a connection for as long as it is open: itself, its task, its buffers and its sockets'.
-pub(crate) const CONNECTION_BYTES: usize = 12 << 10;
+pub(crate) const CONNECTION_BYTES: usize = 8 << 10;
 
 /// What TLS takes besides: keys, and the buffer in which a record is collected.
 pub(crate) const TLS_BYTES: usize = 8 << 10;

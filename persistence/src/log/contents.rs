@@ -162,7 +162,7 @@ impl LogContents {
         let sound_end = torn_at.unwrap_or(end);
         let is_marked = match marker.filter(|_| is_last) {
             Some(marker) => {
-                self.is_damaged_mark(dir, &reading, marker).map_err(StoreError::io("read", path))?
+                self.note_damaged_mark(dir, &reading, marker).map_err(StoreError::io("read", path))?
             }
             None => false,
         };
@@ -225,9 +225,9 @@ impl LogContents {
         self.marked.push(MarkedDamage { segment: reading.number, damage, documents: mark.documents });
     }
 
-    /// Whether the torn end is a damaged mark, so that everything before it was on disk. That is damage which costs no document;
-    /// it is cut off like any torn end. O(bytes of the mark).
-    fn is_damaged_mark(&mut self, dir: &StoreDir, reading: &Reading<'_>, marker: u64) -> io::Result<bool> {
+    /// Notes that the torn end is a damaged mark, and says whether it is: then everything before it was on disk. That is damage which
+    /// costs no document; it is cut off like any torn end. O(bytes of the mark).
+    fn note_damaged_mark(&mut self, dir: &StoreDir, reading: &Reading<'_>, marker: u64) -> io::Result<bool> {
         let Some(torn) = &mut self.torn else { return Ok(false) };
         let (offset, mut mark) = (torn.damage.offset, Vec::new());
         reading.marks.encode(offset, marker, &mut mark);

@@ -40,7 +40,7 @@ use self::parting::end_by;
 use self::register::Registration;
 use crate::access::{Authorizer, Decision, Denied, Grant, Refusals, Told, Visitor};
 use crate::config::Config;
-use crate::limits::{TLS_BYTES, TURNED_AWAY_AFTER};
+use crate::limits::TURNED_AWAY_AFTER;
 use crate::metrics::Metrics;
 use crate::observe::Span;
 use crate::rooms::{JoinError, Rooms, shown};
@@ -174,9 +174,7 @@ impl Connection {
             most: self.config.max_message_bytes.get().max(self.config.max_document_bytes.get()),
         };
         let wire_bytes = self.metrics.wire_bytes.clone();
-        let account = self.registration.account();
-        let party = account.party();
-        let tls = stream.is_encrypted().then(|| account.charge(TLS_BYTES));
+        let party = self.registration.account().party();
         let transport = Transport::new(stream, read_ahead, self.client_window, limits, wire_bytes, party);
         let grant = match decision {
             None => None,
@@ -188,7 +186,7 @@ impl Connection {
                 }
             },
         };
-        let mut open = Box::new(OpenConnection::new(self, transport, tls));
+        let mut open = Box::new(OpenConnection::new(self, transport));
         if let Err(error) = open.begin(grant) {
             let (connection, transport) = open.into_parts();
             connection.turn_away(transport, TurnedAway::NoRoom(error)).await;

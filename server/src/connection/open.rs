@@ -87,8 +87,6 @@ pub(super) struct OpenConnection {
     /// The members that are to hear of a pong to this ping, or a later one.
     pub(super) probes: Vec<(u64, usize)>,
     timer: Pin<Box<Sleep>>,
-    /// What TLS takes.
-    _tls: Option<Charge>,
 }
 
 /// A frame that has come, or what is left of it.
@@ -114,7 +112,7 @@ impl Rest {
 
 impl OpenConnection {
     /// A connection without a document.
-    pub(super) fn new(connection: Connection, transport: Transport, tls: Option<Charge>) -> OpenConnection {
+    pub(super) fn new(connection: Connection, transport: Transport) -> OpenConnection {
         let (config, now) = (&connection.config, Instant::now());
         let account = connection.registration.account();
         OpenConnection {
@@ -148,7 +146,6 @@ impl OpenConnection {
             pings: 0,
             probes: Vec::new(),
             timer: Box::pin(sleep_until(now)),
-            _tls: tls,
             connection,
         }
     }
@@ -181,17 +178,29 @@ impl OpenConnection {
         Ok(())
     }
 
-    /// Closes it, for this reason. Memory that is not needed for that is free at once.
+    /// Closes it, for this reason. It keeps its place until then, and nothing else that is not needed for that: closing may take a
+    /// while.
     pub(super) async fn close(self: Box<Self>, end: End) {
         self.connection.note(&end);
         match end {
-            End::ByUs(close) if self.connection.orders.gives_way() => self.transport.abandon(close).await,
-            end => self.into_parts().1.close(end).await,
+            End::ByUs(close) if self.connection.orders.gives_way() => {
+                let (_connection, transport) = self.into_bare_parts();
+                transport.abandon(close).await;
+            }
+            end => {
+                let (_connection, transport) = self.into_parts();
+                transport.close(end).await;
+            }
         }
     }
 
+    /// The same as [`Self::into_parts`] where nothing is to be said any more.
+    fn into_bare_parts(self: Box<Self>) -> (Connection, Transport) {
+        (self.connection, self.transport)
+    }
+
     /// The connection before it was open, and its transport with all that is still to be said.
-    pub(super) fn into_parts(mut self) -> (Connection, Transport) {
+    pub(super) fn into_parts(mut self: Box<Self>) -> (Connection, Transport) {
         let messages = &mut self.transport.messages;
         messages.extend(self.replies);
         for mut member in self.members.into_all() {

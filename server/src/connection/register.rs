@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::orders::{Orders, Review};
 use crate::budget::{Account, Budget, Debtor};
 use crate::config::network_of;
-use crate::limits::CONNECTION_BYTES;
+use crate::limits::{CONNECTION_BYTES, TLS_BYTES};
 use crate::metrics::Metrics;
 
 /// The open connections.
@@ -171,9 +171,9 @@ impl Connections {
 
 impl Place {
     /// Puts the connection into the register, so that shutdown closes it.
-    pub(crate) fn register(self, orders: Arc<Orders>) -> Registration {
-        let account =
-            Account::new(&self.connections.budget, Debtor::Connection, self.address, CONNECTION_BYTES);
+    pub(crate) fn register(self, orders: Arc<Orders>, is_encrypted: bool) -> Registration {
+        let held = CONNECTION_BYTES + if is_encrypted { TLS_BYTES } else { 0 };
+        let account = Account::new(&self.connections.budget, Debtor::Connection, self.address, held);
         let registered = Registered { account: Arc::clone(&account), orders };
         let mut register = self.connections.lock();
         register.last += 1;
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn few_may_stay_without_a_place() {
         let connections = of(ConnectionLimits { total: 2, per_address: 2, turned_away: 1 });
-        let register = || connections.admit(None).map(|place| place.register(Arc::default()));
+        let register = || connections.admit(None).map(|place| place.register(Arc::default(), false));
         let [mut one, mut two] = [register().unwrap(), register().unwrap()];
         one.give_up_place();
         two.give_up_place();

@@ -128,7 +128,7 @@ fn accept(
     let place = server.connections.admit(client)?;
     let orders = Arc::<Orders>::default();
     // What changes from now on reaches the connection.
-    let registration = place.register(Arc::clone(&orders));
+    let registration = place.register(Arc::clone(&orders), is_encrypted);
     let grant = span.child("grant");
     let decision = decide(server, &purpose, &visitor);
     grant.end();

@@ -5,6 +5,7 @@
 //! for one name.
 
 mod door;
+mod effects;
 mod guest;
 mod inbox;
 mod long_work;

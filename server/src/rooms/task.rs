@@ -3,33 +3,30 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coscribe_engine::limits::SLICE_STEPS;
-use coscribe_engine::message::{Inbound, Outbound, Parting, Reason};
-use coscribe_engine::room::{Effect, Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room};
-use coscribe_engine::rope::Rope;
+use coscribe_engine::message::{Inbound, Parting, Reason};
+use coscribe_engine::room::{Lifecycle, LifecycleLimits, LifecycleStep, PeerId, Room};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{consume_budget, spawn_blocking};
 use tokio::time::sleep_until;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::door::Door;
 use super::inbox::Input;
 use super::opened::Opened;
-use super::outbox::Queued;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::{Said, shown};
 use crate::budget::Charge;
-use crate::journal::{Append, CheckpointError, Fate, FateNotice, Health, State};
+use crate::journal::{CheckpointError, Fate, FateNotice, Health, State};
 use crate::limits::{
     FREED_ELSEWHERE_BYTES, INPUTS_PER_FLUSH, MEASURED_AT_LEAST, RECORD_FORMS, SNAPSHOT_FORMS,
     STEPS_BETWEEN_ACCOUNTS, UNSTORED_BYTES,
 };
-use crate::observe::Span;
 
 /// Opens the document and serves its peers until nobody needs it any more.
 pub(crate) fn run(door: Door, turn: Option<OwnedSemaphorePermit>) -> impl Future<Output = ()> {
@@ -45,17 +42,18 @@ pub(crate) fn run(door: Door, turn: Option<OwnedSemaphorePermit>) -> impl Future
 
 type Checkpoint = BoxFuture<'static, Result<(), CheckpointError>>;
 
-struct RoomTask {
-    door: Door,
-    room: Room,
-    life: Lifecycle,
+/// An open room, and what it needs.
+pub(super) struct RoomTask {
+    pub(super) door: Door,
+    pub(super) room: Room,
+    pub(super) life: Lifecycle,
     /// Where the journal says what has become of what was appended, and what the room has heard of it.
-    fate: Arc<FateNotice>,
+    pub(super) fate: Arc<FateNotice>,
     known_fate: Fate,
     /// Where the journal says whether anything is stored.
     health: watch::Receiver<Health>,
     /// Bounds what waits for the journal.
-    unstored: Arc<Semaphore>,
+    pub(super) unstored: Arc<Semaphore>,
     /// A state that is to be stored when what was appended before is durable.
     snapshot: Option<Box<State>>,
     /// A state that is being stored.
@@ -63,11 +61,11 @@ struct RoomTask {
     /// Nobody but the background checkpoints has asked for this room so far.
     visit: Option<OwnedSemaphorePermit>,
     /// What putting the current flush into all outboxes has cost.
-    fan_out: Duration,
+    pub(super) fan_out: Duration,
     /// The last answer with the whole document, as long as that has not changed: all who get it share its compressed form.
-    full_state: Option<(u64, Arc<Shared>)>,
+    pub(super) full_state: Option<(u64, Arc<Shared>)>,
     /// Messages that are traced.
-    spans: Spans,
+    pub(super) spans: Spans,
     /// What the room itself has in memory, and what waits for the journal.
     memory: Charge,
     /// What was last looked at of that.
@@ -382,101 +380,6 @@ impl RoomTask {
     fn next_measure(&self) -> Option<Duration> {
         let Measured { work, unstored, at } = self.measured;
         (work < self.room.work() || unstored > 0).then_some(at + MEASURED_AT_LEAST)
-    }
-
-    /// Carries out what the room wants done.
-    async fn apply(&mut self) {
-        while let Some(effect) = self.room.poll_effect() {
-            match effect {
-                Effect::Send { peer, message, version } => self.send(peer, message, version),
-                Effect::Broadcast { message, to } => self.broadcast(message, &to),
-                Effect::Append { sequence, update, source, waits } => {
-                    if !waits {
-                        self.full_state = None;
-                        self.door.rooms.metrics.updates_received.inc();
-                    }
-                    let span = self.spans.append(source, sequence, update.len());
-                    let subject = self.subject_of(source);
-                    self.append(sequence, update, subject, waits, span).await;
-                }
-                Effect::Probe { peer } => {
-                    if let Some(place) = self.door.peers.get(peer) {
-                        place.outbox.probe();
-                    }
-                }
-                Effect::Warn { peer, what } => {
-                    warn!(document = shown(&self.door.name), peer = peer.0, "{what}");
-                }
-                Effect::Part { peer, parting } => {
-                    if let Some(place) = self.door.peers.remove(peer) {
-                        place.outbox.part(parting);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The subject of a record's source; empty where it has none.
-    fn subject_of(&self, source: Option<PeerId>) -> Arc<str> {
-        let place = source.and_then(|peer| self.door.peers.get(peer));
-        place.map_or_else(Arc::default, |place| Arc::clone(&place.subject))
-    }
-
-    /// Hands a record to the journal as soon as there is space for it. What is larger than all of it takes all of it.
-    async fn append(&mut self, sequence: u64, update: Rope, subject: Arc<str>, waits: bool, span: Span) {
-        let bytes = Append::record_bytes(&self.door.name, &subject, &update);
-        self.life.appended(bytes);
-        let cost = u32::try_from(bytes).unwrap_or(UNSTORED_BYTES).min(UNSTORED_BYTES);
-        let Ok(space) = Arc::clone(&self.unstored).acquire_many_owned(cost).await else { return };
-        self.door.rooms.journal.append(Append {
-            name: self.door.name.clone(),
-            sequence,
-            update,
-            waits,
-            subject,
-            epoch: self.life.epoch(),
-            fate: Arc::clone(&self.fate),
-            span,
-            _space: space,
-        });
-    }
-
-    fn broadcast(&mut self, message: Outbound, to: &[PeerId]) {
-        let start = Instant::now();
-        let metrics = &self.door.rooms.metrics;
-        metrics.flush_bytes.observe(message.len() as f64);
-        let mut span = Span::default();
-        if matches!(message, Outbound::Update(_)) {
-            span = self.spans.flush(message.len(), to.len());
-            metrics.updates_sent.inc_by(to.len() as u64);
-        }
-        let message = Shared::new(message, to.len(), &self.door.mailbox.account);
-        for &peer in to {
-            self.push(peer, Arc::clone(&message), false);
-        }
-        span.end();
-        self.fan_out += start.elapsed();
-    }
-
-    fn send(&mut self, peer: PeerId, message: Outbound, version: Option<u64>) {
-        let account = &self.door.mailbox.account;
-        let Some(version) = version else {
-            let message = Shared::new(message, 1, account);
-            return self.push(peer, message, true);
-        };
-        let same = self.full_state.take().filter(|(last, _)| *last == version);
-        let (_, message) =
-            self.full_state.insert(same.unwrap_or_else(|| (version, Shared::new(message, 1, account))));
-        let message = Arc::clone(message);
-        self.push(peer, message, true);
-    }
-
-    fn push(&mut self, peer: PeerId, message: Arc<Shared>, is_answer: bool) {
-        let Some(place) = self.door.peers.get(peer) else { return };
-        if place.outbox.push(Queued { message, is_answer }) {
-            debug!(document = shown(&self.door.name), peer = peer.0, "lagging");
-            self.room.stalled(peer);
-        }
     }
 
     fn end_checkpoint(&mut self, result: Result<(), CheckpointError>) {

@@ -6,9 +6,10 @@ use std::thread::available_parallelism;
 
 use tempfile::tempdir;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::client::Client;
-use crate::process::{Server, until};
+use crate::process::{PATIENCE, Server, until};
 use crate::raw::Raw;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +210,8 @@ async fn an_empty_document_takes_four_kilobytes_with_its_peer_and_none_when_both
     server.memory_settles(before, u64::from(5 * OPENED) * 4096).await;
     assert_eq!(server.metric("coscribe_rooms").await, f64::from(6 * OPENED));
     drop(connections);
-    while server.metric("coscribe_rooms").await > f64::from(OPENED) {}
+    let closed = async { while server.metric("coscribe_rooms").await > f64::from(OPENED) {} };
+    timeout(PATIENCE, closed).await.expect("the documents are closed");
     server.memory_settles(before, 4 << 20).await;
 }
 

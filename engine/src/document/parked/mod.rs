@@ -4,6 +4,7 @@
 //! blocks of other clients, so the same blocks come from everybody who has them: they are kept once. The sources of an entry
 //! are remembered as long as they are here, because they get no receipt before it is taken in.
 
+mod entry;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,77 +18,12 @@ use crate::seldom::Empty;
 use crate::update::{ClientId, Clock, Id, Run};
 use crate::work::{Work, copy};
 
+use self::entry::{ENTRY_BYTES, Held, SOURCE_BYTES};
+pub(crate) use self::entry::{Ticket, Waiting};
 pub(crate) use self::stored::Part;
-
-/// Memory that an entry takes beside its bytes: some map nodes and an allocation or two.
-const ENTRY_BYTES: usize = 256;
-/// Memory that an element takes for which deletions wait.
-const ID_BYTES: usize = 32;
-/// Memory that one source of an entry takes.
-const SOURCE_BYTES: usize = 64;
 
 /// The source of parked entries: it waits for a receipt.
 pub type Source = u64;
-
-/// The content of an entry.
-#[derive(Debug)]
-pub(crate) enum Waiting {
-    /// Blocks, the first of which depends on a missing element.
-    Blocks(Run),
-    /// Deletions of one client's elements, the first of which is not known.
-    Deletions(ClientId, IdSet),
-    /// Deletions of an update whose blocks wait.
-    Held(Held),
-}
-
-/// Deletions that are not to be shown before some elements are known, which replace the deleted ones.
-#[derive(Debug)]
-pub(crate) struct Held {
-    /// These elements: the last one of each client is enough, since a client's elements come in order.
-    after: Arc<[Id]>,
-    /// How many of them are known.
-    known: usize,
-    pub(crate) deletions: IdSet,
-}
-
-impl Held {
-    /// The next element that is missing. O(elements), over all calls.
-    pub(crate) fn next_missing(&mut self, is_known: impl Fn(Id) -> bool) -> Option<Id> {
-        self.known += self.after[self.known..].iter().take_while(|id| is_known(**id)).count();
-        self.after.get(self.known).copied()
-    }
-}
-
-impl Waiting {
-    fn bytes(&self) -> usize {
-        ENTRY_BYTES
-            + match self {
-                Self::Blocks(run) => run.bytes.len(),
-                Self::Deletions(_, ranges) => ranges.len() * DELETION_BYTES,
-                // Each range may become an entry of its own when it waits for the elements that it deletes.
-                Self::Held(held) => {
-                    let each = DELETION_BYTES + ENTRY_BYTES + SOURCE_BYTES;
-                    held.after.len() * ID_BYTES + held.deletions.len() * each
-                }
-            }
-    }
-}
-
-/// The number of an entry, and the bytes that it was charged when it first came: a rest of it keeps all of these in memory.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    number: u64,
-    charged: usize,
-    /// The clock after the last of its blocks; `None` for deletions, and while the update that brought it is taken in.
-    end: Option<Clock>,
-}
-
-impl Ticket {
-    /// The number of the entry: a higher one came later.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-}
 
 /// Blocks and deletions that wait, by the element that they wait for.
 #[derive(Debug, Default)]
